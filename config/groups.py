@@ -1,0 +1,218 @@
+"""The groups of settings and what each value must be. `default.toml` documents every one of them.
+
+Defaults here equal those in `default.toml` (a test compares them), so that a group can be built alone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+N = TypeVar("N", int, float)
+WriteContext = Literal["auth", "accounting", "crowdfunding", "bitcoin"]
+WRITE_CONTEXTS: tuple[WriteContext, ...] = ("auth", "accounting", "crowdfunding", "bitcoin")
+
+NATS_SCHEMES = ("nats://", "tls://", "ws://", "wss://")
+
+
+def _not_a_switch(value: Any) -> Any:
+    """Python counts True as 1; a number of seconds or messages is never meant by it."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "a number")
+    return value
+
+
+def _dsn(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if text and not text.startswith(("postgresql://", "postgres://")) and "=" not in text:
+        raise ValueError("a postgresql:// URL, a key=value connection string, or nothing")
+    return value
+
+
+def _servers(value: str) -> str:
+    if value and not all(server.strip().startswith(NATS_SCHEMES) for server in value.split(",")):
+        raise ValueError("nats://, tls://, ws:// or wss:// URLs with commas between them, or nothing")
+    return value
+
+
+def _instance(value: str) -> str:
+    context, _, key = value.partition(":")
+    if context not in WRITE_CONTEXTS or not key:
+        raise ValueError(f"context:key with a context of {', '.join(WRITE_CONTEXTS)}")
+    return value
+
+
+_Number = BeforeValidator(_not_a_switch)
+Count = Annotated[int, _Number, Field(ge=1)]
+Port = Annotated[int, _Number, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, _Number, Field(gt=0)]
+Rate = Annotated[float, _Number, Field(ge=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
+Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+Servers = Annotated[str, AfterValidator(_servers)]
+Instance = Annotated[str, AfterValidator(_instance)]
+
+_NO_DSN = SecretStr("")
+
+
+class Group(BaseModel):
+    """Settings that belong together; cannot be changed, and knows no other names than its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ContextDsns(Group):
+    """A Postgres of its own for a context; empty: the common one."""
+
+    auth: Dsn = _NO_DSN
+    accounting: Dsn = _NO_DSN
+    crowdfunding: Dsn = _NO_DSN
+    bitcoin: Dsn = _NO_DSN
+    dashboard: Dsn = _NO_DSN
+    ingress: Dsn = _NO_DSN
+
+    def of(self, context: str) -> str:
+        dsn: SecretStr = getattr(self, context)
+        return dsn.get_secret_value()
+
+
+CONTEXTS: tuple[str, ...] = tuple(ContextDsns.model_fields)
+"""Every context that keeps tables."""
+
+
+class Postgres(Group):
+    dsn: Dsn = _NO_DSN
+    listen_dsn: Dsn = _NO_DSN
+    prepared_statements: bool = True
+    context_dsn: ContextDsns = ContextDsns()
+    context_listen_dsn: ContextDsns = ContextDsns()
+
+
+class Nats(Group):
+    url: Servers = Field(default="", repr=False)
+    token: SecretStr = SecretStr("")
+    port: Port = 4222
+    stream_replicas: Annotated[int, _Number, Field(ge=1, le=5)] = 1
+    ack_wait_seconds: Seconds = 30
+
+
+class Ray(Group):
+    address: str = ""
+    namespace: Text = "spark"
+
+
+class Http(Group):
+    host: Text = "127.0.0.1"
+    port: Port = 9464
+
+
+class Placement(Group):
+    aggregate_actors: Count = 2
+    resident_instances: Count = 50_000
+    dedicated_instances: tuple[Instance, ...] = ()
+    dedicated_kinds: dict[WriteContext, Count] = Field(default_factory=dict)
+
+
+class Ingress(Group):
+    max_in_flight_commands: Count = 2000
+    max_body_bytes: Annotated[int, _Number, Field(ge=1, le=1_048_576)] = 65_536
+    groups: tuple[tuple[WriteContext, ...], ...] = (WRITE_CONTEXTS,)
+
+    @field_validator("groups")
+    @classmethod
+    def _each_context_once(cls, groups: tuple[tuple[WriteContext, ...], ...]) -> tuple[tuple[WriteContext, ...], ...]:
+        if not all(groups) or sorted(context for group in groups for context in group) != sorted(WRITE_CONTEXTS):
+            raise ValueError(f"groups that hold each of {', '.join(WRITE_CONTEXTS)} exactly once, none of them empty")
+        return groups
+
+
+class Turns(Group):
+    max_commands: Count = 500
+    max_attempts: Count = 5
+
+
+class Relay(Group):
+    batch_events: Count = 500
+    max_in_flight_events: Count = 2000
+    poll_interval_seconds: Seconds = 1.0
+    max_attempts: Count = 8
+    retry_base_seconds: Seconds = 0.2
+    retry_ceiling_seconds: Seconds = 60
+
+    @field_validator("max_in_flight_events")
+    @classmethod
+    def _a_batch_fits(cls, value: int, info: ValidationInfo) -> int:
+        return _at_least("relay.batch_events", info.data.get("batch_events"), value)
+
+    @field_validator("retry_ceiling_seconds")
+    @classmethod
+    def _above_the_base(cls, value: float, info: ValidationInfo) -> float:
+        return _at_least("relay.retry_base_seconds", info.data.get("retry_base_seconds"), value)
+
+
+class Retention(Group):
+    inbox_days: Count = 7
+    sagas_days: Count = 30
+    activity_days: Count = 90
+    dead_letters_days: Count = 365
+
+
+class SimulatedLightning(Group):
+    payment_delay_seconds: Annotated[float, _Number, Field(ge=0)] = 0.5
+    latency_seconds: Annotated[float, _Number, Field(ge=0)] = 0.0
+    failure_rate: Rate = 0.0
+    unknown_rate: Rate = 0.0
+
+    @field_validator("unknown_rate")
+    @classmethod
+    def _rates_leave_room(cls, value: float, info: ValidationInfo) -> float:
+        if value + info.data.get("failure_rate", 0.0) > 1:
+            raise ValueError("a rate that together with lightning.simulated.failure_rate is at most 1")
+        return value
+
+
+class Lightning(Group):
+    node: Literal["simulated"] = "simulated"
+    invoice_expiry_seconds: Seconds = 3600
+    watch_interval_seconds: Seconds = 0.5
+    call_timeout_seconds: Seconds = 10
+    max_concurrent_calls: Count = 16
+    simulated: SimulatedLightning = SimulatedLightning()
+
+
+class Supervision(Group):
+    heartbeat_seconds: Seconds = 0.5
+    patience_seconds: Seconds = 10
+
+    @field_validator("patience_seconds")
+    @classmethod
+    def _outlasts_a_heartbeat(cls, value: float, info: ValidationInfo) -> float:
+        return _at_least("supervision.heartbeat_seconds", info.data.get("heartbeat_seconds"), value)
+
+
+class Shutdown(Group):
+    grace_seconds: Seconds = 15
+
+
+class Log(Group):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+    file_max_bytes: Annotated[int, _Number, Field(ge=1_000_000)] = 50_000_000
+
+
+def _at_least(name: str, floor: Any, value: N) -> N:
+    """*value*, which must not be below the setting *name* (whose value is None if it is wrong itself)."""
+    if floor is not None and value < floor:
+        raise ValueError(f"at least {name}, which is {floor}")
+    return value

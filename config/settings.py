@@ -1,0 +1,97 @@
+"""All settings of the daemon, and how they are loaded: flags over environment over file over `default.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from config.groups import (
+    CONTEXTS,
+    Group,
+    Http,
+    Ingress,
+    Lightning,
+    Log,
+    Nats,
+    Placement,
+    Postgres,
+    Ray,
+    Relay,
+    Retention,
+    Shutdown,
+    Supervision,
+    Turns,
+)
+from config.sources import Layer, default_layer, environment_layers, file_layer, option_layer, validated
+
+
+def _named(path: Any) -> Any:
+    """An empty variable must not turn the working directory into the data dir."""
+    if path == "":
+        raise ValueError("the name of a folder")
+    return path
+
+
+def _absolute(path: Path) -> Path:
+    """Actors run in other working directories."""
+    return path.expanduser().absolute()
+
+
+class Settings(Group):
+    """Everything that can be set. Picklable, so that it can be handed to actors; its text form shows no secret."""
+
+    data_dir: Annotated[Path, BeforeValidator(_named), AfterValidator(_absolute)] = Path(".spark")
+    postgres: Postgres = Postgres()
+    nats: Nats = Nats()
+    ray: Ray = Ray()
+    http: Http = Http()
+    placement: Placement = Field(default_factory=Placement)
+    ingress: Ingress = Ingress()
+    turns: Turns = Turns()
+    relay: Relay = Relay()
+    retention: Retention = Retention()
+    lightning: Lightning = Lightning()
+    supervision: Supervision = Supervision()
+    shutdown: Shutdown = Shutdown()
+    log: Log = Log()
+
+    def dsn_of(self, context: str) -> str:
+        """Where *context* keeps its tables; empty: in the embedded Postgres."""
+        return self.postgres.context_dsn.of(context) or self.postgres.dsn.get_secret_value()
+
+    def listen_dsn_of(self, context: str) -> str:
+        """Where to LISTEN for wake-ups of *context*; empty: in the embedded Postgres.
+
+        The first that is set of: the context's own `context_listen_dsn`, its own `context_dsn`, `listen_dsn`, `dsn`.
+        """
+        own = self.postgres.context_listen_dsn.of(context) or self.postgres.context_dsn.of(context)
+        return own or self.postgres.listen_dsn.get_secret_value() or self.postgres.dsn.get_secret_value()
+
+    @property
+    def needs_embedded_postgres(self) -> bool:
+        return not all(map(self.dsn_of, CONTEXTS))
+
+    @property
+    def needs_embedded_nats(self) -> bool:
+        return not self.nats.url
+
+    @property
+    def needs_embedded_ray(self) -> bool:
+        return not self.ray.address
+
+    def changed(self, **overrides: Any) -> Settings:
+        """A copy with some settings replaced, named as in `load_settings`. Raises SettingsError."""
+        return validated(type(self), [Layer("", self.model_dump()), option_layer(overrides)])
+
+
+def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
+    """The settings by priority: *overrides*, environment (`SPARK_*`), *file* (TOML), `default.toml`.
+
+    An override is named like its variable, in lower case and without the prefix (`nats__port=0`), or nested
+    (`nats={"port": 0}`); one that is None does not count. Tables merge, lists replace each other.
+    Raises SettingsError for a setting that is wrong or unknown, wherever it comes from.
+    """
+    files = [default_layer(), *([file_layer(file)] if file else [])]
+    return validated(Settings, [*files, *environment_layers(Settings), option_layer(overrides)])

@@ -1,0 +1,181 @@
+"""Where settings come from: layers of values, the later over the earlier, each remembered for error messages."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar, cast, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings import SettingsError as UnreadableVariableError
+
+from config.errors import SettingsError
+
+PREFIX = "SPARK_"
+DELIMITER = "__"
+MASK = "***"
+
+F = TypeVar("F", bound=BaseModel)
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values from one place."""
+
+    source: str
+    """A file, an environment variable, or `option`."""
+    values: Mapping[str, Any]
+
+
+def default_layer() -> Layer:
+    """The documented defaults that are shipped with the package."""
+    return Layer("default.toml", tomllib.loads(files("config").joinpath("default.toml").read_text("utf-8")))
+
+
+def file_layer(file: Path) -> Layer:
+    """A TOML file. Raises SettingsError if it cannot be read."""
+    try:
+        return Layer(str(file), tomllib.loads(file.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError("--config", str(file), f"a readable TOML file ({reason})") from error
+
+
+def option_layer(overrides: Mapping[str, Any]) -> Layer:
+    """Flags of the command line; `nats__port` stands for `nats.port`, and None for a flag that was not given."""
+    values: dict[str, Any] = {}
+    for name, value in overrides.items():
+        if value is not None:
+            *groups, last = name.split(DELIMITER)
+            nested: Any = {last: value}
+            for group in reversed(groups):
+                nested = {group: nested}
+            values = merged(values, nested)
+    return Layer("option", values)
+
+
+def environment_layers(form: type[BaseModel]) -> list[Layer]:
+    """One layer for each `SPARK_` variable, so that a wrong one is known by its name.
+
+    In alphabetical order: `SPARK_NATS__PORT` goes over `SPARK_NATS` (a whole group as JSON). Raises SettingsError.
+    """
+    ours = sorted((name, text) for name, text in os.environ.items() if name.upper().startswith(PREFIX))
+    return [_variable(form, name, text) for name, text in ours]
+
+
+def validated(form: type[F], layers: Sequence[Layer]) -> F:
+    """The layers as a *form*, the last one having the highest priority. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values = merged(values, layer.values)
+    try:
+        return form.model_validate(values)
+    except ValidationError as error:
+        first, *others = (_refusal(form, layers, detail) for detail in error.errors())
+    raise SettingsError(first.name, first.value, first.expected, first.source, tuple(others))
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables merge; any other value replaces the one below."""
+    result = dict(below)
+    for name, value in above.items():
+        mine = result.get(name)
+        result[name] = merged(mine, value) if isinstance(mine, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+class _Variable(EnvSettingsSource):
+    """Reads a single variable the way pydantic-settings reads all of them."""
+
+    def __init__(self, form: type[BaseModel], name: str, text: str) -> None:
+        self._given = {name.lower(): text}
+        super().__init__(cast("type[BaseSettings]", form), env_prefix=PREFIX, env_nested_delimiter=DELIMITER)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._given
+
+
+def _variable(form: type[BaseModel], name: str, text: str) -> Layer:
+    path: Location = tuple(name[len(PREFIX) :].lower().split(DELIMITER))
+    dotted = ".".join(map(str, path))
+    try:
+        values = _Variable(form, name, text)()
+    except UnreadableVariableError:
+        raise SettingsError(dotted, _shown(form, path, text), "JSON (a list or a table)", name) from None
+    if not values:
+        raise SettingsError(dotted, MASK, _known_names(form, path), name)
+    return Layer(name, values)
+
+
+def _refusal(form: type[BaseModel], layers: Sequence[Layer], detail: ErrorDetails) -> SettingsError:
+    path = tuple(part for part in detail["loc"] if part != "[key]")
+    source = next((layer.source for layer in reversed(layers) if _reaches(layer.values, path)), "")
+    unknown = detail["type"] == "extra_forbidden"
+    expected = _known_names(form, path) if unknown else _expectation(detail["msg"])
+    return SettingsError(".".join(map(str, path)), _shown(form, path, detail["input"]), expected, source)
+
+
+def _reaches(values: Any, path: Location) -> bool:
+    """Whether these values decide what is at *path*."""
+    for part in path:
+        if isinstance(values, Mapping):
+            if part not in values:
+                return False
+            values = values[part]
+        else:
+            break
+    return True
+
+
+def _expectation(message: str) -> str:
+    """What pydantic expected, without its way of saying that it was not so."""
+    for opening in ("Value error, ", "Input should be "):
+        message = message.removeprefix(opening)
+    return message.partition(", unable to ")[0].replace("String should", "text that should")
+
+
+def _known_names(form: type[BaseModel], path: Location) -> str:
+    """The names that are known where *path* breaks off, the likeliest first."""
+    for part in path:
+        inner = _group_of(form, part)
+        if inner is None:
+            break
+        form = inner
+    likely = difflib.get_close_matches(str(part), form.model_fields, n=1)
+    return (f"{likely[0]!r}, or another " if likely else "a ") + f"known name: {', '.join(form.model_fields)}"
+
+
+def _shown(form: type[BaseModel], path: Location, value: object) -> str:
+    """The value for a message. Hidden if it is, holds, or (under a name that nobody knows) may be a secret."""
+    return MASK if _is_secret(form, path) else _clipped(value)
+
+
+def _clipped(value: object) -> str:
+    text = re.sub(r"://[^\s'\"]*@", f"://{MASK}@", repr(value))
+    return text if len(text) <= 100 else f"{text[:100]}…"
+
+
+def _is_secret(form: type[BaseModel], path: Location) -> bool:
+    if not path:
+        return any(_is_secret(form, (name,)) for name in form.model_fields)
+    inner = _group_of(form, path[0])
+    if inner is not None:
+        return _is_secret(inner, path[1:])
+    field = form.model_fields.get(str(path[0]))
+    return field is None or field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+
+
+def _group_of(form: type[BaseModel], name: str | int) -> type[BaseModel] | None:
+    """The group that *name* stands for, if it is one."""
+    field = form.model_fields.get(str(name))
+    annotation = field.annotation if field else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -1,0 +1,1 @@
+"""The pure core of Satoshi Spark: decisions over values, standard library only, no clock, no I/O."""

@@ -1,0 +1,331 @@
+"""The published language of the accounting context. Amounts and balances are satoshis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.shared.messages import Command, Event, command, event
+
+
+class Purpose(StrEnum):
+    """What the sagas ask accounting for. A producer that asks for itself leaves the purpose empty, or has its own."""
+
+    SIGN_UP = "sign_up"
+    INVOICE = "invoice"
+    DONATION = "donation"
+
+
+class Reason(StrEnum):
+    """Why accounting refuses."""
+
+    INVALID_ID = "invalid_id"
+    INVALID_ACCOUNT_ID = "invalid_account_id"
+    INVALID_AMOUNT = "invalid_amount"
+    ALREADY_OPEN = "already_open"
+    UNKNOWN_ACCOUNT = "unknown_account"  # never opened, or not yet
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    BALANCE_LIMIT = "balance_limit"  # the balance would be more than there will ever be
+    OWN_ACCOUNT = "own_account"  # a transfer to the payer itself
+    DUPLICATE_DEPOSIT = "duplicate_deposit"
+    DUPLICATE_WITHDRAWAL = "duplicate_withdrawal"
+    DUPLICATE_TRANSFER = "duplicate_transfer"
+    UNKNOWN_WITHDRAWAL = "unknown_withdrawal"
+    UNKNOWN_TRANSFER = "unknown_transfer"
+    ALREADY_REFUNDED = "already_refunded"
+    TRANSFER_ENDED = "transfer_ended"  # it was credited or refunded before
+
+
+@command("accounting.open-account", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class OpenAccount(Command):
+    """Open the account, so that its owner may spend. Deposits that came earlier are kept."""
+
+    account_id: str
+    purpose: str = ""
+    """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
+
+
+@command("accounting.deposit", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class Deposit(Command):
+    """Credit what came in from the Lightning network. An account not opened yet keeps the money until it is."""
+
+    account_id: str
+    deposit_id: str
+    amount_sat: int
+    purpose: str = ""
+    """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
+
+
+@command("accounting.withdraw", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class Withdraw(Command):
+    """Debit what is to be paid out over the Lightning network."""
+
+    account_id: str
+    withdrawal_id: str
+    amount_sat: int
+    purpose: str = ""
+    """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
+
+
+@command("accounting.refund-withdrawal", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class RefundWithdrawal(Command):
+    """Give back what was debited for a payment that failed for good."""
+
+    account_id: str
+    withdrawal_id: str
+    amount_sat: int
+    reason: str
+    purpose: str = ""
+    """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
+
+
+@command("accounting.request-transfer", key="from_account_id")
+@dataclass(frozen=True, kw_only=True)
+class RequestTransfer(Command):
+    """Move money to another account: the debit step, from the payer into transit."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    """What the transfer is for, e.g. `donation`."""
+    reference: str
+    """What it refers to there, e.g. the campaign's id."""
+
+
+@command("accounting.credit-transfer", key="to_account_id")
+@dataclass(frozen=True, kw_only=True)
+class CreditTransfer(Command):
+    """The credit step of a transfer, from transit to the payee."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+
+
+@command("accounting.refund-transfer", key="from_account_id")
+@dataclass(frozen=True, kw_only=True)
+class RefundTransfer(Command):
+    """The compensation of a transfer whose credit was refused, from transit back to the payer."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+    reason: str
+
+
+@event("accounting.account-opened", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class AccountOpened(Event):
+    """The account may be spent from now."""
+
+    account_id: str
+    balance_sat: int
+    purpose: str = ""
+
+
+@event("accounting.account-opening-rejected", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class AccountOpeningRejected(Event):
+    """The account was open already, or its id is not allowed."""
+
+    account_id: str
+    reason: str
+    purpose: str = ""
+
+
+@event("accounting.deposited", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class Deposited(Event):
+    """The balance has grown by a deposit."""
+
+    account_id: str
+    deposit_id: str
+    amount_sat: int
+    balance_sat: int
+    purpose: str = ""
+
+
+@event("accounting.deposit-rejected", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class DepositRejected(Event):
+    """A deposit was refused: a bad amount, or one that is in the ledger already."""
+
+    account_id: str
+    deposit_id: str
+    amount_sat: int
+    reason: str
+    purpose: str = ""
+
+
+@event("accounting.withdrawal-accepted", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalAccepted(Event):
+    """The balance was debited; the payment may start."""
+
+    account_id: str
+    withdrawal_id: str
+    amount_sat: int
+    balance_sat: int
+    purpose: str = ""
+
+
+@event("accounting.withdrawal-rejected", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalRejected(Event):
+    """The account cannot pay; nothing was debited."""
+
+    account_id: str
+    withdrawal_id: str
+    amount_sat: int
+    reason: str
+    purpose: str = ""
+
+
+@event("accounting.withdrawal-refunded", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalRefunded(Event):
+    """The payment failed for good and its amount is back in the account."""
+
+    account_id: str
+    withdrawal_id: str
+    amount_sat: int
+    balance_sat: int
+    reason: str
+    purpose: str = ""
+
+
+@event("accounting.withdrawal-refund-rejected", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalRefundRejected(Event):
+    """A refund was refused: nothing was debited under this id, or it was refunded before."""
+
+    account_id: str
+    withdrawal_id: str
+    amount_sat: int
+    reason: str
+    purpose: str = ""
+
+
+@event("accounting.transfer-debited", key="from_account_id")
+@dataclass(frozen=True, kw_only=True)
+class TransferDebited(Event):
+    """The payer was debited; the money is in transit."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+    balance_sat: int
+    """The payer's balance afterwards."""
+
+
+@event("accounting.transfer-succeeded", key="to_account_id")
+@dataclass(frozen=True, kw_only=True)
+class TransferSucceeded(Event):
+    """The payee was credited; the transfer has ended."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+    balance_sat: int
+    """The payee's balance afterwards."""
+
+
+@event("accounting.transfer-credit-refused", key="to_account_id")
+@dataclass(frozen=True, kw_only=True)
+class TransferCreditRefused(Event):
+    """The payee was not credited; if the money is in transit, it goes back."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+    reason: str
+
+
+@event("accounting.transfer-refunded", key="from_account_id")
+@dataclass(frozen=True, kw_only=True)
+class TransferRefunded(Event):
+    """The payer has the money back."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+    balance_sat: int
+    """The payer's balance afterwards."""
+    reason: str
+
+
+@event("accounting.transfer-refund-rejected", key="from_account_id")
+@dataclass(frozen=True, kw_only=True)
+class TransferRefundRejected(Event):
+    """A refund was refused: nothing is in transit under this id."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+    reason: str
+
+
+@event("accounting.transfer-rejected", key="from_account_id")
+@dataclass(frozen=True, kw_only=True)
+class TransferRejected(Event):
+    """The transfer has ended without moving money (refused at once, or refunded)."""
+
+    transfer_id: str
+    from_account_id: str
+    to_account_id: str
+    amount_sat: int
+    purpose: str
+    reference: str
+    reason: str
+
+
+MESSAGES = (
+    OpenAccount,
+    Deposit,
+    Withdraw,
+    RefundWithdrawal,
+    RequestTransfer,
+    CreditTransfer,
+    RefundTransfer,
+    AccountOpened,
+    AccountOpeningRejected,
+    Deposited,
+    DepositRejected,
+    WithdrawalAccepted,
+    WithdrawalRejected,
+    WithdrawalRefunded,
+    WithdrawalRefundRejected,
+    TransferDebited,
+    TransferSucceeded,
+    TransferCreditRefused,
+    TransferRefunded,
+    TransferRefundRejected,
+    TransferRejected,
+)

@@ -1,0 +1,118 @@
+"""Accounting's steps in the sagas of the others: open, credit, debit, transfer, refund.
+
+What a step sends on behalf of another context carries its purpose, and accounting's events repeat it: so an event says
+itself which saga it belongs to, if any, in whatever order events arrive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from domain.accounting.messages import (
+    CreditTransfer,
+    Deposit,
+    OpenAccount,
+    Purpose,
+    Reason,
+    RefundTransfer,
+    RefundWithdrawal,
+    RequestTransfer,
+    TransferCreditRefused,
+    TransferDebited,
+    Withdraw,
+)
+from domain.auth.messages import AccountRegistered
+from domain.bitcoin.messages import DepositPaid, WithdrawalFailed, WithdrawalRequested
+from domain.crowdfunding.messages import DonationRequested
+from domain.shared.messages import Command, Event
+from domain.shared.sagas import Step
+
+_NOTHING_IN_TRANSIT = frozenset(
+    {
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.UNKNOWN_TRANSFER,
+        Reason.DUPLICATE_TRANSFER,
+        Reason.TRANSFER_ENDED,
+    }
+)
+"""Reasons to refuse a credit after which there is nothing to give back: it was never debited, or has ended."""
+
+
+def open_new_account(event: AccountRegistered) -> Sequence[Command]:
+    return [OpenAccount(account_id=event.account_id, purpose=Purpose.SIGN_UP)]
+
+
+def debit_donor(event: DonationRequested) -> Sequence[Command]:
+    return [
+        RequestTransfer(
+            transfer_id=event.donation_id,
+            from_account_id=event.account_id,
+            to_account_id=event.owner_account_id,
+            amount_sat=event.amount_sat,
+            purpose=Purpose.DONATION,
+            reference=event.campaign_id,
+        )
+    ]
+
+
+def credit_payee(event: TransferDebited) -> Sequence[Command]:
+    return [
+        CreditTransfer(
+            transfer_id=event.transfer_id,
+            from_account_id=event.from_account_id,
+            to_account_id=event.to_account_id,
+            amount_sat=event.amount_sat,
+            purpose=event.purpose,
+            reference=event.reference,
+        )
+    ]
+
+
+def refund_payer(event: TransferCreditRefused) -> Sequence[Command]:
+    return [] if event.reason in _NOTHING_IN_TRANSIT else [RefundTransfer(**vars(event))]
+
+
+def credit_deposit(event: DepositPaid) -> Sequence[Command]:
+    return [
+        Deposit(
+            account_id=event.account_id,
+            deposit_id=event.invoice_id,
+            amount_sat=event.amount_sat,
+            purpose=Purpose.INVOICE,
+        )
+    ]
+
+
+def debit_withdrawal(event: WithdrawalRequested) -> Sequence[Command]:
+    return [
+        Withdraw(
+            account_id=event.account_id,
+            withdrawal_id=event.invoice_id,
+            amount_sat=event.amount_sat,
+            purpose=Purpose.INVOICE,
+        )
+    ]
+
+
+def give_back_withdrawal(event: WithdrawalFailed) -> Sequence[Command]:
+    return [
+        RefundWithdrawal(
+            account_id=event.account_id,
+            withdrawal_id=event.invoice_id,
+            amount_sat=event.amount_sat,
+            reason=event.reason,
+            purpose=Purpose.INVOICE,
+        )
+    ]
+
+
+STEPS: Mapping[type[Event], Step] = {
+    AccountRegistered: open_new_account,
+    DonationRequested: debit_donor,
+    TransferDebited: credit_payee,
+    TransferCreditRefused: refund_payer,
+    DepositPaid: credit_deposit,
+    WithdrawalRequested: debit_withdrawal,
+    WithdrawalFailed: give_back_withdrawal,
+}

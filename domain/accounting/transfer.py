@@ -1,0 +1,83 @@
+"""Transfers: the payer's debit puts the money in transit, then the payee's credit or the payer's refund takes it out.
+
+Each step is one command on one account, so no transaction spans two accounts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain.accounting.account import IN_TRANSIT, Account, Movement, MovementKind, can_pay, refuse
+from domain.accounting.messages import (
+    CreditTransfer,
+    Reason,
+    RefundTransfer,
+    RequestTransfer,
+    TransferDebited,
+    TransferRefunded,
+    TransferRejected,
+    TransferSucceeded,
+)
+from domain.shared.decisions import Decision, done
+from domain.shared.ids import is_account_id, is_id
+from domain.shared.money import Satoshis
+
+
+def request_transfer(account: Account | None, command: RequestTransfer, now: datetime) -> Decision[Account]:
+    """The debit step, from the payer into transit."""
+    if objection := _objection(command):
+        return refuse(command, objection)
+    payer = can_pay(account, command.amount_sat)
+    if isinstance(payer, Reason):
+        return refuse(command, payer)
+    amount = Satoshis(command.amount_sat)
+    debited = payer.debited(amount)
+    movement = Movement(
+        f"transfer/{command.transfer_id}/debit", payer.account_id, IN_TRANSIT, amount, MovementKind.TRANSFER_DEBIT, now
+    )
+    return done(debited, TransferDebited(**vars(command), balance_sat=debited.balance_sat), records=(movement,))
+
+
+def credit_transfer(account: Account | None, command: CreditTransfer, now: datetime) -> Decision[Account]:
+    """The credit step, from transit to the payee; the store refuses if nothing is in transit under this id."""
+    if not is_id(command.transfer_id):
+        return refuse(command, Reason.INVALID_ID)
+    if not Satoshis.are(command.amount_sat):
+        return refuse(command, Reason.INVALID_AMOUNT)
+    if account is None or not account.is_open:
+        return refuse(command, Reason.UNKNOWN_ACCOUNT)
+    amount, key = Satoshis(command.amount_sat), f"transfer/{command.transfer_id}"
+    if not account.has_room_for(amount):
+        return refuse(command, Reason.BALANCE_LIMIT)
+    credited = account.credited(amount)
+    movement = Movement(
+        f"{key}/credit", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_CREDIT, now, f"{key}/debit"
+    )
+    return done(credited, TransferSucceeded(**vars(command), balance_sat=credited.balance_sat), records=(movement,))
+
+
+def refund_transfer(account: Account | None, command: RefundTransfer, now: datetime) -> Decision[Account]:
+    """The compensation, from transit back to the payer; the store refuses if nothing is in transit under this id."""
+    if not is_id(command.transfer_id):
+        return refuse(command, Reason.INVALID_ID)
+    if not Satoshis.are(command.amount_sat):
+        return refuse(command, Reason.INVALID_AMOUNT)
+    if account is None:
+        return refuse(command, Reason.UNKNOWN_ACCOUNT)
+    amount, key = Satoshis(command.amount_sat), f"transfer/{command.transfer_id}"
+    refunded = account.credited(amount)
+    movement = Movement(
+        f"{key}/refund", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_REFUND, now, f"{key}/debit"
+    )
+    given_back = TransferRefunded(**vars(command), balance_sat=refunded.balance_sat)
+    return done(refunded, given_back, TransferRejected(**vars(command)), records=(movement,))
+
+
+def _objection(command: RequestTransfer) -> Reason | None:
+    if not is_id(command.transfer_id):
+        return Reason.INVALID_ID
+    if command.from_account_id == command.to_account_id:
+        return Reason.OWN_ACCOUNT
+    if not is_account_id(command.to_account_id):
+        return Reason.UNKNOWN_ACCOUNT
+    return None

@@ -1,0 +1,1 @@
+"""Sign-ups: who has an account under which name."""

@@ -1,0 +1,50 @@
+"""The published language of the auth context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from domain.shared.messages import Command, Event, command, event
+
+
+class Reason(StrEnum):
+    """Why auth refuses."""
+
+    INVALID_ACCOUNT_ID = "invalid_account_id"
+    INVALID_USERNAME = "invalid_username"
+    INVALID_PASSWORD_HASH = "invalid_password_hash"
+    USERNAME_TAKEN = "username_taken"
+    DUPLICATE_ACCOUNT = "duplicate_account"  # somebody has signed up under this id before
+
+
+@command("auth.register-account", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class RegisterAccount(Command):
+    """Sign up: *password_hash* is an argon2 hash in PHC form, never the password itself."""
+
+    account_id: str
+    username: str
+    password_hash: str
+
+
+@event("auth.account-registered", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class AccountRegistered(Event):
+    """A user has signed up under a name that nobody else has."""
+
+    account_id: str
+    username: str
+
+
+@event("auth.registration-rejected", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class RegistrationRejected(Event):
+    """A sign-up was refused."""
+
+    account_id: str
+    username: str
+    reason: str
+
+
+MESSAGES = (RegisterAccount, AccountRegistered, RegistrationRejected)

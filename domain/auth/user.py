@@ -1,0 +1,62 @@
+"""The User aggregate: one sign-up, under a name that nobody else has."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.auth.messages import AccountRegistered, Reason, RegisterAccount, RegistrationRejected
+from domain.shared.decisions import Decision, done, rejected
+from domain.shared.ids import is_account_id
+
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{2,31}")
+_PASSWORD_HASH = re.compile(r"\$argon2(id|i|d)(\$v=\d+)?\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+MAX_HASH_LENGTH = 512  # characters
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who has signed up. No two users have the same name."""
+
+    account_id: str
+    username: str
+    """In lower case."""
+    password_hash: str
+    """argon2, in PHC form."""
+    registered_at: datetime
+
+
+def register_account(user: User | None, command: RegisterAccount, now: datetime) -> Decision[User]:
+    """Sign up. Whether the name is free is for the store to say (see `username_taken`)."""
+    username = command.username.lower()
+    if user is not None:
+        is_repeat = (user.username, user.password_hash) == (username, command.password_hash)
+        return done(None) if is_repeat else _refuse(command, Reason.DUPLICATE_ACCOUNT)
+    if objection := _objection(command, username):
+        return _refuse(command, objection)
+    return done(
+        User(command.account_id, username, command.password_hash, now),
+        AccountRegistered(account_id=command.account_id, username=username),
+    )
+
+
+def username_taken(user: User | None, command: RegisterAccount) -> Decision[User]:
+    """Instead of a sign-up under a name that somebody else has."""
+    return _refuse(command, Reason.USERNAME_TAKEN)
+
+
+def _objection(command: RegisterAccount, username: str) -> Reason | None:
+    if not is_account_id(command.account_id):
+        return Reason.INVALID_ACCOUNT_ID
+    if not _USERNAME.fullmatch(username):
+        return Reason.INVALID_USERNAME
+    if len(command.password_hash) > MAX_HASH_LENGTH or not _PASSWORD_HASH.fullmatch(command.password_hash):
+        return Reason.INVALID_PASSWORD_HASH
+    return None
+
+
+def _refuse(command: RegisterAccount, reason: Reason) -> Decision[User]:
+    return rejected(
+        reason, RegistrationRejected(account_id=command.account_id, username=command.username, reason=reason)
+    )

@@ -1,0 +1,51 @@
+"""The bitcoin context at a glance."""
+
+from __future__ import annotations
+
+from domain.bitcoin.invoice import (
+    authorize_withdrawal,
+    confirm_deposit,
+    expire_invoice,
+    fail_withdrawal,
+    issue_invoice,
+    payment_hash_taken,
+    reject_withdrawal,
+    request_deposit,
+    request_withdrawal,
+    settle_withdrawal,
+)
+from domain.bitcoin.lightning import READS
+from domain.bitcoin.messages import (
+    MESSAGES,
+    AuthorizeWithdrawal,
+    ConfirmDeposit,
+    ExpireInvoice,
+    FailWithdrawal,
+    IssueInvoice,
+    RejectWithdrawal,
+    RequestDeposit,
+    RequestWithdrawal,
+    SettleWithdrawal,
+)
+from domain.bitcoin.sagas import SAGAS, STEPS
+from domain.shared.context import BoundedContext
+
+CONTEXT = BoundedContext(
+    name="bitcoin",
+    messages=MESSAGES,
+    commands={
+        RequestDeposit: request_deposit,
+        IssueInvoice: issue_invoice,
+        ConfirmDeposit: confirm_deposit,
+        ExpireInvoice: expire_invoice,
+        RequestWithdrawal: request_withdrawal,
+        AuthorizeWithdrawal: authorize_withdrawal,
+        RejectWithdrawal: reject_withdrawal,
+        SettleWithdrawal: settle_withdrawal,
+        FailWithdrawal: fail_withdrawal,
+    },
+    refusals={"invoices_payment_hash_unique": payment_hash_taken},
+    steps=STEPS,
+    sagas=SAGAS,
+    reads=READS,
+)

@@ -1,0 +1,274 @@
+"""The published language of the bitcoin context. An invoice is a deposit or a withdrawal; amounts are satoshis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from domain.shared.messages import Command, Event, command, event
+
+
+class Reason(StrEnum):
+    """Why bitcoin refuses."""
+
+    INVALID_ID = "invalid_id"
+    INVALID_ACCOUNT_ID = "invalid_account_id"
+    INVALID_AMOUNT = "invalid_amount"
+    INVALID_PAYMENT_REQUEST = "invalid_payment_request"  # it, its hash or its expiry has not the right form
+    DUPLICATE_INVOICE = "duplicate_invoice"  # the id is used, for something else
+    DUPLICATE_PAYMENT_HASH = "duplicate_payment_hash"
+    UNKNOWN_INVOICE = "unknown_invoice"  # nothing of this kind is known under the id
+    NOT_THIS_WITHDRAWAL = "not_this_withdrawal"  # the account or the amount differs
+    INVOICE_EXPIRED = "invoice_expired"
+    INVOICE_REJECTED = "invoice_rejected"
+    INVOICE_PAID = "invoice_paid"
+    INVOICE_FAILED = "invoice_failed"
+    NOT_ISSUED = "not_issued"
+    NOT_AUTHORIZED = "not_authorized"
+    ALREADY_AUTHORIZED = "already_authorized"
+
+
+@command("bitcoin.request-deposit", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class RequestDeposit(Command):
+    """Ask for a Lightning invoice to pay into *account_id*, under an id that the producer chooses."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+
+
+@command("bitcoin.issue-invoice", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class IssueInvoice(Command):
+    """The Lightning node has made the invoice."""
+
+    invoice_id: str
+    payment_hash: str
+    payment_request: str
+    expires_at: datetime
+
+
+@command("bitcoin.confirm-deposit", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class ConfirmDeposit(Command):
+    """The Lightning node has been paid. Believed even of an expired invoice: money that came in is somebody's."""
+
+    invoice_id: str
+
+
+@command("bitcoin.expire-invoice", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class ExpireInvoice(Command):
+    """The Lightning node says that the invoice can no longer be paid, or that it cannot make one."""
+
+    invoice_id: str
+
+
+@command("bitcoin.request-withdrawal", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class RequestWithdrawal(Command):
+    """Pay somebody else's invoice from *account_id*. The terms are checked against the invoice before it is paid."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    payment_request: str
+    payment_hash: str
+    expires_at: datetime
+
+
+@command("bitcoin.authorize-withdrawal", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class AuthorizeWithdrawal(Command):
+    """The account was debited by this amount: the Lightning node may pay, if that is what the invoice asks for."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+
+
+@command("bitcoin.settle-withdrawal", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class SettleWithdrawal(Command):
+    """The Lightning node has paid; *preimage* is the proof."""
+
+    invoice_id: str
+    preimage: str
+
+
+@command("bitcoin.reject-withdrawal", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class RejectWithdrawal(Command):
+    """The account could not be debited by this amount."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    reason: str
+
+
+@command("bitcoin.fail-withdrawal", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class FailWithdrawal(Command):
+    """The Lightning node can never pay this invoice. Not to be sent while the payment may still succeed."""
+
+    invoice_id: str
+    reason: str
+
+
+@event("bitcoin.deposit-requested", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class DepositRequested(Event):
+    """A deposit waits for its invoice."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+
+
+@event("bitcoin.deposit-request-rejected", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class DepositRequestRejected(Event):
+    """No invoice will be made."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    reason: str
+
+
+@event("bitcoin.invoice-issued", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class InvoiceIssued(Event):
+    """The invoice can be paid until *expires_at*."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    payment_hash: str
+    payment_request: str
+    expires_at: datetime
+
+
+@event("bitcoin.deposit-paid", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class DepositPaid(Event):
+    """The money has arrived at the node and belongs to *account_id*."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+
+
+@event("bitcoin.invoice-expired", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class InvoiceExpired(Event):
+    """The deposit has ended: nobody paid in time, or the node could not make an invoice."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+
+
+@event("bitcoin.withdrawal-requested", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalRequested(Event):
+    """A withdrawal waits for the account to be debited."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+
+
+@event("bitcoin.withdrawal-request-rejected", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalRequestRejected(Event):
+    """The withdrawal was refused before any money moved (expired, a bad amount, a payment hash seen before)."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    reason: str
+
+
+@event("bitcoin.withdrawal-authorized", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalAuthorized(Event):
+    """The account is debited; the Lightning node is asked to pay."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    payment_hash: str
+    payment_request: str
+
+
+@event("bitcoin.invoice-rejected", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class InvoiceRejected(Event):
+    """The withdrawal has ended because the account could not pay."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    reason: str
+
+
+@event("bitcoin.withdrawal-paid", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalPaid(Event):
+    """The money has left over the Lightning network; *preimage* is the proof."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    preimage: str
+
+
+@event("bitcoin.invoice-change-rejected", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class InvoiceChangeRejected(Event):
+    """A step was refused because it contradicts what is known of the invoice."""
+
+    invoice_id: str
+    command: str
+    """Wire name of the step."""
+    reason: str
+
+
+@event("bitcoin.withdrawal-failed", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class WithdrawalFailed(Event):
+    """The payment failed for good; the account is to be refunded."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    reason: str
+
+
+MESSAGES = (
+    RequestDeposit,
+    IssueInvoice,
+    ConfirmDeposit,
+    ExpireInvoice,
+    RequestWithdrawal,
+    AuthorizeWithdrawal,
+    SettleWithdrawal,
+    RejectWithdrawal,
+    FailWithdrawal,
+    DepositRequested,
+    DepositRequestRejected,
+    InvoiceIssued,
+    DepositPaid,
+    InvoiceExpired,
+    WithdrawalRequested,
+    WithdrawalRequestRejected,
+    WithdrawalAuthorized,
+    InvoiceRejected,
+    WithdrawalPaid,
+    WithdrawalFailed,
+    InvoiceChangeRejected,
+)

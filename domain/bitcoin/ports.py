@@ -1,0 +1,137 @@
+"""What the bitcoin context needs from outside: a Lightning node, and a durable list of what to ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from domain.shared.errors import SparkError
+
+
+class InvoiceStatus(StrEnum):
+    """What the node says of an invoice it made."""
+
+    OPEN = "open"  # may become PAID or EXPIRED
+    PAID = "paid"  # final
+    EXPIRED = "expired"  # final: it can never be paid again
+
+
+class PaymentStatus(StrEnum):
+    """What the node says of a payment it was asked for."""
+
+    NOT_FOUND = "not_found"  # the node has never been asked to pay this hash
+    PENDING = "pending"  # under way, or not known: may become PAID or FAILED
+    PAID = "paid"  # final
+    FAILED = "failed"  # final: it did not and never will succeed
+
+
+@dataclass(frozen=True)
+class NodeInvoice:
+    """An invoice as the node made it."""
+
+    payment_hash: str
+    payment_request: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class PaymentTerms:
+    """What a payment request asks for, read from the request itself."""
+
+    payment_hash: str
+    amount_sat: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class Payment:
+    """Where a payment stands."""
+
+    status: PaymentStatus
+    preimage: str = ""
+    """Proof of payment, when paid."""
+    reason: str = ""
+    """Why, when failed."""
+
+
+class LightningNode(Protocol):
+    """A Lightning node. Every call may raise LightningError (the answer is then unknown, so ask again) and takes at most the adapter's time limit."""
+
+    async def create_invoice(self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta) -> NodeInvoice:
+        """Make an invoice. Asked again with the same *invoice_id* it may make another; an invoice that nobody sees hurts nobody."""
+
+    async def invoice_status(self, payment_hash: str) -> InvoiceStatus:
+        """Whether an invoice made here was paid."""
+
+    async def decode(self, payment_request: str) -> PaymentTerms:
+        """Read a payment request. Raises InvalidPaymentRequestError if it is none."""
+
+    async def pay(self, payment_request: str) -> Payment:
+        """Pay, at most once per payment hash, however often it is asked: a hash that was tried before answers its status.
+
+        An expired request that was not tried before answers FAILED.
+        """
+
+    async def payment_status(self, payment_hash: str) -> Payment:
+        """Where the payment for this hash stands."""
+
+
+class LightningError(SparkError):
+    """The Lightning node did not answer; what it did is unknown."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidPaymentRequestError(SparkError):
+    """A payment request cannot be read."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class LightningTaskKind(StrEnum):
+    """What is to be asked of the node."""
+
+    ISSUE = "issue"  # make the invoice of a deposit
+    WATCH = "watch"  # see whether the invoice of a deposit was paid or has expired
+    PAY = "pay"  # pay the invoice of a withdrawal, and look it up until the result is known
+
+
+@dataclass(frozen=True)
+class LightningTask:
+    """One thing to ask the node, kept until its answer is durable in the invoice. One per invoice and kind."""
+
+    invoice_id: str
+    kind: LightningTaskKind
+    amount_sat: int
+    payment_hash: str
+    """Empty for ISSUE."""
+    payment_request: str
+    """Empty for ISSUE."""
+    due_at: datetime
+    correlation_id: str
+    causation_id: str
+    """Id of the event that asked for it."""
+    attempts: int = 0
+
+
+class LightningTasks(Protocol):
+    """The durable list of LightningTasks."""
+
+    async def add(self, tasks: Sequence[LightningTask]) -> None:
+        """Add these; one that is there already stays as it is."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
+        """At most *limit* tasks due at *now*, longest due first. They stay in the list."""
+
+    async def reschedule(self, tasks: Sequence[LightningTask]) -> None:
+        """Store new due times and attempts."""
+
+    async def remove(self, tasks: Sequence[LightningTask]) -> None:
+        """The answers are durable: forget these."""

@@ -1,0 +1,98 @@
+"""Deposit and withdrawal: requested here, booked by accounting, paid by the Lightning node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from domain.accounting.messages import (
+    Deposited,
+    DepositRejected,
+    Purpose,
+    WithdrawalAccepted,
+    WithdrawalRefunded,
+    WithdrawalRejected,
+)
+from domain.bitcoin.messages import (
+    AuthorizeWithdrawal,
+    DepositPaid,
+    DepositRequested,
+    InvoiceExpired,
+    InvoiceIssued,
+    InvoiceRejected,
+    RejectWithdrawal,
+    WithdrawalAuthorized,
+    WithdrawalFailed,
+    WithdrawalPaid,
+    WithdrawalRequested,
+)
+from domain.shared.messages import Command, Event
+from domain.shared.sagas import SagaKind, SagaMilestone, SagaState, Step
+
+
+def authorize(event: WithdrawalAccepted) -> Sequence[Command]:
+    if event.purpose != Purpose.INVOICE:
+        return []
+    return [
+        AuthorizeWithdrawal(invoice_id=event.withdrawal_id, account_id=event.account_id, amount_sat=event.amount_sat)
+    ]
+
+
+def reject(event: WithdrawalRejected) -> Sequence[Command]:
+    if event.purpose != Purpose.INVOICE:
+        return []
+    return [
+        RejectWithdrawal(
+            invoice_id=event.withdrawal_id,
+            account_id=event.account_id,
+            amount_sat=event.amount_sat,
+            reason=event.reason,
+        )
+    ]
+
+
+STEPS: Mapping[type[Event], Step] = {WithdrawalAccepted: authorize, WithdrawalRejected: reject}
+
+
+def _invoice(event: Any) -> str | None:
+    invoice_id: str = event.invoice_id
+    return invoice_id
+
+
+def _deposit(event: Deposited | DepositRejected) -> str | None:
+    return event.deposit_id if event.purpose == Purpose.INVOICE else None
+
+
+def _withdrawal(event: WithdrawalRefunded) -> str | None:
+    return event.withdrawal_id if event.purpose == Purpose.INVOICE else None
+
+
+DEPOSIT = SagaKind(
+    "deposit",
+    patience=timedelta(hours=25),  # invoices commonly live for an hour, at most for a day
+    milestones=(
+        SagaMilestone(DepositRequested, "requested", SagaState.RUNNING, _invoice),
+        SagaMilestone(InvoiceIssued, "issued", SagaState.RUNNING, _invoice),
+        SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _invoice),
+        SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _invoice),
+        # Money came in and could not be credited: this must not end quietly, so the deadline raises the alarm.
+        SagaMilestone(DepositRejected, "credit_refused", SagaState.RUNNING, _deposit),
+        SagaMilestone(Deposited, "credited", SagaState.COMPLETED, _deposit),
+    ),
+)
+
+WITHDRAWAL = SagaKind(
+    "withdrawal",
+    patience=timedelta(hours=1),
+    milestones=(
+        SagaMilestone(WithdrawalRequested, "requested", SagaState.RUNNING, _invoice),
+        SagaMilestone(WithdrawalAuthorized, "authorized", SagaState.RUNNING, _invoice),
+        SagaMilestone(InvoiceRejected, "rejected", SagaState.FAILED, _invoice),
+        SagaMilestone(WithdrawalFailed, "refunding", SagaState.RUNNING, _invoice),
+        SagaMilestone(WithdrawalRefunded, "refunded", SagaState.FAILED, _withdrawal),
+        SagaMilestone(WithdrawalPaid, "paid", SagaState.COMPLETED, _invoice),
+    ),
+)
+
+SAGAS = (DEPOSIT, WITHDRAWAL)

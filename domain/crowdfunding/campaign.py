@@ -1,0 +1,152 @@
+"""The Campaign aggregate: what it asks for and what it has raised. Donations are rows of their own, no list in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain.crowdfunding.messages import (
+    CampaignCreated,
+    CampaignGoalReached,
+    CampaignRejected,
+    CreateCampaign,
+    DonateToCampaign,
+    DonationRegistered,
+    DonationRejected,
+    DonationRequested,
+    Reason,
+    RegisterDonation,
+    RejectDonation,
+)
+from domain.shared.decisions import Decision, done, rejected
+from domain.shared.ids import is_account_id, is_id
+from domain.shared.messages import Event
+from domain.shared.money import Satoshis
+
+MAX_TITLE_LENGTH = 200  # characters
+MAX_DESCRIPTION_LENGTH = 10_000  # characters
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A campaign and its totals, in satoshis."""
+
+    campaign_id: str
+    account_id: str
+    """The owner, who gets the donations."""
+    title: str
+    description: str
+    goal_sat: int
+    created_at: datetime
+    raised_sat: int = 0
+    donations: int = 0
+    """How many were registered."""
+    goal_reached: bool = False
+    """Once true it stays so."""
+
+    def donated(self, amount: Satoshis) -> Campaign:
+        raised_sat = self.raised_sat + amount
+        return replace(
+            self,
+            raised_sat=raised_sat,
+            donations=self.donations + 1,
+            goal_reached=self.goal_reached or raised_sat >= self.goal_sat,
+        )
+
+
+@dataclass(frozen=True)
+class Donation:
+    """A donation whose money has arrived. Its id is registered once, for ever."""
+
+    donation_id: str
+    campaign_id: str
+    account_id: str
+    """The donor."""
+    amount_sat: Satoshis
+    registered_at: datetime
+
+
+def create_campaign(campaign: Campaign | None, command: CreateCampaign, now: datetime) -> Decision[Campaign]:
+    """Open a campaign for donations."""
+    if campaign is not None:
+        is_repeat = vars(command).items() <= vars(campaign).items()
+        return done(None) if is_repeat else _refuse_campaign(command, Reason.DUPLICATE_CAMPAIGN)
+    if objection := _campaign_objection(command):
+        return _refuse_campaign(command, objection)
+    return done(Campaign(**vars(command), created_at=now), CampaignCreated(**vars(command)))
+
+
+def donate_to_campaign(campaign: Campaign | None, command: DonateToCampaign, now: datetime) -> Decision[Campaign]:
+    """Begin a donation. The campaign itself does not change before the money has moved."""
+    if campaign is None:
+        return _refuse(command, Reason.UNKNOWN_CAMPAIGN)
+    if not is_id(command.donation_id):
+        return _refuse(command, Reason.INVALID_ID)
+    if not Satoshis.are(command.amount_sat):
+        return _refuse(command, Reason.INVALID_AMOUNT)
+    if command.account_id == campaign.account_id:
+        return _refuse(command, Reason.OWN_CAMPAIGN)
+    return done(None, DonationRequested(**vars(command), owner_account_id=campaign.account_id))
+
+
+def register_donation(campaign: Campaign | None, command: RegisterDonation, now: datetime) -> Decision[Campaign]:
+    """Count a donation whose money has moved; the store refuses one that was counted before."""
+    if campaign is None:
+        return _refuse(command, Reason.UNKNOWN_DONATION)
+    if not is_id(command.donation_id):
+        return _refuse(command, Reason.INVALID_ID)
+    if not Satoshis.are(command.amount_sat):
+        return _refuse(command, Reason.INVALID_AMOUNT)
+    amount = Satoshis(command.amount_sat)
+    after = campaign.donated(amount)
+    donation = Donation(command.donation_id, campaign.campaign_id, command.account_id, amount, now)
+    events: list[Event] = [
+        DonationRegistered(**vars(command), raised_sat=after.raised_sat, donations=after.donations),
+    ]
+    if after.goal_reached and not campaign.goal_reached:
+        events.append(_goal_reached(after))
+    return done(after, *events, records=(donation,))
+
+
+def reject_donation(campaign: Campaign | None, command: RejectDonation, now: datetime) -> Decision[Campaign]:
+    """End a donation whose money did not move."""
+    if campaign is None:
+        return _refuse(command, Reason.UNKNOWN_DONATION)
+    return done(None, DonationRejected(**vars(command)))
+
+
+def donation_known(campaign: Campaign | None, command: RegisterDonation) -> Decision[Campaign]:
+    """Instead of counting a donation twice. No event: the first one's stands."""
+    return rejected(Reason.ALREADY_REGISTERED)
+
+
+def _campaign_objection(command: CreateCampaign) -> Reason | None:
+    if not is_id(command.campaign_id):
+        return Reason.INVALID_ID
+    if not is_account_id(command.account_id):
+        return Reason.INVALID_ACCOUNT_ID
+    title, description = command.title, command.description
+    if not title.strip() or not title.isprintable() or len(title) > MAX_TITLE_LENGTH:
+        return Reason.INVALID_TITLE
+    if "\0" in description or len(description) > MAX_DESCRIPTION_LENGTH:  # Postgres stores no NUL
+        return Reason.INVALID_DESCRIPTION
+    return None if Satoshis.are(command.goal_sat) else Reason.INVALID_AMOUNT
+
+
+def _goal_reached(campaign: Campaign) -> CampaignGoalReached:
+    return CampaignGoalReached(
+        campaign_id=campaign.campaign_id,
+        account_id=campaign.account_id,
+        goal_sat=campaign.goal_sat,
+        raised_sat=campaign.raised_sat,
+    )
+
+
+def _refuse(command: DonateToCampaign | RegisterDonation | RejectDonation, reason: Reason) -> Decision[Campaign]:
+    return rejected(reason, DonationRejected(**{**vars(command), "reason": reason}))
+
+
+def _refuse_campaign(command: CreateCampaign, reason: Reason) -> Decision[Campaign]:
+    return rejected(
+        reason, CampaignRejected(campaign_id=command.campaign_id, account_id=command.account_id, reason=reason)
+    )

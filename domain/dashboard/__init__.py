@@ -1,0 +1,1 @@
+"""Read models: what people see of everything that happened."""

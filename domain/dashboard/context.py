@@ -1,0 +1,9 @@
+"""The dashboard context at a glance: it takes in every event and answers queries."""
+
+from __future__ import annotations
+
+from domain.dashboard.projection import PROJECTED
+from domain.dashboard.views import QUERIES
+from domain.shared.context import BoundedContext
+
+CONTEXT = BoundedContext(name="dashboard", messages=QUERIES, reads=PROJECTED)

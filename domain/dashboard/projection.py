@@ -1,0 +1,209 @@
+"""The projection: what each event of the other contexts tells about the rows of the read models. Pure.
+
+A refused request may name the id of something that somebody else began, so a refusal never takes the place of what
+has begun; money that has moved is the last word.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from domain.accounting import messages as accounting
+from domain.auth import messages as auth
+from domain.bitcoin import messages as bitcoin
+from domain.crowdfunding import messages as crowdfunding
+from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen, RowSeen
+from domain.shared.messages import Event
+
+PROJECTED: tuple[type[Event], ...] = tuple(
+    message
+    for context in (auth, accounting, crowdfunding, bitcoin)
+    for message in context.MESSAGES
+    if issubclass(message, Event)
+)
+"""The events that the read models are made of: all, since the feed shows every one."""
+
+WITHHELD = ("preimage",)
+"""Fields that no feed shows: whoever knows the preimage can claim to have paid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occurrence:
+    """All that is known about an event besides its content."""
+
+    message_id: str
+    correlation_id: str
+    causation_id: str
+    sequence: int
+    """Version of its aggregate afterwards."""
+    occurred_at: datetime
+    data: str
+    """The event as JSON."""
+
+
+def rows_of(event: Event, seen: Occurrence) -> tuple[RowSeen, ...]:
+    """What *event* tells about the rows of the read models; an event of an unknown type is shown in the feed alone."""
+    return (*(reader(event, seen) for reader in _READERS.get(type(event), ())), _activity(event, seen))
+
+
+def feed_account(event: Event) -> str:
+    """The account in whose feed an event is shown: the one it names, of a transfer the one whose balance it is about.
+
+    So a donation is in the donor's feed, its arrival and a goal that was reached in the owner's; a credit that was
+    refused is in that of the payer, whose money comes back. Empty if the event names no account: only the feed of everybody shows it.
+    """
+    if isinstance(event, accounting.TransferCreditRefused):
+        return event.from_account_id
+    account_id: str = getattr(event, "account_id", event.key if event.TYPE.key_field.endswith("account_id") else "")
+    return account_id
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where an event puts a donation or an invoice. States of a higher rank are never left for those of a lower."""
+
+    state: str
+    rank: int
+    kind: str = ""
+    """Of an invoice: deposit or withdrawal."""
+    has_ended: bool = False
+    id_field: str = "invoice_id"
+
+
+_DONATION_STATES: Mapping[type[Event], _State] = {
+    crowdfunding.DonationRequested: _State("requested", 1),
+    crowdfunding.DonationRejected: _State("rejected", 2, has_ended=True),
+    crowdfunding.DonationRegistered: _State("registered", 3, has_ended=True),
+}
+
+_INVOICE_STATES: Mapping[type[Event], _State] = {
+    bitcoin.DepositRequestRejected: _State("rejected", 0, "deposit", has_ended=True),
+    bitcoin.DepositRequested: _State("requested", 1, "deposit"),
+    bitcoin.InvoiceIssued: _State("issued", 2, "deposit"),
+    bitcoin.InvoiceExpired: _State("expired", 3, "deposit", has_ended=True),
+    bitcoin.DepositPaid: _State("paid", 4, "deposit"),
+    accounting.Deposited: _State("credited", 5, "deposit", has_ended=True, id_field="deposit_id"),
+    bitcoin.WithdrawalRequestRejected: _State("rejected", 0, "withdrawal", has_ended=True),
+    bitcoin.WithdrawalRequested: _State("requested", 1, "withdrawal"),
+    bitcoin.WithdrawalAuthorized: _State("authorized", 2, "withdrawal"),
+    bitcoin.InvoiceRejected: _State("rejected", 3, "withdrawal", has_ended=True),
+    bitcoin.WithdrawalFailed: _State("failed", 4, "withdrawal"),
+    accounting.WithdrawalRefunded: _State("refunded", 5, "withdrawal", has_ended=True, id_field="withdrawal_id"),
+    bitcoin.WithdrawalPaid: _State("paid", 6, "withdrawal", has_ended=True),
+}
+
+
+def _signed_up(event: auth.AccountRegistered, seen: Occurrence) -> AccountSeen:
+    return AccountSeen(account_id=event.account_id, username=event.username)
+
+
+def _balance(event: Any, seen: Occurrence) -> AccountSeen:
+    is_open = isinstance(event, accounting.AccountOpened)
+    return AccountSeen(account_id=event.key, is_open=is_open, balance_sat=event.balance_sat, sequence=seen.sequence)
+
+
+def _campaign(event: crowdfunding.CampaignCreated, seen: Occurrence) -> CampaignSeen:
+    return CampaignSeen(
+        campaign_id=event.campaign_id,
+        account_id=event.account_id,
+        title=event.title,
+        description=event.description,
+        goal_sat=event.goal_sat,
+        created_at=seen.occurred_at,
+    )
+
+
+def _totals(event: crowdfunding.DonationRegistered, seen: Occurrence) -> CampaignSeen:
+    return CampaignSeen(
+        campaign_id=event.campaign_id,
+        raised_sat=event.raised_sat,
+        donations=event.donations,
+        sequence=seen.sequence,
+    )
+
+
+def _goal(event: crowdfunding.CampaignGoalReached, seen: Occurrence) -> CampaignSeen:
+    return CampaignSeen(campaign_id=event.campaign_id, goal_reached=True)
+
+
+def _donation(event: Any, seen: Occurrence) -> DonationSeen:
+    state = _DONATION_STATES[type(event)]
+    return DonationSeen(
+        donation_id=event.donation_id,
+        campaign_id=event.campaign_id,
+        account_id=event.account_id,
+        amount_sat=_storable(event.amount_sat),
+        state=state.state,
+        rank=state.rank,
+        has_ended=state.has_ended,
+        reason=getattr(event, "reason", ""),
+        state_at=seen.occurred_at,
+        requested_at=seen.occurred_at,
+    )
+
+
+def _invoice(event: Any, seen: Occurrence) -> InvoiceSeen:
+    state = _INVOICE_STATES[type(event)]
+    return InvoiceSeen(
+        invoice_id=getattr(event, state.id_field),
+        account_id=event.account_id,
+        kind=state.kind,
+        amount_sat=_storable(event.amount_sat),
+        state=state.state,
+        rank=state.rank,
+        has_ended=state.has_ended,
+        reason=getattr(event, "reason", ""),
+        state_at=seen.occurred_at,
+        requested_at=seen.occurred_at,
+        payment_request=getattr(event, "payment_request", None),
+        payment_hash=getattr(event, "payment_hash", None),
+        expires_at=getattr(event, "expires_at", None),
+    )
+
+
+def _storable(amount_sat: int) -> int:
+    # A refused request may ask for any number; the feed has it in full, the row only as far as 64 bits go.
+    return max(-(2**63), min(amount_sat, 2**63 - 1))
+
+
+def _activity(event: Event, seen: Occurrence) -> ActivitySeen:
+    return ActivitySeen(
+        message_id=seen.message_id,
+        occurred_at=seen.occurred_at,
+        event=event.TYPE.name,
+        event_key=event.key,
+        account_id=feed_account(event),
+        correlation_id=seen.correlation_id,
+        causation_id=seen.causation_id,
+        data=_fit_to_show(event, seen.data),
+    )
+
+
+def _fit_to_show(event: Event, data: str) -> str:
+    if not any(hasattr(event, name) for name in WITHHELD):
+        return data
+    return json.dumps({name: value for name, value in json.loads(data).items() if name not in WITHHELD})
+
+
+_Reader: TypeAlias = Callable[[Any, Occurrence], RowSeen]
+
+_READERS: Mapping[type[Event], tuple[_Reader, ...]] = {
+    auth.AccountRegistered: (_signed_up,),
+    accounting.AccountOpened: (_balance,),
+    accounting.Deposited: (_balance, _invoice),
+    accounting.WithdrawalAccepted: (_balance,),
+    accounting.WithdrawalRefunded: (_balance, _invoice),
+    accounting.TransferDebited: (_balance,),
+    accounting.TransferSucceeded: (_balance,),
+    accounting.TransferRefunded: (_balance,),
+    crowdfunding.CampaignCreated: (_campaign,),
+    crowdfunding.CampaignGoalReached: (_goal,),
+    crowdfunding.DonationRequested: (_donation,),
+    crowdfunding.DonationRejected: (_donation,),
+    crowdfunding.DonationRegistered: (_donation, _totals),
+    **{event: (_invoice,) for event in _INVOICE_STATES if event.TYPE.context == "bitcoin"},
+}

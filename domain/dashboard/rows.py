@@ -1,0 +1,183 @@
+"""What events tell about the rows of the read models, and how such pieces of knowledge merge.
+
+A row seen is partial and absolute: it says what is known after one event, never what is to be added. Two of the same
+key merge into one, whatever is newer, higher or known winning over what is older, lower or unknown; to merge again
+changes nothing, and neither does the order across aggregates. The store merges by the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountSeen:
+    """An account; it may be credited before anybody has signed up under its id."""
+
+    account_id: str
+    username: str | None = None
+    """None until the sign-up is seen."""
+    is_open: bool = False
+    balance_sat: int = 0
+    sequence: int = 0
+    """Version of the account that the balance is of; 0: no balance seen."""
+
+    @property
+    def key(self) -> str:
+        return self.account_id
+
+    def merged(self, other: AccountSeen) -> AccountSeen:
+        latest = other if other.sequence > self.sequence else self
+        return replace(latest, username=self.username or other.username, is_open=self.is_open or other.is_open)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignSeen:
+    """A campaign; what it is comes with its creation, how it does with each donation."""
+
+    campaign_id: str
+    account_id: str | None = None
+    """The owner. It, the title, the description, the goal and the time of creation are None until that is seen."""
+    title: str | None = None
+    description: str | None = None
+    goal_sat: int | None = None
+    created_at: datetime | None = None
+    goal_reached: bool = False
+    raised_sat: int = 0
+    donations: int = 0
+    sequence: int = 0
+    """Version of the campaign that the totals are of; 0: no totals seen."""
+
+    @property
+    def key(self) -> str:
+        return self.campaign_id
+
+    def merged(self, other: CampaignSeen) -> CampaignSeen:
+        totals = other if other.sequence > self.sequence else self
+        created = other if self.created_at is None else self
+        return replace(
+            created,
+            goal_reached=self.goal_reached or other.goal_reached,
+            raised_sat=totals.raised_sat,
+            donations=totals.donations,
+            sequence=totals.sequence,
+        )
+
+
+class Standing(Protocol):
+    """A row whose state only rises."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def state_at(self) -> datetime: ...
+
+
+def outranks(one: Standing, other: Standing) -> bool:
+    """Whether *one* takes the place of *other*: the higher rank wins, the earlier among equals.
+
+    Equals differ only if an id was used twice. Of two in the same instant the one that is there stays.
+    """
+    return (one.rank, other.state_at) > (other.rank, one.state_at)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DonationSeen:
+    """A donation as one event tells of it."""
+
+    donation_id: str
+    campaign_id: str
+    account_id: str
+    amount_sat: int
+    state: str
+    rank: int
+    has_ended: bool
+    reason: str
+    state_at: datetime
+    """When it got into this state."""
+    requested_at: datetime
+    """The earliest that is known of it."""
+
+    @property
+    def key(self) -> str:
+        return self.donation_id
+
+    def merged(self, other: DonationSeen) -> DonationSeen:
+        winner = other if outranks(other, self) else self
+        return replace(winner, requested_at=min(self.requested_at, other.requested_at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceSeen:
+    """A deposit or a withdrawal as one event, of the bitcoin or the accounting context, tells of it."""
+
+    invoice_id: str
+    account_id: str
+    kind: str
+    amount_sat: int
+    state: str
+    rank: int
+    has_ended: bool
+    reason: str
+    state_at: datetime
+    """When it got into this state."""
+    requested_at: datetime
+    """The earliest that is known of it."""
+    payment_request: str | None = None
+    payment_hash: str | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        return self.invoice_id
+
+    def merged(self, other: InvoiceSeen) -> InvoiceSeen:
+        winner = other if outranks(other, self) else self
+        return replace(
+            winner,
+            requested_at=min(self.requested_at, other.requested_at),
+            payment_request=self.payment_request or other.payment_request,
+            payment_hash=self.payment_hash or other.payment_hash,
+            expires_at=self.expires_at or other.expires_at,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivitySeen:
+    """One event as the feed and the timeline show it. It never changes."""
+
+    message_id: str
+    occurred_at: datetime
+    event: str
+    """Wire name."""
+    event_key: str
+    account_id: str
+    """The one account in whose feed it is shown; empty if there is none."""
+    correlation_id: str
+    causation_id: str
+    data: str
+    """The event as JSON."""
+
+    @property
+    def key(self) -> str:
+        return self.message_id
+
+    def merged(self, other: ActivitySeen) -> ActivitySeen:
+        return self
+
+
+RowSeen: TypeAlias = AccountSeen | CampaignSeen | DonationSeen | InvoiceSeen | ActivitySeen
+"""What one event tells about one row."""
+
+
+def merged_rows(rows: Iterable[RowSeen]) -> Mapping[type[RowSeen], Sequence[RowSeen]]:
+    """The rows by type, one for each key, ordered by key."""
+    tables: dict[type[RowSeen], dict[str, Any]] = {}
+    for row in rows:
+        table = tables.setdefault(type(row), {})
+        known = table.get(row.key)
+        table[row.key] = row if known is None else known.merged(row)
+    return {kind: [table[key] for key in sorted(table)] for kind, table in tables.items()}

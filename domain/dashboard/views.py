@@ -1,0 +1,182 @@
+"""The read models: what can be asked of the dashboard and what it answers. Amounts are satoshis.
+
+Views lag behind the write side by the time an event takes (eventual consistency). A limit is taken as at least 1 and at
+most MOST_LINES; a time without an offset is UTC. Activity is kept for a time that the settings say, all else for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from domain.shared.messages import Query, query
+
+MOST_LINES = 500
+"""The most lines of a kind that one answer holds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignSummary:
+    campaign_id: str
+    account_id: str
+    title: str
+    goal_sat: int
+    raised_sat: int
+    donations: int
+    goal_reached: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class DonationLine:
+    donation_id: str
+    campaign_id: str
+    account_id: str
+    amount_sat: int
+    state: str
+    """requested, registered or rejected"""
+    reason: str
+    requested_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceLine:
+    """A deposit or a withdrawal over the Lightning network."""
+
+    invoice_id: str
+    account_id: str
+    kind: str
+    """deposit or withdrawal"""
+    amount_sat: int
+    state: str
+    """A deposit: requested, issued, paid, credited, expired or rejected; one that has expired may still have been paid.
+    A withdrawal: requested, authorized, paid, rejected, failed or refunded."""
+    reason: str
+    payment_request: str
+    payment_hash: str
+    expires_at: datetime | None
+    requested_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountOverview:
+    account_id: str
+    username: str
+    balance_sat: int
+    is_open: bool
+    """Whether the owner may spend yet."""
+    campaigns: tuple[CampaignSummary, ...]
+    donations: tuple[DonationLine, ...]
+    deposits: tuple[InvoiceLine, ...]
+    withdrawals: tuple[InvoiceLine, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignDetail:
+    campaign: CampaignSummary
+    description: str
+    recent_donations: tuple[DonationLine, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivityLine:
+    """One event as people read it."""
+
+    at: datetime
+    event: str
+    key: str
+    account_id: str
+    message_id: str
+    correlation_id: str
+    causation_id: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampaignList:
+    campaigns: tuple[CampaignSummary, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activity:
+    lines: tuple[ActivityLine, ...]
+
+
+@query("dashboard.account-overview", result=AccountOverview)
+@dataclass(frozen=True, kw_only=True)
+class ViewAccountOverview(Query):
+    """The account with its newest campaigns, donations, deposits and withdrawals (at most *limit* of each)."""
+
+    account_id: str
+    limit: int = 20
+
+
+@query("dashboard.campaigns", result=CampaignList)
+@dataclass(frozen=True, kw_only=True)
+class ViewCampaigns(Query):
+    """The newest campaigns; `created_at` and id of the last one seen, as *before* and *before_id*, turn the page."""
+
+    limit: int = 20
+    before: datetime | None = None
+    before_id: str = ""
+
+
+@query("dashboard.campaign", result=CampaignDetail)
+@dataclass(frozen=True, kw_only=True)
+class ViewCampaign(Query):
+    """One campaign with its newest donations."""
+
+    campaign_id: str
+    limit: int = 20
+
+
+@query("dashboard.invoice", result=InvoiceLine)
+@dataclass(frozen=True, kw_only=True)
+class ViewInvoice(Query):
+    """One deposit (with its payment request, once issued) or withdrawal."""
+
+    invoice_id: str
+
+
+@query("dashboard.donation", result=DonationLine)
+@dataclass(frozen=True, kw_only=True)
+class ViewDonation(Query):
+    """One donation."""
+
+    donation_id: str
+
+
+@query("dashboard.activity", result=Activity)
+@dataclass(frozen=True, kw_only=True)
+class ViewActivity(Query):
+    """What happened, newest first: of one account, or of everybody when *account_id* is empty.
+
+    The `at` and `message_id` of the last line seen, as *before* and *before_id*, turn the page.
+    """
+
+    account_id: str = ""
+    limit: int = 50
+    before: datetime | None = None
+    before_id: str = ""
+
+
+@query("dashboard.timeline", result=Activity)
+@dataclass(frozen=True, kw_only=True)
+class ViewTimeline(Query):
+    """Every event of one story, in the order in which they happened."""
+
+    correlation_id: str
+    limit: int = 200
+
+
+QUERIES = (ViewAccountOverview, ViewCampaigns, ViewCampaign, ViewInvoice, ViewDonation, ViewActivity, ViewTimeline)
+
+
+class Views(Protocol):
+    """Answers queries from the read models."""
+
+    async def answer(self, query: Query) -> object | None:
+        """The result that the query's class names; None if there is no such thing. Raises StorageUnavailableError."""

@@ -1,0 +1,96 @@
+"""The errors of the whole system, in one small tree.
+
+SparkError
+├── DomainError
+│   └── InvalidAmountError (also a ValueError)
+├── MessageError             a message cannot be understood
+│   ├── UnknownMessageError
+│   └── MalformedMessageError
+└── StorageError             the store did not take the work
+    ├── StorageUnavailableError   may pass next time; nothing is known to be written
+    ├── StaleVersionError         somebody else wrote first: reload and decide again
+    ├── DuplicateMessageError     a message of the turn is in the inbox already
+    └── ConstraintError           a named rule of the database refused a row
+
+A refusal that the business expects is an outcome (`Rejected`), never an exception.
+Every error hands all its arguments to `Exception`, so that it survives pickling between processes.
+"""
+
+
+class SparkError(Exception):
+    """Something went wrong in Satoshi Spark."""
+
+
+class DomainError(SparkError):
+    """A rule of the domain was broken by the caller's own code."""
+
+
+class InvalidAmountError(DomainError, ValueError):
+    """An amount is not a positive number of satoshis within the supply of bitcoin."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"amount {self.value} is refused: expected 1 to 2100000000000000 satoshis"
+
+
+class MessageError(SparkError):
+    """A message cannot be understood."""
+
+
+class UnknownMessageError(MessageError):
+    """No message of this name and version is registered."""
+
+    def __init__(self, name: str, version: int) -> None:
+        super().__init__(name, version)
+        self.name, self.version = name, version
+
+    def __str__(self) -> str:
+        return f"message {self.name!r} version {self.version} is not known here"
+
+
+class MalformedMessageError(MessageError):
+    """The bytes of a message do not have the form that its type asks for."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
+
+
+class StorageError(SparkError):
+    """The store did not take the work."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class StorageUnavailableError(StorageError):
+    """The store is away or asked to try again; the same work may pass next time."""
+
+
+class StaleVersionError(StorageError):
+    """An aggregate was written by somebody else since it was loaded."""
+
+
+class DuplicateMessageError(StorageError):
+    """A message of this turn has been handled before."""
+
+
+class ConstraintError(StorageError):
+    """A named constraint of the database refused a row."""
+
+    def __init__(self, constraint: str, detail: str) -> None:
+        Exception.__init__(self, constraint, detail)
+        self.constraint, self.detail = constraint, detail
+
+    def __str__(self) -> str:
+        return f"{self.constraint}: {self.detail}"

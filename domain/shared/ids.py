@@ -1,0 +1,34 @@
+"""Ids that repeat: a step that runs twice gives its messages the same ids, and the inbox drops the second."""
+
+from __future__ import annotations
+
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "spark:message")
+
+
+def derived_id(cause_id: str, *path: str | int) -> str:
+    """The id (a UUIDv5 in text form) of the message that *cause_id* brought about by the step named by *path*."""
+    return str(uuid5(_NAMESPACE, "/".join([cause_id, *map(str, path)])))
+
+
+def is_uuid(text: str) -> bool:
+    """Whether *text* is a UUID in any of the usual spellings."""
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+MAX_ID_LENGTH = 200  # characters; the store indexes ids, and an index entry has a limit
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* may name an aggregate or a movement of money: printable, no spaces, neither empty nor huge."""
+    return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable() and " " not in text
+
+
+def is_account_id(text: str) -> bool:
+    """Whether *text* may name the account of a user; ids that begin with `@` belong to the system's own accounts."""
+    return is_id(text) and not text.startswith("@")

@@ -1,0 +1,27 @@
+"""Satoshis: whole, positive, and never more than there will ever be."""
+
+from __future__ import annotations
+
+from domain.shared.errors import InvalidAmountError
+
+SUPPLY_SAT = 21_000_000 * 100_000_000
+"""The most satoshis there will ever be."""
+
+
+class Satoshis(int):
+    """A positive amount of satoshis. Raises InvalidAmountError for zero, negatives and more than the supply.
+
+    It is an `int`, so sums and differences are plain integers again: a balance may be zero, an amount may not.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, value: int) -> Satoshis:
+        if not 0 < value <= SUPPLY_SAT:
+            raise InvalidAmountError(value)
+        return super().__new__(cls, value)
+
+    @staticmethod
+    def are(value: int) -> bool:
+        """Whether *value* would be accepted as an amount."""
+        return 0 < value <= SUPPLY_SAT

@@ -1,0 +1,118 @@
+"""The ports through which the runtime reaches a context's store. Adapters: Postgres, and memory for unit tests.
+
+One contract suite (`tests/contracts`) holds every adapter to what is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Generic, Protocol, TypeVar
+
+from domain.shared.decisions import Outcome
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Versioned(Generic[S]):
+    """A state and the version it was stored under. Version 0 with no state: the instance does not exist."""
+
+    state: S | None
+    version: int
+
+
+@dataclass(frozen=True)
+class Change(Generic[S]):
+    """An instance to be stored: refused unless the store still holds *expected_version* (0: must not exist)."""
+
+    key: str
+    expected_version: int
+    version: int
+    """The version it is stored under, greater than *expected_version*."""
+    state: S
+
+
+@dataclass(frozen=True)
+class InboxMark:
+    """A message that was handled, and how it ended."""
+
+    message_id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class OutgoingMessage:
+    """An event on its way into the outbox."""
+
+    message_id: str
+    name: str
+    version: int
+    key: str
+    sequence: int
+    """The version of the aggregate after the decision that made this event: orders the events of one instance."""
+    data: bytes
+    """The event as JSON."""
+    correlation_id: str
+    causation_id: str
+    occurred_at: datetime
+
+
+class Repository(Protocol[S]):
+    """Loads and saves many instances of one aggregate at once."""
+
+    def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[S]]:
+        """The named instances; one that does not exist comes as `Versioned(None, 0)`. At once, one round trip."""
+
+    def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
+        """Store the states and add the rows to the aggregate's books, in order, with the unit of work's commit.
+
+        *unchanged* names the instances that were decided on but stay as they are (a refusal, say) and their versions
+        (0: does not exist). The commit raises StaleVersionError if any of these, or of *changes*, has another
+        version in the store by then: a stale writer may not even refuse.
+        """
+
+
+class Inbox(Protocol):
+    """The messages that a context has handled, remembered for a declared time."""
+
+    def outcomes(self, message_ids: Sequence[str]) -> Mapping[str, Outcome]:
+        """How those of *message_ids* that were handled before ended. At once, one round trip."""
+
+    def mark(self, marks: Sequence[InboxMark]) -> None:
+        """Remember these with the unit of work's commit, which raises DuplicateMessageError if one is known."""
+
+
+class Outbox(Protocol):
+    """Where events wait, in the aggregate's own transaction, until every subscriber has them."""
+
+    def add(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Add these, in order, with the unit of work's commit."""
+
+
+class UnitOfWork(Protocol[S]):
+    """One transaction of one context. What is not committed when the block ends is as if it had never been.
+
+    `commit` sends everything in one round trip and raises StaleVersionError, DuplicateMessageError, ConstraintError or
+    StorageUnavailableError; after any of these nothing of it is stored. (If the connection breaks during
+    `commit`, StorageUnavailableError means *unknown*: the inbox tells on the next try.)
+    """
+
+    @property
+    def repository(self) -> Repository[S]: ...
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def outbox(self) -> Outbox: ...
+
+    def commit(self) -> None: ...
+    def __enter__(self) -> UnitOfWork[S]: ...
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class UnitOfWorkFactory(Protocol):
+    """Begins a unit of work; the kind of aggregate is that of the context it was made for."""
+
+    def __call__(self) -> UnitOfWork[object]: ...

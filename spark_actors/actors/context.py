@@ -1,0 +1,262 @@
+"""The ContextActor: takes a context's events and does its part of the sagas. All that it knows is in Postgres.
+
+Its part of one event may be: a saga's progress row, the commands that follow, a read model, a task for the
+Lightning node. An event is taken when all of these are durable; every one of them may be done twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from domain.bitcoin.ports import LightningTask, LightningTasks
+from domain.shared.context import BoundedContext
+from domain.shared.decisions import Verdict
+from domain.shared.errors import ConstraintError
+from domain.shared.ids import derived_id
+from domain.shared.messages import Command, Event, MessageRegistry
+from domain.shared.sagas import progress_of
+from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.loop import Loop
+from spark_actors.messaging.envelope import (
+    Delivery,
+    Envelope,
+    Receipt,
+    Reply,
+    decode_data,
+    encode_data,
+    pack,
+    unpack_envelopes,
+)
+from spark_actors.messaging.ports import Clock, Projection, SagaLog, Telemetry
+from spark_actors.messaging.telemetry import SagaEnded
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Received:
+    """An event as it was handed over."""
+
+    envelope: Envelope
+    event: Event
+
+
+Refusals = Mapping[str, str]
+"""Message id -> why the event could not be taken (yet)."""
+
+
+class Part(Protocol):
+    """One thing that a context does with events."""
+
+    async def take(self, received: Sequence[Received]) -> Refusals:
+        """Make it durable, in order. Raises StorageUnavailableError or ActorUnavailableError if it may pass later."""
+
+
+class CommandSender(Protocol):
+    """Sends commands to aggregates."""
+
+    async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
+        """A reply for each, in order, once committed."""
+
+
+class Tracking:
+    """Keeps the progress rows of the sagas that the context has started."""
+
+    def __init__(self, context: BoundedContext, saga_log: SagaLog, telemetry: Telemetry) -> None:
+        self._sagas = context.sagas
+        self._saga_log = saga_log
+        self._telemetry = telemetry
+
+    async def take(self, received: Sequence[Received]) -> Refusals:
+        progress = [
+            step
+            for item in received
+            for step in progress_of(
+                self._sagas,
+                item.event,
+                correlation_id=item.envelope.correlation_id,
+                at=item.envelope.occurred_at,
+            )
+        ]
+        if progress:
+            for row in await self._saga_log.merge(progress):
+                self._telemetry(SagaEnded(row.kind, row.state, row.updated_at - row.started_at))
+        return {}
+
+
+class Steps:
+    """Runs the saga steps: each event's commands go to their aggregates under ids derived from the event's."""
+
+    def __init__(self, context: BoundedContext, sender: CommandSender, registry: MessageRegistry) -> None:
+        self._context = context
+        self._sender = sender
+        self._registry = registry
+
+    async def take(self, received: Sequence[Received]) -> Refusals:
+        caused: list[tuple[Envelope, str]] = []
+        refusals: dict[str, str] = {}
+        for item in received:
+            if step := self._context.steps.get(type(item.event)):
+                try:
+                    caused += [
+                        (self._addressed(item.envelope, command, index), item.envelope.message_id)
+                        for index, command in enumerate(step(item.event))
+                    ]
+                except Exception as error:  # a bug in one step must not stop the other events
+                    log.exception("saga_step_failed", event_name=item.envelope.name, message_id=item.envelope.message_id)
+                    refusals[item.envelope.message_id] = f"step raised {type(error).__name__}"
+        replies = await self._sender.send([command for command, _ in caused])
+        for (command, event_id), reply in zip(caused, replies, strict=True):
+            if reply.verdict is Verdict.FAILED:
+                refusals[event_id] = f"{command.name} failed: {reply.reason}"
+        return refusals
+
+    def _addressed(self, cause: Envelope, command: Command, index: int) -> Envelope:
+        return Envelope(
+            message_id=derived_id(cause.message_id, self._context.name, index),
+            name=command.TYPE.name,
+            version=command.TYPE.version,
+            key=command.key,
+            data=encode_data(command),
+            correlation_id=cause.correlation_id,
+            causation_id=cause.message_id,
+            occurred_at=cause.occurred_at,
+        )
+
+
+class Projecting:
+    """Turns events into the read models; an event that cannot be stored is found by taking each alone."""
+
+    def __init__(self, context: BoundedContext, projection: Projection) -> None:
+        self._reads = frozenset(context.reads)
+        self._projection = projection
+
+    async def take(self, received: Sequence[Received]) -> Refusals:
+        mine = [item.envelope for item in received if type(item.event) in self._reads]
+        try:
+            await self._projection.apply(mine)
+        except ConstraintError as error:
+            if len(mine) == 1:
+                return {mine[0].message_id: str(error)}
+            alone = [await self.take([item]) for item in received if type(item.event) in self._reads]
+            return {message_id: reason for refusals in alone for message_id, reason in refusals.items()}
+        return {}
+
+
+class TaskFor(Protocol):
+    """Tells what the Lightning node is to be asked because of an event; None if nothing."""
+
+    def __call__(
+        self, event: Event, *, message_id: str, correlation_id: str, now: datetime
+    ) -> LightningTask | None: ...
+
+
+class TaskListing:
+    """Lists what the Lightning node is to be asked, durably, and wakes the worker that asks it."""
+
+    def __init__(self, task_for: TaskFor, tasks: LightningTasks, clock: Clock, wake: Callable[[], None]) -> None:
+        self._task_for = task_for
+        self._tasks = tasks
+        self._clock = clock
+        self._wake = wake
+
+    async def take(self, received: Sequence[Received]) -> Refusals:
+        now = self._clock()
+        listed = [
+            task
+            for item in received
+            if (
+                task := self._task_for(
+                    item.event,
+                    message_id=item.envelope.message_id,
+                    correlation_id=item.envelope.correlation_id,
+                    now=now,
+                )
+            )
+        ]
+        if listed:
+            await self._tasks.add(listed)
+            self._wake()
+        return {}
+
+
+class ContextActor:
+    """Takes events for one context; safe to call for several batches at once."""
+
+    def __init__(self, context: BoundedContext, registry: MessageRegistry, parts: Sequence[Part]) -> None:
+        self._name = context.name
+        self._registry = registry
+        self._parts = parts
+
+    async def take_events(self, payload: bytes) -> bytes:
+        """Do the context's part of packed envelopes; gives packed deliveries.
+
+        If one event of a key cannot be taken, the later ones of that key in the batch count as not taken either, so
+        that they are handed over again behind it. Raises StorageUnavailableError: hand the batch over again.
+        """
+        envelopes = unpack_envelopes(payload)
+        received, refusals = self._decode(envelopes)
+        for refused in await asyncio.gather(*(part.take(received) for part in self._parts)):
+            refusals |= refused
+        return pack(_deliveries(envelopes, refusals))
+
+    def _decode(self, envelopes: Sequence[Envelope]) -> tuple[list[Received], dict[str, str]]:
+        received: list[Received] = []
+        refusals: dict[str, str] = {}
+        for envelope in envelopes:
+            try:
+                message = decode_data(self._registry, envelope)
+                if not isinstance(message, Event):
+                    raise TypeError(f"{envelope.name} is no event")
+                received.append(Received(envelope, message))
+            except Exception as error:  # whatever the bytes hold, it concerns this event alone
+                log.error("event_not_understood", context=self._name, message_id=envelope.message_id, error=str(error))
+                refusals[envelope.message_id] = f"not understood: {error}"
+        return received, refusals
+
+
+def _deliveries(envelopes: Sequence[Envelope], refusals: Mapping[str, str]) -> list[Delivery]:
+    deliveries: list[Delivery] = []
+    stopped: set[str] = set()
+    for envelope in envelopes:
+        if reason := refusals.get(envelope.message_id):
+            stopped.add(envelope.key)
+            deliveries.append(Delivery(envelope.message_id, Receipt.RETRY, reason))
+        elif envelope.key in stopped:
+            deliveries.append(Delivery(envelope.message_id, Receipt.RETRY, "an earlier event of its key waits"))
+        else:
+            deliveries.append(Delivery(envelope.message_id, Receipt.TAKEN))
+    return deliveries
+
+
+
+
+class ContextService:
+    """A ContextActor with what goes on behind it: its lanes to the aggregates, its work at the Lightning node."""
+
+    def __init__(self, actor: ContextActor, dispatcher: Dispatcher, loops: Sequence[Loop] = ()) -> None:
+        self._actor = actor
+        self._dispatcher = dispatcher
+        self._loops = loops
+
+    async def start(self) -> None:
+        for loop in self._loops:
+            loop.start()
+
+    async def stop(self) -> None:
+        """Let the rounds in hand end; whoever waits for commands that cannot be committed now asks again elsewhere."""
+        for loop in self._loops:
+            await loop.stop()
+        await self._dispatcher.close()
+
+    def problems(self) -> list[str]:
+        return [loop.problem for loop in self._loops if loop.problem]
+
+    async def take_events(self, payload: bytes) -> bytes:
+        return await self._actor.take_events(payload)

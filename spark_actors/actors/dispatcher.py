@@ -1,0 +1,159 @@
+"""Sends commands to the actors that host their instances, in order and in batches that grow with the load.
+
+Per host and context one batch is in flight; what comes meanwhile makes up the next one. So nothing waits for a
+batch to fill at rest, and the commands that one sender sends to one instance arrive in order. A batch whose fate is
+unknown (the host died, the store is away) is sent again, with the same ids, until it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.wait import wait_exponential_jitter
+
+from domain.shared.errors import StorageUnavailableError
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.ports import Hosts
+from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
+from spark_actors.messaging.ports import Telemetry
+from spark_actors.messaging.routing import Placement, Slot
+from spark_actors.messaging.telemetry import DeliveryRetried
+
+log = structlog.get_logger(__name__)
+
+FIRST_WAIT_SECONDS = 0.05
+LONGEST_WAIT_SECONDS = 2.0
+
+
+@dataclass
+class _Parcel:
+    """Commands of one `send` for one lane."""
+
+    commands: list[Envelope]
+    replies: asyncio.Future[list[Reply]]
+
+
+@dataclass
+class _Lane:
+    """The way to one host for one context."""
+
+    slot: Slot
+    context: str
+    parcels: deque[_Parcel] = field(default_factory=deque)
+    worker: asyncio.Task[None] | None = None
+
+
+class Dispatcher:
+    """One sender's lanes to all hosts."""
+
+    def __init__(self, placement: Placement, hosts: Hosts, *, max_commands: int, telemetry: Telemetry) -> None:
+        self._placement = placement
+        self._hosts = hosts
+        self._max_commands = max_commands
+        self._telemetry = telemetry
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+
+    def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Reply]]:
+        """Queue *commands*, in order, at once; the future gives a reply for each, in the same order, when committed."""
+        parcels = self._parcels(commands)
+        for lane, parcel in parcels:
+            lane.parcels.append(parcel)
+            if lane.worker is None or lane.worker.done():
+                lane.worker = asyncio.create_task(self._work(lane), name=f"lane {lane.slot.name} {lane.context}")
+        return asyncio.ensure_future(_gathered(commands, [parcel for _, parcel in parcels]))
+
+    async def send(self, commands: Sequence[Envelope]) -> list[Reply]:
+        """Post *commands* and wait until they are committed."""
+        return await self.post(commands) if commands else []
+
+    async def close(self) -> None:
+        """Give up what is under way; whoever waits for it is cancelled. Closing twice is harmless."""
+        workers = [lane.worker for lane in self._lanes.values() if lane.worker]
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+    def _parcels(self, commands: Sequence[Envelope]) -> list[tuple[_Lane, _Parcel]]:
+        by_lane: dict[tuple[str, str], list[Envelope]] = {}
+        slots: dict[str, Slot] = {}
+        for command in commands:
+            slot = self._placement.slot_of(command.context, command.key)
+            slots[slot.name] = slot
+            by_lane.setdefault((slot.name, command.context), []).append(command)
+        loop = asyncio.get_running_loop()
+        return [
+            (self._lane(slots[slot_name], context), _Parcel(part, loop.create_future()))
+            for (slot_name, context), commands in by_lane.items()
+            for part in _split(commands, self._max_commands)
+        ]
+
+    def _lane(self, slot: Slot, context: str) -> _Lane:
+        return self._lanes.setdefault((slot.name, context), _Lane(slot, context))
+
+    async def _work(self, lane: _Lane) -> None:
+        while lane.parcels:
+            parcels = self._next_batch(lane)
+            try:
+                replies = await self._ask(lane, [command for parcel in parcels for command in parcel.commands])
+            except asyncio.CancelledError:
+                for parcel in [*parcels, *lane.parcels]:
+                    parcel.replies.cancel()
+                raise
+            except Exception as error:  # a bug at the host: whoever sent these hears of it, the lane goes on
+                log.exception("turn_failed", slot=lane.slot.name, context=lane.context)
+                _fail(parcels, error)
+            else:
+                _answer(parcels, replies)
+
+    def _next_batch(self, lane: _Lane) -> list[_Parcel]:
+        batch = [lane.parcels.popleft()]
+        size = len(batch[0].commands)
+        while lane.parcels and size + len(lane.parcels[0].commands) <= self._max_commands:
+            batch.append(lane.parcels.popleft())
+            size += len(batch[-1].commands)
+        return batch
+
+    async def _ask(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
+        payload = pack(commands)
+
+        def tell(state: RetryCallState) -> None:
+            self._telemetry(DeliveryRetried(lane.context, "host"))
+            if state.attempt_number == 1:
+                error = state.outcome.exception() if state.outcome else None
+                log.warning("host_retry", slot=lane.slot.name, context=lane.context, error=str(error))
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((ActorUnavailableError, StorageUnavailableError)),
+            wait=wait_exponential_jitter(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS),
+            before_sleep=tell,
+        )
+        return unpack_replies(await retrying(self._hosts.take_turn, lane.slot, lane.context, payload))
+
+
+async def _gathered(commands: Sequence[Envelope], parcels: Sequence[_Parcel]) -> list[Reply]:
+    by_id = {reply.message_id: reply for replies in [await parcel.replies for parcel in parcels] for reply in replies}
+    return [by_id[command.message_id] for command in commands]
+
+
+def _split(commands: list[Envelope], size: int) -> list[list[Envelope]]:
+    return [commands[start : start + size] for start in range(0, len(commands), size)]
+
+
+def _answer(parcels: Sequence[_Parcel], replies: list[Reply]) -> None:
+    start = 0
+    for parcel in parcels:
+        end = start + len(parcel.commands)
+        if not parcel.replies.done():
+            parcel.replies.set_result(replies[start:end])
+        start = end
+
+
+def _fail(parcels: Sequence[_Parcel], error: Exception) -> None:
+    for parcel in parcels:
+        if not parcel.replies.done():
+            parcel.replies.set_exception(error)

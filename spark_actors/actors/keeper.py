@@ -1,0 +1,80 @@
+"""Keeps one actor alive: asks it how it is and replaces it when it is gone or silent for too long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.ports import ActorSpec, Children, Report
+from spark_actors.messaging.ports import Telemetry
+from spark_actors.messaging.telemetry import ActorRestarted
+
+log = structlog.get_logger(__name__)
+
+
+class Keeper:
+    """Starts an actor, or adopts the one that lives under its name, and replaces it whenever it dies.
+
+    What an actor does is safe to repeat, so replacing one that was only slow costs time, never correctness. The
+    loop's growing pause keeps an actor that cannot start from being started without end.
+    """
+
+    def __init__(
+        self,
+        spec: ActorSpec,
+        children: Children,
+        *,
+        heartbeat_seconds: float,
+        patience_seconds: float,
+        telemetry: Telemetry,
+        on_report: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        self.spec = spec
+        self._children = children
+        self._heartbeat_seconds = heartbeat_seconds
+        self._patience_seconds = patience_seconds
+        self._telemetry = telemetry
+        self._on_report = on_report
+        self._started_before = False
+        self.report: Report | None = None
+        """The last report; None while the actor is not known to be there."""
+        self._loop = Loop(f"keep {spec.name}", self.step)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stop keeping, then let the actor finish and end."""
+        await self._loop.cancel()
+        await self._children.stop(self.spec, grace_seconds)
+
+    @property
+    def problem(self) -> str:
+        """Why the actor cannot be counted on just now; empty if it can."""
+        if self.report is None:
+            return self._loop.problem or f"{self.spec.name}: not started yet"
+        return f"{self.spec.name}: {'; '.join(self.report.problems)}" if self.report.problems else ""
+
+    async def step(self) -> float:
+        """One round: start it, or ask it how it is. Gives the seconds until the next."""
+        if self.report is None:
+            await self._start()
+        try:
+            self.report = await self._children.report(self.spec, self._patience_seconds)
+        except ActorUnavailableError as error:
+            self.report = None
+            log.warning("actor_lost", actor=self.spec.name, error=str(error))
+            await self._children.kill(self.spec)  # it may only have been silent: there must not be two
+            return 0
+        self._on_report(self.report)
+        return self._heartbeat_seconds
+
+    async def _start(self) -> None:
+        await self._children.start(self.spec)
+        if self._started_before:
+            self._telemetry(ActorRestarted(self.spec.kind))
+        log.info("actor_replaced" if self._started_before else "actor_started", actor=self.spec.name)
+        self._started_before = True

@@ -1,0 +1,94 @@
+"""A step that runs again and again: the one shape of all background work."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+Step = Callable[[], Awaitable[float]]
+"""Does one round and gives how many seconds to wait before the next (0: at once); `Loop.wake` ends the wait."""
+
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 5.0
+
+
+class Loop:
+    """Runs a step until stopped. A step that raises is tried again, ever more slowly, and logged once per streak.
+
+    `start` and `stop` may be called twice; `stop` lets the step in hand end.
+    """
+
+    def __init__(self, name: str, step: Step) -> None:
+        self.name = name
+        self._step = step
+        self._task: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._failures = 0
+        self._problem = ""
+        self._failing_since = 0.0
+
+    def start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=self.name)
+
+    def wake(self) -> None:
+        """Do the next round now, or at once after the one in hand."""
+        self._woken.set()
+
+    async def stop(self) -> None:
+        """Let the round in hand end; no other begins."""
+        self._stopping = True
+        self.wake()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def cancel(self) -> None:
+        """End at once, also in the middle of a round."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    @property
+    def problem(self) -> str:
+        """Why the last round failed; empty if it did not."""
+        return f"{self.name}: {self._problem}" if self._problem else ""
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._woken.clear()
+            await self._pause(await self._round())
+
+    async def _round(self) -> float:
+        try:
+            delay = await self._step()
+        except Exception as error:  # the loop itself must never end: log, count, try again
+            return self._failed(error)
+        if self._failures:
+            log.info("recovered", loop=self.name, after_seconds=round(time.monotonic() - self._failing_since, 1))
+        self._failures, self._problem = 0, ""
+        return delay
+
+    def _failed(self, error: Exception) -> float:
+        self._failures += 1
+        self._problem = f"{type(error).__name__}: {error}"
+        if self._failures == 1:
+            self._failing_since = time.monotonic()
+            log.warning("failing", loop=self.name, error=self._problem, exc_info=error)
+        return float(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 16)))
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,70 @@
+"""What the actors ask of the actor runtime. The Ray adapters are in `references`; tests bring their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from spark_actors.messaging.routing import Slot
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What an actor says of itself when asked whether it is well."""
+
+    actor: str
+    incarnation: str
+    """Tells a replacement from the actor that it replaces."""
+    pid: int
+    metrics: bytes
+    """A snapshot for the metrics board."""
+    problems: list[str] = []
+    """Why it cannot do its work just now; empty when it can."""
+    children: list[Report] = []
+
+
+class Hosts(Protocol):
+    """The pool of AggregateActors."""
+
+    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        """Have the actor in *slot* take a turn with packed envelopes; gives packed replies.
+
+        Raises ActorUnavailableError or StorageUnavailableError: what happened is then unknown, and handing the same
+        batch over again is safe.
+        """
+
+
+class Subscribers(Protocol):
+    """The ContextActors that events are handed to."""
+
+    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
+        """Hand packed envelopes to a context's actor; gives packed deliveries. Raises like `Hosts.take_turn`."""
+
+
+@dataclass(frozen=True)
+class ActorSpec:
+    """An actor that is to be kept alive."""
+
+    name: str
+    kind: str
+    """The class that it shows in process lists: AggregateActor, ContextActor, Supervisor, Ingress."""
+    build: Callable[[], object]
+    """Makes the plain object inside the actor, in its process. Picklable: a function of the composition root."""
+
+
+class Children(Protocol):
+    """Starts and watches actors. Calls may take a while; each raises ActorUnavailableError when the actor is not there."""
+
+    async def start(self, spec: ActorSpec) -> None:
+        """Make the actor, or adopt the one that lives under this name; returns once it has started its work."""
+
+    async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
+        """Ask how it is. An actor that does not answer in time raises ActorUnavailableError too."""
+
+    async def kill(self, spec: ActorSpec) -> None:
+        """End it at once, if it is there."""
+
+    async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:
+        """Let it finish what it has in hand, then end it; after *grace_seconds* it is ended anyway."""

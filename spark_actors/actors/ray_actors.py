@@ -1,0 +1,134 @@
+"""The Ray actor classes: thin shells around the plain classes, and their Ray options. Facts about Ray: see ARCHITECTURE.md."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import ray
+
+from spark_actors.actors.aggregate import AggregateActor as PlainAggregateActor
+from spark_actors.actors.context import ContextService
+from spark_actors.actors.ports import Report
+from spark_actors.actors.root import RootSupervisor as PlainRootSupervisor
+from spark_actors.actors.unit import Unit
+
+OPTIONS: dict[str, Any] = {
+    "lifetime": "detached",  # the death of whoever made it must not end it
+    "num_cpus": 0,  # otherwise each actor would hold a CPU for life
+    "max_restarts": 0,  # its keeper replaces it: Ray's budget knows neither back-off nor a time window
+    "max_task_retries": 0,  # whoever called sends again, in order; Ray's retries jump the queue
+    "enable_task_events": False,  # costs a third of the calls per second and memory in the GCS
+    "scheduling_strategy": "SPREAD",
+}
+ROOT_OPTIONS: dict[str, Any] = {**OPTIONS, "max_restarts": -1}  # nobody else could replace it
+
+
+class AggregateActor:
+    """Holds the plain AggregateActor. Synchronous, so Ray runs one call at a time, in each caller's order."""
+
+    def __init__(self, name: str, build: Callable[[], tuple[PlainAggregateActor, Callable[[], bytes]]]) -> None:
+        self._name = name
+        self._build = build
+        self._incarnation = uuid4().hex
+        self._actor: PlainAggregateActor | None = None
+
+    def start(self) -> None:
+        if self._actor is None:
+            self._actor, self._metrics = self._build()
+
+    def take_turn(self, context: str, payload: bytes) -> bytes:
+        self.start()
+        return self._actor.take_turn(context, payload)  # type: ignore[union-attr]  # started just now
+
+    def report(self) -> bytes:
+        self.start()
+        return msgspec.msgpack.encode(Report(self._name, self._incarnation, os.getpid(), self._metrics()))
+
+    def stop(self) -> None:
+        """Nothing is in hand between turns."""
+
+
+class _AsyncShell:
+    """Holds a unit. Calls run concurrently on one event loop."""
+
+    def __init__(self, name: str, build: Callable[[], Awaitable[Unit]]) -> None:
+        self._name = name
+        self._build = build
+        self._incarnation = uuid4().hex
+        self._building = asyncio.Lock()
+        self._unit: Unit | None = None
+
+    async def start(self) -> None:
+        """Build and begin the service; starting again does nothing."""
+        async with self._building:
+            if self._unit is None:
+                self._unit = await self._build()
+                await self._unit.service.start()
+
+    async def report(self) -> bytes:
+        unit = await self._started()
+        return msgspec.msgpack.encode(
+            Report(
+                self._name,
+                self._incarnation,
+                os.getpid(),
+                unit.metrics(),
+                unit.service.problems(),
+                list(unit.children()),
+            )
+        )
+
+    async def stop(self) -> None:
+        """Finish what is in hand, then give back connections."""
+        if self._unit is not None:
+            await self._unit.service.stop()
+            await self._unit.close()
+
+    async def _started(self) -> Unit:
+        if self._unit is None:
+            await self.start()
+        return self._unit  # type: ignore[return-value]  # started just now
+
+
+class ContextActor(_AsyncShell):
+    """Holds a ContextService."""
+
+    async def take_events(self, payload: bytes) -> bytes:
+        unit = await self._started()
+        service: ContextService = unit.service  # type: ignore[assignment]  # what the composition root built it with
+        return await service.take_events(payload)
+
+
+class Supervisor(_AsyncShell):
+    """Holds a Supervisor."""
+
+
+class Ingress(_AsyncShell):
+    """Holds an Ingress."""
+
+
+class RootSupervisor(_AsyncShell):
+    """Holds the RootSupervisor."""
+
+    async def metrics(self) -> bytes:
+        return (await self._root()).metrics()
+
+    async def status(self) -> bytes:
+        return msgspec.json.encode((await self._root()).status())
+
+    async def _root(self) -> PlainRootSupervisor:
+        return (await self._started()).service  # type: ignore[return-value]  # what the composition root built it with
+
+
+AGGREGATE_ACTOR = ray.remote(AggregateActor)
+CONTEXT_ACTOR = ray.remote(ContextActor)
+SUPERVISOR = ray.remote(Supervisor)
+INGRESS = ray.remote(Ingress)
+ROOT_SUPERVISOR = ray.remote(RootSupervisor)
+
+BY_KIND = {"aggregate": AGGREGATE_ACTOR, "context": CONTEXT_ACTOR, "supervisor": SUPERVISOR, "ingress": INGRESS}

@@ -1,0 +1,194 @@
+"""All calls to Ray actors: by name, with Ray's errors translated once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import ray
+import structlog
+from ray.actor import ActorHandle
+from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
+
+from spark_actors.actors import names
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.actors.ray_actors import BY_KIND, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
+from spark_actors.actors.unit import Unit
+from spark_actors.messaging.routing import Slot
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS = 5.0
+"""How long the root may take to answer."""
+
+
+class Directory:
+    """Finds actors by name and remembers them until a call fails."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._handles: dict[str, ActorHandle[Any]] = {}
+
+    def find(self, name: str) -> ActorHandle[Any]:
+        """Raises ActorUnavailableError if no actor lives under *name*."""
+        if handle := self._handles.get(name):
+            return handle
+        try:
+            handle = ray.get_actor(name, namespace=self._namespace)
+        except ValueError as error:
+            raise ActorUnavailableError(name, "no actor has this name now") from error
+        self._handles[name] = handle
+        return handle
+
+    def forget(self, name: str) -> None:
+        self._handles.pop(name, None)
+
+    @contextmanager
+    def calling(self, name: str) -> Iterator[ActorHandle[Any]]:
+        """The actor called *name*; when it turns out to be dead or silent, ActorUnavailableError and looked up anew next time."""
+        try:
+            yield self.find(name)
+        except (RayActorError, RaySystemError, GetTimeoutError, TimeoutError) as error:
+            self.forget(name)
+            raise ActorUnavailableError(name, type(error).__name__) from error
+
+
+class RayHosts:
+    """The AggregateActors, by slot."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        with self._directory.calling(names.aggregate_actor(slot)) as actor:
+            answer: bytes = await actor.take_turn.remote(context, payload)
+            return answer
+
+
+class RaySubscribers:
+    """The ContextActors, by context."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+
+    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
+        with self._directory.calling(names.context_actor(subscriber)) as actor:
+            answer: bytes = await actor.take_events.remote(payload)
+            return answer
+
+
+class RayChildren:
+    """Makes actors, asks them how they are, ends them."""
+
+    def __init__(self, directory: Directory, namespace: str) -> None:
+        self._directory = directory
+        self._namespace = namespace
+
+    async def start(self, spec: ActorSpec) -> None:
+        kind = BY_KIND[names.kind_of(spec.name)]
+        try:
+            actor = kind.options(name=spec.name, namespace=self._namespace, get_if_exists=True, **OPTIONS).remote(
+                spec.name, spec.build
+            )
+            await actor.start.remote()
+        except (ValueError, RayActorError) as error:  # ValueError: the name was freed between Ray's look and its second one
+            raise ActorUnavailableError(spec.name, f"could not be started: {error}") from error
+
+    async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
+        with self._directory.calling(spec.name) as actor:
+            answer = await asyncio.wait_for(actor.report.remote(), patience_seconds)
+            return msgspec.msgpack.decode(answer, type=Report)
+
+    async def kill(self, spec: ActorSpec) -> None:
+        self._directory.forget(spec.name)
+        try:
+            ray.kill(self._directory.find(spec.name))
+        except ActorUnavailableError:
+            log.debug("already_gone", actor=spec.name)
+        self._directory.forget(spec.name)
+
+    async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:
+        try:
+            with self._directory.calling(spec.name) as actor:
+                await asyncio.wait_for(actor.stop.remote(), grace_seconds)
+        except ActorUnavailableError as error:
+            log.warning("not_drained", actor=spec.name, error=str(error))
+        await self.kill(spec)
+
+
+class RayRoot:
+    """The root supervisor as the daemon's driver sees it. Callable from any thread."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
+        self._actor: ActorHandle[Any] | None = None
+
+    def start(self, build: Callable[[], Awaitable[Unit]]) -> None:
+        """End what an earlier driver has left of the tree, then make the root; it starts everything else.
+
+        What the actors hold is in Postgres, so ending them costs nothing but the time to start anew.
+        """
+        self._end_all()
+        self._actor = ROOT_SUPERVISOR.options(name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS).remote(
+            names.ROOT, build
+        )
+
+    def status(self) -> dict[str, Any]:
+        """The tree as the root sees it (see `TreeStatus`). Raises ActorUnavailableError."""
+        answer: dict[str, Any] = msgspec.json.decode(self._ask("status"))
+        return answer
+
+    def metrics(self) -> bytes:
+        """Prometheus text of all actors. Raises ActorUnavailableError."""
+        answer: bytes = self._ask("metrics")
+        return answer
+
+    def problems(self) -> list[str]:
+        """Why the tree cannot do its work just now; empty when it can."""
+        try:
+            problems: list[str] = self.status()["problems"]
+        except ActorUnavailableError as error:
+            return [str(error)]
+        return problems
+
+    def readiness(self) -> dict[str, str | None]:
+        """Each actor and what troubles it; the root itself when it does not answer."""
+        try:
+            status = self.status()
+        except ActorUnavailableError as error:
+            return {names.ROOT: str(error)}
+        well = {actor["actor"]: "; ".join(actor["problems"]) or None for actor in status["actors"]}
+        return {names.ROOT: "; ".join(status["problems"]) or None, **well}
+
+    def stop(self, grace_seconds: float) -> None:
+        """Drain the tree from the way in to the store, then end it; after *grace_seconds* it is ended anyway."""
+        try:
+            self._ask("stop", grace_seconds)
+        except ActorUnavailableError as error:
+            log.warning("tree_not_drained", error=str(error))
+        self._end_all()
+
+    def _ask(self, method: str, timeout_seconds: float = ANSWER_SECONDS) -> Any:
+        if self._actor is None:
+            raise ActorUnavailableError(names.ROOT, "not started")
+        try:
+            return ray.get(getattr(self._actor, method).remote(), timeout=timeout_seconds)
+        except (RayActorError, RaySystemError, GetTimeoutError) as error:
+            raise ActorUnavailableError(names.ROOT, type(error).__name__) from error
+
+    def _end_all(self) -> None:
+        mine = [a["name"] for a in ray.util.list_named_actors(all_namespaces=True) if a["namespace"] == self._namespace]
+        for name in sorted(mine, key=lambda name: name != names.ROOT):  # the root first, or it would replace the others
+            try:
+                ray.kill(ray.get_actor(name, namespace=self._namespace))
+            except ValueError:
+                log.debug("already_gone", actor=name)
+
+
+def connect(address: str, namespace: str) -> None:
+    """Make this process a driver of the Ray cluster at *address*."""
+    ray.init(address=address, namespace=namespace, log_to_driver=False)

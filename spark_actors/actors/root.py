@@ -1,0 +1,94 @@
+"""The root supervisor: starts, heals and drains the tree of actors. All that it knows can be found out again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from spark_actors.actors import names
+from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.ports import Report
+
+log = structlog.get_logger(__name__)
+
+
+class MetricsBoard(Protocol):
+    """Adds up what the actors have measured."""
+
+    def observe(self, actor_name: str, incarnation: str, snapshot: bytes) -> None: ...
+    def render(self) -> bytes: ...
+
+
+class ActorStatus(msgspec.Struct, frozen=True):
+    """One actor as `status` shows it."""
+
+    actor: str
+    pid: int
+    problems: list[str]
+
+
+class TreeStatus(msgspec.Struct, frozen=True):
+    """The whole tree as `status` shows it."""
+
+    ready: bool
+    problems: list[str]
+    actors: list[ActorStatus]
+
+
+class RootSupervisor:
+    """Keeps the AggregateActors, the Supervisors (which keep their ContextActors) and the Ingresses."""
+
+    def __init__(
+        self,
+        hosts: Sequence[Keeper],
+        supervisors: Sequence[Keeper],
+        ingresses: Sequence[Keeper],
+        board: MetricsBoard,
+        own_metrics: Callable[[], bytes],
+        *,
+        grace_seconds: float,
+    ) -> None:
+        self._hosts = hosts
+        self._supervisors = supervisors
+        self._ingresses = ingresses
+        self._board = board
+        self._own_metrics = own_metrics
+        self._grace_seconds = grace_seconds
+
+    @property
+    def _keepers(self) -> list[Keeper]:
+        return [*self._hosts, *self._supervisors, *self._ingresses]
+
+    async def start(self) -> None:
+        for keeper in self._keepers:
+            keeper.start()
+
+    async def stop(self) -> None:
+        """Drain from the way in to the store: first nothing comes in, then nothing is under way."""
+        for keepers in (self._ingresses, self._supervisors, self._hosts):
+            await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in keepers))
+
+    def problems(self) -> list[str]:
+        return [problem for keeper in self._keepers if (problem := keeper.problem)]
+
+    def status(self) -> TreeStatus:
+        problems = self.problems()
+        actors = [ActorStatus(report.actor, report.pid, report.problems) for report in self._reports()]
+        return TreeStatus(not problems, problems, actors)
+
+    def metrics(self) -> bytes:
+        """What all actors have measured, living and dead, as Prometheus text."""
+        self._board.observe(names.ROOT, "", self._own_metrics())
+        for report in self._reports():
+            self._board.observe(report.actor, report.incarnation, report.metrics)
+        return self._board.render()
+
+    def _reports(self) -> Iterator[Report]:
+        for keeper in self._keepers:
+            if keeper.report:
+                yield keeper.report
+                yield from keeper.report.children

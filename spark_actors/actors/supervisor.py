@@ -1,0 +1,279 @@
+"""The Supervisor of a bounded context: relays its outbox, watches its sagas' deadlines, keeps its ContextActor alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from domain.shared.errors import StorageUnavailableError
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.ports import Subscribers
+from spark_actors.messaging.envelope import pack, unpack_deliveries
+from spark_actors.messaging.ports import (
+    Clock,
+    DeadLetter,
+    DeadLetters,
+    Maintenance,
+    OutboxReader,
+    PendingMessage,
+    SagaLog,
+    Telemetry,
+    WakeUps,
+)
+from spark_actors.messaging.relay import Burial, Relay, RetryPolicy
+from spark_actors.messaging.telemetry import (
+    DeadLettersMeasured,
+    DeliveryRetried,
+    EventsRouted,
+    MessagesBuried,
+    OutboxMeasured,
+    SagasMeasured,
+)
+
+log = structlog.get_logger(__name__)
+
+MEASURE_SECONDS = 2.0
+"""How often the backlog and the sagas are looked at."""
+HOUSEKEEPING_SECONDS = 600.0
+OVERDUE_AT_ONCE = 500
+"""How many overdue sagas are marked in one statement."""
+AWAY_SECONDS = 0.2
+"""Pause before a batch is offered again to a subscriber that is away."""
+
+
+@dataclass(frozen=True)
+class RelayLimits:
+    """How much a relay takes in hand."""
+
+    batch: int
+    """Events handed to a subscriber at once."""
+    in_flight: int
+    """Events taken out of the outbox and not settled yet."""
+    poll_seconds: float
+    """How often the outbox is read without a hint."""
+
+
+class OutboxRelay:
+    """Hands the events of one outbox to their subscribers, at least once and in order per aggregate.
+
+    A row leaves the outbox only after each subscriber has taken it or it lies among the dead letters.
+    """
+
+    def __init__(
+        self,
+        context: str,
+        outbox: OutboxReader,
+        wake_ups: WakeUps,
+        subscribers: Subscribers,
+        routes: Mapping[str, tuple[str, ...]],
+        *,
+        limits: RelayLimits,
+        policy: RetryPolicy,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._context = context
+        self._outbox = outbox
+        self._wake_ups = wake_ups
+        self._subscribers = subscribers
+        self._limits = limits
+        self._clock = clock
+        self._telemetry = telemetry
+        self._relay = Relay(routes, policy)
+        names = sorted({name for route in routes.values() for name in route})
+        self._lanes = {name: Loop(f"relay {context} to {name}", partial(self.deliver, name)) for name in names}
+        self._reader = Loop(f"read outbox {context}", self.read)
+        self._settler = Loop(f"settle outbox {context}", self.settle)
+        self._listener = Loop(f"listen {context}", self._listen)
+
+    @property
+    def loops(self) -> list[Loop]:
+        return [self._reader, self._settler, self._listener, *self._lanes.values()]
+
+    def start(self) -> None:
+        for loop in self.loops:
+            loop.start()
+
+    async def stop(self) -> None:
+        """Read no more, let the batches in hand end, settle them."""
+        await self._listener.cancel()
+        await self._reader.stop()
+        for lane in self._lanes.values():
+            await lane.stop()
+        await self._settler.stop()
+        await self.settle()
+
+    async def read(self) -> float:
+        """Take in what waits in the outbox, as far as there is room."""
+        limit = min(self._limits.batch, self._limits.in_flight - self._relay.load)
+        if limit <= 0:
+            return self._limits.poll_seconds
+        rows = await self._outbox.pending(skip=self._relay.positions, limit=limit)
+        self._relay.take_in(rows)
+        for lane in self._lanes.values():
+            lane.wake()
+        self._settler.wake()
+        return 0 if len(rows) == limit else self._limits.poll_seconds
+
+    async def deliver(self, subscriber: str) -> float:
+        """Hand *subscriber* its next batch and take in its answers."""
+        batch = self._relay.next_batch(subscriber, self._limits.batch, self._clock())
+        if not batch:
+            return self._until_due()
+        try:
+            answer = await self._subscribers.take_events(subscriber, pack([row.envelope for row in batch]))
+        except (ActorUnavailableError, StorageUnavailableError) as error:
+            return self._away(subscriber, batch, error)
+        burials = self._relay.delivered(subscriber, unpack_deliveries(answer), self._clock())
+        for burial in burials:
+            await self._bury(burial)
+        self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
+        self._settler.wake()
+        return 0
+
+    async def settle(self) -> float:
+        """Delete the rows that every subscriber is through with."""
+        positions = self._relay.to_settle()
+        if positions:
+            try:
+                await self._outbox.settle(positions)
+            except Exception:
+                self._relay.not_settled(positions)
+                raise
+            self._relay.settled(positions)
+            self._reader.wake()
+        return self._limits.poll_seconds
+
+    async def _listen(self) -> float:
+        if await self._wake_ups.wait(timedelta(seconds=self._limits.poll_seconds)):
+            self._reader.wake()
+        return 0
+
+    def _until_due(self) -> float:
+        due = self._relay.next_due()
+        wait = self._limits.poll_seconds if due is None else (due - self._clock()).total_seconds()
+        return min(max(wait, 0.001), self._limits.poll_seconds)
+
+    def _away(self, subscriber: str, batch: Sequence[PendingMessage], error: Exception) -> float:
+        self._relay.undelivered(subscriber)
+        self._telemetry(DeliveryRetried(self._context, subscriber, len(batch)))
+        log.info("subscriber_away", context=self._context, subscriber=subscriber, error=str(error))
+        return AWAY_SECONDS
+
+    async def _bury(self, burial: Burial) -> None:
+        envelope = burial.message.envelope
+        letter = DeadLetter(
+            message_id=envelope.message_id,
+            name=envelope.name,
+            key=envelope.key,
+            subscriber=burial.subscriber,
+            reason=burial.reason,
+            attempts=burial.attempts,
+            body=envelope.data,
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.causation_id,
+            died_at=self._clock(),
+        )
+        await self._outbox.bury(burial.message.position, letter)
+        self._relay.buried(burial)
+        self._telemetry(MessagesBuried(self._context))
+        log.error(
+            "message_buried",
+            message=envelope.name,
+            message_id=envelope.message_id,
+            subscriber=burial.subscriber,
+            reason=burial.reason,
+            correlation_id=envelope.correlation_id,
+        )
+
+
+class Watch:
+    """Looks at a context's backlog, sagas and dead letters, and keeps its tables in order."""
+
+    def __init__(
+        self,
+        context: str,
+        *,
+        outbox: OutboxReader | None,
+        saga_log: SagaLog | None,
+        dead_letters: DeadLetters,
+        maintenance: Maintenance,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._context = context
+        self._outbox = outbox
+        self._saga_log = saga_log
+        self._dead_letters = dead_letters
+        self._maintenance = maintenance
+        self._clock = clock
+        self._telemetry = telemetry
+        self.loops = [Loop(f"watch {context}", self.measure), Loop(f"housekeeping {context}", self.keep_house)]
+
+    def start(self) -> None:
+        for loop in self.loops:
+            loop.start()
+
+    async def stop(self) -> None:
+        for loop in self.loops:
+            await loop.stop()
+
+    async def measure(self) -> float:
+        """Tell how far the relay is behind, and raise the alarm for sagas past their deadline."""
+        if self._outbox is not None:
+            backlog = await self._outbox.backlog()
+            self._telemetry(OutboxMeasured(self._context, backlog.pending, backlog.oldest_age))
+        if self._saga_log is not None:
+            for saga in await self._saga_log.mark_overdue(self._clock(), OVERDUE_AT_ONCE):
+                log.error(
+                    "saga_overdue",
+                    kind=saga.kind,
+                    saga_id=saga.saga_id,
+                    step=saga.step,
+                    deadline_at=saga.deadline_at.isoformat(),
+                    correlation_id=saga.correlation_id,
+                )
+            self._telemetry(SagasMeasured(await self._saga_log.running()))
+        self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
+        return MEASURE_SECONDS
+
+    async def keep_house(self) -> float:
+        """Make the partitions that are needed soon, drop what is past its retention."""
+        await self._maintenance.run(self._clock())
+        return HOUSEKEEPING_SECONDS
+
+
+class Supervisor:
+    """All of the above for one context, as one actor."""
+
+    def __init__(self, watch: Watch, relay: OutboxRelay | None, keepers: Sequence[Keeper], *, grace_seconds: float) -> None:
+        self._watch = watch
+        self._relay = relay
+        self.keepers = keepers
+        self._grace_seconds = grace_seconds
+
+    async def start(self) -> None:
+        for keeper in self.keepers:
+            keeper.start()
+        self._watch.start()
+        if self._relay:
+            self._relay.start()
+
+    async def stop(self) -> None:
+        """Finish what is in hand, then end the context's actors."""
+        if self._relay:
+            await self._relay.stop()
+        await self._watch.stop()
+        for keeper in self.keepers:
+            await keeper.stop(self._grace_seconds)
+
+    def problems(self) -> list[str]:
+        """Why it cannot do its work just now."""
+        loops = [*self._watch.loops, *(self._relay.loops if self._relay else [])]
+        return [problem for problem in [*(loop.problem for loop in loops), *(keeper.problem for keeper in self.keepers)] if problem]

@@ -1,0 +1,127 @@
+"""One turn of an AggregateActor, decided in memory: many commands, each with its own fate. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from domain.shared.context import BoundedContext
+from domain.shared.decisions import Decision, Outcome, Verdict
+from domain.shared.errors import MessageError
+from domain.shared.ids import derived_id
+from domain.shared.messages import Event, MessageRegistry
+from domain.shared.ports import Change, InboxMark, OutgoingMessage, Versioned
+from spark_actors.messaging.envelope import Envelope, decode_data, encode_data
+
+
+@dataclass
+class Turn:
+    """What is to be committed together, and how each command ends once it is."""
+
+    loaded: Mapping[str, Versioned[Any]]
+    """The instances as they were when the turn began."""
+    current: dict[str, Versioned[Any]] = field(default_factory=dict)
+    """The instances that the turn has changed."""
+    records: list[object] = field(default_factory=list)
+    marks: list[InboxMark] = field(default_factory=list)
+    outgoing: list[OutgoingMessage] = field(default_factory=list)
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    """By message id; holds commands that failed too, which leave no mark."""
+    failures: dict[str, Exception] = field(default_factory=dict)
+    """Commands whose handling raised: bugs, or messages that this version does not know."""
+
+    def instance(self, key: str) -> Versioned[Any]:
+        return self.current.get(key) or self.loaded[key]
+
+    @property
+    def unchanged(self) -> dict[str, int]:
+        """The instances that the turn only looked at, and their versions."""
+        return {key: held.version for key, held in self.loaded.items() if key not in self.current}
+
+    @property
+    def changes(self) -> list[Change[Any]]:
+        return [
+            Change(key, self.loaded[key].version, now.version, now.state) for key, now in self.current.items()
+        ]
+
+
+@dataclass(frozen=True)
+class TurnRules:
+    """What a turn needs to know of its context."""
+
+    context: BoundedContext
+    registry: MessageRegistry
+
+
+def decide_turn(
+    rules: TurnRules,
+    commands: Sequence[Envelope],
+    loaded: Mapping[str, Versioned[Any]],
+    now: datetime,
+    refused_by: str = "",
+) -> Turn:
+    """Handle *commands* in order, each on the state that the one before left behind.
+
+    A command whose handler raises fails alone. *refused_by* names the database constraint that refused this (then
+    single) command before: the context's refusal decides instead of its handler.
+    """
+    turn = Turn(loaded)
+    for envelope in commands:
+        try:
+            decision = _decide(rules, envelope, turn.instance(envelope.key).state, now, refused_by)
+            outgoing = _outgoing(envelope, decision.events, turn, decision, now)
+        except Exception as error:  # a bug in one handler must not stop the neighbours: the command fails, visibly
+            turn.failures[envelope.message_id] = error
+            turn.outcomes[envelope.message_id] = Outcome(Verdict.FAILED, _reason(error))
+        else:
+            _apply(turn, envelope, decision, outgoing)
+    return turn
+
+
+def _decide(rules: TurnRules, envelope: Envelope, state: object, now: datetime, refused_by: str) -> Decision[Any]:
+    command: Any = decode_data(rules.registry, envelope)
+    if refused_by:
+        return rules.context.refusals[refused_by](state, command)
+    return rules.context.commands[type(command)](state, command, now)
+
+
+def _outgoing(
+    envelope: Envelope, events: Sequence[Event], turn: Turn, decision: Decision[Any], now: datetime
+) -> list[OutgoingMessage]:
+    sequence = turn.instance(envelope.key).version + (decision.state is not None)
+    return [
+        OutgoingMessage(
+            message_id=derived_id(envelope.message_id, index),
+            name=event.TYPE.name,
+            version=event.TYPE.version,
+            key=event.key,
+            sequence=sequence,
+            data=encode_data(event),
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.message_id,
+            occurred_at=now,
+        )
+        for index, event in enumerate(events)
+    ]
+
+
+def _apply(turn: Turn, envelope: Envelope, decision: Decision[Any], outgoing: list[OutgoingMessage]) -> None:
+    if decision.state is not None:
+        turn.current[envelope.key] = Versioned(decision.state, turn.instance(envelope.key).version + 1)
+    turn.records += decision.records
+    turn.outgoing += outgoing
+    turn.marks.append(InboxMark(envelope.message_id, decision.outcome))
+    turn.outcomes[envelope.message_id] = decision.outcome
+
+
+def _reason(error: Exception) -> str:
+    """A short, machine-readable reason without the content of the message."""
+    if isinstance(error, MessageError):
+        return "unknown_message"
+    if isinstance(error, msgspec.ValidationError):
+        return "malformed"
+    return f"handler_raised_{type(error).__name__}"

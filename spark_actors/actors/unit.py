@@ -1,0 +1,39 @@
+"""What runs inside one actor process: a service, and what it says of itself when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from spark_actors.actors.ports import Report
+
+
+class Service(Protocol):
+    """Work that goes on until it is stopped. Starting twice and stopping twice do no harm."""
+
+    async def start(self) -> None:
+        """Begin; returns at once, whatever the outside world is like."""
+
+    async def stop(self) -> None:
+        """Finish what is in hand and begin nothing new."""
+
+    def problems(self) -> list[str]:
+        """Why it cannot do its work just now; empty when it can."""
+
+
+async def _nothing() -> None:
+    """Nothing to close."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A service with everything that was built for it."""
+
+    service: Service
+    metrics: Callable[[], bytes]
+    """A snapshot for the metrics board."""
+    children: Callable[[], Sequence[Report]] = tuple
+    """The last reports of the actors that it keeps alive."""
+    close: Callable[[], Awaitable[None]] = field(default=_nothing)
+    """Gives back connections, after the service has stopped."""

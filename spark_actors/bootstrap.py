@@ -1,0 +1,328 @@
+"""The composition root: the one place that picks implementations and hands them to the actors.
+
+Each `…_unit` function runs in the process of its actor; what it gets is the deployment, which is plain data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from random import SystemRandom
+
+from domain.bitcoin.lightning import task_for
+from domain.contexts import CONTEXTS
+from domain.shared.context import BoundedContext
+from domain.shared.messages import MessageRegistry
+from spark_actors.actors import names
+from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.context import ContextActor, ContextService, Part, Projecting, Steps, TaskListing, Tracking
+from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.ports import ActorSpec
+from spark_actors.actors.references import Directory, RayChildren, RayHosts, RaySubscribers
+from spark_actors.actors.root import RootSupervisor
+from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor, Watch
+from spark_actors.actors.unit import Unit
+from spark_actors.deployment import Deployment
+from spark_actors.ingress.nats_broker import NatsBroker, NatsSettings
+from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
+from spark_actors.lightning.worker import LightningWorker, WorkerSettings
+from spark_actors.messaging import cloudevents
+from spark_actors.messaging.door import Door
+from spark_actors.messaging.ports import Maintenance
+from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.routing import Placement, Slot, subscribers_by_event
+from spark_actors.persistence.connections import make_pool
+from spark_actors.persistence.dashboard_maintenance import DashboardMaintenance
+from spark_actors.persistence.dashboard_projection import PostgresProjection
+from spark_actors.persistence.dashboard_views import PostgresViews
+from spark_actors.persistence.dead_letters import PostgresDeadLetters
+from spark_actors.persistence.lightning_tasks import PostgresLightningTasks
+from spark_actors.persistence.maintenance import PostgresMaintenance
+from spark_actors.persistence.outbox import PostgresOutboxReader
+from spark_actors.persistence.saga_log import PostgresSagaLog
+from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.wake_ups import PostgresWakeUps
+from spark_actors.telemetry.board import MetricsBoard
+from spark_actors.telemetry.logs import configure_logging
+from spark_actors.telemetry.metrics import ActorMetrics
+
+BY_NAME = {context.name: context for context in CONTEXTS}
+WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
+READ_MODELS = "dashboard"
+LIGHTNING = "bitcoin"
+
+
+def registry() -> MessageRegistry:
+    """Every message of every context."""
+    return MessageRegistry(message for context in CONTEXTS for message in context.messages)
+
+
+def clock() -> datetime:
+    """The present, in UTC."""
+    return datetime.now(UTC)
+
+
+def placement(deployment: Deployment) -> Placement:
+    """Where instances live."""
+    wanted = deployment.settings.placement
+    return Placement(
+        wanted.aggregate_actors, wanted.resident_instances, dict(wanted.dedicated_kinds), wanted.dedicated_instances
+    )
+
+
+def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor, Callable[[], bytes]]:
+    """An AggregateActor for one slot, and its metrics."""
+    _log_as(deployment, names.aggregate_actor(slot))
+    metrics = ActorMetrics()
+    turns = deployment.settings.turns
+    hosted = [
+        HostedContext(
+            context,
+            PostgresUnitOfWorkFactory(
+                deployment.dsn[context.name], context.name, prepare_threshold=_prepare_threshold(deployment)
+            ),
+        )
+        for context in WRITE_CONTEXTS
+    ]
+    actor = AggregateActor(
+        hosted, registry(), capacity=slot.capacity, max_attempts=turns.max_attempts, clock=clock, telemetry=metrics
+    )
+    return actor, metrics.snapshot
+
+
+class Parts:
+    """What every asynchronous unit is made of: metrics, connections that are closed at the end, ways to other actors."""
+
+    def __init__(self, deployment: Deployment, actor: str) -> None:
+        _log_as(deployment, actor)
+        self.deployment = deployment
+        self.settings = deployment.settings
+        self.metrics = ActorMetrics()
+        self.registry = registry()
+        self.directory = Directory(self.settings.ray.namespace)
+        self._open = AsyncExitStack()
+
+    async def pool(self, context: str):  # type: ignore[no-untyped-def]  # psycopg's types stay in persistence
+        """A pool of connections to the context's database; opens even while Postgres is away."""
+        pool = make_pool(self.deployment.dsn[context], prepare_threshold=_prepare_threshold(self.deployment))
+        await pool.open()
+        self._open.push_async_callback(pool.close)
+        return pool
+
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(
+            placement(self.deployment),
+            RayHosts(self.directory),
+            max_commands=self.settings.turns.max_commands,
+            telemetry=self.metrics,
+        )
+
+    def keeper(self, name: str, kind: str, build: Callable[[], object]) -> Keeper:
+        supervision = self.settings.supervision
+        return Keeper(
+            ActorSpec(name, kind, build),
+            RayChildren(self.directory, self.settings.ray.namespace),
+            heartbeat_seconds=supervision.heartbeat_seconds,
+            patience_seconds=supervision.patience_seconds,
+            telemetry=self.metrics,
+        )
+
+    async def close(self) -> None:
+        await self._open.aclose()
+
+
+async def context_unit(deployment: Deployment, name: str) -> Unit:
+    """The ContextActor of one context."""
+    parts = Parts(deployment, names.context_actor(name))
+    context = BY_NAME[name]
+    pool = await parts.pool(name)
+    dispatcher = parts.dispatcher()
+    does: list[Part] = []
+    loops: list[Loop] = []
+    if context.sagas:
+        does.append(Tracking(context, PostgresSagaLog(pool, name), parts.metrics))
+    if context.steps:
+        does.append(Steps(context, dispatcher, parts.registry))
+    if name == READ_MODELS:
+        does.append(Projecting(context, PostgresProjection(pool, parts.registry)))
+    if name == LIGHTNING:
+        tasks = PostgresLightningTasks(pool)
+        worker = Loop("lightning", _lightning_worker(parts, tasks, dispatcher).step)
+        does.append(TaskListing(task_for, tasks, clock, worker.wake))
+        loops.append(worker)
+    service = ContextService(ContextActor(context, parts.registry, does), dispatcher, loops)
+    return Unit(service, parts.metrics.snapshot, close=parts.close)
+
+
+async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
+    """The Supervisor of one context."""
+    parts = Parts(deployment, names.supervisor(name))
+    context = BY_NAME[name]
+    pool = await parts.pool(name)
+    has_outbox = bool(context.commands)
+    outbox = PostgresOutboxReader(pool, name) if has_outbox else None
+    watch = Watch(
+        name,
+        outbox=outbox,
+        saga_log=PostgresSagaLog(pool, name) if context.sagas else None,
+        dead_letters=PostgresDeadLetters(pool, name),
+        maintenance=_maintenance(parts, pool, context),
+        clock=clock,
+        telemetry=parts.metrics,
+    )
+    keepers = [
+        parts.keeper(names.context_actor(name), "ContextActor", partial(context_unit, deployment, name))
+        for _ in range(bool(context.subscriptions))
+    ]
+    relay = _relay(parts, name, outbox) if outbox else None
+    service = Supervisor(watch, relay, keepers, grace_seconds=parts.settings.shutdown.grace_seconds)
+    return Unit(
+        service,
+        parts.metrics.snapshot,
+        children=lambda: [keeper.report for keeper in keepers if keeper.report],
+        close=parts.close,
+    )
+
+
+async def ingress_unit(deployment: Deployment, group: int) -> Unit:
+    """The Ingress of one group of contexts."""
+    parts = Parts(deployment, names.ingress(group))
+    settings = parts.settings
+    door = Door(parts.registry, settings.ingress.max_body_bytes)
+    service = Ingress(
+        NatsBroker(_nats_settings(deployment, group)),
+        door,
+        parts.dispatcher(),
+        PostgresDeadLetters(await parts.pool("ingress"), "ingress"),
+        Queries(door, PostgresViews(await parts.pool(READ_MODELS))),
+        limits=IngressLimits(in_flight=settings.ingress.max_in_flight_commands, batch=settings.turns.max_commands),
+        clock=clock,
+        telemetry=parts.metrics,
+    )
+    return Unit(service, parts.metrics.snapshot, close=parts.close)
+
+
+async def root_unit(deployment: Deployment) -> Unit:
+    """The root supervisor."""
+    parts = Parts(deployment, names.ROOT)
+    hosts = [
+        parts.keeper(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, deployment, slot))
+        for slot in placement(deployment).slots
+    ]
+    supervisors = [
+        parts.keeper(names.supervisor(name), "Supervisor", partial(supervisor_unit, deployment, name))
+        for name in BY_NAME
+    ]
+    ingresses = [
+        parts.keeper(names.ingress(group), "Ingress", partial(ingress_unit, deployment, group))
+        for group in range(len(parts.settings.ingress.groups))
+    ]
+    service = RootSupervisor(
+        hosts,
+        supervisors,
+        ingresses,
+        MetricsBoard(),
+        parts.metrics.snapshot,
+        grace_seconds=parts.settings.shutdown.grace_seconds,
+    )
+    return Unit(service, parts.metrics.snapshot, close=parts.close)
+
+
+def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Unit]]:
+    """What makes the root supervisor in its own process."""
+    return partial(root_unit, deployment)
+
+
+def _log_as(deployment: Deployment, process: str) -> None:
+    configure_logging(process, deployment.log_file, deployment.settings.log.level)
+
+
+def _prepare_threshold(deployment: Deployment) -> int | None:
+    return 5 if deployment.settings.postgres.prepared_statements else None
+
+
+def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay:
+    wanted = parts.settings.relay
+    routes = {
+        event: subscribers
+        for event, subscribers in subscribers_by_event(CONTEXTS).items()
+        if event.partition(".")[0] == name
+    }
+    return OutboxRelay(
+        name,
+        outbox,
+        PostgresWakeUps(parts.deployment.listen_dsn[name], name),
+        RaySubscribers(parts.directory),
+        routes,
+        limits=RelayLimits(wanted.batch_events, wanted.max_in_flight_events, wanted.poll_interval_seconds),
+        policy=RetryPolicy(
+            wanted.max_attempts,
+            timedelta(seconds=wanted.retry_base_seconds),
+            timedelta(seconds=wanted.retry_ceiling_seconds),
+        ),
+        clock=clock,
+        telemetry=parts.metrics,
+    )
+
+
+def _maintenance(parts: Parts, pool, context: BoundedContext) -> Maintenance:  # type: ignore[no-untyped-def]
+    retention = parts.settings.retention
+    if context.name == READ_MODELS:
+        return DashboardMaintenance(pool, retention=timedelta(days=retention.activity_days))
+    return PostgresMaintenance(
+        pool,
+        context.name,
+        inbox=timedelta(days=retention.inbox_days),
+        sagas=timedelta(days=retention.sagas_days),
+        dead_letters=timedelta(days=retention.dead_letters_days),
+    )
+
+
+def _lightning_worker(parts: Parts, tasks: PostgresLightningTasks, dispatcher: Dispatcher) -> LightningWorker:
+    wanted = parts.settings.lightning
+    node = SimulatedLightningNode(
+        parts.deployment.simulated_node,
+        SimulatedSettings(
+            payment_delay=timedelta(seconds=wanted.simulated.payment_delay_seconds),
+            latency=timedelta(seconds=wanted.simulated.latency_seconds),
+            failure_rate=wanted.simulated.failure_rate,
+            unknown_rate=wanted.simulated.unknown_rate,
+        ),
+        clock=clock,
+        random=SystemRandom(),
+    )
+    return LightningWorker(
+        tasks,
+        node,
+        dispatcher,
+        WorkerSettings(
+            invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
+            watch_interval=timedelta(seconds=wanted.watch_interval_seconds),
+            call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
+            max_concurrent_calls=wanted.max_concurrent_calls,
+        ),
+        clock=clock,
+        telemetry=parts.metrics,
+    )
+
+
+def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
+    settings = deployment.settings
+    contexts = settings.ingress.groups[group]
+    # A single group takes what names no context too, so that it can be refused.
+    alone = len(settings.ingress.groups) == 1
+    subjects = (cloudevents.COMMAND_SUBJECTS,) if alone else tuple(map(cloudevents.commands_of, contexts))
+    return NatsSettings(
+        url=deployment.nats_url,
+        token=deployment.nats_token,
+        replicas=settings.nats.stream_replicas,
+        ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
+        max_in_flight=settings.ingress.max_in_flight_commands,
+        group=f"ingress-{group}",
+        subjects=subjects,
+    )

@@ -1,0 +1,123 @@
+"""The commands put together. Modules that take time to import are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from domain.shared.errors import SparkError
+from spark_actors.cli import audit, migrate, run, sagas, send, status, view
+from spark_actors.cli import messages as messages_
+from spark_actors.cli.demo import command as demo
+from spark_actors.cli.errors import CliError, ExitCode
+
+HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+
+
+class OneLineErrors(TyperGroup):
+    """Says what went wrong in one line on standard error, and with the exit code: never a traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except typer.TyperException as error:
+            _fail(error.format_message(), error.exit_code)
+        except typer.Abort:
+            _fail("stopped", 130)
+        except SparkError as error:
+            _fail(str(error), exit_code_of(error))
+        except Exception as error:  # noqa: BLE001 - the top of the program: whatever it is, people get one line
+            _fail(f"this should not happen ({type(error).__name__}: {error})", ExitCode.REFUSED)
+        sys.exit(code if isinstance(code, int) else ExitCode.DONE)
+
+
+def exit_code_of(error: SparkError) -> int:
+    """The exit code for an error that ends a command."""
+    if isinstance(error, CliError):
+        return error.exit_code
+    return _NAMED_CODES.get(type(error).__name__, ExitCode.REFUSED)
+
+
+_NAMED_CODES = {
+    "SettingsError": ExitCode.USAGE,
+    "UnreachableError": ExitCode.NO_DAEMON,
+    "NotAcceptedError": ExitCode.NO_DAEMON,
+    "OutcomeUnknownError": ExitCode.NO_DAEMON,
+    "ViewTimeoutError": ExitCode.NO_DAEMON,
+}
+"""By name, because importing their modules takes time that most commands can do without."""
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    print(f"error: {'; '.join(text.split(chr(10)))}", file=sys.stderr)
+    sys.exit(code)
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    context_settings=HELP_NAMES,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Start with [bold]spark-actors run[/] in one terminal and [bold]spark-actors demo[/] in another.",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from spark_actors.cli.version import version
+
+        print(f"spark-actors {version()}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def spark_actors(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Satoshi Spark on actors: crowdfunding over Lightning, with every satoshi accounted for."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("hash-password")
+def hash_password() -> None:
+    """Ask for a password (without echo; or read it from a pipe) and print the hash that sign-up takes."""
+    from spark_actors.cli.password import ask_password
+    from spark_actors.cli.password import hash_password as hashed
+
+    print(hashed(ask_password()))
+
+
+def _sagas_app() -> typer.Typer:
+    group = typer.Typer(
+        help="Look at sagas: sign-ups, deposits, donations, withdrawals and how far each has come.",
+        context_settings=HELP_NAMES,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+    )
+    group.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)
+    group.command("show", epilog=sagas.SHOW_EXAMPLES)(sagas.show_saga)
+    return group
+
+
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("send", epilog=send.EXAMPLES)(send.send)
+app.command("view", epilog=view.EXAMPLES)(view.view)
+app.command("status", epilog=status.EXAMPLES)(status.status)
+app.add_typer(_sagas_app(), name="sagas")
+app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
+app.command("messages", epilog=messages_.EXAMPLES)(messages_.messages)
+app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
+
+
+def main() -> None:
+    """The entry point of `spark-actors`."""
+    app(prog_name="spark-actors")

@@ -1,0 +1,1 @@
+"""`spark-actors audit`: whether every satoshi is accounted for and nothing is stuck."""

@@ -1,0 +1,102 @@
+"""Finds the daemon that a command is meant for: by its data dir, or by settings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from spark_actors.cli.errors import NoDaemonError
+from spark_actors.embedded.data_dir import DaemonCard, DataDir
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from spark_actors.ingress.client import SparkClient
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """How to reach a daemon. What is not known is empty."""
+
+    nats_url: str
+    nats_token: str = field(default="", repr=False)
+    metrics_url: str = ""
+    dsn: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pid: int = 0
+    started_at: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which daemon a command is meant for, as the options say it."""
+
+    data_dir: Path | None = None
+    config: Path | None = None
+
+    def settings(self, **overrides: Any) -> Settings:
+        """The settings. Raises SettingsError."""
+        from config.settings import load_settings
+
+        return load_settings(self.config, data_dir=self.data_dir, **overrides)
+
+    def find(self) -> Daemon:
+        """The daemon that runs on the data dir, else the one that the settings point to. Raises NoDaemonError."""
+        settings = self.settings()
+        card = DataDir(settings.data_dir).read_daemon_card()
+        if card is not None and is_alive(card.pid):
+            return Daemon(
+                card.nats_url,
+                card.nats_token,
+                card.metrics_url,
+                card.dsn,
+                pid=card.pid,
+                started_at=card.started_at,
+                version=card.version,
+            )
+        if settings.nats.url:
+            return _daemon_elsewhere(settings)
+        raise NoDaemonError(_absence(settings.data_dir, card))
+
+    def talk(self, conversation: Callable[[SparkClient], Awaitable[T]]) -> T:
+        """Connect to the daemon, hold the conversation and disconnect. Raises NoDaemonError or UnreachableError."""
+        daemon = self.find()
+        return asyncio.run(_talk(daemon, conversation))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this id exists on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+async def _talk(daemon: Daemon, conversation: Callable[[SparkClient], Awaitable[T]]) -> T:
+    from spark_actors.ingress.client import SparkClient
+
+    async with await SparkClient.connect(daemon.nats_url, daemon.nats_token) as client:
+        return await conversation(client)
+
+
+def _daemon_elsewhere(settings: Settings) -> Daemon:
+    """A daemon on another machine: its broker and databases are in the settings, its metrics are where they say."""
+    from config.groups import CONTEXTS
+
+    dsns = {context: dsn for context in CONTEXTS if (dsn := settings.dsn_of(context))}
+    metrics_url = f"http://{settings.http.host}:{settings.http.port}" if settings.http.port else ""
+    return Daemon(settings.nats.url, settings.nats.token.get_secret_value(), metrics_url, dsns)
+
+
+def _absence(data_dir: Path, card: DaemonCard | None) -> str:
+    if card is None:
+        return f"no daemon runs on {data_dir}; start one with `spark-actors run`, or name its folder with --data-dir"
+    return f"the daemon on {data_dir} (process {card.pid}) is gone; start it again with `spark-actors run`"

@@ -1,0 +1,1 @@
+"""The demo: a story told to a running daemon, checked against what it should come to."""

@@ -1,0 +1,22 @@
+"""The options that many commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+DataDirOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="The daemon's folder (default: .spark).", show_default=False, metavar="FOLDER"),
+]
+ConfigOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", help="A TOML file with settings.", show_default=False, metavar="FILE"),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+TimeoutOption: TypeAlias = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.", min=0.1)]
+FieldsArgument: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="FIELD=VALUE…", help="The fields, by name.", show_default=False)
+]

@@ -1,0 +1,88 @@
+"""Views and answers as people like to read them: any JSON object as a list of fields and tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from domain.shared.decisions import Verdict
+from spark_actors.cli.output import moment, sats
+from spark_actors.ingress.client import Answer
+
+STYLES = {Verdict.DONE: "bold green", Verdict.REJECTED: "bold yellow", Verdict.FAILED: "bold red"}
+NOTHING = Text("–", style="dim")
+
+
+def render_answer(answer: Answer) -> RenderableType:
+    """The outcome of a command in one line, with what was said beside it."""
+    line = Text.assemble((answer.outcome.value, STYLES[answer.outcome]))
+    if answer.reason:
+        line.append(f": {answer.reason}")
+    for name, value in answer.data.items():
+        line.append(f"  {name}=").append(cell(name, value))
+    return line.append(f"  ({answer.message_id})", style="dim")
+
+
+def render_view(view: Mapping[str, Any], *, title: str) -> RenderableType:
+    """A view: its plain fields first, then a table for each list in it."""
+    plain = {name: value for name, value in view.items() if not isinstance(value, (list, Mapping))}
+    parts: list[RenderableType] = [_fields(plain)] if plain else []
+    for name, value in view.items():
+        if isinstance(value, Mapping):
+            parts.append(render_view(value, title=heading(name)))
+        elif isinstance(value, list):
+            parts.append(render_rows(value, title=heading(name)))
+    return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
+
+
+def render_rows(rows: Sequence[Any], *, title: str = "") -> RenderableType:
+    """Rows of one form as a table; columns in which no row has a value are left out."""
+    if not rows or not isinstance(rows[0], Mapping):
+        return Text(f"{title}: {', '.join(map(str, rows)) or 'none'}", style="" if rows else "dim")
+    columns = [name for name in rows[0] if any(row.get(name) not in (None, "", {}) for row in rows)]
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False, box=None)
+    for name in columns:
+        table.add_column(heading(name), justify="right" if _is_number(rows[0][name]) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(cell(name, row.get(name)) for name in columns))
+    return table
+
+
+def heading(name: str) -> str:
+    """A field's name as a heading: `raised_sat` is `raised`."""
+    return name.removesuffix("_sat").removesuffix("_at").replace("_", " ")
+
+
+def cell(name: str, value: object) -> Text:
+    """A field's value as text, by what its name says of its unit."""
+    if value is None or value == "":
+        return NOTHING.copy()
+    if isinstance(value, bool):
+        return Text("yes" if value else "no", style="green" if value else "")
+    if isinstance(value, int):
+        return Text(sats(value) if name.endswith("_sat") else f"{value:,}")
+    if name.endswith(("_at", "before")) or name == "at":
+        return Text(moment(datetime.fromisoformat(value)) if isinstance(value, str) else str(value))
+    if isinstance(value, Mapping):
+        return Text(" ".join(f"{key}={cell(key, item).plain}" for key, item in value.items()))
+    return Text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _fields(values: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in values.items():
+        table.add_row(heading(name), cell(name, value))
+    return table
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,144 @@
+"""`spark-actors sagas`: the long stories that cross contexts, and how far each has come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from domain.shared.sagas import SagaState
+from spark_actors.cli.daemon import Target
+from spark_actors.cli.errors import CliError, NoDaemonError
+from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TimeoutOption
+
+if TYPE_CHECKING:
+    from spark_actors.messaging.ports import SagaRow
+    from spark_actors.persistence.operator_views import OperatorViews
+
+LIST_EXAMPLES = """
+Examples:
+
+[bold]spark-actors sagas list --state running --overdue[/]
+
+[bold]spark-actors sagas list --kind donation --limit 5 --json[/]
+"""
+SHOW_EXAMPLES = """
+Example:
+
+[bold]spark-actors sagas show donation donation-7-1f2e3d[/]
+"""
+
+
+def list_sagas(
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Only of this kind, e.g. donation.", metavar="KIND")
+    ] = None,
+    state: Annotated[SagaState | None, typer.Option("--state", help="Only in this state.")] = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only those that run past their deadline.")] = False,
+    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=10_000)] = 20,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List sagas, the newest first."""
+    from spark_actors.cli.output import console, print_json
+    from spark_actors.persistence.operator_views import SagaFilter
+
+    wanted = SagaFilter(kind=kind, state=state, overdue=overdue)
+    rows = operator_views(Target(data_dir, config)).sagas(wanted, limit=limit)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        console().print(saga_table(rows, datetime.now(timezone.utc)) if rows else "no such sagas")
+
+
+def show_saga(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="As `sagas list` shows it.")],
+    saga_id: Annotated[str, typer.Argument(metavar="ID", help="As `sagas list` shows it.")],
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show one saga with its steps: every event of its story, in order."""
+    from spark_actors.cli.output import console, print_json
+    from spark_actors.cli.timeline import render_timeline
+
+    target = Target(data_dir, config)
+    row = _find(target, kind, saga_id)
+    lines = _timeline(target, row.correlation_id, timeout)
+    if as_json:
+        print_json({**asdict(row), "timeline": lines})
+    else:
+        out = console()
+        out.print(saga_table([row], datetime.now(timezone.utc)))
+        out.print(render_timeline(lines))
+
+
+def operator_views(target: Target) -> OperatorViews:
+    """The tables of the daemon, or of the settings. Raises NoDaemonError if neither says where they are."""
+    from spark_actors.persistence.operator_views import OperatorViews
+
+    return OperatorViews(known_dsns(target))
+
+
+def known_dsns(target: Target) -> dict[str, str]:
+    """The database of each context, from the running daemon or from settings alone. Raises NoDaemonError."""
+    from config.groups import CONTEXTS
+
+    settings = target.settings()
+    dsns = {context: dsn for context in CONTEXTS if (dsn := settings.dsn_of(context))}
+    if len(dsns) == len(CONTEXTS):
+        return dsns
+    daemon = target.find()
+    if not daemon.dsn:
+        raise NoDaemonError(
+            "the databases are not known here: set postgres.dsn, or use the data dir of a running daemon"
+        )
+    return dict(daemon.dsn)
+
+
+def saga_table(rows: Sequence[SagaRow], now: datetime) -> Any:
+    """Sagas as a table."""
+    from rich.table import Table
+
+    from spark_actors.cli.output import moment, span
+
+    styles = {SagaState.RUNNING: "cyan", SagaState.COMPLETED: "green", SagaState.FAILED: "yellow"}
+    table = Table(
+        "kind", "id", "state", "step", "last event", "started", "took", "deadline", header_style="dim", box=None
+    )
+    for row in rows:
+        is_running = row.state is SagaState.RUNNING
+        is_late = is_running and row.deadline_at < now
+        table.add_row(
+            row.kind,
+            row.saga_id,
+            f"[{styles[row.state]}]{row.state}[/]",
+            row.step,
+            row.last_event,
+            moment(row.started_at),
+            span((now if is_running else row.updated_at) - row.started_at),
+            f"[bold red]{moment(row.deadline_at)}[/]" if is_late else moment(row.deadline_at),
+        )
+    return table
+
+
+def _find(target: Target, kind: str, saga_id: str) -> SagaRow:
+    from spark_actors.persistence.operator_views import SagaFilter
+
+    rows = operator_views(target).sagas(SagaFilter(kind=kind, saga_id=saga_id), limit=1)
+    if not rows:
+        raise CliError(f"there is no {kind} saga {saga_id!r}")
+    return rows[0]
+
+
+def _timeline(target: Target, correlation_id: str, timeout: float) -> list[dict[str, Any]]:
+    from domain.dashboard.views import ViewTimeline
+
+    view = target.talk(lambda client: client.view(ViewTimeline(correlation_id=correlation_id), timeout=timeout))
+    lines: list[dict[str, Any]] = view["lines"]
+    return lines

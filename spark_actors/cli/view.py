@@ -1,0 +1,44 @@
+"""`spark-actors view`: one question to the dashboard, and its answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from spark_actors.cli.options import ConfigOption, DataDirOption, FieldsArgument, JsonOption, TimeoutOption
+
+EXAMPLES = """
+Examples:
+
+[bold]spark-actors view dashboard.account-overview account_id=alice[/]
+
+[bold]spark-actors view dashboard.campaigns limit=5[/]
+
+[bold]spark-actors view dashboard.activity --json[/]
+
+Exit code: 0 found · 1 no such thing · 2 not understood · 3 no daemon. Views follow what happened a moment later.
+"""
+
+
+def view(
+    name: Annotated[str, typer.Argument(metavar="CONTEXT.VIEW", help="As `spark-actors messages` lists them.")],
+    fields: FieldsArgument = None,
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Ask for a view: accounts, campaigns, what happened."""
+    from spark_actors.cli.arguments import choose, parse_message
+    from spark_actors.cli.daemon import Target
+    from spark_actors.cli.output import console, print_json
+    from spark_actors.cli.render import render_view
+    from spark_actors.cli.vocabulary import queries
+
+    query = parse_message(choose(queries(), name), fields or [])
+    result = Target(data_dir, config).talk(lambda client: client.view(query, timeout=timeout))
+    if as_json:
+        print_json(result)
+    else:
+        console().print(render_view(result, title=name))

@@ -1,0 +1,208 @@
+"""The daemon's life: start what is built in, start the actors, be ready, drain, leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from threading import Event
+from types import FrameType
+from typing import Any, TextIO
+
+import structlog
+
+from config.groups import CONTEXTS
+from config.settings import Settings
+from domain.shared.errors import SparkError
+from spark_actors.deployment import Deployment
+from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
+from spark_actors.embedded.postgres import EmbeddedPostgres
+from spark_actors.embedded.ray_node import EmbeddedRay
+from spark_actors.persistence.migrations import migrate
+from spark_actors.telemetry.http import TelemetryServer
+from spark_actors.telemetry.logs import configure_logging
+from spark_actors.telemetry.tail import LogTail
+
+log = structlog.get_logger(__name__)
+
+START_SECONDS = 120.0
+"""After this a daemon that is not ready gives up."""
+WATCH_SECONDS = 0.5
+SLACK_SECONDS = 5.0
+"""What draining may take beyond the grace period of its parts, before everything is ended anyway."""
+
+
+class NotReadyError(SparkError):
+    """The daemon did not become ready in time."""
+
+    def __init__(self, seconds: float, problems: list[str]) -> None:
+        super().__init__(seconds, problems)
+        self.seconds, self.problems = seconds, problems
+
+    def __str__(self) -> str:
+        return f"not ready after {self.seconds:.0f} s: {'; '.join(self.problems) or 'no answer from the actors'}"
+
+
+class StopAtOnce(BaseException):
+    """A second signal came: end everything without draining. All that was acknowledged is in Postgres."""
+
+
+class Signals:
+    """SIGTERM and Ctrl-C: the first asks for a drain, the second ends it. Install after Ray, which sets its own."""
+
+    def __init__(self) -> None:
+        self.stop_wanted = Event()
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.stop_wanted.is_set():
+            raise StopAtOnce
+        self.stop_wanted.set()
+
+
+
+
+def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
+    """Run until SIGTERM or Ctrl-C; returns the exit code. Raises SparkError if it cannot start.
+
+    0: drained and stopped. 130: a second signal ended it at once. No process is left behind either way.
+    """
+    signals = Signals()
+    signals.install()
+    data_dir = DataDir(settings.data_dir)
+    with ExitStack() as stack:
+        data_dir.create()
+        data_dir.lock()
+        stack.callback(data_dir.unlock)
+        log_file = data_dir.logs / "daemon.jsonl"
+        configure_logging("daemon", log_file, settings.log.level)
+        tail = LogTail(log_file, sys.stderr, format=settings.log.format, max_bytes=settings.log.file_max_bytes)
+        tail.start()
+        stack.callback(tail.stop)
+        try:
+            with services(settings, data_dir) as deployment:
+                _run_tree(deployment, data_dir, signals, out)
+        except StopAtOnce:
+            log.warning("stopped_at_once")
+            return 128 + signal.SIGINT
+        log.info("stopped")
+    return 0
+
+
+@contextmanager
+def services(settings: Settings, data_dir: DataDir) -> Iterator[Deployment]:
+    """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side."""
+    postgres = EmbeddedPostgres(data_dir) if settings.needs_embedded_postgres else None
+    nats = EmbeddedNats(data_dir, NatsOptions(port=settings.nats.port)) if settings.needs_embedded_nats else None
+    ray_node = EmbeddedRay(data_dir) if settings.needs_embedded_ray else None
+    with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
+        for service in (postgres, nats):
+            if service:
+                stack.callback(service.stop)
+                service.launch()
+
+        def prepare_store() -> Deployment:
+            deployment = _deployment(settings, data_dir, postgres, nats)
+            for applied in migrate(deployment.dsn):
+                log.info("migrated", migration=str(applied))
+            return deployment
+
+        store = beside.submit(prepare_store)
+        if ray_node:
+            stack.callback(ray_node.stop)
+            ray_node.launch()
+        _connect_ray(settings, ray_node)
+        yield store.result()
+
+
+def _deployment(
+    settings: Settings, data_dir: DataDir, postgres: EmbeddedPostgres | None, nats: EmbeddedNats | None
+) -> Deployment:
+    for service in (postgres, nats):
+        if service:
+            service.wait_ready()
+    embedded_dsn = postgres.dsn() if postgres else ""
+    return Deployment(
+        settings=settings,
+        dsn={context: settings.dsn_of(context) or embedded_dsn for context in CONTEXTS},
+        listen_dsn={context: settings.listen_dsn_of(context) or embedded_dsn for context in CONTEXTS},
+        nats_url=nats.url if nats else settings.nats.url,
+        nats_token=nats.token if nats else settings.nats.token.get_secret_value(),
+        log_file=data_dir.logs / "daemon.jsonl",
+        simulated_node=data_dir.path / "simulated-node.sqlite3",
+    )
+
+
+def _connect_ray(settings: Settings, ray_node: EmbeddedRay | None) -> None:
+    if ray_node:
+        ray_node.connect(settings.ray.namespace)
+    else:
+        # Imported here: Ray reads its environment when it is imported, and the embedded node prepares it first.
+        from spark_actors.actors.references import connect
+
+        connect(settings.ray.address, settings.ray.namespace)
+
+
+def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
+    from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
+    from spark_actors.bootstrap import root_builder
+
+    settings = deployment.settings
+    root = RayRoot(settings.ray.namespace)
+    signals.install()
+    configure_logging("daemon", deployment.log_file, settings.log.level)
+    root.start(root_builder(deployment))
+    server = TelemetryServer(
+        settings.http.host,
+        settings.http.port,
+        metrics=root.metrics,
+        readiness=root.readiness,
+        status=root.status,
+    )
+    with ExitStack() as stack:
+        server.start()
+        stack.callback(server.stop)
+        try:
+            _wait_until_ready(root.problems, signals)
+            if not signals.stop_wanted.is_set():
+                _announce(deployment, data_dir, server.url, out)
+                stack.callback(data_dir.remove_daemon_card)
+            signals.stop_wanted.wait()
+            log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
+        finally:
+            root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS)
+
+
+def _wait_until_ready(problems: Callable[[], list[str]], signals: Signals) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while current := problems():
+        if signals.stop_wanted.wait(WATCH_SECONDS / 5):
+            return
+        if time.monotonic() > deadline:
+            raise NotReadyError(START_SECONDS, current)
+
+
+def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, out: TextIO) -> None:
+    data_dir.write_daemon_card(
+        DaemonCard(
+            pid=os.getpid(),
+            nats_url=deployment.nats_url,
+            nats_token=deployment.nats_token,
+            metrics_url=metrics_url,
+            started_at=datetime.now(UTC).isoformat(),
+            version=version("spark-actors"),
+            dsn=dict(deployment.dsn),
+        )
+    )
+    log.info("ready", nats_url=deployment.nats_url, metrics_url=metrics_url)
+    print(f"ready  nats {deployment.nats_url}  metrics {metrics_url}  data {data_dir.path}", file=out, flush=True)

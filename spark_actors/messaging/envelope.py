@@ -1,0 +1,102 @@
+"""What travels between processes: a message in its envelope, and the short answers to it. Packed as msgpack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from domain.shared.decisions import Outcome, Verdict
+from domain.shared.messages import Message, MessageRegistry
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True):
+    """A message with all that is known about it besides its content."""
+
+    message_id: str
+    """Deduplication key."""
+    name: str
+    """Wire name, `<context>.<kebab-name>`."""
+    version: int
+    key: str
+    """The aggregate instance it is for (a command) or from (an event)."""
+    data: bytes
+    """The message itself, as JSON that has been validated at the door."""
+    correlation_id: str
+    """The whole story: the id of the first message of it, unless the producer chose another."""
+    causation_id: str
+    """The message that directly brought this one about; empty for the first."""
+    occurred_at: datetime
+    sequence: int = 0
+    """For an event: the version of its aggregate afterwards, which orders the events of one instance."""
+
+    @property
+    def context(self) -> str:
+        return self.name.partition(".")[0]
+
+
+class Reply(msgspec.Struct, frozen=True, array_like=True):
+    """How one command ended."""
+
+    message_id: str
+    verdict: Verdict
+    reason: str = ""
+    data: dict[str, object] = {}
+
+    @classmethod
+    def of(cls, message_id: str, outcome: Outcome) -> Reply:
+        return cls(message_id, outcome.verdict, outcome.reason, dict(outcome.data))
+
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(self.verdict, self.reason, self.data)
+
+
+class Receipt(StrEnum):
+    """What a subscriber says of one event handed to it."""
+
+    TAKEN = "taken"  # its part is durable
+    RETRY = "retry"  # not now: hand it over again later
+    POISON = "poison"  # it cannot be handled; trying again as it is will not help
+
+
+class Delivery(msgspec.Struct, frozen=True, array_like=True):
+    """A subscriber's answer for one event."""
+
+    message_id: str
+    receipt: Receipt
+    reason: str = ""
+
+
+def decode_data(registry: MessageRegistry, envelope: Envelope) -> Message:
+    """The message inside an envelope that passed the door. Raises UnknownMessageError, or msgspec.ValidationError."""
+    return msgspec.json.decode(envelope.data, type=registry.find(envelope.name, envelope.version))
+
+
+def encode_data(message: Message) -> bytes:
+    """A message as JSON."""
+    return msgspec.json.encode(message)
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack_envelopes = msgspec.msgpack.Decoder(list[Envelope]).decode
+_unpack_replies = msgspec.msgpack.Decoder(list[Reply]).decode
+_unpack_deliveries = msgspec.msgpack.Decoder(list[Delivery]).decode
+
+
+def pack(items: Sequence[Envelope] | Sequence[Reply] | Sequence[Delivery]) -> bytes:
+    return _pack(items)
+
+
+def unpack_envelopes(payload: bytes) -> list[Envelope]:
+    return _unpack_envelopes(payload)
+
+
+def unpack_replies(payload: bytes) -> list[Reply]:
+    return _unpack_replies(payload)
+
+
+def unpack_deliveries(payload: bytes) -> list[Delivery]:
+    return _unpack_deliveries(payload)

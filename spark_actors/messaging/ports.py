@@ -1,0 +1,138 @@
+"""The ports of the runtime: what supervisors, context actors and the ingress need from the outside world."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.messaging.envelope import Envelope
+from spark_actors.messaging.telemetry import TelemetryEvent
+
+Clock = Callable[[], datetime]
+"""The present, in UTC."""
+
+Telemetry = Callable[[TelemetryEvent], None]
+"""Takes a fact about the running system. Never raises, never blocks."""
+
+
+@dataclass(frozen=True)
+class PendingMessage:
+    """A row of the outbox that has not left yet."""
+
+    position: int
+    """Grows with the order of writing; *not* with the order of commits across aggregates."""
+    envelope: Envelope
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that could not be delivered or understood, kept for an operator."""
+
+    message_id: str
+    """As far as it is known."""
+    name: str
+    """Wire name or subject, as far as it is known."""
+    key: str
+    subscriber: str
+    """Who could not take it: a context, or `ingress`."""
+    reason: str
+    attempts: int
+    body: bytes
+    """The message's content, or the bytes as they came."""
+    correlation_id: str
+    causation_id: str
+    died_at: datetime
+
+
+@dataclass(frozen=True)
+class OutboxBacklog:
+    """How far the relay is behind."""
+
+    pending: int
+    """Rows waiting; counting stops at 100,000."""
+    oldest_age: timedelta
+    """Age of the oldest row; zero if there is none."""
+
+
+class OutboxReader(Protocol):
+    """The relay's side of a context's outbox. Rows are read again and again until settled."""
+
+    async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
+        """At most *limit* committed rows by position, without those whose position is in *skip*.
+
+        A row that became visible late (its transaction committed after that of a higher position) is found by the
+        next call. Raises StorageUnavailableError.
+        """
+
+    async def settle(self, positions: Sequence[int]) -> None:
+        """Forget rows that every subscriber has durably. Settling twice is harmless."""
+
+    async def bury(self, position: int, letter: DeadLetter) -> None:
+        """Add the dead letter; the row itself leaves with `settle`. Burying twice keeps one letter per message and subscriber."""
+
+    async def backlog(self) -> OutboxBacklog: ...
+
+
+class DeadLetters(Protocol):
+    """Where messages that nobody could take are kept and seen."""
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None: ...
+    async def count(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class SagaRow:
+    """A saga as operators see it."""
+
+    kind: str
+    saga_id: str
+    step: str
+    state: SagaState
+    last_event: str
+    correlation_id: str
+    started_at: datetime
+    deadline_at: datetime
+    updated_at: datetime
+    overdue_since: datetime | None
+    """When the supervisor raised the alarm, if the saga was running past its deadline."""
+
+
+class SagaLog(Protocol):
+    """Progress rows of the sagas that a context has started."""
+
+    async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
+        """Merge progress by rank (the earliest start and the highest step win) and give the rows that ended by this call."""
+
+    async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
+        """Mark running sagas whose deadline has passed; gives those that were not marked before."""
+
+    async def running(self) -> dict[tuple[str, bool], int]:
+        """How many are running, by kind and whether they are marked overdue."""
+
+
+class Projection(Protocol):
+    """Turns events into read models; safe to repeat and, across aggregates, in any order."""
+
+    async def apply(self, envelopes: Sequence[Envelope]) -> None:
+        """All or nothing. Raises StorageUnavailableError, or ConstraintError when a row cannot be stored."""
+
+
+class Maintenance(Protocol):
+    """Housekeeping of a context's tables."""
+
+    async def run(self, now: datetime) -> None:
+        """Make the partitions that are needed soon and drop those past their retention. Safe to run anywhere, any time."""
+
+
+class WakeUps(Protocol):
+    """Hints that a context's outbox has new rows. A hint may get lost: the poll is the truth."""
+
+    async def wait(self, timeout: timedelta) -> bool:
+        """Whether a hint came within *timeout*; hints that came since the last call count."""
+
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits for so many seconds."""

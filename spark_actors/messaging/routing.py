@@ -1,0 +1,75 @@
+"""Where messages go: which AggregateActor hosts an instance, and which contexts read an event. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from domain.shared.context import BoundedContext
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A fixed place in the pool; the actor that fills it may be replaced, the slot stays."""
+
+    pool: str
+    """`shared`, or `dedicated-<context>`, or `own`."""
+    index: int
+    capacity: int
+    """How many instances its actor holds at once (1: the instance has a whole actor to itself)."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.pool}-{self.index}"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Maps every aggregate instance to one slot, the same in every process and for the life of the deployment.
+
+    Placement is only a matter of speed: should two actors ever hold one instance, the store accepts one of them.
+    """
+
+    shared_actors: int
+    resident_instances: int
+    """Capacity of each shared actor."""
+    dedicated_kinds: Mapping[str, int] = field(default_factory=dict)
+    """Contexts whose instances each have a whole actor while they are active, and how many such actors there are."""
+    dedicated_instances: tuple[str, ...] = ()
+    """`<context>:<key>` of instances that have an actor of their own for good."""
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Every slot of the pool."""
+        shared = [self._shared(index) for index in range(self.shared_actors)]
+        dedicated = [self._dedicated(kind, index) for kind, count in self.dedicated_kinds.items() for index in range(count)]
+        own = [self._own(index) for index in range(len(self.dedicated_instances))]
+        return (*shared, *dedicated, *own)
+
+    def slot_of(self, context: str, key: str) -> Slot:
+        """The slot that hosts the instance *key* of *context*."""
+        if self.dedicated_instances and f"{context}:{key}" in self.dedicated_instances:
+            return self._own(self.dedicated_instances.index(f"{context}:{key}"))
+        spread = crc32(key.encode())  # not hash(): it must agree between processes
+        if actors := self.dedicated_kinds.get(context):
+            return self._dedicated(context, spread % actors)
+        return self._shared(spread % self.shared_actors)
+
+    def _shared(self, index: int) -> Slot:
+        return Slot("shared", index, self.resident_instances)
+
+    def _dedicated(self, kind: str, index: int) -> Slot:
+        return Slot(f"dedicated-{kind}", index, 1)
+
+    def _own(self, index: int) -> Slot:
+        return Slot("own", index, 1)
+
+
+def subscribers_by_event(contexts: Iterable[BoundedContext]) -> dict[str, tuple[str, ...]]:
+    """For the wire name of each event, the contexts that it must be handed to."""
+    subscribers: dict[str, list[str]] = {}
+    for context in contexts:
+        for event in context.subscriptions:
+            subscribers.setdefault(event.TYPE.name, []).append(context.name)
+    return {event: tuple(sorted(names)) for event, names in subscribers.items()}

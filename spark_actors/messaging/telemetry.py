@@ -1,0 +1,164 @@
+"""The catalogue of what the running system says about itself. Metrics and logs are listeners.
+
+No event carries an id of an aggregate or message as something to count by: labels stay bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+from domain.shared.decisions import Verdict
+from domain.shared.sagas import SagaState
+
+
+@dataclass(frozen=True)
+class TurnTaken:
+    """An AggregateActor committed a turn."""
+
+    context: str
+    outcomes: Mapping[tuple[str, Verdict], int]
+    """Commands by wire name and how they ended, without those dropped by the inbox."""
+    duplicates: int
+    """Commands that the inbox knew."""
+    duration: timedelta
+
+    @property
+    def commands(self) -> int:
+        return sum(self.outcomes.values()) + self.duplicates
+
+
+@dataclass(frozen=True)
+class TurnRetried:
+    """A turn could not be committed as it was and was taken again."""
+
+    context: str
+    reason: str
+    """stale_version, duplicate_message, constraint or storage_unavailable"""
+
+
+@dataclass(frozen=True)
+class InstancesMoved:
+    """Aggregate instances were activated or passivated."""
+
+    context: str
+    activated: int
+    passivated: int
+    resident: int
+    """How many are held now."""
+
+
+@dataclass(frozen=True)
+class CommandsRefused:
+    """The ingress could not understand messages."""
+
+    reason: str
+    """A bounded word, e.g. unknown_type, malformed, oversized."""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class EventsRouted:
+    """The relay handed events to a subscriber that took them."""
+
+    context: str
+    subscriber: str
+    count: int
+
+
+@dataclass(frozen=True)
+class DeliveryRetried:
+    """A subscriber or host did not take something yet."""
+
+    context: str
+    to: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class MessagesBuried:
+    """Messages became dead letters."""
+
+    context: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class OutboxMeasured:
+    """The relay looked at how far it is behind."""
+
+    context: str
+    pending: int
+    oldest_age: timedelta
+
+
+@dataclass(frozen=True)
+class DeadLettersMeasured:
+    """How many dead letters wait for an operator."""
+
+    context: str
+    count: int
+
+
+@dataclass(frozen=True)
+class SagaEnded:
+    """A saga has come to an end."""
+
+    kind: str
+    state: SagaState
+    duration: timedelta
+
+
+@dataclass(frozen=True)
+class SagasMeasured:
+    """How many sagas of a context run, by kind and whether they are overdue."""
+
+    running: Mapping[tuple[str, bool], int]
+
+
+@dataclass(frozen=True)
+class ActorRestarted:
+    """A supervisor replaced an actor that had died."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class IngressMeasured:
+    """How far the ingress is behind the broker."""
+
+    waiting: int
+    """Messages in the broker that were not pulled yet."""
+    in_flight: int
+    """Messages pulled and not acknowledged yet."""
+
+
+@dataclass(frozen=True)
+class LightningAsked:
+    """The Lightning node was asked for something."""
+
+    call: str
+    """create_invoice, invoice_status, decode, pay or payment_status"""
+    answer: str
+    """A bounded word: ok, error, or the status given."""
+    duration: timedelta
+
+
+TelemetryEvent: TypeAlias = (
+    TurnTaken
+    | TurnRetried
+    | InstancesMoved
+    | CommandsRefused
+    | EventsRouted
+    | DeliveryRetried
+    | MessagesBuried
+    | OutboxMeasured
+    | DeadLettersMeasured
+    | SagaEnded
+    | SagasMeasured
+    | ActorRestarted
+    | IngressMeasured
+    | LightningAsked
+)

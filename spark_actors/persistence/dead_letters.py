@@ -1,0 +1,60 @@
+"""Dead letters on Postgres: one table a context, and one of the ingress for what never reached a context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg_pool import AsyncConnectionPool
+
+from spark_actors.messaging.ports import DeadLetter
+from spark_actors.persistence.errors import translated
+from spark_actors.persistence.statements import load_for
+
+
+class PostgresDeadLetters:
+    """Port `DeadLetters` for one schema: a context's, or `ingress`.
+
+    Keeps one letter per message, subscriber and content, so burying twice is harmless and nothing without an id gets lost.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool, schema: str) -> None:
+        self._pool = pool
+        self._sql = load_for("dead_letters", schema)
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        with translated():
+            async with self._pool.connection() as connection:
+                await connection.execute(self._sql["bury"], _columns(letters))
+
+    async def count(self) -> int:
+        with translated():
+            async with self._pool.connection() as connection:
+                row = await (await connection.execute(self._sql["total"])).fetchone()
+        return int(row[0]) if row else 0
+
+    async def newest(self, limit: int) -> list[DeadLetter]:
+        """The letters that came last, newest first."""
+        with translated():
+            async with self._pool.connection() as connection:
+                rows = await (await connection.execute(self._sql["newest"], {"limit": limit})).fetchall()
+        return [DeadLetter(*row) for row in rows]
+
+
+def _columns(letters: Sequence[DeadLetter]) -> dict[str, list[object]]:
+    return {
+        "message_ids": [_text(letter.message_id) for letter in letters],
+        "names": [_text(letter.name) for letter in letters],
+        "keys": [_text(letter.key) for letter in letters],
+        "subscribers": [letter.subscriber for letter in letters],
+        "reasons": [_text(letter.reason) for letter in letters],
+        "attempts": [letter.attempts for letter in letters],
+        "bodies": [letter.body for letter in letters],
+        "correlation_ids": [_text(letter.correlation_id) for letter in letters],
+        "causation_ids": [_text(letter.causation_id) for letter in letters],
+        "died_at": [letter.died_at for letter in letters],
+    }
+
+
+def _text(value: str) -> str:
+    """Text as Postgres can hold it: what came from outside may have NULs, lone surrogates and any length."""
+    return value.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()[:1000]

@@ -1,0 +1,71 @@
+"""The one seam where the driver's errors become ours, by SQLSTATE and by the name of the constraint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from domain.shared.errors import (
+    ConstraintError,
+    DuplicateMessageError,
+    StaleVersionError,
+    StorageError,
+    StorageUnavailableError,
+)
+
+STALE_VERSION = "SP001"
+"""SQLSTATE that the function `expect_saved` raises."""
+DUPLICATE_MESSAGE = "SP002"
+"""SQLSTATE that the function `expect_unseen` raises."""
+UNSTORABLE_VALUE = "unstorable_value"
+"""The constraint we name when a value itself cannot be stored (text with NUL, a number out of range)."""
+
+_STALE = frozenset({"users_pkey", "accounts_pkey", "campaigns_pkey", "invoices_pkey"})
+_INBOX = re.compile(r"inbox(_\d+)?_pkey")
+_PASSING = ("08", "25", "26", "40", "53", "55", "57", "58")
+"""Classes: connection, transaction state (read-only standby), prepared statement gone, rollback (serialisation,
+deadlock), resources, object state (locks), operator intervention, system."""
+_UNSTORABLE = ("22", "54")
+"""Classes: data exception, program limit."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise what psycopg raises inside the block as one of our StorageErrors, with the cause kept."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error) from error
+
+
+def translate(error: psycopg.Error) -> StorageError:
+    """Our error for one of the driver's."""
+    state, constraint, detail = error.sqlstate or "", error.diag.constraint_name, _detail(error)
+    if state == STALE_VERSION or constraint in _STALE:
+        return StaleVersionError(detail)
+    if state == DUPLICATE_MESSAGE or _INBOX.fullmatch(constraint or ""):
+        return DuplicateMessageError(detail)
+    if state.startswith("23"):
+        return _refused(constraint or error.diag.column_name, detail)
+    if state.startswith(_UNSTORABLE) or (not state and isinstance(error, psycopg.DataError)):
+        return ConstraintError(UNSTORABLE_VALUE, detail)
+    if state.startswith(_PASSING) or _connection_is_gone(error, state):
+        return StorageUnavailableError(detail)
+    return StorageError(detail)
+
+
+def _refused(constraint: str | None, detail: str) -> StorageError:
+    # A row without a partition is an integrity error that names nothing: maintenance is late, the row is fine.
+    return ConstraintError(constraint, detail) if constraint else StorageUnavailableError(detail)
+
+
+def _connection_is_gone(error: psycopg.Error, state: str) -> bool:
+    return not state and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+
+
+def _detail(error: psycopg.Error) -> str:
+    # The server's DETAIL is left out: it quotes the row, which may hold a password hash.
+    return f"{error.sqlstate or type(error).__name__}: {error.diag.message_primary or error}"

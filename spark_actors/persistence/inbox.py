@@ -1,0 +1,34 @@
+"""The inbox on Postgres: messages are remembered for the rest of their week and all of the next."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from domain.shared.decisions import Outcome, Verdict
+from domain.shared.ports import InboxMark
+from spark_actors.persistence.connections import Query, Statement, TurnConnection
+
+
+class PostgresInbox:
+    """Port `Inbox`. What is marked goes to *queue*, which the unit of work commits."""
+
+    def __init__(self, sql: Mapping[str, Query], connection: TurnConnection, queue: list[Statement]) -> None:
+        self._sql, self._connection, self._queue = sql, connection, queue
+
+    def outcomes(self, message_ids: Sequence[str]) -> Mapping[str, Outcome]:
+        rows = self._connection.fetch(Statement(self._sql["outcomes"], {"message_ids": list(message_ids)}))
+        return {row[0]: Outcome(Verdict(row[1]), row[2], row[3] or {}) for row in rows}
+
+    def mark(self, marks: Sequence[InboxMark]) -> None:
+        if marks:
+            self._queue.append(Statement(self._sql["mark"], _columns(marks)))
+
+
+def _columns(marks: Sequence[InboxMark]) -> dict[str, list[object]]:
+    return {
+        "message_ids": [mark.message_id for mark in marks],
+        "verdicts": [mark.outcome.verdict.value for mark in marks],
+        "reasons": [mark.outcome.reason for mark in marks],
+        "data": [json.dumps(dict(mark.outcome.data)) if mark.outcome.data else None for mark in marks],
+    }

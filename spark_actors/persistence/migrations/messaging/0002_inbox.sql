@@ -1,0 +1,45 @@
+-- The messages that this context has handled, and how each ended. One partition a week: this week's and last week's
+-- are kept, so a message is remembered for at least seven days, and forgetting is dropping a table.
+CREATE TABLE inbox (
+    message_id text COLLATE "C" NOT NULL,
+    week date NOT NULL,    -- the Monday (UTC) of the week in which it was handled
+    verdict text NOT NULL,
+    reason text NOT NULL,
+    data json,             -- null when there is none
+    CONSTRAINT inbox_pkey PRIMARY KEY (message_id, week),
+    CONSTRAINT inbox_verdict_known CHECK (verdict IN ('done', 'rejected', 'failed'))
+) PARTITION BY RANGE (week);
+
+CREATE FUNCTION week_of(moment timestamptz) RETURNS date
+LANGUAGE sql IMMUTABLE
+RETURN date_trunc('week', moment AT TIME ZONE 'UTC')::date;
+
+-- Makes the partitions of the given moment's week and the next, and drops those older than the week before.
+-- What is too old is judged by the earlier of the given moment and the database's clock: a caller's wrong clock
+-- must not make messages forgotten.
+CREATE FUNCTION keep_inbox_partitions(moment timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    week date;
+    partition text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('inbox partitions of ' || current_schema(), 0));
+    FOREACH week IN ARRAY ARRAY[week_of(moment), week_of(moment) + 7] LOOP
+        partition := 'inbox_' || to_char(week, 'YYYYMMDD');
+        IF to_regclass(partition) IS NULL THEN
+            -- Attaching, unlike creating in place, does not stop readers and writers of the inbox.
+            EXECUTE format('CREATE TABLE %I (LIKE inbox INCLUDING ALL)', partition);
+            EXECUTE format('ALTER TABLE inbox ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', partition, week, week + 7);
+        END IF;
+    END LOOP;
+    FOR partition IN
+        SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+        WHERE inhparent = 'inbox'::regclass
+          AND child.relname < 'inbox_' || to_char(week_of(least(moment, now())) - 7, 'YYYYMMDD')
+    LOOP
+        EXECUTE format('DROP TABLE %I', partition);
+    END LOOP;
+END
+$$;
+
+SELECT keep_inbox_partitions(now());

@@ -1,0 +1,80 @@
+"""What operators look up in the tables of a running deployment. It reads, and never waits behind a writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from domain.shared.sagas import SagaState
+from spark_actors.messaging.ports import SagaRow
+from spark_actors.persistence.errors import translated
+from spark_actors.persistence.statements import load_for
+
+MESSAGING_CONTEXTS = ("auth", "accounting", "crowdfunding", "bitcoin")
+"""The contexts that have an outbox and sagas."""
+CONNECT_SECONDS = 5
+COUNTED = 100_000
+"""Where counting stops."""
+
+
+@dataclass(frozen=True)
+class SagaFilter:
+    """Which sagas are asked for; None lets everything through."""
+
+    kind: str | None = None
+    saga_id: str | None = None
+    state: SagaState | None = None
+    overdue: bool = False
+    """Only those that run past their deadline."""
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What waits in one context. Counts stop at 100,000."""
+
+    context: str
+    outbox_pending: int
+    outbox_oldest_age: timedelta
+    dead_letters: int
+
+
+class OperatorViews:
+    """Reads the schemas of the contexts that *dsn* names. Calls raise StorageError."""
+
+    def __init__(self, dsn: Mapping[str, str]) -> None:
+        self._dsn = {context: dsn[context] for context in MESSAGING_CONTEXTS if context in dsn}
+
+    def sagas(self, wanted: SagaFilter, *, limit: int) -> Sequence[SagaRow]:
+        """At most *limit* sagas of all contexts, the newest first."""
+        values = {**vars(wanted), "limit": limit}
+        rows: list[SagaRow] = []
+        for context in self._dsn:
+            with self._reading(context) as connection, connection.cursor(row_factory=dict_row) as cursor:
+                found = cursor.execute(load_for("operator_views", context)["sagas"], values)
+                rows += [SagaRow(**{**row, "state": SagaState(row["state"])}) for row in found]
+        return sorted(rows, key=lambda row: row.started_at, reverse=True)[:limit]
+
+    def backlogs(self) -> Sequence[Backlog]:
+        """What waits, by context."""
+        return [self._backlog(context) for context in self._dsn]
+
+    def _backlog(self, context: str) -> Backlog:
+        with self._reading(context) as connection:
+            row = connection.execute(load_for("operator_views", context)["backlog"], {"limit": COUNTED}).fetchone()
+        pending, age, letters = row or (0, timedelta(), 0)
+        return Backlog(context, pending, age, letters)
+
+    @contextmanager
+    def _reading(self, context: str) -> Iterator[psycopg.Connection[Any]]:
+        with (
+            translated(),
+            psycopg.connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
+        ):
+            connection.read_only = True
+            yield connection

@@ -1,0 +1,64 @@
+"""The progress rows of a context's sagas on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from psycopg_pool import AsyncConnectionPool
+
+from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.messaging.ports import SagaRow
+from spark_actors.persistence.connections import Row
+from spark_actors.persistence.errors import translated
+from spark_actors.persistence.statements import load_for
+
+
+class PostgresSagaLog:
+    """Port `SagaLog` for one context, with what operators ask besides."""
+
+    def __init__(self, pool: AsyncConnectionPool, context: str) -> None:
+        self._pool = pool
+        self._sql = load_for("sagas", context)
+
+    async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
+        return [_saga(row) for row in await self._fetch("merge", _columns(progress))] if progress else []
+
+    async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
+        return [_saga(row) for row in await self._fetch("mark_overdue", {"now": now, "limit": limit})]
+
+    async def running(self) -> dict[tuple[str, bool], int]:
+        return {(kind, is_overdue): count for kind, is_overdue, count in await self._fetch("running", {})}
+
+    async def newest(self, limit: int, *, kind: str | None = None, state: SagaState | None = None) -> list[SagaRow]:
+        """The sagas that started last, newest first; of one kind and state where they are given."""
+        params = {"limit": limit, "kind": kind, "state": state.value if state else None}
+        return [_saga(row) for row in await self._fetch("newest", params)]
+
+    async def find(self, saga_id: str) -> list[SagaRow]:
+        """The sagas under this id, of any kind."""
+        return [_saga(row) for row in await self._fetch("find", {"saga_id": saga_id})]
+
+    async def _fetch(self, name: str, params: dict[str, object]) -> list[Row]:
+        with translated():
+            async with self._pool.connection() as connection:
+                return await (await connection.execute(self._sql[name], params)).fetchall()
+
+
+def _columns(progress: Sequence[SagaProgress]) -> dict[str, object]:
+    return {
+        "kinds": [item.kind for item in progress],
+        "saga_ids": [item.saga_id for item in progress],
+        "steps": [item.step for item in progress],
+        "ranks": [item.rank for item in progress],
+        "states": [item.state.value for item in progress],
+        "last_events": [item.last_event for item in progress],
+        "correlation_ids": [item.correlation_id for item in progress],
+        "at": [item.at for item in progress],
+        "deadlines_at": [item.deadline_at for item in progress],
+    }
+
+
+def _saga(row: Row) -> SagaRow:
+    kind, saga_id, step, state, *rest = row
+    return SagaRow(kind, saga_id, step, SagaState(state), *rest)

@@ -1,0 +1,158 @@
+-- merge_accounts
+-- Add what was seen of accounts: the latest balance wins, a name or an opening once seen stays.
+INSERT INTO dashboard.accounts AS known (account_id, username, is_open, balance_sat, sequence)
+SELECT * FROM unnest(%(account_id)s::text[], %(username)s::text[], %(is_open)s::boolean[], %(balance_sat)s::bigint[],
+                     %(sequence)s::bigint[])
+ON CONFLICT (account_id) DO UPDATE SET
+    username = coalesce(known.username, excluded.username),
+    is_open = known.is_open OR excluded.is_open,
+    balance_sat = CASE WHEN excluded.sequence > known.sequence THEN excluded.balance_sat ELSE known.balance_sat END,
+    sequence = greatest(known.sequence, excluded.sequence)
+
+-- merge_campaigns
+-- Add what was seen of campaigns: the latest totals win, a creation or a goal reached once seen stays.
+INSERT INTO dashboard.campaigns AS known
+    (campaign_id, account_id, title, description, goal_sat, created_at, goal_reached, raised_sat, donations, sequence)
+SELECT * FROM unnest(%(campaign_id)s::text[], %(account_id)s::text[], %(title)s::text[], %(description)s::text[],
+                     %(goal_sat)s::bigint[], %(created_at)s::timestamptz[], %(goal_reached)s::boolean[],
+                     %(raised_sat)s::bigint[], %(donations)s::bigint[], %(sequence)s::bigint[])
+ON CONFLICT (campaign_id) DO UPDATE SET
+    account_id = coalesce(known.account_id, excluded.account_id),
+    title = coalesce(known.title, excluded.title),
+    description = coalesce(known.description, excluded.description),
+    goal_sat = coalesce(known.goal_sat, excluded.goal_sat),
+    created_at = coalesce(known.created_at, excluded.created_at),
+    goal_reached = known.goal_reached OR excluded.goal_reached,
+    raised_sat = CASE WHEN excluded.sequence > known.sequence THEN excluded.raised_sat ELSE known.raised_sat END,
+    donations = CASE WHEN excluded.sequence > known.sequence THEN excluded.donations ELSE known.donations END,
+    sequence = greatest(known.sequence, excluded.sequence)
+
+-- merge_donations
+-- Add what was seen of donations: the higher rank wins, the earlier among equals.
+INSERT INTO dashboard.donations AS known
+    (donation_id, campaign_id, account_id, amount_sat, requested_at, state, rank, has_ended, reason, state_at)
+SELECT * FROM unnest(%(donation_id)s::text[], %(campaign_id)s::text[], %(account_id)s::text[], %(amount_sat)s::bigint[],
+                     %(requested_at)s::timestamptz[], %(state)s::text[], %(rank)s::smallint[], %(has_ended)s::boolean[],
+                     %(reason)s::text[], %(state_at)s::timestamptz[])
+ON CONFLICT (donation_id) DO UPDATE SET
+    requested_at = least(known.requested_at, excluded.requested_at),
+    (campaign_id, account_id, amount_sat, state, rank, has_ended, reason, state_at) = (
+        SELECT (winner).campaign_id, (winner).account_id, (winner).amount_sat, (winner).state, (winner).rank,
+               (winner).has_ended, (winner).reason, (winner).state_at
+        FROM (SELECT CASE WHEN (excluded.rank, known.state_at) > (known.rank, excluded.state_at)
+                          THEN excluded ELSE known END) AS pick (winner))
+
+-- merge_invoices
+-- Add what was seen of invoices: the higher rank wins, the earlier among equals; payment terms once seen stay.
+INSERT INTO dashboard.invoices AS known
+    (invoice_id, account_id, kind, amount_sat, requested_at, state, rank, has_ended, reason, state_at,
+     payment_request, payment_hash, expires_at)
+SELECT * FROM unnest(%(invoice_id)s::text[], %(account_id)s::text[], %(kind)s::text[], %(amount_sat)s::bigint[],
+                     %(requested_at)s::timestamptz[], %(state)s::text[], %(rank)s::smallint[], %(has_ended)s::boolean[],
+                     %(reason)s::text[], %(state_at)s::timestamptz[], %(payment_request)s::text[],
+                     %(payment_hash)s::text[], %(expires_at)s::timestamptz[])
+ON CONFLICT (invoice_id) DO UPDATE SET
+    requested_at = least(known.requested_at, excluded.requested_at),
+    payment_request = coalesce(known.payment_request, excluded.payment_request),
+    payment_hash = coalesce(known.payment_hash, excluded.payment_hash),
+    expires_at = coalesce(known.expires_at, excluded.expires_at),
+    (account_id, kind, amount_sat, state, rank, has_ended, reason, state_at) = (
+        SELECT (winner).account_id, (winner).kind, (winner).amount_sat, (winner).state, (winner).rank,
+               (winner).has_ended, (winner).reason, (winner).state_at
+        FROM (SELECT CASE WHEN (excluded.rank, known.state_at) > (known.rank, excluded.state_at)
+                          THEN excluded ELSE known END) AS pick (winner))
+
+-- add_activity
+-- Show events in the feed; one that is there already stays as it is.
+INSERT INTO dashboard.activity
+    (occurred_at, message_id, event, event_key, account_id, correlation_id, causation_id, data)
+SELECT * FROM unnest(%(occurred_at)s::timestamptz[], %(message_id)s::text[], %(event)s::text[], %(event_key)s::text[],
+                     %(account_id)s::text[], %(correlation_id)s::text[], %(causation_id)s::text[], %(data)s::jsonb[])
+ON CONFLICT (occurred_at, message_id) DO NOTHING
+
+-- make_activity_partitions
+-- Make the partitions that events of these moments go to.
+SELECT dashboard.make_activity_partitions(%(moments)s::timestamptz[])
+
+-- drop_activity_partitions
+-- Forget the activity of weeks past their retention.
+SELECT dashboard.drop_activity_partitions(%(moment)s, %(retention)s)
+
+-- view_account
+-- One account.
+SELECT account_id, coalesce(username, '') AS username, balance_sat, is_open
+FROM dashboard.accounts WHERE account_id = %(account_id)s
+
+-- view_campaigns
+-- The newest campaigns, or those behind one that was seen.
+SELECT campaign_id, account_id, title, goal_sat, raised_sat, donations, goal_reached, created_at
+FROM dashboard.campaigns
+WHERE (created_at, campaign_id) < (coalesce(%(before)s::timestamptz, 'infinity'), %(before_id)s)
+ORDER BY created_at DESC, campaign_id DESC LIMIT %(limit)s
+
+-- view_campaign
+-- One campaign.
+SELECT campaign_id, account_id, title, goal_sat, raised_sat, donations, goal_reached, created_at, description
+FROM dashboard.campaigns WHERE campaign_id = %(campaign_id)s AND created_at IS NOT NULL
+
+-- view_campaigns_of_account
+-- The newest campaigns of an owner.
+SELECT campaign_id, account_id, title, goal_sat, raised_sat, donations, goal_reached, created_at
+FROM dashboard.campaigns WHERE account_id = %(account_id)s
+ORDER BY created_at DESC LIMIT %(limit)s
+
+-- view_donation
+-- One donation.
+SELECT donation_id, campaign_id, account_id, amount_sat, state, reason, requested_at,
+       CASE WHEN has_ended THEN state_at END AS ended_at
+FROM dashboard.donations WHERE donation_id = %(donation_id)s
+
+-- view_donations_of_account
+-- The newest donations of a donor.
+SELECT donation_id, campaign_id, account_id, amount_sat, state, reason, requested_at,
+       CASE WHEN has_ended THEN state_at END AS ended_at
+FROM dashboard.donations WHERE account_id = %(account_id)s
+ORDER BY requested_at DESC LIMIT %(limit)s
+
+-- view_donations_of_campaign
+-- The newest donations to a campaign.
+SELECT donation_id, campaign_id, account_id, amount_sat, state, reason, requested_at,
+       CASE WHEN has_ended THEN state_at END AS ended_at
+FROM dashboard.donations WHERE campaign_id = %(campaign_id)s
+ORDER BY requested_at DESC LIMIT %(limit)s
+
+-- view_invoice
+-- One deposit or withdrawal.
+SELECT invoice_id, account_id, kind, amount_sat, state, reason, coalesce(payment_request, '') AS payment_request,
+       coalesce(payment_hash, '') AS payment_hash, expires_at, requested_at,
+       CASE WHEN has_ended THEN state_at END AS ended_at
+FROM dashboard.invoices WHERE invoice_id = %(invoice_id)s
+
+-- view_invoices_of_account
+-- The newest deposits or withdrawals of an account.
+SELECT invoice_id, account_id, kind, amount_sat, state, reason, coalesce(payment_request, '') AS payment_request,
+       coalesce(payment_hash, '') AS payment_hash, expires_at, requested_at,
+       CASE WHEN has_ended THEN state_at END AS ended_at
+FROM dashboard.invoices WHERE account_id = %(account_id)s AND kind = %(kind)s
+ORDER BY requested_at DESC LIMIT %(limit)s
+
+-- view_activity
+-- The newest events, or those behind one that was seen.
+SELECT occurred_at AS at, event, event_key AS key, account_id, message_id, correlation_id, causation_id, data
+FROM dashboard.activity
+WHERE (occurred_at, message_id) < (coalesce(%(before)s::timestamptz, 'infinity'), %(before_id)s)
+ORDER BY occurred_at DESC, message_id DESC LIMIT %(limit)s
+
+-- view_activity_of_account
+-- The newest events in an account's feed, or those behind one that was seen.
+SELECT occurred_at AS at, event, event_key AS key, account_id, message_id, correlation_id, causation_id, data
+FROM dashboard.activity
+WHERE account_id = %(account_id)s AND account_id <> '' AND occurred_at <= coalesce(%(before)s::timestamptz, 'infinity')
+  AND (occurred_at, message_id) < (coalesce(%(before)s::timestamptz, 'infinity'), %(before_id)s)
+ORDER BY occurred_at DESC, message_id DESC LIMIT %(limit)s
+
+-- view_timeline
+-- The events of one story, the oldest first; those of one instant in the order in which they arrived here.
+SELECT occurred_at AS at, event, event_key AS key, account_id, message_id, correlation_id, causation_id, data
+FROM dashboard.activity WHERE correlation_id = %(correlation_id)s
+ORDER BY occurred_at, position LIMIT %(limit)s

@@ -1,0 +1,18 @@
+-- outcomes
+-- How those messages that were handled before ended.
+SELECT message_id, verdict, reason, data
+FROM {schema}.inbox
+WHERE message_id = ANY(%(message_ids)s::text[])
+
+-- mark
+-- Remember messages. The primary key refuses what is known from this week, expect_unseen what is from earlier ones;
+-- the outer query reads the inbox as it was before the statement.
+WITH marked AS (
+    INSERT INTO {schema}.inbox (message_id, week, verdict, reason, data)
+    SELECT message_id, {schema}.week_of(now()), verdict, reason, data
+    FROM unnest(%(message_ids)s::text[], %(verdicts)s::text[], %(reasons)s::text[], %(data)s::json[])
+        AS mark (message_id, verdict, reason, data)
+)
+SELECT {schema}.expect_unseen(count(*))
+FROM {schema}.inbox
+WHERE message_id = ANY(%(message_ids)s::text[]) AND week < {schema}.week_of(now())

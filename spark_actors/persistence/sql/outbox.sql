@@ -1,0 +1,41 @@
+-- add
+-- Add events, in order.
+INSERT INTO {schema}.outbox
+    (message_id, name, version, key, sequence, data, correlation_id, causation_id, occurred_at)
+SELECT message_id, name, version, key, sequence, data, correlation_id, causation_id, occurred_at
+FROM unnest(
+    %(message_ids)s::text[], %(names)s::text[], %(versions)s::int[], %(keys)s::text[], %(sequences)s::bigint[],
+    %(data)s::json[], %(correlation_ids)s::text[], %(causation_ids)s::text[], %(occurred_at)s::timestamptz[]
+) WITH ORDINALITY
+    AS event (message_id, name, version, key, sequence, data, correlation_id, causation_id, occurred_at, place)
+ORDER BY place
+
+-- pending
+-- The first rows by position that the caller does not have in hand already. Nothing lies below the floor. Always gives
+-- a row, perhaps with nulls, for the sake of: the lowest transaction id that was open when the rows were read, and
+-- which run of which server gave them.
+SELECT
+    pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_postmaster_start_time(),
+    position, message_id, name, version, key, data::text, correlation_id, causation_id, occurred_at, sequence
+FROM (SELECT) AS always LEFT JOIN (
+    SELECT * FROM {schema}.outbox
+    WHERE position >= %(floor)s AND position <> ALL(%(skip)s::bigint[])
+    ORDER BY position
+    LIMIT %(limit)s
+) AS waiting ON true
+ORDER BY position
+
+-- settle
+-- Forget rows that every subscriber has.
+DELETE FROM {schema}.outbox WHERE position = ANY(%(positions)s::bigint[])
+
+-- backlog
+-- How many rows wait (counting stops at the limit), and since when the first one does.
+SELECT
+    (SELECT count(*) FROM (SELECT FROM {schema}.outbox WHERE position >= %(floor)s LIMIT %(limit)s) AS waiting),
+    (SELECT occurred_at FROM {schema}.outbox WHERE position >= %(floor)s ORDER BY position LIMIT 1),
+    now()
+
+-- fence
+-- A transaction id that no earlier transaction has.
+SELECT pg_current_xact_id()::text::bigint

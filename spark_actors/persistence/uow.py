@@ -1,0 +1,94 @@
+"""The unit of work on Postgres: everything a turn has decided goes out in one round trip, as one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from spark_actors.persistence.connections import Query, Statement, TurnConnection
+from spark_actors.persistence.inbox import PostgresInbox
+from spark_actors.persistence.outbox import PostgresOutbox, hint_statement
+from spark_actors.persistence.repositories import TABLES, AggregateTable, PostgresRepository, statements_of
+from spark_actors.persistence.statements import load_for
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class _Sql:
+    """A context's statements, made once."""
+
+    aggregate: Mapping[str, Query]
+    inbox: Mapping[str, Query]
+    outbox: Mapping[str, Query]
+    hint: Statement
+
+
+class PostgresUnitOfWork(Generic[S]):
+    """Port `UnitOfWork`. Nothing reaches the server before `commit`, so there is nothing to undo without it.
+
+    The inbox is asked first: a redelivered message is reported as such, and not by what else it would break.
+    """
+
+    def __init__(self, table: AggregateTable[S], sql: _Sql, connection: TurnConnection) -> None:
+        self._connection, self._hint = connection, sql.hint
+        self._marks, self._changes, self._events = list[Statement](), list[Statement](), list[Statement]()
+        self._inbox = PostgresInbox(sql.inbox, connection, self._marks)
+        self._repository = PostgresRepository(table, sql.aggregate, connection, self._changes)
+        self._outbox = PostgresOutbox(sql.outbox, self._events)
+
+    @property
+    def repository(self) -> PostgresRepository[S]:
+        return self._repository
+
+    @property
+    def inbox(self) -> PostgresInbox:
+        return self._inbox
+
+    @property
+    def outbox(self) -> PostgresOutbox:
+        return self._outbox
+
+    def commit(self) -> None:
+        queued = [*self._marks, *self._changes, *self._events]
+        # The hint follows the commit: inside the transaction it would make all commits wait for each other.
+        hints = [self._hint] if self._events else []
+        self._forget()
+        if queued:
+            self._connection.transact(queued, hints)
+
+    def __enter__(self) -> PostgresUnitOfWork[S]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        for queue in (self._marks, self._changes, self._events):
+            queue.clear()
+
+
+class PostgresUnitOfWorkFactory:
+    """Port `UnitOfWorkFactory` for one context, with the one connection that its units of work share.
+
+    Units of work of one factory follow each other; two at the same time are not promised to work. Before its first
+    use a factory may be sent to another process.
+    """
+
+    def __init__(self, dsn: str, context: str, *, prepare_threshold: int | None = 5) -> None:
+        self._table: AggregateTable[Any] = TABLES[context]
+        self._sql = _Sql(
+            statements_of(self._table), load_for("inbox", context), load_for("outbox", context), hint_statement(context)
+        )
+        self._connection = TurnConnection(dsn, prepare_threshold=prepare_threshold)
+
+    def __call__(self) -> PostgresUnitOfWork[Any]:
+        return PostgresUnitOfWork(self._table, self._sql, self._connection)
+
+    def close(self) -> None:
+        """Close the connection; the next unit of work makes another."""
+        self._connection.close()

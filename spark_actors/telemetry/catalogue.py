@@ -1,0 +1,155 @@
+"""Every metric of the daemon: name, labels, buckets, and help for somebody who has just been woken up by it.
+
+Labels are bounded (contexts, wire names, reasons, states), never an id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds."""
+SAGA_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0)
+"""Seconds, up to a day: a deposit waits for somebody to pay."""
+TURN_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
+"""Commands."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric family."""
+
+    name: str
+    """As Prometheus shows it; a counter ends in `_total`."""
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    across: Literal["sum", "max"] = "sum"
+    """How a gauge is put together from several actors: parts of a whole, or views of one and the same thing."""
+
+    @property
+    def family(self) -> str:
+        return self.name.removesuffix("_total")
+
+
+def _counter(name: str, text: str, *labels: str) -> Measure:
+    return Measure(name, "counter", text, labels)
+
+
+def _part(name: str, text: str, *labels: str) -> Measure:
+    return Measure(name, "gauge", text, labels, across="sum")
+
+
+def _view(name: str, text: str, *labels: str) -> Measure:
+    return Measure(name, "gauge", text, labels, across="max")
+
+
+def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Measure:
+    return Measure(name, "histogram", text, labels, buckets)
+
+
+COMMANDS = _counter(
+    "spark_commands_total",
+    "Commands handled and committed, by how they ended: done, rejected (the business said no), failed (a bug).",
+    *("context", "name", "outcome"),
+)
+TURN_COMMANDS = _histogram(
+    "spark_turn_commands",
+    "Commands committed together in one turn; large turns mean that load is grouped well.",
+    TURN_BUCKETS,
+    "context",
+)
+TURN_DURATION = _histogram(
+    "spark_turn_duration_seconds",
+    "Time of one turn, from its first load to its commit; grows when Postgres is slow.",
+    LATENCY_BUCKETS,
+    "context",
+)
+INBOX_DUPLICATES = _counter(
+    "spark_inbox_duplicates_total",
+    "Commands delivered again and answered from the inbox without effect; a rise means lost acknowledgements.",
+    "context",
+)
+RETRIES = _counter(
+    "spark_retries_total",
+    "Work taken again: a turn that was not committed (reason), or messages that a receiver did not take yet (to).",
+    *("context", "reason", "to"),
+)
+RESIDENT_INSTANCES = _part("spark_resident_instances", "Aggregate instances that actors hold in memory now.", "context")
+ACTIVATIONS = _counter(
+    "spark_activations_total",
+    "Aggregate instances loaded into an actor; near the rate of commands, the actors' room is too small.",
+    "context",
+)
+PASSIVATIONS = _counter("spark_passivations_total", "Aggregate instances that left an actor's memory.", "context")
+COMMANDS_REFUSED = _counter(
+    "spark_commands_refused_total",
+    "Messages from the broker that could not be understood; they went to the dead letters.",
+    "reason",
+)
+EVENTS_ROUTED = _counter(
+    "spark_events_routed_total",
+    "Events that a subscriber has taken durably; flat while the outbox grows, that subscriber is stuck.",
+    *("context", "subscriber"),
+)
+OUTBOX_PENDING = _view(
+    "spark_outbox_pending_messages",
+    "Events committed and not yet taken by every subscriber; counting stops at 100000.",
+    "context",
+)
+OUTBOX_OLDEST = _view(
+    "spark_outbox_oldest_pending_seconds",
+    "Age of the oldest event still in the outbox; growing without pause, the relay or a subscriber is stuck.",
+    "context",
+)
+DEAD_LETTERS = _view("spark_dead_letters", "Messages that nobody could take, waiting for an operator.", "context")
+DEAD_LETTERS_BURIED = _counter("spark_dead_letters_buried_total", "Messages that became dead letters.", "context")
+SAGAS_RUNNING = _view(
+    "spark_sagas_running", "Sagas that have not ended; overdue ones are past their deadline.", *("kind", "overdue")
+)
+SAGAS_ENDED = _counter("spark_sagas_ended_total", "Sagas that have ended, by how.", *("kind", "state"))
+SAGA_DURATION = _histogram(
+    "spark_saga_duration_seconds", "Time of a saga from its first event to its last.", SAGA_BUCKETS, *("kind", "state")
+)
+ACTOR_RESTARTS = _counter(
+    "spark_actor_restarts_total", "Actors that died and were replaced; look for the reason in the log.", "kind"
+)
+INGRESS_WAITING = _part(
+    "spark_ingress_waiting_messages", "Commands in the broker that were not pulled yet: the ingress lag."
+)
+INGRESS_IN_FLIGHT = _part(
+    "spark_ingress_in_flight_messages", "Commands pulled from the broker and not acknowledged yet."
+)
+LIGHTNING_CALLS = _counter(
+    "spark_lightning_calls_total", "Calls to the Lightning node, by its answer.", *("call", "answer")
+)
+LIGHTNING_CALL_DURATION = _histogram(
+    "spark_lightning_call_duration_seconds", "Time of a call to the Lightning node.", LATENCY_BUCKETS, "call"
+)
+
+CATALOGUE: tuple[Measure, ...] = (
+    COMMANDS,
+    TURN_COMMANDS,
+    TURN_DURATION,
+    INBOX_DUPLICATES,
+    RETRIES,
+    RESIDENT_INSTANCES,
+    ACTIVATIONS,
+    PASSIVATIONS,
+    COMMANDS_REFUSED,
+    EVENTS_ROUTED,
+    OUTBOX_PENDING,
+    OUTBOX_OLDEST,
+    DEAD_LETTERS,
+    DEAD_LETTERS_BURIED,
+    SAGAS_RUNNING,
+    SAGAS_ENDED,
+    SAGA_DURATION,
+    ACTOR_RESTARTS,
+    INGRESS_WAITING,
+    INGRESS_IN_FLIGHT,
+    LIGHTNING_CALLS,
+    LIGHTNING_CALL_DURATION,
+)

@@ -1,0 +1,157 @@
+"""The daemon's HTTP endpoint: /metrics for Prometheus, /healthz and /readyz for probes, /status for the command line."""
+
+from __future__ import annotations
+
+import errno
+import json
+import socket
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from threading import Thread
+from typing import Any, NamedTuple
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST
+
+READ_TIMEOUT_SECONDS = 10
+"""A client that opens a connection and says nothing is cut off after this."""
+
+Readiness = Mapping[str, str | None]
+"""Each part that must work, and why it does not (None: it does)."""
+
+
+class Answer(NamedTuple):
+    """A response."""
+
+    status: HTTPStatus
+    content_type: str
+    body: bytes
+
+
+Route = Callable[[], Answer]
+
+
+class TelemetryServer:
+    """Serves in threads of its own, so it answers however busy the rest is. The callables must be safe for that.
+
+    Nothing is protected: whoever reaches the port may read. A callable that raises becomes a 500 and a log line.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        metrics: Callable[[], bytes],
+        readiness: Callable[[], Readiness],
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._host, self._wanted_port = host, port
+        self._routes: dict[str, Route] = {
+            "/metrics": lambda: Answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, metrics()),
+            "/healthz": lambda: _json(HTTPStatus.OK, {"alive": True}),
+            "/readyz": lambda: _ready(readiness()),
+            "/status": lambda: _json(HTTPStatus.OK, status()),
+        }
+        self._server: _Server | None = None
+        self._thread: Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on; 0 while stopped."""
+        return int(self._server.server_address[1]) if self._server else 0
+
+    @property
+    def url(self) -> str:
+        """Without a slash at the end."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self.port}"
+
+    def start(self) -> None:
+        """Listen, on a free port if the wanted one is taken (or 0). Starting twice does nothing.
+
+        Raises OSError if the host is not an address of this machine, or the port is not allowed.
+        """
+        if self._server is not None:
+            return
+        self._server = _listen(self._host, self._wanted_port, self._routes)
+        self._thread = Thread(target=self._server.serve_forever, name="telemetry-http", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening; answers under way are not waited for. Safe before start and after stop."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._server = self._thread = None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], routes: Mapping[str, Route]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.routes = routes
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking DNS for this machine's name, which can take minutes and is not used."""
+        TCPServer.server_bind(self)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle is no news; errors of routes are logged where they happen."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = READ_TIMEOUT_SECONDS
+    server_version, sys_version = "spark", ""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        route = self.server.routes.get(path, _not_found)
+        status, content_type, body = _guarded(path, route)
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Probes and scrapes are too many to log."""
+
+
+def _listen(host: str, port: int, routes: Mapping[str, Route]) -> _Server:
+    try:
+        return _Server((host, port), routes)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    return _Server((host, 0), routes)
+
+
+def _guarded(path: str, route: Route) -> Answer:
+    logger = structlog.get_logger(__name__)
+    try:
+        return route()
+    except Exception:
+        logger.exception("telemetry_request_failed", path=path)
+        return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "see the log"})
+
+
+def _ready(parts: Readiness) -> Answer:
+    ready = not any(parts.values())
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return _json(status, {"ready": ready, "parts": {part: reason or "ready" for part, reason in parts.items()}})
+
+
+def _not_found() -> Answer:
+    return _json(HTTPStatus.NOT_FOUND, {"error": "there are /metrics, /healthz, /readyz and /status"})
+
+
+def _json(status: HTTPStatus, content: Mapping[str, Any]) -> Answer:
+    return Answer(status, "application/json", json.dumps(content, default=str).encode() + b"\n")

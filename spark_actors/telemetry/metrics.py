@@ -1,0 +1,156 @@
+"""The metrics of one actor: listens to its telemetry events and gives snapshots for the daemon's board."""
+
+from __future__ import annotations
+
+from functools import singledispatchmethod
+from itertools import count
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+
+from spark_actors.messaging.telemetry import (
+    ActorRestarted,
+    CommandsRefused,
+    DeadLettersMeasured,
+    DeliveryRetried,
+    EventsRouted,
+    IngressMeasured,
+    InstancesMoved,
+    LightningAsked,
+    MessagesBuried,
+    OutboxMeasured,
+    SagaEnded,
+    SagasMeasured,
+    TelemetryEvent,
+    TurnRetried,
+    TurnTaken,
+)
+from spark_actors.telemetry import catalogue
+from spark_actors.telemetry.catalogue import CATALOGUE, Measure
+from spark_actors.telemetry.snapshot import SampleKey, Snapshot, pack
+
+
+class ActorMetrics:
+    """Counts what one actor process tells. Safe to call from several threads.
+
+    Serves one supervisor at most: `SagasMeasured` speaks for all sagas that it has seen so far.
+    """
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._counters = {m: Counter(m.name, m.help, m.labels, registry=self._registry) for m in _of_kind("counter")}
+        self._gauges = {m: Gauge(m.name, m.help, m.labels, registry=self._registry) for m in _of_kind("gauge")}
+        self._histograms = {
+            m: Histogram(m.name, m.help, m.labels, buckets=m.buckets, registry=self._registry)
+            for m in _of_kind("histogram")
+        }
+        self._sagas_seen: frozenset[tuple[str, bool]] = frozenset()
+        self._taken = count(1)
+
+    def __call__(self, event: TelemetryEvent) -> None:
+        """Take in an event. An event of a type that has no metric is passed over."""
+        self._record(event)
+
+    def snapshot(self) -> bytes:
+        """All numbers so far, packed for `MetricsBoard.observe`."""
+        samples = [sample for family in self._registry.collect() for sample in _samples(family)]
+        return pack(Snapshot(next(self._taken), samples))
+
+    @singledispatchmethod
+    def _record(self, event: object) -> None:
+        """The default, for an event that no metric is made of."""
+
+    @_record.register
+    def _turn_taken(self, event: TurnTaken) -> None:
+        for (name, verdict), commands in event.outcomes.items():
+            self._add(catalogue.COMMANDS, commands, event.context, name, verdict)
+        if event.duplicates:
+            self._add(catalogue.INBOX_DUPLICATES, event.duplicates, event.context)
+        self._observe(catalogue.TURN_COMMANDS, event.commands, event.context)
+        self._observe(catalogue.TURN_DURATION, event.duration.total_seconds(), event.context)
+
+    @_record.register
+    def _turn_retried(self, event: TurnRetried) -> None:
+        self._add(catalogue.RETRIES, 1, event.context, event.reason, "")
+
+    @_record.register
+    def _instances_moved(self, event: InstancesMoved) -> None:
+        self._add(catalogue.ACTIVATIONS, event.activated, event.context)
+        self._add(catalogue.PASSIVATIONS, event.passivated, event.context)
+        self._set(catalogue.RESIDENT_INSTANCES, event.resident, event.context)
+
+    @_record.register
+    def _commands_refused(self, event: CommandsRefused) -> None:
+        self._add(catalogue.COMMANDS_REFUSED, event.count, event.reason)
+
+    @_record.register
+    def _events_routed(self, event: EventsRouted) -> None:
+        self._add(catalogue.EVENTS_ROUTED, event.count, event.context, event.subscriber)
+
+    @_record.register
+    def _delivery_retried(self, event: DeliveryRetried) -> None:
+        self._add(catalogue.RETRIES, event.count, event.context, "not_taken", event.to)
+
+    @_record.register
+    def _messages_buried(self, event: MessagesBuried) -> None:
+        self._add(catalogue.DEAD_LETTERS_BURIED, event.count, event.context)
+
+    @_record.register
+    def _outbox_measured(self, event: OutboxMeasured) -> None:
+        self._set(catalogue.OUTBOX_PENDING, event.pending, event.context)
+        self._set(catalogue.OUTBOX_OLDEST, event.oldest_age.total_seconds(), event.context)
+
+    @_record.register
+    def _dead_letters_measured(self, event: DeadLettersMeasured) -> None:
+        self._set(catalogue.DEAD_LETTERS, event.count, event.context)
+
+    @_record.register
+    def _saga_ended(self, event: SagaEnded) -> None:
+        self._add(catalogue.SAGAS_ENDED, 1, event.kind, event.state)
+        self._observe(catalogue.SAGA_DURATION, event.duration.total_seconds(), event.kind, event.state)
+
+    @_record.register
+    def _sagas_measured(self, event: SagasMeasured) -> None:
+        self._sagas_seen |= event.running.keys()
+        for kind, overdue in self._sagas_seen:
+            running = event.running.get((kind, overdue), 0)
+            self._set(catalogue.SAGAS_RUNNING, running, kind, "true" if overdue else "false")
+
+    @_record.register
+    def _actor_restarted(self, event: ActorRestarted) -> None:
+        self._add(catalogue.ACTOR_RESTARTS, 1, event.kind)
+
+    @_record.register
+    def _ingress_measured(self, event: IngressMeasured) -> None:
+        self._set(catalogue.INGRESS_WAITING, event.waiting)
+        self._set(catalogue.INGRESS_IN_FLIGHT, event.in_flight)
+
+    @_record.register
+    def _lightning_asked(self, event: LightningAsked) -> None:
+        self._add(catalogue.LIGHTNING_CALLS, 1, event.call, event.answer)
+        self._observe(catalogue.LIGHTNING_CALL_DURATION, event.duration.total_seconds(), event.call)
+
+    def _add(self, measure: Measure, amount: int, *labels: str) -> None:
+        counter = self._counters[measure]
+        (counter.labels(*labels) if labels else counter).inc(amount)
+
+    def _set(self, measure: Measure, value: float, *labels: str) -> None:
+        gauge = self._gauges[measure]
+        (gauge.labels(*labels) if labels else gauge).set(value)
+
+    def _observe(self, measure: Measure, value: float, *labels: str) -> None:
+        histogram = self._histograms[measure]
+        (histogram.labels(*labels) if labels else histogram).observe(value)
+
+
+def _of_kind(kind: str) -> list[Measure]:
+    return [measure for measure in CATALOGUE if measure.kind == kind]
+
+
+def _samples(family: Metric) -> list[tuple[SampleKey, float]]:
+    """The numbers of a family, without the creation times that prometheus_client adds."""
+    return [
+        (SampleKey(family.name, sample.name.removeprefix(family.name), tuple(sample.labels.values())), sample.value)
+        for sample in family.samples
+        if not sample.name.endswith("_created")
+    ]

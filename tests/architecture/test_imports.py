@@ -1,0 +1,157 @@
+"""Imports point inward: each package may know only what lies further in, and each outside thing has one home."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OURS = ("domain", "spark_actors", "config")
+EXCLUSIVE = {  # library -> the only places that may import it
+    "ray": ("spark_actors.actors.ray_actors", "spark_actors.actors.references", "spark_actors.embedded.ray_node"),
+    "psycopg": ("spark_actors.persistence",),
+    "psycopg_pool": ("spark_actors.persistence",),
+    "nats": ("spark_actors.ingress",),
+    "prometheus_client": ("spark_actors.telemetry",),
+    "typer": ("spark_actors.cli",),
+    "rich": ("spark_actors.cli", "spark_actors.telemetry"),
+    "pydantic_settings": ("config",),
+}
+INWARD = {  # package -> which of ours it may import
+    "domain": ("domain",),
+    "spark_actors.messaging": ("domain", "spark_actors.messaging"),
+    "spark_actors.persistence": ("domain", "spark_actors.messaging", "spark_actors.persistence"),
+    "spark_actors.ingress": ("domain", "spark_actors.messaging", "spark_actors.ingress"),
+    "spark_actors.lightning": ("domain", "spark_actors.messaging", "spark_actors.lightning"),
+    "spark_actors.telemetry": ("domain", "spark_actors.messaging", "spark_actors.telemetry"),
+    "spark_actors.actors": ("domain", "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),
+    "spark_actors.embedded": ("domain.shared", "spark_actors.embedded"),
+    "config": ("config", "domain.shared.errors"),
+}
+ENVIRONMENT_READERS = ("config", "spark_actors.embedded.ray_node", "spark_actors.embedded.postgres")
+"""Config reads our settings; the embedded services hand an environment on to the programs that they start."""
+PUBLISHED = ("messages", "views")
+"""The modules of a bounded context that other contexts may import."""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))}
+
+
+def imports_of(module: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def calls_of(module: str) -> Iterator[str]:
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+def is_impure(call: str) -> bool:
+    return call.endswith((".now", ".utcnow", ".today")) or call in ("open", "print", "input", "uuid1", "uuid4")
+
+
+def is_private_to_another(module: str, name: str) -> bool:
+    parts = name.split(".")
+    return (
+        parts[0] == "domain"
+        and len(parts) > 2
+        and parts[1] not in (module.split(".")[1], "shared")
+        and parts[2] not in PUBLISHED
+    )
+
+
+DOMAIN = [module for module in MODULES if within(module, ("domain",))]
+
+
+def test_a_module_imports_only_what_lies_further_in() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in MODULES
+        for package, allowed in INWARD.items()
+        if within(module, (package,))
+        for name in imports_of(module)
+        if within(name, OURS) and not within(name, allowed)
+    ] == []
+
+
+def test_each_outside_thing_has_one_home() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in imports_of(module)
+        if (homes := EXCLUSIVE.get(name.partition(".")[0])) and not within(module, homes)
+    ] == []
+
+
+def test_the_domain_needs_nothing_but_the_standard_library() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in DOMAIN
+        for name in imports_of(module)
+        if not within(name, ("domain",)) and name.partition(".")[0] not in sys.stdlib_module_names
+    ] == []
+
+
+def test_the_domain_knows_no_clock_no_randomness_and_no_io() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in DOMAIN
+        for name in imports_of(module)
+        if within(name, ("time", "random", "os", "socket", "logging", "pathlib"))
+    ] == []
+    assert [f"{module} calls {call}" for module in DOMAIN for call in calls_of(module) if is_impure(call)] == []
+
+
+def test_a_context_imports_only_the_published_messages_of_another() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in DOMAIN
+        if module.count(".") >= 2
+        for name in imports_of(module)
+        if is_private_to_another(module, name)
+    ] == []
+
+
+def test_only_config_reads_the_environment() -> None:
+    assert [
+        module
+        for module, path in MODULES.items()
+        if not within(module, ENVIRONMENT_READERS) and "os.environ" in path.read_text(encoding="utf-8")
+    ] == []
+
+
+def test_there_are_no_import_cycles() -> None:
+    graph = {
+        module: {target for name in imports_of(module) if (target := _module(name)) and target != module}
+        for module in MODULES
+    }
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join([*path, module])
+        if module not in done:
+            for target in graph[module]:
+                visit(target, (*path, module))
+            done.add(module)
+
+    for module in graph:
+        visit(module, ())
+
+
+def _module(name: str) -> str | None:
+    return name if name in MODULES else (parent if (parent := name.rpartition(".")[0]) in MODULES else None)

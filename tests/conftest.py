@@ -1,0 +1,3 @@
+"""The plugins that bring the fixtures of the whole suite."""
+
+pytest_plugins = ("tests.fixtures.postgres",)

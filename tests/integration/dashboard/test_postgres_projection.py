@@ -1,0 +1,149 @@
+"""The projection on Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from domain.accounting import messages as accounting
+from domain.auth.messages import AccountRegistered
+from domain.crowdfunding import messages as crowdfunding
+from domain.dashboard.projection import rows_of
+from domain.dashboard.rows import (
+    AccountSeen,
+    ActivitySeen,
+    CampaignSeen,
+    DonationSeen,
+    InvoiceSeen,
+    RowSeen,
+    merged_rows,
+)
+from domain.dashboard.views import ViewAccountOverview, ViewActivity
+from domain.shared.errors import ConstraintError, MalformedMessageError, StorageUnavailableError
+from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an, deliveries, histories
+from tests.integration.dashboard.conftest import Dashboard
+
+TABLES: Mapping[type[RowSeen], str] = {
+    AccountSeen: "accounts",
+    CampaignSeen: "campaigns",
+    DonationSeen: "donations",
+    InvoiceSeen: "invoices",
+}
+
+
+def stored(dashboard: Dashboard, kind: type[RowSeen]) -> dict[str, Any]:
+    rows = [kind(**row) for row in dashboard.rows(f"SELECT * FROM dashboard.{TABLES[kind]}")]
+    return {row.key: row for row in rows}
+
+
+def expected(history: Sequence[Happened], kind: type[RowSeen]) -> dict[str, Any]:
+    rows = merged_rows(row for happened in history for row in rows_of(happened.event, happened.occurrence))
+    return {row.key: row for row in rows.get(kind, ())}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_postgres_merges_as_the_domain_says_in_any_order_of_delivery(dashboard: Dashboard, data: st.DataObject) -> None:
+    dashboard.rows(
+        "TRUNCATE dashboard.accounts, dashboard.campaigns, dashboard.donations, dashboard.invoices, dashboard.activity"
+    )
+    history = data.draw(histories())
+
+    for batch in data.draw(deliveries(history)):
+        dashboard.apply(*batch)
+
+    for kind in TABLES:
+        assert stored(dashboard, kind) == expected(history, kind)
+    shown = [row["message_id"] for row in dashboard.rows("SELECT message_id FROM dashboard.activity")]
+    assert sorted(shown) == sorted(expected(history, ActivitySeen))
+
+
+def test_one_event_that_cannot_be_stored_keeps_its_whole_batch_out_and_the_next_batch_passes(
+    dashboard: Dashboard,
+) -> None:
+    good = Happened(an(AccountRegistered, account_id="alice"))
+    bad = Happened(an(AccountRegistered, account_id="bob", username="b\0b"))
+
+    with pytest.raises(ConstraintError):
+        dashboard.apply(good, bad)
+    assert dashboard.ask(ViewAccountOverview(account_id="alice")) is None
+
+    dashboard.apply(good)
+    assert dashboard.ask(ViewAccountOverview(account_id="alice")).username == "satoshi"
+
+
+def test_a_row_that_breaks_a_rule_is_refused_by_the_name_of_the_rule(dashboard: Dashboard) -> None:
+    debt = Happened(an(accounting.TransferDebited, balance_sat=-1))
+
+    with pytest.raises(ConstraintError) as refused:
+        dashboard.apply(debt, Happened(an(crowdfunding.CampaignCreated)))
+
+    assert refused.value.constraint == "accounts_balance_not_negative"
+    assert dashboard.ask(ViewActivity()).lines == ()
+
+
+def test_an_event_that_nobody_understands_is_named(dashboard: Dashboard) -> None:
+    envelope = Happened(an(AccountRegistered)).envelope
+    nonsense = type(envelope)(
+        *[getattr(envelope, name) for name in envelope.__struct_fields__[:4]], b"{}", "", "", MIDNIGHT
+    )
+
+    with pytest.raises(MalformedMessageError, match=r"auth\.account-registered"):
+        dashboard.runner.run(dashboard.projection.apply([nonsense]))
+
+
+def test_no_events_need_no_database(dashboard: Dashboard) -> None:
+    dashboard.runner.run(dashboard.pool.close())
+
+    dashboard.apply()
+
+
+def test_a_database_that_is_away_is_told_apart_from_a_row_that_cannot_be_stored(dashboard: Dashboard) -> None:
+    dashboard.runner.run(dashboard.pool.close())
+
+    with pytest.raises(StorageUnavailableError):
+        dashboard.apply(Happened(an(AccountRegistered)))
+
+
+def test_batches_that_touch_the_same_rows_at_once_do_not_lock_each_other_out(dashboard: Dashboard) -> None:
+    def batch(start: int, step: int) -> list[Happened]:
+        accounts = [f"account-{number:02}" for number in range(40)][::step]
+        return [
+            Happened(an(accounting.Deposited, account_id=account, deposit_id=account, balance_sat=start), start, start)
+            for account in accounts
+        ]
+
+    dashboard.apply_at_once(*(batch(version, (-1) ** version) for version in range(1, 13)))
+
+    assert {row["balance_sat"] for row in dashboard.rows("SELECT balance_sat FROM dashboard.accounts")} == {12}
+
+
+def test_a_batch_takes_one_round_trip(dashboard: Dashboard, tmp_path: Path) -> None:
+    events = [
+        Happened(an(kind))
+        for kind in (
+            AccountRegistered,
+            accounting.Deposited,
+            crowdfunding.CampaignCreated,
+            crowdfunding.DonationRequested,
+        )
+    ]
+    dashboard.apply(*events)  # makes the partition
+    protocol = tmp_path / "protocol"
+
+    with protocol.open("wb") as file:
+        dashboard.runner.run(trace(dashboard, file.fileno()))
+        dashboard.apply(*events)
+
+    assert protocol.read_text().count("ReadyForQuery") == 1
+
+
+async def trace(dashboard: Dashboard, file: int) -> None:
+    await dashboard.pool.resize(1, 1)
+    async with dashboard.pool.connection() as connection:
+        connection.pgconn.trace(file)

@@ -1,0 +1,127 @@
+"""The dispatcher: order, one batch in flight per host, and nothing given up while its fate is unknown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.shared.decisions import Verdict
+from domain.shared.errors import StorageUnavailableError
+from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
+from spark_actors.messaging.routing import Placement, Slot
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_command(number: int, key: str = "alice", context: str = "accounting") -> Envelope:
+    return Envelope(f"m{number}", f"{context}.deposit", 1, key, b"{}", "c", "", NOW)
+
+
+class FakeHosts:
+    """Hosts that answer when told to; *script* may raise for a call."""
+
+    def __init__(self, script: Callable[[int], Exception | None] = lambda call: None) -> None:
+        self.batches: list[list[str]] = []
+        self.running = 0
+        self.most_running = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._script = script
+        self._calls = 0
+
+    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        self._calls += 1
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            await self.gate.wait()
+            if error := self._script(self._calls):
+                raise error
+            commands = unpack_envelopes(payload)
+            self.batches.append([command.message_id for command in commands])
+            return pack([Reply(command.message_id, Verdict.DONE) for command in commands])
+        finally:
+            self.running -= 1
+
+
+def a_dispatcher(hosts: FakeHosts, *, actors: int = 1, max_commands: int = 100) -> Dispatcher:
+    return Dispatcher(Placement(actors, 10), hosts, max_commands=max_commands, telemetry=lambda event: None)
+
+
+async def settled(hosts: FakeHosts, running: int) -> None:
+    while hosts.running != running:
+        await asyncio.sleep(0)
+
+
+def test_what_comes_while_a_batch_is_in_flight_makes_up_the_next_one() -> None:
+    async def play() -> FakeHosts:
+        hosts = FakeHosts()
+        hosts.gate.clear()
+        dispatcher = a_dispatcher(hosts)
+        sent = [dispatcher.post([a_command(0)])]
+        await settled(hosts, running=1)
+        sent += [dispatcher.post([a_command(number)]) for number in range(1, 6)]
+        hosts.gate.set()
+        await asyncio.gather(*sent)
+        return hosts
+
+    hosts = asyncio.run(play())
+    assert hosts.batches == [["m0"], ["m1", "m2", "m3", "m4", "m5"]]
+    assert hosts.most_running == 1
+
+
+def test_replies_come_in_the_order_of_the_commands_whichever_host_answered() -> None:
+    async def play() -> list[Reply]:
+        return await a_dispatcher(FakeHosts(), actors=3).send([a_command(n, key=f"key-{n}") for n in range(20)])
+
+    assert [reply.message_id for reply in asyncio.run(play())] == [f"m{n}" for n in range(20)]
+
+
+def test_a_large_send_is_split_into_turns_in_order() -> None:
+    async def play() -> FakeHosts:
+        hosts = FakeHosts()
+        await a_dispatcher(hosts, max_commands=2).send([a_command(n) for n in range(5)])
+        return hosts
+
+    assert asyncio.run(play()).batches == [["m0", "m1"], ["m2", "m3"], ["m4"]]
+
+
+@pytest.mark.parametrize("error", [ActorUnavailableError("host", "died"), StorageUnavailableError("away")])
+def test_a_batch_whose_fate_is_unknown_is_sent_again_before_anything_else(error: Exception) -> None:
+    async def play() -> FakeHosts:
+        hosts = FakeHosts(lambda call: error if call <= 2 else None)
+        dispatcher = a_dispatcher(hosts)
+        await asyncio.gather(dispatcher.send([a_command(0)]), dispatcher.send([a_command(1)]))
+        return hosts
+
+    batches = asyncio.run(play()).batches
+    assert [message for batch in batches for message in batch] == ["m0", "m1"]
+
+
+def test_a_bug_at_the_host_is_told_to_its_sender_and_the_lane_goes_on() -> None:
+    async def play() -> list[Reply]:
+        dispatcher = a_dispatcher(FakeHosts(lambda call: KeyError("bug") if call == 1 else None))
+        with pytest.raises(KeyError):
+            await dispatcher.send([a_command(0)])
+        return await dispatcher.send([a_command(1)])
+
+    assert [reply.message_id for reply in asyncio.run(play())] == ["m1"]
+
+
+def test_closing_cancels_those_who_wait() -> None:
+    async def play() -> None:
+        hosts = FakeHosts()
+        hosts.gate.clear()
+        dispatcher = a_dispatcher(hosts)
+        waiting = dispatcher.post([a_command(0)])
+        await settled(hosts, running=1)
+        await dispatcher.close()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(play())

@@ -1,0 +1,206 @@
+"""What events tell about the rows of the read models, and how that merges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, permutations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.accounting import messages as accounting
+from domain.auth.messages import AccountRegistered, RegistrationRejected
+from domain.bitcoin import messages as bitcoin
+from domain.crowdfunding import messages as crowdfunding
+from domain.dashboard.projection import PROJECTED, feed_account, rows_of
+from domain.dashboard.rows import (
+    AccountSeen,
+    ActivitySeen,
+    CampaignSeen,
+    DonationSeen,
+    InvoiceSeen,
+    RowSeen,
+    merged_rows,
+)
+from domain.shared.messages import Event
+from tests.fixtures.dashboard_events import EVENTS, MIDNIGHT, Happened, an, deliveries, histories
+
+Rows = Mapping[type[RowSeen], Sequence[Any]]
+
+
+def rows_after(*history: Happened) -> Rows:
+    return merged_rows(row for happened in history for row in rows_of(happened.event, happened.occurrence))
+
+
+def rows_in_batches(batches: Iterable[Sequence[Happened]]) -> Rows:
+    """As a store does it: each batch is merged first, then into what is stored."""
+    stored: Rows = {}
+    for batch in batches:
+        stored = merged_rows(chain(*stored.values(), *rows_after(*batch).values()))
+    return stored
+
+
+def states_in_any_order(row: type[RowSeen], *kinds: type[Event]) -> set[str]:
+    """In which states the only row of a type may end up when one event of each type arrives in any order."""
+    history = [Happened(an(kind), second=float(second)) for second, kind in enumerate(kinds)]
+    return {rows_after(*order)[row][0].state for order in permutations(history)}
+
+
+@given(st.data())
+def test_rows_do_not_depend_on_batches_redelivery_or_the_order_across_aggregates(data: st.DataObject) -> None:
+    history = data.draw(histories())
+
+    assert rows_in_batches(data.draw(deliveries(history))) == rows_after(*history)
+
+
+@given(histories([kind for kind in EVENTS if "balance_sat" in kind.__annotations__]))
+def test_the_balance_is_that_of_the_latest_event_of_the_account(history: list[Happened]) -> None:
+    latest = {happened.event.key: vars(happened.event)["balance_sat"] for happened in history}
+
+    accounts = rows_after(*reversed(history))[AccountSeen]
+
+    assert {account.key: account.balance_sat for account in accounts} == latest
+
+
+@pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: str(kind.TYPE.name))
+def test_every_event_of_every_context_is_shown_in_the_feed_of_an_account_that_it_names(kind: type[Event]) -> None:
+    happened = Happened(an(kind))
+
+    (line,) = rows_after(happened)[ActivitySeen]
+
+    assert kind in PROJECTED
+    assert (line.event, line.event_key) == (kind.TYPE.name, happened.event.key)
+    assert line.account_id in vars(happened.event).values() or kind is bitcoin.InvoiceChangeRejected
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVENTS if "balance_sat" in kind.__annotations__])
+def test_every_event_that_carries_a_balance_sets_it(kind: type[Event]) -> None:
+    event = an(kind, balance_sat=77)
+
+    (account,) = rows_after(Happened(event, sequence=3))[AccountSeen]
+
+    assert (account.account_id, account.balance_sat, account.sequence) == (event.key, 77, 3)
+
+
+def test_an_account_credited_before_its_sign_up_is_seen_keeps_balance_and_name() -> None:
+    deposited = Happened(an(accounting.Deposited, balance_sat=40), sequence=1)
+    registered = Happened(an(AccountRegistered, username="satoshi"))
+    opened = Happened(an(accounting.AccountOpened, balance_sat=40), sequence=2)
+
+    for order in permutations([deposited, registered, opened]):
+        (account,) = rows_after(*order)[AccountSeen]
+        assert account == AccountSeen(account_id="alice", username="satoshi", is_open=True, balance_sat=40, sequence=2)
+
+
+def test_a_refused_sign_up_makes_no_account() -> None:
+    assert AccountSeen not in rows_after(Happened(an(RegistrationRejected)))
+
+
+def test_a_campaign_keeps_its_totals_and_its_goal_whatever_is_seen_first() -> None:
+    created = Happened(an(crowdfunding.CampaignCreated, goal_sat=100), sequence=1)
+    donated = Happened(an(crowdfunding.DonationRegistered, raised_sat=100, donations=1), sequence=2, second=1)
+    reached = Happened(an(crowdfunding.CampaignGoalReached), sequence=2, second=1)
+
+    for order in permutations([created, donated, reached]):
+        (campaign,) = rows_after(*order)[CampaignSeen]
+        assert (campaign.title, campaign.created_at) == ("Wells", MIDNIGHT)
+        assert (campaign.raised_sat, campaign.donations, campaign.goal_reached) == (100, 1, True)
+
+
+def test_a_registered_donation_never_becomes_a_rejected_one() -> None:
+    assert states_in_any_order(
+        DonationSeen,
+        crowdfunding.DonationRequested,
+        crowdfunding.DonationRegistered,
+        crowdfunding.DonationRejected,
+    ) == {"registered"}
+
+
+def test_a_rejected_donation_says_why_and_when_it_ended() -> None:
+    requested = Happened(an(crowdfunding.DonationRequested), second=0)
+    rejected = Happened(an(crowdfunding.DonationRejected, reason="insufficient_funds"), second=5)
+
+    (donation,) = rows_after(rejected, requested)[DonationSeen]
+
+    assert (donation.state, donation.reason, donation.has_ended) == ("rejected", "insufficient_funds", True)
+    assert (donation.requested_at, donation.state_at) == (MIDNIGHT, rejected.occurrence.occurred_at)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state"),
+    [
+        ((bitcoin.DepositRequested, bitcoin.InvoiceIssued), "issued"),
+        ((bitcoin.DepositRequested, bitcoin.InvoiceIssued, bitcoin.InvoiceExpired), "expired"),
+        ((bitcoin.InvoiceIssued, bitcoin.DepositPaid, bitcoin.InvoiceExpired), "paid"),
+        ((bitcoin.DepositRequested, bitcoin.DepositPaid, accounting.Deposited), "credited"),
+        ((bitcoin.DepositRequested, bitcoin.DepositRequestRejected), "requested"),
+        ((bitcoin.WithdrawalRequested, bitcoin.WithdrawalRequestRejected), "requested"),
+        ((bitcoin.WithdrawalRequested, bitcoin.InvoiceRejected), "rejected"),
+        ((bitcoin.WithdrawalRequested, bitcoin.WithdrawalAuthorized, bitcoin.WithdrawalPaid), "paid"),
+        ((bitcoin.WithdrawalAuthorized, bitcoin.WithdrawalFailed), "failed"),
+        ((bitcoin.WithdrawalAuthorized, bitcoin.WithdrawalFailed, accounting.WithdrawalRefunded), "refunded"),
+    ],
+)
+def test_an_invoice_ends_in_the_same_state_in_whatever_order_events_arrive(
+    kinds: tuple[type[Event], ...], state: str
+) -> None:
+    assert states_in_any_order(InvoiceSeen, *kinds) == {state}
+
+
+def test_a_second_request_under_a_used_id_leaves_the_first_as_it_was() -> None:
+    first = Happened(an(bitcoin.DepositRequested, account_id="alice", amount_sat=10), second=0)
+    second = Happened(an(bitcoin.WithdrawalRequestRejected, account_id="bob", amount_sat=99), second=1)
+
+    for order in permutations([first, second]):
+        (invoice,) = rows_after(*order)[InvoiceSeen]
+        assert (invoice.kind, invoice.account_id, invoice.amount_sat) == ("deposit", "alice", 10)
+
+
+def test_the_payment_request_stays_in_view_after_the_money_was_credited() -> None:
+    issued = Happened(an(bitcoin.InvoiceIssued, payment_request="lnbc42"), second=0)
+    credited = Happened(an(accounting.Deposited, deposit_id="i1"), second=1)
+
+    for order in permutations([issued, credited]):
+        (invoice,) = rows_after(*order)[InvoiceSeen]
+        assert (invoice.state, invoice.payment_request, invoice.requested_at) == ("credited", "lnbc42", MIDNIGHT)
+
+
+def test_a_refused_request_for_more_than_64_bits_is_still_a_row() -> None:
+    (donation,) = rows_after(Happened(an(crowdfunding.DonationRejected, amount_sat=10**30)))[DonationSeen]
+
+    assert donation.amount_sat == 2**63 - 1
+
+
+def test_the_feed_never_shows_a_preimage() -> None:
+    (line,) = rows_after(Happened(an(bitcoin.WithdrawalPaid, preimage="secret", amount_sat=7)))[ActivitySeen]
+
+    assert json.loads(line.data) == {"invoice_id": "i1", "account_id": "alice", "amount_sat": 7}
+
+
+@pytest.mark.parametrize(
+    ("kind", "account_id"),
+    [
+        (crowdfunding.DonationRequested, "donor"),
+        (crowdfunding.CampaignGoalReached, "owner"),
+        (accounting.TransferDebited, "payer"),
+        (accounting.TransferRejected, "payer"),
+        (accounting.TransferRefunded, "payer"),
+        (accounting.TransferCreditRefused, "payer"),
+        (accounting.TransferSucceeded, "payee"),
+    ],
+)
+def test_an_event_is_shown_to_whom_it_concerns(kind: type[Event], account_id: str) -> None:
+    own = "owner" if kind is crowdfunding.CampaignGoalReached else "donor"
+    names = {
+        "account_id": own,
+        "owner_account_id": "owner",
+        "from_account_id": "payer",
+        "to_account_id": "payee",
+    }
+
+    event = an(kind, **{name: value for name, value in names.items() if name in kind.__annotations__})
+
+    assert feed_account(event) == account_id

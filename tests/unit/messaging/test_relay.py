@@ -1,0 +1,155 @@
+"""The relay's decisions: order per aggregate, nothing lost, poison alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
+from spark_actors.messaging.ports import PendingMessage
+from spark_actors.messaging.relay import Relay, RetryPolicy
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=1), ceiling=timedelta(seconds=60))
+ROUTES = {"accounting.deposited": ("bitcoin", "dashboard"), "auth.account-registered": ("accounting",)}
+
+
+def a_row(position: int, key: str = "alice", name: str = "accounting.deposited") -> PendingMessage:
+    return PendingMessage(position, Envelope(f"m{position}", name, 1, key, b"{}", "c", "", NOW))
+
+
+def a_relay(*rows: PendingMessage) -> Relay:
+    relay = Relay(ROUTES, POLICY)
+    relay.take_in(rows)
+    return relay
+
+
+def answers(rows: list[PendingMessage], receipt: Receipt) -> list[Delivery]:
+    return [Delivery(row.envelope.message_id, receipt, "because") for row in rows]
+
+
+def taken(rows: list[PendingMessage]) -> list[Delivery]:
+    return answers(rows, Receipt.TAKEN)
+
+
+def test_a_row_is_settled_only_after_each_subscriber_has_taken_it() -> None:
+    relay = a_relay(a_row(1))
+    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 10, NOW)), NOW)
+    assert relay.to_settle() == []
+    relay.delivered("dashboard", taken(relay.next_batch("dashboard", 10, NOW)), NOW)
+    assert relay.to_settle() == [1]
+
+
+def test_a_row_without_subscribers_is_settled_at_once() -> None:
+    assert a_relay(a_row(1, name="auth.unheard-of")).to_settle() == [1]
+
+
+def test_a_subscriber_has_one_batch_in_hand() -> None:
+    relay = a_relay(a_row(1), a_row(2))
+    assert len(relay.next_batch("bitcoin", 1, NOW)) == 1
+    assert relay.next_batch("bitcoin", 1, NOW) == []
+
+
+def test_a_row_taken_in_twice_is_delivered_once() -> None:
+    relay = a_relay(a_row(1), a_row(1))
+    relay.take_in([a_row(1)])
+    assert [row.position for row in relay.next_batch("bitcoin", 10, NOW)] == [1]
+
+
+def test_a_row_that_is_not_taken_holds_back_its_key_only() -> None:
+    relay = a_relay(a_row(1, "alice"), a_row(2, "alice"), a_row(3, "bob"), a_row(4, "alice"))
+    batch = relay.next_batch("bitcoin", 3, NOW)
+    relay.delivered("bitcoin", [*answers(batch[:2], Receipt.RETRY), *taken(batch[2:])], NOW)
+    assert relay.next_batch("bitcoin", 10, NOW) == []  # row 4 waits behind rows 1 and 2
+    due = NOW + timedelta(seconds=1)
+    first = relay.next_batch("bitcoin", 10, due)
+    assert [row.position for row in first] == [1]
+    relay.delivered("bitcoin", taken(first), due)
+    assert [row.position for row in relay.next_batch("bitcoin", 10, due)] == [2, 4]
+
+
+def test_a_message_that_keeps_failing_is_buried_and_its_key_goes_on_only_then() -> None:
+    relay = a_relay(a_row(1), a_row(2))
+    now, burials = NOW, []
+    for _ in range(POLICY.max_attempts):
+        now += timedelta(minutes=2)
+        burials = relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 10, now), Receipt.RETRY), now)
+    assert [(burial.message.position, burial.attempts) for burial in burials] == [(1, 3)]
+    assert relay.next_batch("bitcoin", 10, now) == []
+    relay.buried(burials[0])
+    assert [row.position for row in relay.next_batch("bitcoin", 10, now)] == [2]
+
+
+def test_poison_is_buried_without_further_attempts() -> None:
+    relay = a_relay(a_row(1))
+    burials = relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 10, NOW), Receipt.POISON), NOW)
+    assert [burial.attempts for burial in burials] == [1]
+
+
+def test_a_batch_that_reached_nobody_is_offered_again_at_once_in_order() -> None:
+    relay = a_relay(a_row(1), a_row(2), a_row(3))
+    relay.next_batch("bitcoin", 2, NOW)
+    relay.undelivered("bitcoin")
+    assert [row.position for row in relay.next_batch("bitcoin", 10, NOW)] == [1, 2, 3]
+
+
+def test_a_message_without_an_answer_counts_as_not_taken() -> None:
+    relay = a_relay(a_row(1))
+    relay.next_batch("bitcoin", 10, NOW)
+    relay.delivered("bitcoin", [], NOW)
+    assert [row.position for row in relay.next_batch("bitcoin", 10, NOW + timedelta(seconds=1))] == [1]
+
+
+def test_a_row_that_could_not_be_settled_is_settled_later() -> None:
+    relay = a_relay(a_row(1, name="auth.unheard-of"))
+    relay.not_settled(relay.to_settle())
+    assert relay.to_settle() == [1]
+    relay.settled([1])
+    assert relay.load == 0
+
+
+@given(
+    keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=30),
+    receipts=st.lists(st.sampled_from(list(Receipt)), max_size=200),
+    limit=st.integers(1, 7),
+)
+def test_whatever_subscribers_answer_each_key_stays_in_order_and_every_row_ends(
+    keys: list[str], receipts: list[Receipt], limit: int
+) -> None:
+    relay = a_relay(*[a_row(position, key) for position, key in enumerate(keys)])
+    script, now, settled = iter(receipts), NOW, list[int]()
+    ended: dict[tuple[str, str], list[int]] = defaultdict(list)
+    while len(settled) < len(keys):
+        for subscriber in ("bitcoin", "dashboard"):
+            now += timedelta(seconds=30)
+            batch = relay.next_batch(subscriber, limit, now)
+            deliveries = _as_a_context_actor_answers(batch, script)
+            burials = relay.delivered(subscriber, deliveries, now)
+            gone = {d.message_id for d in deliveries if d.receipt is Receipt.TAKEN}
+            gone |= {burial.message.envelope.message_id for burial in burials}
+            for row in batch:
+                if row.envelope.message_id in gone:
+                    ended[subscriber, row.envelope.key].append(row.position)
+            for burial in burials:
+                relay.buried(burial)
+        done = relay.to_settle()
+        relay.settled(done)
+        settled += done
+    assert sorted(settled) == list(range(len(keys)))
+    for positions in ended.values():
+        assert positions == sorted(positions)
+
+
+def _as_a_context_actor_answers(batch: list[PendingMessage], script: Iterator[Receipt]) -> list[Delivery]:
+    """Once an event of a key was not taken, the later ones of that key in the batch are not taken either."""
+    deliveries, stopped = [], set()
+    for row in batch:
+        receipt = Receipt.RETRY if row.envelope.key in stopped else next(script, Receipt.TAKEN)
+        if receipt is not Receipt.TAKEN:
+            stopped.add(row.envelope.key)
+        deliveries.append(Delivery(row.envelope.message_id, receipt))
+    return deliveries

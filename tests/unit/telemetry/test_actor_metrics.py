@@ -1,0 +1,163 @@
+"""Every telemetry event becomes the numbers that the catalogue promises."""
+
+import re
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+
+from domain.shared.decisions import Verdict
+from domain.shared.sagas import SagaState
+from spark_actors.messaging.telemetry import (
+    ActorRestarted,
+    CommandsRefused,
+    DeadLettersMeasured,
+    DeliveryRetried,
+    EventsRouted,
+    IngressMeasured,
+    InstancesMoved,
+    LightningAsked,
+    MessagesBuried,
+    OutboxMeasured,
+    SagaEnded,
+    SagasMeasured,
+    TelemetryEvent,
+    TurnRetried,
+    TurnTaken,
+)
+from spark_actors.telemetry.board import MetricsBoard
+from spark_actors.telemetry.catalogue import CATALOGUE
+from spark_actors.telemetry.metrics import ActorMetrics
+
+ID_LIKE_LABELS = {"id", "key", "message_id", "account_id", "campaign_id", "correlation_id", "actor"}
+
+CASES: list[tuple[TelemetryEvent, list[str]]] = [
+    (
+        TurnTaken(
+            "auth",
+            {("auth.register-account", Verdict.DONE): 3, ("auth.register-account", Verdict.REJECTED): 1},
+            2,
+            timedelta(seconds=0.3),
+        ),
+        [
+            'spark_commands_total{context="auth",name="auth.register-account",outcome="done"} 3.0',
+            'spark_commands_total{context="auth",name="auth.register-account",outcome="rejected"} 1.0',
+            'spark_inbox_duplicates_total{context="auth"} 2.0',
+            'spark_turn_commands_sum{context="auth"} 6.0',
+            'spark_turn_commands_count{context="auth"} 1.0',
+            'spark_turn_duration_seconds_sum{context="auth"} 0.3',
+            'spark_turn_duration_seconds_bucket{context="auth",le="0.25"} 0.0',
+            'spark_turn_duration_seconds_bucket{context="auth",le="0.5"} 1.0',
+        ],
+    ),
+    (
+        TurnRetried("accounting", "stale_version"),
+        ['spark_retries_total{context="accounting",reason="stale_version",to=""} 1.0'],
+    ),
+    (
+        DeliveryRetried("accounting", "dashboard", 3),
+        ['spark_retries_total{context="accounting",reason="not_taken",to="dashboard"} 3.0'],
+    ),
+    (
+        InstancesMoved("auth", activated=3, passivated=2, resident=7),
+        [
+            'spark_activations_total{context="auth"} 3.0',
+            'spark_passivations_total{context="auth"} 2.0',
+            'spark_resident_instances{context="auth"} 7.0',
+        ],
+    ),
+    (CommandsRefused("oversized", 2), ['spark_commands_refused_total{reason="oversized"} 2.0']),
+    (
+        EventsRouted("auth", "accounting", 5),
+        ['spark_events_routed_total{context="auth",subscriber="accounting"} 5.0'],
+    ),
+    (MessagesBuried("auth"), ['spark_dead_letters_buried_total{context="auth"} 1.0']),
+    (DeadLettersMeasured("auth", 4), ['spark_dead_letters{context="auth"} 4.0']),
+    (
+        OutboxMeasured("auth", 12, timedelta(minutes=1)),
+        [
+            'spark_outbox_pending_messages{context="auth"} 12.0',
+            'spark_outbox_oldest_pending_seconds{context="auth"} 60.0',
+        ],
+    ),
+    (
+        SagaEnded("donation", SagaState.FAILED, timedelta(seconds=2)),
+        [
+            'spark_sagas_ended_total{kind="donation",state="failed"} 1.0',
+            'spark_saga_duration_seconds_sum{kind="donation",state="failed"} 2.0',
+        ],
+    ),
+    (SagasMeasured({("donation", True): 2}), ['spark_sagas_running{kind="donation",overdue="true"} 2.0']),
+    (ActorRestarted("aggregate"), ['spark_actor_restarts_total{kind="aggregate"} 1.0']),
+    (
+        IngressMeasured(waiting=8, in_flight=9),
+        ["spark_ingress_waiting_messages 8.0", "spark_ingress_in_flight_messages 9.0"],
+    ),
+    (
+        LightningAsked("pay", "ok", timedelta(seconds=0.02)),
+        [
+            'spark_lightning_calls_total{answer="ok",call="pay"} 1.0',
+            'spark_lightning_call_duration_seconds_sum{call="pay"} 0.02',
+        ],
+    ),
+]
+
+
+def shown(metrics: ActorMetrics) -> list[str]:
+    board = MetricsBoard()
+    board.observe("actor", 1, metrics.snapshot())
+    return board.render().decode().splitlines()
+
+
+@pytest.mark.parametrize(("event", "lines"), CASES, ids=[type(event).__name__ for event, _ in CASES])
+def test_an_event_becomes_its_metrics(event: TelemetryEvent, lines: list[str]) -> None:
+    metrics = ActorMetrics()
+    metrics(event)
+    assert set(lines) <= set(shown(metrics))
+
+
+def test_no_event_is_left_out() -> None:
+    assert {type(event) for event, _ in CASES} == set(get_args(TelemetryEvent))
+
+
+def test_no_metric_is_left_out() -> None:
+    metrics = ActorMetrics()
+    for event, _ in CASES:
+        metrics(event)
+    silent = {m.family for m in CATALOGUE} - {re.split(r"_(?:total|bucket|sum|count)?[{ ]", line)[0] for line in shown(metrics)}
+    assert {name for name in silent if not any(line.startswith(name) for line in shown(metrics))} == set()
+
+
+def test_a_kind_of_saga_that_no_longer_runs_goes_to_zero() -> None:
+    metrics = ActorMetrics()
+    metrics(SagasMeasured({("donation", False): 2, ("deposit", False): 1}))
+    metrics(SagasMeasured({("deposit", False): 1}))
+    lines = shown(metrics)
+    assert 'spark_sagas_running{kind="donation",overdue="false"} 0.0' in lines
+    assert 'spark_sagas_running{kind="deposit",overdue="false"} 1.0' in lines
+
+
+def test_two_actors_in_one_process_count_apart() -> None:
+    one, other = ActorMetrics(), ActorMetrics()
+    one(ActorRestarted("aggregate"))
+    assert not [line for line in shown(other) if line.startswith("spark_actor_restarts_total{")]
+
+
+def test_a_snapshot_fits_into_a_heartbeat() -> None:
+    metrics = ActorMetrics()
+    for event, _ in CASES:
+        metrics(event)
+    assert len(metrics.snapshot()) < 8192
+
+
+@pytest.mark.parametrize("measure", CATALOGUE, ids=lambda measure: measure.name)
+def test_a_metric_is_named_in_base_units_and_labelled_within_bounds(measure: object) -> None:
+    from spark_actors.telemetry.catalogue import Measure
+
+    assert isinstance(measure, Measure)
+    assert measure.name.startswith("spark_")
+    assert measure.name.endswith("_total") == (measure.kind == "counter")
+    assert not re.search(r"_(ms|millis|minutes|kb|mb)\b", measure.name)
+    assert not ID_LIKE_LABELS & set(measure.labels)
+    assert measure.help.endswith(".")
+    assert bool(measure.buckets) == (measure.kind == "histogram")
