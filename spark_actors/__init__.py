@@ -1,1 +1,1 @@
-"""Satoshi Spark on actors: a daemon that runs the Satoshi Spark domain on Ray actors over Postgres and a message queue."""
+"""Satoshi Spark on actors: the Satoshi Spark domain as a daemon, on Ray actors over Postgres and a message queue."""

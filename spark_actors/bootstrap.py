@@ -25,8 +25,9 @@ from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec
 from spark_actors.actors.references import Directory, RayChildren, RayHosts, RaySubscribers
 from spark_actors.actors.root import RootSupervisor
-from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor, Watch
+from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Unit
+from spark_actors.actors.watch import Watch
 from spark_actors.deployment import Deployment
 from spark_actors.ingress.nats_broker import NatsBroker, NatsSettings
 from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
@@ -36,13 +37,13 @@ from spark_actors.messaging.door import Door
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, subscribers_by_event
-from spark_actors.persistence.connections import make_pool
+from spark_actors.persistence.connections import Pool, make_pool
 from spark_actors.persistence.dashboard_maintenance import DashboardMaintenance
 from spark_actors.persistence.dashboard_projection import PostgresProjection
 from spark_actors.persistence.dashboard_views import PostgresViews
 from spark_actors.persistence.dead_letters import PostgresDeadLetters
 from spark_actors.persistence.lightning_tasks import PostgresLightningTasks
-from spark_actors.persistence.maintenance import PostgresMaintenance
+from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
 from spark_actors.persistence.outbox import PostgresOutboxReader
 from spark_actors.persistence.saga_log import PostgresSagaLog
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
@@ -55,6 +56,8 @@ BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS = "dashboard"
 LIGHTNING = "bitcoin"
+REFUSED = "ingress"
+"""The schema for what never reached a context."""
 
 
 def registry() -> MessageRegistry:
@@ -70,9 +73,8 @@ def clock() -> datetime:
 def placement(deployment: Deployment) -> Placement:
     """Where instances live."""
     wanted = deployment.settings.placement
-    return Placement(
-        wanted.aggregate_actors, wanted.resident_instances, dict(wanted.dedicated_kinds), wanted.dedicated_instances
-    )
+    kinds = {str(kind): actors for kind, actors in wanted.dedicated_kinds.items()}
+    return Placement(wanted.aggregate_actors, wanted.resident_instances, kinds, wanted.dedicated_instances)
 
 
 def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor, Callable[[], bytes]]:
@@ -96,7 +98,7 @@ def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor,
 
 
 class Parts:
-    """What every asynchronous unit is made of: metrics, connections that are closed at the end, ways to other actors."""
+    """What every asynchronous unit is made of: metrics, connections (closed at the end), ways to other actors."""
 
     def __init__(self, deployment: Deployment, actor: str) -> None:
         _log_as(deployment, actor)
@@ -107,7 +109,7 @@ class Parts:
         self.directory = Directory(self.settings.ray.namespace)
         self._open = AsyncExitStack()
 
-    async def pool(self, context: str):  # type: ignore[no-untyped-def]  # psycopg's types stay in persistence
+    async def pool(self, context: str) -> Pool:
         """A pool of connections to the context's database; opens even while Postgres is away."""
         pool = make_pool(self.deployment.dsn[context], prepare_threshold=_prepare_threshold(self.deployment))
         await pool.open()
@@ -170,7 +172,7 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
         name,
         outbox=outbox,
         saga_log=PostgresSagaLog(pool, name) if context.sagas else None,
-        dead_letters=PostgresDeadLetters(pool, name),
+        dead_letters=PostgresDeadLetters(pool, name) if has_outbox else None,
         maintenance=_maintenance(parts, pool, context),
         clock=clock,
         telemetry=parts.metrics,
@@ -194,11 +196,23 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
+    pool = await parts.pool(REFUSED)
+    dead_letters = PostgresDeadLetters(pool, REFUSED)
+    watch = Watch(
+        REFUSED,
+        outbox=None,
+        saga_log=None,
+        dead_letters=dead_letters,
+        maintenance=DeadLetterMaintenance(pool, REFUSED, timedelta(days=settings.retention.dead_letters_days)),
+        clock=clock,
+        telemetry=parts.metrics,
+    )
     service = Ingress(
         NatsBroker(_nats_settings(deployment, group)),
         door,
         parts.dispatcher(),
-        PostgresDeadLetters(await parts.pool("ingress"), "ingress"),
+        dead_letters,
+        watch,
         Queries(door, PostgresViews(await parts.pool(READ_MODELS))),
         limits=IngressLimits(in_flight=settings.ingress.max_in_flight_commands, batch=settings.turns.max_commands),
         clock=clock,
@@ -270,7 +284,7 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
     )
 
 
-def _maintenance(parts: Parts, pool, context: BoundedContext) -> Maintenance:  # type: ignore[no-untyped-def]
+def _maintenance(parts: Parts, pool: Pool, context: BoundedContext) -> Maintenance:
     retention = parts.settings.retention
     if context.name == READ_MODELS:
         return DashboardMaintenance(pool, retention=timedelta(days=retention.activity_days))
@@ -300,7 +314,7 @@ def _lightning_worker(parts: Parts, tasks: PostgresLightningTasks, dispatcher: D
         tasks,
         node,
         dispatcher,
-        WorkerSettings(
+        settings=WorkerSettings(
             invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
             watch_interval=timedelta(seconds=wanted.watch_interval_seconds),
             call_timeout=timedelta(seconds=wanted.call_timeout_seconds),

@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from threading import Event
 from types import FrameType
-from typing import Any, TextIO
+from typing import TextIO
 
 import structlog
 
@@ -68,8 +68,6 @@ class Signals:
         if self.stop_wanted.is_set():
             raise StopAtOnce
         self.stop_wanted.set()
-
-
 
 
 def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:

@@ -54,7 +54,7 @@ def feed_account(event: Event) -> str:
     """The account in whose feed an event is shown: the one it names, of a transfer the one whose balance it is about.
 
     So a donation is in the donor's feed, its arrival and a goal that was reached in the owner's; a credit that was
-    refused is in that of the payer, whose money comes back. Empty if the event names no account: only the feed of everybody shows it.
+    refused is in that of the payer, whose money comes back. Empty if it names no account: only everybody's feed has it.
     """
     if isinstance(event, accounting.TransferCreditRefused):
         return event.from_account_id

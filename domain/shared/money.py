@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from domain.shared.errors import InvalidAmountError
 
 SUPPLY_SAT = 21_000_000 * 100_000_000
@@ -16,7 +18,7 @@ class Satoshis(int):
 
     __slots__ = ()
 
-    def __new__(cls, value: int) -> Satoshis:
+    def __new__(cls, value: int) -> Self:
         if not 0 < value <= SUPPLY_SAT:
             raise InvalidAmountError(value)
         return super().__new__(cls, value)

@@ -66,7 +66,15 @@ def progress_of(kinds: Sequence[SagaKind], event: Event, *, correlation_id: str,
     """What *event*, which happened at *at*, tells about the sagas in *kinds*."""
     return [
         SagaProgress(
-            kind.name, saga_id, milestone.step, rank, milestone.state, event.TYPE.name, correlation_id, at, at + kind.patience
+            kind.name,
+            saga_id,
+            milestone.step,
+            rank,
+            milestone.state,
+            event.TYPE.name,
+            correlation_id,
+            at,
+            at + kind.patience,
         )
         for kind in kinds
         for rank, milestone in enumerate(kind.milestones)

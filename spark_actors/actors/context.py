@@ -109,7 +109,9 @@ class Steps:
                         for index, command in enumerate(step(item.event))
                     ]
                 except Exception as error:  # a bug in one step must not stop the other events
-                    log.exception("saga_step_failed", event_name=item.envelope.name, message_id=item.envelope.message_id)
+                    log.exception(
+                        "saga_step_failed", event_name=item.envelope.name, message_id=item.envelope.message_id
+                    )
                     refusals[item.envelope.message_id] = f"step raised {type(error).__name__}"
         replies = await self._sender.send([command for command, _ in caused])
         for (command, event_id), reply in zip(caused, replies, strict=True):
@@ -215,7 +217,7 @@ class ContextActor:
                 if not isinstance(message, Event):
                     raise TypeError(f"{envelope.name} is no event")
                 received.append(Received(envelope, message))
-            except Exception as error:  # whatever the bytes hold, it concerns this event alone
+            except Exception as error:  # noqa: BLE001 - whatever the bytes hold, it concerns this event alone
                 log.error("event_not_understood", context=self._name, message_id=envelope.message_id, error=str(error))
                 refusals[envelope.message_id] = f"not understood: {error}"
         return received, refusals
@@ -233,8 +235,6 @@ def _deliveries(envelopes: Sequence[Envelope], refusals: Mapping[str, str]) -> l
         else:
             deliveries.append(Delivery(envelope.message_id, Receipt.TAKEN))
     return deliveries
-
-
 
 
 class ContextService:

@@ -129,7 +129,9 @@ class Dispatcher:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((ActorUnavailableError, StorageUnavailableError)),
-            wait=wait_exponential_jitter(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS),
+            wait=wait_exponential_jitter(
+                multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS
+            ),
             before_sleep=tell,
         )
         return unpack_replies(await retrying(self._hosts.take_turn, lane.slot, lane.context, payload))

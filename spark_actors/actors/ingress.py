@@ -19,6 +19,7 @@ from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.loop import Loop
+from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
@@ -77,6 +78,7 @@ class Ingress:
         door: Door,
         dispatcher: Dispatcher,
         dead_letters: DeadLetters,
+        watch: Watch,
         queries: Queries,
         *,
         limits: IngressLimits,
@@ -87,6 +89,7 @@ class Ingress:
         self._door = door
         self._dispatcher = dispatcher
         self._dead_letters = dead_letters
+        self._watch = watch
         self._queries = queries
         self._limits = limits
         self._clock = clock
@@ -100,11 +103,13 @@ class Ingress:
     async def start(self) -> None:
         self._puller.start()
         self._meter.start()
+        self._watch.start()
 
     async def stop(self) -> None:
         """Pull no more, let the batches in hand be committed and acknowledged, then leave the broker."""
         await self._puller.stop()
         await self._meter.stop()
+        await self._watch.stop()
         if self._batches:
             await asyncio.wait(self._batches)
         await self._dispatcher.close()
@@ -112,7 +117,7 @@ class Ingress:
 
     def problems(self) -> list[str]:
         """Why it cannot do its work just now."""
-        problems = [loop.problem for loop in (self._puller, self._meter) if loop.problem]
+        problems = [loop.problem for loop in (self._puller, self._meter, *self._watch.loops) if loop.problem]
         return problems if self._open or problems else ["not connected to the broker yet"]
 
     async def pull(self) -> float:
@@ -195,7 +200,8 @@ class Ingress:
         if not letters:
             return
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(StorageUnavailableError), wait=wait_exponential_jitter(multiplier=0.05, max=2.0)
+            retry=retry_if_exception_type(StorageUnavailableError),
+            wait=wait_exponential_jitter(multiplier=0.05, max=2.0),
         )
         await retrying(self._dead_letters.bury, letters)
         self._telemetry(MessagesBuried("ingress", len(letters)))

@@ -68,7 +68,7 @@ class Loop:
     async def _round(self) -> float:
         try:
             delay = await self._step()
-        except Exception as error:  # the loop itself must never end: log, count, try again
+        except Exception as error:  # noqa: BLE001 - the loop itself must never end: log, count, try again
             return self._failed(error)
         if self._failures:
             log.info("recovered", loop=self.name, after_seconds=round(time.monotonic() - self._failing_since, 1))

@@ -55,7 +55,7 @@ class ActorSpec:
 
 
 class Children(Protocol):
-    """Starts and watches actors. Calls may take a while; each raises ActorUnavailableError when the actor is not there."""
+    """Starts and watches actors. Each call raises ActorUnavailableError when the actor is not there."""
 
     async def start(self, spec: ActorSpec) -> None:
         """Make the actor, or adopt the one that lives under this name; returns once it has started its work."""

@@ -1,4 +1,4 @@
-"""The Ray actor classes: thin shells around the plain classes, and their Ray options. Facts about Ray: see ARCHITECTURE.md."""
+"""The Ray actor classes: thin shells around the plain classes, and their Ray options (why: see ARCHITECTURE.md)."""
 
 from __future__ import annotations
 
@@ -125,10 +125,12 @@ class RootSupervisor(_AsyncShell):
         return (await self._started()).service  # type: ignore[return-value]  # what the composition root built it with
 
 
-AGGREGATE_ACTOR = ray.remote(AggregateActor)
-CONTEXT_ACTOR = ray.remote(ContextActor)
-SUPERVISOR = ray.remote(Supervisor)
-INGRESS = ray.remote(Ingress)
-ROOT_SUPERVISOR = ray.remote(RootSupervisor)
-
-BY_KIND = {"aggregate": AGGREGATE_ACTOR, "context": CONTEXT_ACTOR, "supervisor": SUPERVISOR, "ingress": INGRESS}
+# Any: Ray's own types describe neither named options nor awaitable calls.
+ROOT_SUPERVISOR: Any = ray.remote(RootSupervisor)
+BY_KIND: dict[str, Any] = {
+    "aggregate": ray.remote(AggregateActor),
+    "context": ray.remote(ContextActor),
+    "supervisor": ray.remote(Supervisor),
+    "ingress": ray.remote(Ingress),
+}
+"""By the kind in an actor's name (see `names.kind_of`)."""

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 import ray
 import structlog
-from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
 
 from spark_actors.actors import names
@@ -31,14 +30,14 @@ class Directory:
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        self._handles: dict[str, ActorHandle[Any]] = {}
+        self._handles: dict[str, Any] = {}
 
-    def find(self, name: str) -> ActorHandle[Any]:
+    def find(self, name: str) -> Any:
         """Raises ActorUnavailableError if no actor lives under *name*."""
-        if handle := self._handles.get(name):
-            return handle
+        if name in self._handles:
+            return self._handles[name]
         try:
-            handle = ray.get_actor(name, namespace=self._namespace)
+            handle: Any = ray.get_actor(name, namespace=self._namespace)
         except ValueError as error:
             raise ActorUnavailableError(name, "no actor has this name now") from error
         self._handles[name] = handle
@@ -48,8 +47,8 @@ class Directory:
         self._handles.pop(name, None)
 
     @contextmanager
-    def calling(self, name: str) -> Iterator[ActorHandle[Any]]:
-        """The actor called *name*; when it turns out to be dead or silent, ActorUnavailableError and looked up anew next time."""
+    def calling(self, name: str) -> Iterator[Any]:
+        """The actor called *name*; dead or silent: ActorUnavailableError, and looked up anew next time."""
         try:
             yield self.find(name)
         except (RayActorError, RaySystemError, GetTimeoutError, TimeoutError) as error:
@@ -95,12 +94,15 @@ class RayChildren:
                 spec.name, spec.build
             )
             await actor.start.remote()
-        except (ValueError, RayActorError) as error:  # ValueError: the name was freed between Ray's look and its second one
+        except (
+            ValueError,
+            RayActorError,
+        ) as error:  # ValueError: the name was freed between Ray's look and its second one
             raise ActorUnavailableError(spec.name, f"could not be started: {error}") from error
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
         with self._directory.calling(spec.name) as actor:
-            answer = await asyncio.wait_for(actor.report.remote(), patience_seconds)
+            answer: bytes = await asyncio.wait_for(actor.report.remote(), patience_seconds)
             return msgspec.msgpack.decode(answer, type=Report)
 
     async def kill(self, spec: ActorSpec) -> None:
@@ -125,7 +127,7 @@ class RayRoot:
 
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
-        self._actor: ActorHandle[Any] | None = None
+        self._actor: Any = None
 
     def start(self, build: Callable[[], Awaitable[Unit]]) -> None:
         """End what an earlier driver has left of the tree, then make the root; it starts everything else.

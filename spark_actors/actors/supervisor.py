@@ -1,4 +1,4 @@
-"""The Supervisor of a bounded context: relays its outbox, watches its sagas' deadlines, keeps its ContextActor alive."""
+"""The Supervisor of a context: relays its outbox, watches its sagas' deadlines, keeps its ContextActor alive."""
 
 from __future__ import annotations
 
@@ -14,35 +14,25 @@ from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import Subscribers
+from spark_actors.actors.watch import Watch
 from spark_actors.messaging.envelope import pack, unpack_deliveries
 from spark_actors.messaging.ports import (
     Clock,
     DeadLetter,
-    DeadLetters,
-    Maintenance,
     OutboxReader,
     PendingMessage,
-    SagaLog,
     Telemetry,
     WakeUps,
 )
 from spark_actors.messaging.relay import Burial, Relay, RetryPolicy
 from spark_actors.messaging.telemetry import (
-    DeadLettersMeasured,
     DeliveryRetried,
     EventsRouted,
     MessagesBuried,
-    OutboxMeasured,
-    SagasMeasured,
 )
 
 log = structlog.get_logger(__name__)
 
-MEASURE_SECONDS = 2.0
-"""How often the backlog and the sagas are looked at."""
-HOUSEKEEPING_SECONDS = 600.0
-OVERDUE_AT_ONCE = 500
-"""How many overdue sagas are marked in one statement."""
 AWAY_SECONDS = 0.2
 """Pause before a batch is offered again to a subscriber that is away."""
 
@@ -193,66 +183,12 @@ class OutboxRelay:
         )
 
 
-class Watch:
-    """Looks at a context's backlog, sagas and dead letters, and keeps its tables in order."""
-
-    def __init__(
-        self,
-        context: str,
-        *,
-        outbox: OutboxReader | None,
-        saga_log: SagaLog | None,
-        dead_letters: DeadLetters,
-        maintenance: Maintenance,
-        clock: Clock,
-        telemetry: Telemetry,
-    ) -> None:
-        self._context = context
-        self._outbox = outbox
-        self._saga_log = saga_log
-        self._dead_letters = dead_letters
-        self._maintenance = maintenance
-        self._clock = clock
-        self._telemetry = telemetry
-        self.loops = [Loop(f"watch {context}", self.measure), Loop(f"housekeeping {context}", self.keep_house)]
-
-    def start(self) -> None:
-        for loop in self.loops:
-            loop.start()
-
-    async def stop(self) -> None:
-        for loop in self.loops:
-            await loop.stop()
-
-    async def measure(self) -> float:
-        """Tell how far the relay is behind, and raise the alarm for sagas past their deadline."""
-        if self._outbox is not None:
-            backlog = await self._outbox.backlog()
-            self._telemetry(OutboxMeasured(self._context, backlog.pending, backlog.oldest_age))
-        if self._saga_log is not None:
-            for saga in await self._saga_log.mark_overdue(self._clock(), OVERDUE_AT_ONCE):
-                log.error(
-                    "saga_overdue",
-                    kind=saga.kind,
-                    saga_id=saga.saga_id,
-                    step=saga.step,
-                    deadline_at=saga.deadline_at.isoformat(),
-                    correlation_id=saga.correlation_id,
-                )
-            self._telemetry(SagasMeasured(await self._saga_log.running()))
-        self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
-        return MEASURE_SECONDS
-
-    async def keep_house(self) -> float:
-        """Make the partitions that are needed soon, drop what is past its retention."""
-        await self._maintenance.run(self._clock())
-        return HOUSEKEEPING_SECONDS
-
-
 class Supervisor:
     """All of the above for one context, as one actor."""
 
-    def __init__(self, watch: Watch, relay: OutboxRelay | None, keepers: Sequence[Keeper], *, grace_seconds: float) -> None:
+    def __init__(
+        self, watch: Watch, relay: OutboxRelay | None, keepers: Sequence[Keeper], *, grace_seconds: float
+    ) -> None:
         self._watch = watch
         self._relay = relay
         self.keepers = keepers
@@ -276,4 +212,8 @@ class Supervisor:
     def problems(self) -> list[str]:
         """Why it cannot do its work just now."""
         loops = [*self._watch.loops, *(self._relay.loops if self._relay else [])]
-        return [problem for problem in [*(loop.problem for loop in loops), *(keeper.problem for keeper in self.keepers)] if problem]
+        return [
+            problem
+            for problem in [*(loop.problem for loop in loops), *(keeper.problem for keeper in self.keepers)]
+            if problem
+        ]

@@ -44,9 +44,7 @@ class Turn:
 
     @property
     def changes(self) -> list[Change[Any]]:
-        return [
-            Change(key, self.loaded[key].version, now.version, now.state) for key, now in self.current.items()
-        ]
+        return [Change(key, self.loaded[key].version, now.version, now.state) for key, now in self.current.items()]
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def decide_turn(
         try:
             decision = _decide(rules, envelope, turn.instance(envelope.key).state, now, refused_by)
             outgoing = _outgoing(envelope, decision.events, turn, decision, now)
-        except Exception as error:  # a bug in one handler must not stop the neighbours: the command fails, visibly
+        except Exception as error:  # noqa: BLE001 - a bug in one handler must not stop the neighbours: the command fails, visibly
             turn.failures[envelope.message_id] = error
             turn.outcomes[envelope.message_id] = Outcome(Verdict.FAILED, _reason(error))
         else:

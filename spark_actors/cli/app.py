@@ -24,7 +24,7 @@ class OneLineErrors(TyperGroup):
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.TyperException as error:
-            _fail(error.format_message(), error.exit_code)
+            _fail(f"{error.format_message()}{_hint(error)}", error.exit_code)
         except typer.Abort:
             _fail("stopped", 130)
         except SparkError as error:
@@ -49,6 +49,12 @@ _NAMED_CODES = {
     "ViewTimeoutError": ExitCode.NO_DAEMON,
 }
 """By name, because importing their modules takes time that most commands can do without."""
+
+
+def _hint(error: typer.TyperException) -> str:
+    """Where to read how it is done, if the command is known that was meant."""
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} -h`)" if context is not None else ""
 
 
 def _fail(text: str, code: int) -> NoReturn:
@@ -82,11 +88,14 @@ def spark_actors(
     ] = False,
 ) -> None:
     """Satoshi Spark on actors: crowdfunding over Lightning, with every satoshi accounted for."""
+    _help_if_alone(context)
+
+
+def _help_if_alone(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
 
 
-@app.command("hash-password")
 def hash_password() -> None:
     """Ask for a password (without echo; or read it from a pipe) and print the hash that sign-up takes."""
     from spark_actors.cli.password import ask_password
@@ -99,7 +108,8 @@ def _sagas_app() -> typer.Typer:
     group = typer.Typer(
         help="Look at sagas: sign-ups, deposits, donations, withdrawals and how far each has come.",
         context_settings=HELP_NAMES,
-        no_args_is_help=True,
+        callback=_help_if_alone,
+        invoke_without_command=True,
         rich_markup_mode="rich",
     )
     group.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)
@@ -116,6 +126,7 @@ app.add_typer(_sagas_app(), name="sagas")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("messages", epilog=messages_.EXAMPLES)(messages_.messages)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
+app.command("hash-password")(hash_password)
 
 
 def main() -> None:

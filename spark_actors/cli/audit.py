@@ -1,1 +1,75 @@
 """`spark-actors audit`: whether every satoshi is accounted for and nothing is stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from spark_actors.cli.daemon import Target, known_dsns
+from spark_actors.cli.errors import ExitCode
+from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from spark_actors.persistence.audit import Check
+
+EXAMPLES = """
+Looks into the live databases; safe at any time, and it stops nobody.
+
+Exit code: 0 all is well · 1 something is wrong, and what · 3 no daemon, and no databases in the settings.
+"""
+
+
+def audit(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
+    """Check the ledger, the balances, the sagas and what waits; say what is wrong."""
+    from spark_actors.cli.output import console, print_json
+
+    checks = run_audit(Target(data_dir, config))
+    if as_json:
+        print_json(audit_report(checks))
+    else:
+        console().print(render_audit(checks))
+    if not is_passed(checks):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def run_audit(target: Target) -> Sequence[Check]:
+    """The audit's checks. Raises NoDaemonError if nobody says where the databases are, or StorageError."""
+    from spark_actors.persistence.audit import audit as check_databases
+
+    return check_databases(known_dsns(target))
+
+
+def is_passed(checks: Sequence[Check]) -> bool:
+    """Whether nothing is wrong."""
+    return all(check.is_passed for check in checks)
+
+
+def audit_report(checks: Sequence[Check]) -> dict[str, Any]:
+    """The audit for scripts."""
+    return {
+        "passed": is_passed(checks),
+        "checks": [
+            {"name": check.name, "passed": check.is_passed, "findings": list(map(asdict, check.findings))}
+            for check in checks
+        ],
+    }
+
+
+def render_audit(checks: Sequence[Check]) -> RenderableType:
+    """The audit for people: each question with its answer, and what is wrong below it."""
+    from rich.text import Text
+
+    text = Text("Audit\n", style="bold")
+    for check in checks:
+        mark, style = ("✓", "green") if check.is_passed else ("✗", "bold red")
+        text.append(f" {mark} ", style=style).append(f"{check.name}\n", style="" if check.is_passed else "bold")
+        for finding in check.findings:
+            text.append(f"     {finding.subject}: {finding.detail}\n", style="dim" if check.is_passed else "red")
+    wrong = sum(not check.is_passed for check in checks)
+    verdict = ("passed", "bold green") if not wrong else (f"failed: {wrong} of {len(checks)} checks", "bold red")
+    return Text.assemble(text, "The audit has ", verdict, ".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spark_actors.cli.errors import NoDaemonError
-from spark_actors.embedded.data_dir import DaemonCard, DataDir
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from spark_actors.embedded.data_dir import DaemonCard
     from spark_actors.ingress.client import SparkClient
 
 T = TypeVar("T")
@@ -47,6 +46,8 @@ class Target:
 
     def find(self) -> Daemon:
         """The daemon that runs on the data dir, else the one that the settings point to. Raises NoDaemonError."""
+        from spark_actors.embedded.data_dir import DataDir
+
         settings = self.settings()
         card = DataDir(settings.data_dir).read_daemon_card()
         if card is not None and is_alive(card.pid):
@@ -65,8 +66,26 @@ class Target:
 
     def talk(self, conversation: Callable[[SparkClient], Awaitable[T]]) -> T:
         """Connect to the daemon, hold the conversation and disconnect. Raises NoDaemonError or UnreachableError."""
+        import asyncio
+
         daemon = self.find()
         return asyncio.run(_talk(daemon, conversation))
+
+
+def known_dsns(target: Target) -> dict[str, str]:
+    """The database of each context, from the running daemon or from settings alone. Raises NoDaemonError."""
+    from config.groups import CONTEXTS
+
+    settings = target.settings()
+    dsns = {context: dsn for context in CONTEXTS if (dsn := settings.dsn_of(context))}
+    if len(dsns) == len(CONTEXTS):
+        return dsns
+    daemon = target.find()
+    if not daemon.dsn:
+        raise NoDaemonError(
+            "the databases are not known here: set postgres.dsn, or use the data dir of a running daemon"
+        )
+    return dict(daemon.dsn)
 
 
 def is_alive(pid: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark_actors.cli.daemon import Target
+from spark_actors.cli.daemon import Target, known_dsns
 from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
 
 EXAMPLES = """
@@ -15,7 +15,6 @@ The daemon does this by itself when it starts. Here you do it beforehand, e.g. w
 def migrate(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
     """Bring the databases up to date: those of the settings, or those of the running daemon."""
     from spark_actors.cli.output import print_json
-    from spark_actors.cli.sagas import known_dsns
     from spark_actors.persistence.migrations import migrate as apply
 
     applied = apply(known_dsns(Target(data_dir, config)))

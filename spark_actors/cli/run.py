@@ -19,6 +19,6 @@ With servers of your own: set [bold]SPARK_POSTGRES__DSN[/], [bold]SPARK_NATS__UR
 def run(data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
     """Start the daemon and stay in the foreground."""
     settings = Target(data_dir, config).settings()
-    from spark_actors.bootstrap import run_daemon  # takes a moment: only after the settings have proved good
+    from spark_actors.daemon import run_daemon  # takes a moment: only after the settings have proved good
 
     raise typer.Exit(run_daemon(settings))

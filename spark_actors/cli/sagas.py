@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from domain.shared.sagas import SagaState
-from spark_actors.cli.daemon import Target
-from spark_actors.cli.errors import CliError, NoDaemonError
+from spark_actors.cli.daemon import Target, known_dsns
+from spark_actors.cli.errors import CliError
 from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TimeoutOption
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def list_sagas(
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
-        console().print(saga_table(rows, datetime.now(timezone.utc)) if rows else "no such sagas")
+        console().print(saga_table(rows, datetime.now(UTC)) if rows else "no such sagas")
 
 
 def show_saga(
@@ -74,7 +74,7 @@ def show_saga(
         print_json({**asdict(row), "timeline": lines})
     else:
         out = console()
-        out.print(saga_table([row], datetime.now(timezone.utc)))
+        out.print(saga_table([row], datetime.now(UTC)))
         out.print(render_timeline(lines))
 
 
@@ -85,25 +85,10 @@ def operator_views(target: Target) -> OperatorViews:
     return OperatorViews(known_dsns(target))
 
 
-def known_dsns(target: Target) -> dict[str, str]:
-    """The database of each context, from the running daemon or from settings alone. Raises NoDaemonError."""
-    from config.groups import CONTEXTS
-
-    settings = target.settings()
-    dsns = {context: dsn for context in CONTEXTS if (dsn := settings.dsn_of(context))}
-    if len(dsns) == len(CONTEXTS):
-        return dsns
-    daemon = target.find()
-    if not daemon.dsn:
-        raise NoDaemonError(
-            "the databases are not known here: set postgres.dsn, or use the data dir of a running daemon"
-        )
-    return dict(daemon.dsn)
-
-
 def saga_table(rows: Sequence[SagaRow], now: datetime) -> Any:
     """Sagas as a table."""
     from rich.table import Table
+    from rich.text import Text
 
     from spark_actors.cli.output import moment, span
 
@@ -116,13 +101,13 @@ def saga_table(rows: Sequence[SagaRow], now: datetime) -> Any:
         is_late = is_running and row.deadline_at < now
         table.add_row(
             row.kind,
-            row.saga_id,
-            f"[{styles[row.state]}]{row.state}[/]",
+            Text(row.saga_id),
+            Text(row.state, style=styles[row.state]),
             row.step,
             row.last_event,
             moment(row.started_at),
             span((now if is_running else row.updated_at) - row.started_at),
-            f"[bold red]{moment(row.deadline_at)}[/]" if is_late else moment(row.deadline_at),
+            Text(moment(row.deadline_at), style="bold red" if is_late else ""),
         )
     return table
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 Examples:
 
-[bold]spark-actors send crowdfunding.create-campaign campaign_id=c1 account_id=grace title="A roof" description= goal_sat=5000[/]
+[bold]spark-actors send crowdfunding.donate-to-campaign campaign_id=c1 donation_id=d1 account_id=a1 amount_sat=500[/]
 
 [bold]spark-actors send bitcoin.request-deposit invoice_id=i1 account_id=alice amount_sat=10000 --no-wait[/]
 

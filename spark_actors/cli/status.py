@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from typing import Any
 
 import typer
@@ -54,10 +52,13 @@ def status_report(daemon: Daemon) -> dict[str, Any]:
 
 def get_json(url: str) -> dict[str, Any]:
     """The JSON object at *url*, whatever the HTTP status says. Raises NoDaemonError if nobody answers with one."""
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
     try:
-        with urllib.request.urlopen(url, timeout=HTTP_SECONDS) as response:
+        with urlopen(url, timeout=HTTP_SECONDS) as response:
             body = response.read()
-    except urllib.error.HTTPError as refusal:
+    except HTTPError as refusal:
         body = refusal.read()
     except OSError as error:
         raise NoDaemonError(f"no daemon answers at {url}: {getattr(error, 'reason', error)}") from error

@@ -99,7 +99,7 @@ class ChildProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a Ctrl-C on the terminal is for the daemon, which stops the service in its turn
-                preexec_fn=_die_with_parent(command.death_signal),  # noqa: PLW1509 - it takes no locks
+                preexec_fn=die_with_parent(command.death_signal),  # noqa: PLW1509 - it takes no locks
                 user=None if identity is None else identity.uid,
                 group=None if identity is None else identity.gid,
                 extra_groups=None if identity is None else [],
@@ -111,6 +111,22 @@ class ChildProcess:
     def _last_words(self) -> str:
         code = "never launched" if self._process is None else f"exit code {self._process.returncode}"
         return f"{code}; {tail(self._command.output)}"
+
+
+def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+    """Return what a new child runs between fork and exec, after its change of user (which would clear the setting).
+
+    The C library is opened here, before the fork, because a forked child of a threaded process must not take locks.
+    """
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    parent = os.getpid()
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+        if os.getppid() != parent:  # the daemon died before the kernel knew of our wish
+            os._exit(1)
+
+    return prepare
 
 
 def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
@@ -154,19 +170,3 @@ def end_leftover(process: psutil.Process, name: str, stop_signal: signal.Signals
         return
     except psutil.TimeoutExpired:
         raise ServiceTimeoutError(f"{name} of an earlier run", "stopped", grace_seconds) from None
-
-
-def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
-    """Return what a new child runs between fork and exec, after its change of user (which would clear the setting).
-
-    The C library is opened here, before the fork, because a forked child of a threaded process must not take locks.
-    """
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def prepare() -> None:
-        prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-        if os.getppid() != parent:  # the daemon died before the kernel knew of our wish
-            os._exit(1)
-
-    return prepare

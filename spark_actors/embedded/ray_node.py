@@ -8,6 +8,7 @@ them to the Ray version for which they were read.
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ import psutil
 
 from spark_actors.embedded.data_dir import DataDir, make_private_folder
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceTimeoutError
-from spark_actors.embedded.processes import wait_until
+from spark_actors.embedded.processes import die_with_parent, wait_until
 
 SERVICE = "ray"
 PINNED_VERSION = "2.60.0"
@@ -92,6 +93,7 @@ class EmbeddedRay:
         self.prepare_environment()
         _refuse_late_environment()
         _stay_on_loopback()
+        _end_gently_with_the_daemon()
         temporary = self._data_dir.ray / "node"
         make_private_folder(temporary)
         _remove_old_sessions(temporary)
@@ -160,6 +162,17 @@ def _stay_on_loopback() -> None:
     from ray._private import services
 
     services.resolve_ip_for_localhost = lambda host: host
+
+
+def _end_gently_with_the_daemon() -> None:
+    """Let the kernel send Ray's processes SIGTERM, not SIGKILL, when the daemon is killed.
+
+    A raylet that is killed leaves its two agents behind for a minute, in which they try to report it to the GCS, which
+    is dead as well. One that is asked to end takes them and its actors along.
+    """
+    from ray._private import utils
+
+    utils.set_kill_on_parent_death_linux = die_with_parent(signal.SIGTERM)
 
 
 def _start_head_node(temporary: Path, sockets: Path, cpus: int) -> Any:

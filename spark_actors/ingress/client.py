@@ -123,11 +123,14 @@ class SparkClient:
                 token=token or None,
                 name=SOURCE,
                 allow_reconnect=False,
+                max_reconnect_attempts=1,  # counts for the first connection, too
+                reconnect_time_wait=0,
                 connect_timeout=CONNECT_SECONDS,
                 error_cb=_ignore,
                 closed_cb=client._fail_waiting,
             )
         except (OSError, TimeoutError, nats.errors.Error) as error:
+            await connection.close()  # a refused login leaves its socket open
             raise UnreachableError(f"no broker answers at {url}: {_text(error)}") from error
         client._reply_prefix = connection.new_inbox()
         await connection.subscribe(f"{client._reply_prefix}.*", cb=client._take_answer)

@@ -64,7 +64,7 @@ def simulated_invoice(
     amount_sat: int, expires_at: datetime, *, nonce: str, behaviour: Behaviour | str = Behaviour.PAY
 ) -> SimulatedInvoice:
     """An invoice of somebody outside. *expires_at* has a zone; the same *nonce* gives the same payment hash."""
-    request = SimulatedRequest(Satoshis(amount_sat), expires_at, nonce, Behaviour(behaviour))
+    request = SimulatedRequest(int(Satoshis(amount_sat)), expires_at, nonce, Behaviour(behaviour))
     return SimulatedInvoice(written(request), request.payment_hash, amount_sat, expires_at)
 
 

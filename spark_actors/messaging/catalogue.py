@@ -123,7 +123,7 @@ def _entry(cls: type[Message], schemas: Schemas) -> MessageEntry:
         key_field=cls.TYPE.key_field,
         description=own_docstring(cls) or "",
         schema=schemas.of(cls).model_json_schema(),
-        example=msgspec.to_builtins(example(cls)),
+        example=_plain_example(cls),
         result_schema=schemas.of(cls.RESULT).model_json_schema() if issubclass(cls, Query) else None,
     )
 
@@ -171,10 +171,10 @@ def _messages(registry: MessageRegistry) -> JsonObject:
         if issubclass(cls, Command):
             messages[name] = _command_message(cls)
             continue
-        messages[name] = _message(cls.TYPE.name, name, _plain_example(example(cls)), summary=own_docstring(cls) or "")
+        messages[name] = _message(cls.TYPE.name, name, _plain_example(cls), summary=own_docstring(cls) or "")
         if issubclass(cls, Query):
             result = cls.RESULT
-            messages[result.__name__] = _message(result.__name__, result.__name__, _plain_example(example(result)))
+            messages[result.__name__] = _message(result.__name__, result.__name__, _plain_example(result))
     return messages
 
 
@@ -212,8 +212,9 @@ _EXAMPLE_ERROR: JsonObject = {"error": {"code": "not_found", "detail": "there is
 _EXAMPLE_OUTCOME: JsonObject = {"id": _EXAMPLE_ID, "outcome": "rejected", "reason": "insufficient_funds", "data": {}}
 
 
-def _plain_example(value: object) -> JsonObject:
-    plain: JsonObject = msgspec.to_builtins(value)
+def _plain_example(cls: type) -> JsonObject:
+    """An example as it is read back from JSON, with lists for tuples."""
+    plain: JsonObject = msgspec.json.decode(msgspec.json.encode(example(cls)))
     return plain
 
 

@@ -71,7 +71,7 @@ class OutboxReader(Protocol):
         """Forget rows that every subscriber has durably. Settling twice is harmless."""
 
     async def bury(self, position: int, letter: DeadLetter) -> None:
-        """Add the dead letter; the row itself leaves with `settle`. Burying twice keeps one letter per message and subscriber."""
+        """Add the dead letter; the row itself leaves with `settle`. Burying twice keeps one letter."""
 
     async def backlog(self) -> OutboxBacklog: ...
 
@@ -104,7 +104,7 @@ class SagaLog(Protocol):
     """Progress rows of the sagas that a context has started."""
 
     async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
-        """Merge progress by rank (the earliest start and the highest step win) and give the rows that ended by this call."""
+        """Merge progress by rank (earliest start and highest step win); gives the rows that ended by this call."""
 
     async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
         """Mark running sagas whose deadline has passed; gives those that were not marked before."""
@@ -124,7 +124,7 @@ class Maintenance(Protocol):
     """Housekeeping of a context's tables."""
 
     async def run(self, now: datetime) -> None:
-        """Make the partitions that are needed soon and drop those past their retention. Safe to run anywhere, any time."""
+        """Make the partitions that are needed soon, drop those past their retention. Safe to run at any time."""
 
 
 class WakeUps(Protocol):

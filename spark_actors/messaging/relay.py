@@ -26,7 +26,8 @@ class RetryPolicy:
 
     def delay_after(self, attempts: int) -> timedelta:
         """How long to wait after so many failed attempts (1 or more): doubled each time, up to the ceiling."""
-        return min(self.ceiling, self.base * 2 ** min(attempts - 1, 30))
+        doublings: int = 2 ** min(attempts - 1, 30)
+        return min(self.ceiling, self.base * doublings)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ class Placement:
     def slots(self) -> tuple[Slot, ...]:
         """Every slot of the pool."""
         shared = [self._shared(index) for index in range(self.shared_actors)]
-        dedicated = [self._dedicated(kind, index) for kind, count in self.dedicated_kinds.items() for index in range(count)]
+        kinds = self.dedicated_kinds.items()
+        dedicated = [self._dedicated(kind, index) for kind, count in kinds for index in range(count)]
         own = [self._own(index) for index in range(len(self.dedicated_instances))]
         return (*shared, *dedicated, *own)
 

@@ -19,6 +19,7 @@ from psycopg_pool import AsyncConnectionPool
 from spark_actors.persistence.errors import translated
 
 Query: TypeAlias = bytes
+Pool: TypeAlias = AsyncConnectionPool
 Row: TypeAlias = tuple[Any, ...]
 
 _LIVELINESS: Mapping[str, int] = MappingProxyType(

@@ -95,4 +95,6 @@ def _occurrence(envelope: Envelope) -> Occurrence:
 
 
 def _columns(kind: type[RowSeen], rows: Sequence[RowSeen]) -> Mapping[str, Sequence[Any]]:
+    # The statements take these in binary form (`%(name)b`): the driver escapes text arrays one quote at a time, which
+    # took two thirds of the whole projection's processor time.
     return {field.name: [getattr(row, field.name) for row in rows] for field in fields(kind)}

@@ -14,7 +14,7 @@ from spark_actors.persistence.statements import load_for
 class PostgresDeadLetters:
     """Port `DeadLetters` for one schema: a context's, or `ingress`.
 
-    Keeps one letter per message, subscriber and content, so burying twice is harmless and nothing without an id gets lost.
+    Keeps one letter per message, subscriber and content: burying twice is harmless, and what has no id is not lost.
     """
 
     def __init__(self, pool: AsyncConnectionPool, schema: str) -> None:
@@ -45,7 +45,7 @@ def _columns(letters: Sequence[DeadLetter]) -> dict[str, list[object]]:
         "message_ids": [_text(letter.message_id) for letter in letters],
         "names": [_text(letter.name) for letter in letters],
         "keys": [_text(letter.key) for letter in letters],
-        "subscribers": [letter.subscriber for letter in letters],
+        "subscribers": [_text(letter.subscriber) for letter in letters],
         "reasons": [_text(letter.reason) for letter in letters],
         "attempts": [letter.attempts for letter in letters],
         "bodies": [letter.body for letter in letters],

@@ -51,7 +51,7 @@ def _schedule(tasks: Sequence[LightningTask]) -> dict[str, object]:
 
 def _contents(tasks: Sequence[LightningTask]) -> dict[str, object]:
     return {
-        "amounts_sat": [task.amount_sat for task in tasks],
+        "amounts_sat": [int(task.amount_sat) for task in tasks],
         "payment_hashes": [task.payment_hash for task in tasks],
         "payment_requests": [task.payment_request for task in tasks],
         "correlation_ids": [task.correlation_id for task in tasks],

@@ -48,13 +48,13 @@ class OperatorViews:
     """Reads the schemas of the contexts that *dsn* names. Calls raise StorageError."""
 
     def __init__(self, dsn: Mapping[str, str]) -> None:
-        self._dsn = {context: dsn[context] for context in MESSAGING_CONTEXTS if context in dsn}
+        self._dsn = {context: dsn[context] for context in (*MESSAGING_CONTEXTS, "ingress") if context in dsn}
 
     def sagas(self, wanted: SagaFilter, *, limit: int) -> Sequence[SagaRow]:
         """At most *limit* sagas of all contexts, the newest first."""
         values = {**vars(wanted), "limit": limit}
         rows: list[SagaRow] = []
-        for context in self._dsn:
+        for context in self._dsn.keys() & set(MESSAGING_CONTEXTS):
             with self._reading(context) as connection, connection.cursor(row_factory=dict_row) as cursor:
                 found = cursor.execute(load_for("operator_views", context)["sagas"], values)
                 rows += [SagaRow(**{**row, "state": SagaState(row["state"])}) for row in found]
@@ -65,9 +65,11 @@ class OperatorViews:
         return [self._backlog(context) for context in self._dsn]
 
     def _backlog(self, context: str) -> Backlog:
+        sql, values = load_for("operator_views", context), {"limit": COUNTED}
         with self._reading(context) as connection:
-            row = connection.execute(load_for("operator_views", context)["backlog"], {"limit": COUNTED}).fetchone()
-        pending, age, letters = row or (0, timedelta(), 0)
+            has_outbox = context in MESSAGING_CONTEXTS
+            pending, age = _row(connection.execute(sql["outbox"], values)) if has_outbox else (0, timedelta())
+            (letters,) = _row(connection.execute(sql["dead_letters"], values))
         return Backlog(context, pending, age, letters)
 
     @contextmanager
@@ -78,3 +80,9 @@ class OperatorViews:
         ):
             connection.read_only = True
             yield connection
+
+
+def _row(cursor: psycopg.Cursor[Any]) -> Any:
+    """The one row of a statement that counts."""
+    row = cursor.fetchone()
+    return () if row is None else row

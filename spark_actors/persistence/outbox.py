@@ -5,10 +5,10 @@ later. So the relay never reads "above the last position seen". It does keep a f
 more, because the rows that were settled leave dead entries at the low end of the index that a read would have to
 walk through. The floor moves in two steps:
 
-1. Rows up to some position P were seen. Every transaction that holds a position up to P has a transaction id by now (see
-   the column's default), so an id drawn now, the fence, is above all of theirs.
-2. Later, no transaction below the fence is open. Whatever they wrote is visible to the next read, so the first row it
-   finds, or else P + 1, is the new floor.
+1. Rows up to some position P were seen. Every transaction that holds a position up to P has a transaction id by now
+   (see the column's default), so an id drawn now, the fence, is above all of theirs.
+2. A later read says that no transaction below the fence is open any more. Then it has seen all that they wrote, and
+   the first row that waits, or else P + 1, is the new floor.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Floor:
 
 
 class PostgresOutboxReader:
-    """Port `OutboxReader` for one context. Its floor is only a short cut: a new reader starts without and loses nothing."""
+    """Port `OutboxReader` for one context. Its floor is a short cut: a new reader starts without and loses nothing."""
 
     def __init__(self, pool: AsyncConnectionPool, context: str) -> None:
         self._pool = pool

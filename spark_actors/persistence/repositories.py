@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from domain.accounting.account import Account, AccountStatus
 from domain.auth.user import User
@@ -17,7 +17,7 @@ from spark_actors.persistence.statements import load
 
 S = TypeVar("S")
 
-Columns = Mapping[str, Callable[[Any], object]]
+Columns: TypeAlias = dict[str, Callable[[Any], object]]
 """Column names, as the statements call them, and how to read each off an object."""
 
 
@@ -72,22 +72,28 @@ def _states(columns: Columns, changes: Sequence[Change[S]]) -> dict[str, list[ob
     return arrays(_CHANGE, changes) | arrays(columns, [change.state for change in changes])
 
 
-def _seen(unchanged: Mapping[str, int]) -> dict[str, list[object]]:
-    present = sorted((key, version) for key, version in unchanged.items() if version > 0)
-    return {
-        "keys": [key for key, _ in present],
-        "versions": [version for _, version in present],
-        "absent": sorted(key for key, version in unchanged.items() if version == 0),
-    }
+def _seen(unchanged: Mapping[str, int]) -> dict[str, Sequence[object]]:
+    present = sorted(key for key, version in unchanged.items() if version > 0)
+    absent = sorted(key for key, version in unchanged.items() if version == 0)
+    return {"keys": present, "versions": [unchanged[key] for key in present], "absent": absent}
 
 
-def _fields(*names: str) -> Columns:
+def _texts(*names: str) -> Columns:
+    # Plain str, also of an enum: the driver takes no list of mixed types.
+    return {name: _as(str, name) for name in names}
+
+
+def _integers(*names: str) -> Columns:
+    return {name: _as(int, name) for name in names}
+
+
+def _others(*names: str) -> Columns:
     return {name: attrgetter(name) for name in names}
 
 
-def _value_of(name: str) -> Callable[[Any], object]:
-    """Reads an enum's value, which is what the column holds."""
-    return attrgetter(f"{name}.value")
+def _as(plain: Callable[[Any], object], name: str) -> Callable[[Any], object]:
+    read = attrgetter(name)
+    return lambda item: None if (value := read(item)) is None else plain(value)
 
 
 _CHANGE: Columns = {
@@ -99,39 +105,34 @@ _CHANGE: Columns = {
 USERS = AggregateTable(
     sql="users",
     state=lambda row: User(*row),
-    columns=_fields("username", "password_hash", "registered_at"),
+    columns=_texts("username", "password_hash") | _others("registered_at"),
     book={},
 )
 
 ACCOUNTS = AggregateTable(
     sql="accounts",
     state=lambda row: Account(row[0], status=AccountStatus(row[1]), balance_sat=row[2]),
-    columns={"status": _value_of("status"), **_fields("balance_sat")},
-    book={
-        **_fields("idempotency_key", "debit_account", "credit_account", "amount_sat", "follows", "recorded_at"),
-        "kind": _value_of("kind"),
-    },
+    columns=_texts("status") | _integers("balance_sat"),
+    book=_texts("idempotency_key", "debit_account", "credit_account", "kind", "follows")
+    | _integers("amount_sat")
+    | _others("recorded_at"),
 )
 
 CAMPAIGNS = AggregateTable(
     sql="campaigns",
     state=lambda row: Campaign(*row),
-    columns=_fields(
-        "account_id", "title", "description", "goal_sat", "created_at", "raised_sat", "donations", "goal_reached"
-    ),
-    book=_fields("donation_id", "campaign_id", "account_id", "amount_sat", "registered_at"),
+    columns=_texts("account_id", "title", "description")
+    | _integers("goal_sat", "raised_sat", "donations")
+    | _others("created_at", "goal_reached"),
+    book=_texts("donation_id", "campaign_id", "account_id") | _integers("amount_sat") | _others("registered_at"),
 )
 
 INVOICES = AggregateTable(
     sql="invoices",
     state=lambda row: Invoice(row[0], InvoiceKind(row[1]), InvoiceState(row[2]), *row[3:]),
-    columns={
-        "kind": _value_of("kind"),
-        "state": _value_of("state"),
-        **_fields(
-            "account_id", "amount_sat", "requested_at", "payment_hash", "payment_request", "expires_at", "preimage"
-        ),
-    },
+    columns=_texts("kind", "state", "account_id", "payment_hash", "payment_request", "preimage")
+    | _integers("amount_sat")
+    | _others("requested_at", "expires_at"),
     book={},
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from psycopg_pool import AsyncConnectionPool
@@ -15,7 +15,7 @@ from spark_actors.persistence.statements import load_for
 
 
 class PostgresSagaLog:
-    """Port `SagaLog` for one context, with what operators ask besides."""
+    """Port `SagaLog` for one context."""
 
     def __init__(self, pool: AsyncConnectionPool, context: str) -> None:
         self._pool = pool
@@ -30,16 +30,7 @@ class PostgresSagaLog:
     async def running(self) -> dict[tuple[str, bool], int]:
         return {(kind, is_overdue): count for kind, is_overdue, count in await self._fetch("running", {})}
 
-    async def newest(self, limit: int, *, kind: str | None = None, state: SagaState | None = None) -> list[SagaRow]:
-        """The sagas that started last, newest first; of one kind and state where they are given."""
-        params = {"limit": limit, "kind": kind, "state": state.value if state else None}
-        return [_saga(row) for row in await self._fetch("newest", params)]
-
-    async def find(self, saga_id: str) -> list[SagaRow]:
-        """The sagas under this id, of any kind."""
-        return [_saga(row) for row in await self._fetch("find", {"saga_id": saga_id})]
-
-    async def _fetch(self, name: str, params: dict[str, object]) -> list[Row]:
+    async def _fetch(self, name: str, params: Mapping[str, object]) -> list[Row]:
         with translated():
             async with self._pool.connection() as connection:
                 return await (await connection.execute(self._sql[name], params)).fetchall()

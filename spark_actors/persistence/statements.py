@@ -20,7 +20,8 @@ from typing import LiteralString, cast
 from psycopg import sql
 
 _STATEMENT = re.compile(
-    r"^-- (?P<name>[a-z][a-z0-9_]*)\n(?:--[^\n]*\n)+(?P<text>.*?)(?=^-- [a-z][a-z0-9_]*\n--|\Z)", re.M | re.S
+    r"^-- (?P<name>[a-z][a-z0-9_]*)\n(?:--[^\n]*\n)+(?P<text>.*?)(?=^-- [a-z][a-z0-9_]*\n--|\Z)",
+    re.MULTILINE | re.DOTALL,
 )
 
 

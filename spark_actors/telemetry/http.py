@@ -1,4 +1,4 @@
-"""The daemon's HTTP endpoint: /metrics for Prometheus, /healthz and /readyz for probes, /status for the command line."""
+"""The daemon's HTTP endpoint: /metrics for Prometheus, /healthz and /readyz for probes, /status for the CLI."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
+
+STOP_POLL_SECONDS = 0.05
+"""How soon the listening thread sees that it must stop."""
 
 READ_TIMEOUT_SECONDS = 10
 """A client that opens a connection and says nothing is cut off after this."""
@@ -77,7 +80,9 @@ class TelemetryServer:
         if self._server is not None:
             return
         self._server = _listen(self._host, self._wanted_port, self._routes)
-        self._thread = Thread(target=self._server.serve_forever, name="telemetry-http", daemon=True)
+        self._thread = Thread(
+            target=self._server.serve_forever, args=(STOP_POLL_SECONDS,), name="telemetry-http", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:

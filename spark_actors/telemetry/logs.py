@@ -33,34 +33,23 @@ CHATTY_LIBRARIES = ("ray", "nats", "psycopg", "asyncio")
 FIRST_FIELDS = ("timestamp", "level", "event", "process", "correlation_id")
 """At the left, where the eye looks for them."""
 
-LINE_MAX_BYTES = 1 << 20
-"""A line up to this size is written in one piece."""
-
 
 def configure_logging(process: str, file: Path | None, level: str, *, format: LogFormat = "json") -> None:
     """Send what this process logs to *file*, which many processes may share, or to stderr in *format*.
 
     stderr is used when there is no file or its folder does not exist (on another machine of the cluster).
-    *process* is the actor's name. May be called again; call it after the import of libraries that bring log
-    handlers of their own (ray), as these are taken off.
+    *process* is the actor's name, *level* one of debug, info, warning, error. May be called again; call it after the
+    import of libraries that bring log handlers of their own (ray), as these are taken off.
     """
-    handler = _handler(file)
-    renderer = renderer_for(format, sys.stderr) if not isinstance(handler, WholeLineHandler) else renderer_for("json")
-    common: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _ProcessName(process),
-        structlog.processors.StackInfoRenderer(),
-        structlog.processors.format_exc_info,
-    ]
+    handler, minimum = _handler(file), logging.getLevelNamesMapping()[level.upper()]
+    renderer = renderer_for("json") if isinstance(handler, WholeLineHandler) else renderer_for(format, sys.stderr)
+    common = _common_processors(process)
     finish: list[Processor] = [ProcessorFormatter.remove_processors_meta, mask_secrets, renderer]
     handler.setFormatter(ProcessorFormatter(foreign_pre_chain=[_name_library_message, *common], processors=finish))
-    _route_standard_library(handler, logging.getLevelName(level.upper()))
+    _route_standard_library(handler, minimum)
     structlog.configure(
         processors=[*common, ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        wrapper_class=structlog.make_filtering_bound_logger(minimum),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # a logger may be used before this is called, and this called again
     )
@@ -80,15 +69,29 @@ def renderer_for(format: LogFormat, stream: TextIO | None = None) -> Processor:
 
 
 class WholeLineHandler(WatchedFileHandler):
-    """Appends to a file that other processes append to as well: each line is one write, so lines never mix.
+    """Appends to a file that other processes append to as well; lines never mix.
 
+    Each line is one write (CPython's buffers pass on whole what is longer than they are), and with O_APPEND the
+    kernel keeps writes apart.
     Follows the name: when the file is renamed or removed, the next line goes to a new one (mode 0600).
     """
 
     def _open(self) -> io.TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        # The usual buffer of 8 KiB would cut long lines into several writes.
-        return open(descriptor, "a", buffering=LINE_MAX_BYTES, encoding="utf-8", errors="backslashreplace")
+        return open(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+
+
+def _common_processors(process: str) -> list[Processor]:
+    """What every line gets, whoever logs it."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _ProcessName(process),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+    ]
 
 
 class _ProcessName:
@@ -128,5 +131,5 @@ def _name_library_message(logger: object, method: str, event: MutableMapping[str
 
 
 def _one_line(event: EventDict, **_: Any) -> str:
-    event = {name: event[name] for name in FIRST_FIELDS if name in event} | event
+    event = {**{name: event[name] for name in FIRST_FIELDS if name in event}, **event}
     return json.dumps(event, default=str, ensure_ascii=False)

@@ -10,16 +10,20 @@ MASK = "***"
 
 _SECRET_NAMES = ("password", "passwd", "token", "dsn", "preimage", "authorization", "secret")
 _WORD = "|".join(_SECRET_NAMES)
-_QUOTED = r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\""
+_QUOTED = r"'(?:[^'\\]|\\.){0,999}'|\"(?:[^\"\\]|\\.){0,999}\""
+# Every repetition that can fail after it began is bounded, so that a long text costs time in proportion to its length.
 _RULES = (
     # scheme://user:password@ (the user may stay) and scheme://token@
-    (re.compile(r"(\w://)([^\s:/@'\"]*:)[^\s'\"]*@"), rf"\1\2{MASK}@"),
-    (re.compile(r"((?:nats|tls|wss?)://)[^\s:/@'\"]+@"), rf"\1{MASK}@"),
-    (re.compile(r"\b(Bearer\s+|Basic\s+(?=[A-Za-z0-9+/=]{8}))[^\s'\",]+"), rf"\1{MASK}"),
+    (re.compile(r"(\w://)([^\s:/@'\"]{0,99}:)[^\s'\"]{0,299}@"), rf"\1\2{MASK}@"),
+    (re.compile(r"((?:nats|tls|wss?)://)[^\s:/@'\"]{1,299}@"), rf"\1{MASK}@"),
+    (re.compile(r"\b(Bearer\s{1,9}|Basic\s{1,9}(?=[A-Za-z0-9+/=]{8}))[^\s'\",]+"), rf"\1{MASK}"),
     # password=..., token: '...', "preimage": "...", as in connection strings and in the text form of objects
-    (re.compile(rf"(\w*(?:{_WORD})\w*['\"]?\s*[=:]\s*)({_QUOTED}|[^\s,;)}}&]+)", re.IGNORECASE), rf"\1{MASK}"),
+    (
+        re.compile(rf"((?:{_WORD})\w{{0,29}}['\"]?\s{{0,9}}[=:]\s{{0,9}})({_QUOTED}|[^\s,;)}}&]+)", re.IGNORECASE),
+        rf"\1{MASK}",
+    ),
     # password hashes in PHC form
-    (re.compile(r"\$argon2\w*\$[^\s'\"]+"), MASK),
+    (re.compile(r"\$argon2\w{0,9}\$[^\s'\"]+"), MASK),
 )
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,16 +34,15 @@ def demo(
     config: ConfigOption = None,
 ) -> None:
     """Play a story against the running daemon: sign-ups, deposits, donations, withdrawals, and an audit."""
+    import secrets
+
     from spark_actors.cli.demo.story import write_story
 
     target = Target(data_dir, config)
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     story = write_story(seed, secrets.token_hex(SUFFIX_BYTES), quick=quick)
     seen = _play(target, story, quiet=as_json)
-    if as_json:
-        passed = _print_json(target, seen)
-    else:
-        passed = _print(target, seen)
+    passed = _print_json(target, seen) if as_json else _print(target, seen)
     if not passed:
         raise typer.Exit(ExitCode.REFUSED)
 
@@ -55,3 +53,29 @@ def _play(target: Target, story: Story, *, quiet: bool) -> Performance:
 
     with nullcontext(Silence()) if quiet else bars() as stage:
         return target.talk(lambda client: Play(client, story, stage).perform())
+
+
+def _print(target: Target, seen: Performance) -> bool:
+    """The summary and the audit for people; gives whether all is as expected."""
+    from spark_actors.cli.audit import is_passed, render_audit, run_audit
+    from spark_actors.cli.demo.show import render_summary
+    from spark_actors.cli.output import console
+
+    out = console()
+    out.print(render_summary(seen))
+    checks = run_audit(target)
+    out.print()
+    out.print(render_audit(checks))
+    return is_passed(checks) and not seen.failures
+
+
+def _print_json(target: Target, seen: Performance) -> bool:
+    """The same as one JSON document."""
+    from spark_actors.cli.audit import audit_report, run_audit
+    from spark_actors.cli.demo.show import summary
+    from spark_actors.cli.output import print_json
+
+    audit, told = audit_report(run_audit(target)), summary(seen)
+    passed = bool(audit["passed"] and told["passed"])
+    print_json({**told, "passed": passed, "audit": audit})
+    return passed

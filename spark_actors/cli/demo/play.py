@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from domain.auth.messages import RegisterAccount
@@ -174,7 +174,7 @@ class Play:
 
     async def _withdraw(self, payout: Payout) -> None:
         what = f"{payout.person.name} {payout.what}"
-        answer = await self._answer(_withdrawal(payout, datetime.now(timezone.utc)))
+        answer = await self._answer(_withdrawal(payout, datetime.now(UTC)))
         expected = f"rejected: {payout.reason}" if payout.is_expired else "done"
         self._seen.check(f"{what} (at first)", expected, _told(answer))
         invoice = await self._watch(ViewInvoice(invoice_id=payout.invoice_id), _has_ended)
@@ -230,7 +230,7 @@ class Play:
         self._seen.commands += 1
         return await self._client.send(command, message_id=message_id, timeout=self._patience_seconds)
 
-    async def _watch_timeline(self, correlation_id: str, event: str) -> Sequence[View]:
+    async def _watch_timeline(self, correlation_id: str, event: str) -> list[View]:
         query = ViewTimeline(correlation_id=correlation_id)
         view = await self._watch(query, lambda view: any(line["event"] == event for line in view["lines"]))
         lines: list[View] = view.get("lines", [])

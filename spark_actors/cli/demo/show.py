@@ -62,7 +62,7 @@ def bars() -> Iterator[Bars]:
 
 
 def render_summary(seen: Performance) -> RenderableType:
-    """What came of the story: people, campaigns, refusals, withdrawals, one donation's way, and what is not as expected."""
+    """What came of the story, and what of it is not as expected."""
     parts: list[RenderableType] = [
         _people(seen),
         _campaigns(seen),
@@ -189,7 +189,7 @@ def _failures(seen: Performance) -> RenderableType:
     table = _table("", "what", "expected", "seen")
     for check in seen.failures:
         table.add_row(check.what, str(check.expected), Text(str(check.seen), style="red"))
-    return Panel(table, title=f"{len(seen.failures)} things are not as expected", border_style="red")
+    return Panel(table, title=f"not as expected: {len(seen.failures)}", border_style="red")
 
 
 def _naming(story: Story) -> Any:

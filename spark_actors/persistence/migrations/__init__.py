@@ -76,7 +76,7 @@ def migrate(dsn_by_context: Mapping[str, str]) -> list[Migration]:
 def migrate_schema(connection: psycopg.Connection, context: str, migrations: list[Migration]) -> list[Migration]:
     """Apply what is missing of *migrations* within the caller's transaction."""
     _open_schema(connection, context)
-    done = dict(connection.execute("SELECT name, checksum FROM schema_migrations").fetchall())
+    done: dict[str, str] = dict(connection.execute("SELECT name, checksum FROM schema_migrations").fetchall())
     _refuse_unknown(context, done, migrations)
     missing = [migration for migration in migrations if not _is_applied(migration, done)]
     for migration in missing:

@@ -1,8 +1,8 @@
 -- merge_accounts
 -- Add what was seen of accounts: the latest balance wins, a name or an opening once seen stays.
 INSERT INTO dashboard.accounts AS known (account_id, username, is_open, balance_sat, sequence)
-SELECT * FROM unnest(%(account_id)s::text[], %(username)s::text[], %(is_open)s::boolean[], %(balance_sat)s::bigint[],
-                     %(sequence)s::bigint[])
+SELECT * FROM unnest(%(account_id)b::text[], %(username)b::text[], %(is_open)b::boolean[], %(balance_sat)b::bigint[],
+                     %(sequence)b::bigint[])
 ON CONFLICT (account_id) DO UPDATE SET
     username = coalesce(known.username, excluded.username),
     is_open = known.is_open OR excluded.is_open,
@@ -13,9 +13,9 @@ ON CONFLICT (account_id) DO UPDATE SET
 -- Add what was seen of campaigns: the latest totals win, a creation or a goal reached once seen stays.
 INSERT INTO dashboard.campaigns AS known
     (campaign_id, account_id, title, description, goal_sat, created_at, goal_reached, raised_sat, donations, sequence)
-SELECT * FROM unnest(%(campaign_id)s::text[], %(account_id)s::text[], %(title)s::text[], %(description)s::text[],
-                     %(goal_sat)s::bigint[], %(created_at)s::timestamptz[], %(goal_reached)s::boolean[],
-                     %(raised_sat)s::bigint[], %(donations)s::bigint[], %(sequence)s::bigint[])
+SELECT * FROM unnest(%(campaign_id)b::text[], %(account_id)b::text[], %(title)b::text[], %(description)b::text[],
+                     %(goal_sat)b::bigint[], %(created_at)b::timestamptz[], %(goal_reached)b::boolean[],
+                     %(raised_sat)b::bigint[], %(donations)b::bigint[], %(sequence)b::bigint[])
 ON CONFLICT (campaign_id) DO UPDATE SET
     account_id = coalesce(known.account_id, excluded.account_id),
     title = coalesce(known.title, excluded.title),
@@ -31,9 +31,9 @@ ON CONFLICT (campaign_id) DO UPDATE SET
 -- Add what was seen of donations: the higher rank wins, the earlier among equals.
 INSERT INTO dashboard.donations AS known
     (donation_id, campaign_id, account_id, amount_sat, requested_at, state, rank, has_ended, reason, state_at)
-SELECT * FROM unnest(%(donation_id)s::text[], %(campaign_id)s::text[], %(account_id)s::text[], %(amount_sat)s::bigint[],
-                     %(requested_at)s::timestamptz[], %(state)s::text[], %(rank)s::smallint[], %(has_ended)s::boolean[],
-                     %(reason)s::text[], %(state_at)s::timestamptz[])
+SELECT * FROM unnest(%(donation_id)b::text[], %(campaign_id)b::text[], %(account_id)b::text[], %(amount_sat)b::bigint[],
+                     %(requested_at)b::timestamptz[], %(state)b::text[], %(rank)b::smallint[], %(has_ended)b::boolean[],
+                     %(reason)b::text[], %(state_at)b::timestamptz[])
 ON CONFLICT (donation_id) DO UPDATE SET
     requested_at = least(known.requested_at, excluded.requested_at),
     (campaign_id, account_id, amount_sat, state, rank, has_ended, reason, state_at) = (
@@ -47,13 +47,13 @@ ON CONFLICT (donation_id) DO UPDATE SET
 INSERT INTO dashboard.invoices AS known
     (invoice_id, account_id, kind, amount_sat, requested_at, state, rank, has_ended, reason, state_at,
      payment_request, payment_hash, expires_at)
-SELECT * FROM unnest(%(invoice_id)s::text[], %(account_id)s::text[], %(kind)s::text[], %(amount_sat)s::bigint[],
-                     %(requested_at)s::timestamptz[], %(state)s::text[], %(rank)s::smallint[], %(has_ended)s::boolean[],
-                     %(reason)s::text[], %(state_at)s::timestamptz[], %(payment_request)s::text[],
-                     %(payment_hash)s::text[], %(expires_at)s::timestamptz[])
+SELECT * FROM unnest(%(invoice_id)b::text[], %(account_id)b::text[], %(kind)b::text[], %(amount_sat)b::bigint[],
+                     %(requested_at)b::timestamptz[], %(state)b::text[], %(rank)b::smallint[], %(has_ended)b::boolean[],
+                     %(reason)b::text[], %(state_at)b::timestamptz[], %(payment_request)b::text[],
+                     %(payment_hash)b::text[], %(expires_at)b::timestamptz[])
 ON CONFLICT (invoice_id) DO UPDATE SET
     requested_at = least(known.requested_at, excluded.requested_at),
-    payment_request = coalesce(known.payment_request, excluded.payment_request),
+    payment_request = excluded.payment_request,
     payment_hash = coalesce(known.payment_hash, excluded.payment_hash),
     expires_at = coalesce(known.expires_at, excluded.expires_at),
     (account_id, kind, amount_sat, state, rank, has_ended, reason, state_at) = (
@@ -66,13 +66,13 @@ ON CONFLICT (invoice_id) DO UPDATE SET
 -- Show events in the feed; one that is there already stays as it is.
 INSERT INTO dashboard.activity
     (occurred_at, message_id, event, event_key, account_id, correlation_id, causation_id, data)
-SELECT * FROM unnest(%(occurred_at)s::timestamptz[], %(message_id)s::text[], %(event)s::text[], %(event_key)s::text[],
-                     %(account_id)s::text[], %(correlation_id)s::text[], %(causation_id)s::text[], %(data)s::jsonb[])
+SELECT * FROM unnest(%(occurred_at)b::timestamptz[], %(message_id)b::text[], %(event)b::text[], %(event_key)b::text[],
+                     %(account_id)b::text[], %(correlation_id)b::text[], %(causation_id)b::text[], %(data)b::text[]::jsonb[])
 ON CONFLICT (occurred_at, message_id) DO NOTHING
 
 -- make_activity_partitions
 -- Make the partitions that events of these moments go to.
-SELECT dashboard.make_activity_partitions(%(moments)s::timestamptz[])
+SELECT dashboard.make_activity_partitions(%(moments)b::timestamptz[])
 
 -- drop_activity_partitions
 -- Forget the activity of weeks past their retention.

@@ -16,3 +16,11 @@ WITH marked AS (
 SELECT {schema}.expect_unseen(count(*))
 FROM {schema}.inbox
 WHERE message_id = ANY(%(message_ids)s::text[]) AND week < {schema}.week_of(now())
+
+-- make_partitions
+-- Make the partitions that are needed now and soon.
+SELECT {schema}.make_inbox_partitions(%(now)s)
+
+-- drop_partitions
+-- Forget messages whose retention has passed.
+SELECT {schema}.drop_inbox_partitions(%(now)s, %(retention)s)

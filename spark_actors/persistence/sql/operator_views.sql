@@ -9,9 +9,11 @@ WHERE (%(kind)s::text IS NULL OR kind = %(kind)s)
 ORDER BY started_at DESC
 LIMIT %(limit)s
 
--- backlog
--- How much waits: events in the outbox, the age of the oldest, and dead letters. Counting stops at the limit.
+-- outbox
+-- How many events wait (counting stops at the limit), and for how long the first one has.
 SELECT (SELECT count(*) FROM (SELECT FROM {schema}.outbox LIMIT %(limit)s) AS waiting),
-       coalesce((SELECT now() - min(occurred_at) FROM (SELECT occurred_at FROM {schema}.outbox ORDER BY position LIMIT 1)
-                 AS first), interval '0'),
-       (SELECT count(*) FROM (SELECT FROM {schema}.dead_letters LIMIT %(limit)s) AS letters)
+       coalesce((SELECT now() - occurred_at FROM {schema}.outbox ORDER BY position LIMIT 1), interval '0')
+
+-- dead_letters
+-- How many dead letters wait for an operator; counting stops at the limit.
+SELECT count(*) FROM (SELECT FROM {schema}.dead_letters LIMIT %(limit)s) AS letters

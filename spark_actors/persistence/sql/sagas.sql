@@ -60,20 +60,6 @@ FROM {schema}.sagas
 WHERE state = 'running'
 GROUP BY kind, overdue_since IS NOT NULL
 
--- newest
--- The sagas that started last: of one kind and state, or of all where these are null.
-SELECT kind, saga_id, step, state, last_event, correlation_id, started_at, deadline_at, updated_at, overdue_since
-FROM {schema}.sagas
-WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) AND (%(state)s::text IS NULL OR state = %(state)s)
-ORDER BY started_at DESC
-LIMIT %(limit)s
-
--- find
--- The sagas under one id, of any kind.
-SELECT kind, saga_id, step, state, last_event, correlation_id, started_at, deadline_at, updated_at, overdue_since
-FROM {schema}.sagas
-WHERE saga_id = %(saga_id)s
-
 -- forget
 -- Delete some of the ended sagas that are past their retention.
 DELETE FROM {schema}.sagas

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from domain.auth.messages import AccountRegistered
 from domain.dashboard.views import ViewActivity
 from spark_actors.persistence.dashboard_maintenance import RETENTION
+from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an
-from tests.integration.dashboard.conftest import Dashboard
 
 NOW = datetime(2030, 1, 4, tzinfo=UTC)  # a Friday
 AGES = {"fresh": timedelta(), "kept": RETENTION, "forgotten": RETENTION + timedelta(days=8)}

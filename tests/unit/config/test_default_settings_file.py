@@ -48,7 +48,8 @@ def test_a_comment_explains_each_setting(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, value in leaves(Settings()) if isinstance(value, int | float) and not isinstance(value, bool)]
+    "name",
+    [name for name, value in leaves(Settings()) if isinstance(value, int | float) and not isinstance(value, bool)],
 )
 def test_the_name_of_a_number_says_its_unit(name: str) -> None:
     assert name.endswith(("_seconds", "_days", "_bytes", *COUNTED, *UNIT_LESS_NUMBERS))

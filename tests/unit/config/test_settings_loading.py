@@ -1,6 +1,7 @@
 """Settings come from four places, and a wrong one is refused with its name, its value and what was expected."""
 
 import pickle
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,10 @@ def test_the_data_dir_does_not_depend_on_the_working_directory_of_an_actor() -> 
 
 
 def test_a_wrong_variable_is_refused_by_its_name_value_and_expectation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPARK_NATS__PORT", "fourtytwo")
+    monkeypatch.setenv("SPARK_NATS__PORT", "forty-two")
     error = refusal()
-    assert (error.name, error.value, error.expected) == ("nats.port", "'fourtytwo'", "a valid integer")
-    assert "nats.port = 'fourtytwo' (from SPARK_NATS__PORT)" in str(error)
+    assert (error.name, error.value, error.expected) == ("nats.port", "'forty-two'", "a valid integer")
+    assert "nats.port = 'forty-two' (from SPARK_NATS__PORT)" in str(error)
 
 
 def test_a_wrong_value_in_a_file_is_refused_by_the_name_of_the_file(toml: Path) -> None:
@@ -97,7 +98,7 @@ def test_no_secret_is_in_an_error(monkeypatch: pytest.MonkeyPatch, variable: str
     monkeypatch.setenv(variable, value)
     error = refusal()
     assert "s3cret" not in str(error) + repr(error)
-    assert error.__cause__ is None and error.__context__ is None or error.__suppress_context__
+    assert "s3cret" not in "".join(traceback.format_exception(error))
     assert error.source == variable
 
 
@@ -124,7 +125,7 @@ def test_no_secret_is_in_an_error(monkeypatch: pytest.MonkeyPatch, variable: str
         ("data_dir", ""),
     ],
 )
-def test_a_value_out_of_bounds_is_refused(name: str, value: object) -> None:
+def test_a_value_out_of_bounds_is_refused(name: str, value: Any) -> None:
     assert refusal(**{name.replace(".", "__"): value}).name == name
 
 
@@ -200,7 +201,9 @@ def test_a_context_has_its_own_dsn_or_the_common_one() -> None:
 
 def test_embedded_services_are_needed_where_no_address_is_set() -> None:
     settings = load_settings()
-    assert settings.needs_embedded_postgres and settings.needs_embedded_nats and settings.needs_embedded_ray
+    assert settings.needs_embedded_postgres
+    assert settings.needs_embedded_nats
+    assert settings.needs_embedded_ray
     elsewhere = settings.changed(postgres__dsn="dbname=x", nats__url="nats://a, tls://b", ray__address="host:6379")
     assert not elsewhere.needs_embedded_postgres
     assert not elsewhere.needs_embedded_nats

@@ -6,7 +6,13 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from spark_actors.messaging.telemetry import ActorRestarted, InstancesMoved, LightningAsked, OutboxMeasured, TelemetryEvent
+from spark_actors.messaging.telemetry import (
+    ActorRestarted,
+    InstancesMoved,
+    LightningAsked,
+    OutboxMeasured,
+    TelemetryEvent,
+)
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.metrics import ActorMetrics
 
@@ -58,7 +64,9 @@ def test_an_overtaken_snapshot_is_not_believed() -> None:
 
 def test_what_a_dead_actor_counted_is_kept_and_its_gauges_are_gone() -> None:
     board = MetricsBoard()
-    board.observe("one", 1, snapshot(InstancesMoved("auth", 5, 0, 5), LightningAsked("pay", "ok", timedelta(seconds=1))))
+    board.observe(
+        "one", 1, snapshot(InstancesMoved("auth", 5, 0, 5), LightningAsked("pay", "ok", timedelta(seconds=1)))
+    )
     board.retire("one", 1)
     assert value(board, "spark_activations_total") == 5
     assert value(board, "spark_lightning_call_duration_seconds_count") == 1

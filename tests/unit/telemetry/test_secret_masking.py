@@ -16,7 +16,17 @@ class Registration:
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "password_hash", "token", "nats_token", "dsn", "listen_dsn", "preimage", "Authorization", "client_secret"],
+    [
+        "password",
+        "password_hash",
+        "token",
+        "nats_token",
+        "dsn",
+        "listen_dsn",
+        "preimage",
+        "Authorization",
+        "client_secret",
+    ],
 )
 def test_a_field_with_the_name_of_a_secret_is_masked(name: str) -> None:
     assert masked({name: "s3cret", "deep": [{name: b"s3cret"}]}) == {name: "***", "deep": [{name: "***"}]}

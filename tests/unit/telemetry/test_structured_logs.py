@@ -5,6 +5,8 @@ import json
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import structlog
 
 from spark_actors.telemetry.logs import WholeLineHandler, bound_story, configure_logging
+from spark_actors.telemetry.tail import LogTail
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
 
@@ -24,8 +27,8 @@ configure_logging(sys.argv[1], Path(sys.argv[2]), "info")
 logger = structlog.get_logger("writer")
 print("ready", flush=True)
 sys.stdin.read(1)
-for number in range(200):
-    logger.info("line_written", number=number, padding="x" * (number * 137 % 60_000))
+for number in range(100):
+    logger.info("line_written", number=number, padding="x" * (number * 997 % 20_000))
 """
 
 
@@ -166,23 +169,37 @@ def test_a_renamed_file_is_left_for_a_new_one(file: Path) -> None:
     assert [line["event"] for line in lines(Path(f"{file}.1"), file)] == ["before", "after"]
 
 
-def test_lines_of_several_processes_stay_whole(file: Path) -> None:
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, f"writer-{number}", str(file)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for number in range(4)
-    ]
-    for writer in writers:
-        assert writer.stdout and writer.stdout.readline() == b"ready\n"
-    for writer in writers:
-        assert writer.stdin
-        writer.stdin.write(b"x")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate(timeout=60)
-        assert writer.returncode == 0
-    written = [(line["process"], line["number"]) for line in lines(file)]
-    assert sorted(written) == [(f"writer-{writer}", number) for writer in range(4) for number in range(200)]
+@contextmanager
+def writing_process(name: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that writes 100 lines to *file* once it gets a byte; it ends with the block, however that ends."""
+    command = [sys.executable, "-c", WRITER, name, str(file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_lines_of_several_processes_stay_whole_and_none_is_lost_in_rotation(file: Path) -> None:
+    tail = LogTail(file, io.StringIO(), max_bytes=300_000, kept=1000)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(writing_process(f"writer-{number}", file)) for number in range(4)]
+        tail.start(interval_seconds=0.01)
+        for writer in writers:
+            assert writer.stdin
+            writer.stdin.write(b"x")
+            writer.stdin.flush()
+        assert [writer.wait(timeout=30) for writer in writers] == [0, 0, 0, 0]
+    tail.stop()
+    files = list(file.parent.iterdir())
+    written = [(line["process"], line["number"]) for line in lines(*files)]
+    assert sorted(written) == [(f"writer-{writer}", number) for writer in range(4) for number in range(100)]
+    assert len(files) > 3
+
+
+def test_a_long_text_is_masked_in_time_proportional_to_its_length(file: Path) -> None:
+    configure_logging("driver", file, "info")
+    structlog.get_logger().info("long", text="x" * 500_000, other="password" * 50_000, urls="a://" * 50_000)
+    assert len(lines(file)) == 1

@@ -1,5 +1,4 @@
--- The messages that this context has handled, and how each ended. One partition a week: this week's and last week's
--- are kept, so a message is remembered for at least seven days, and forgetting is dropping a table.
+-- The messages that this context has handled, and how each ended. One partition a week: forgetting is dropping a table.
 CREATE TABLE inbox (
     message_id text COLLATE "C" NOT NULL,
     week date NOT NULL,    -- the Monday (UTC) of the week in which it was handled
@@ -14,10 +13,8 @@ CREATE FUNCTION week_of(moment timestamptz) RETURNS date
 LANGUAGE sql IMMUTABLE
 RETURN date_trunc('week', moment AT TIME ZONE 'UTC')::date;
 
--- Makes the partitions of the given moment's week and the next, and drops those older than the week before.
--- What is too old is judged by the earlier of the given moment and the database's clock: a caller's wrong clock
--- must not make messages forgotten.
-CREATE FUNCTION keep_inbox_partitions(moment timestamptz) RETURNS void
+-- Makes the partitions of the given moment's week and the next, where there are none.
+CREATE FUNCTION make_inbox_partitions(moment timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     week date;
@@ -32,14 +29,24 @@ BEGIN
             EXECUTE format('ALTER TABLE inbox ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', partition, week, week + 7);
         END IF;
     END LOOP;
+END
+$$;
+
+-- Drops the partitions in which everything is older than the retention. Age is judged by the earlier of the given
+-- moment and the database's clock: a caller's wrong clock must not make messages forgotten.
+CREATE FUNCTION drop_inbox_partitions(moment timestamptz, retention interval) RETURNS void
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    oldest text := 'inbox_' || to_char(week_of(least(moment, now()) - retention), 'YYYYMMDD');
+    partition text;
+BEGIN
     FOR partition IN
-        SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
-        WHERE inhparent = 'inbox'::regclass
-          AND child.relname < 'inbox_' || to_char(week_of(least(moment, now())) - 7, 'YYYYMMDD')
+        SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+        WHERE inhparent = 'inbox'::regclass AND child.relname < oldest
     LOOP
-        EXECUTE format('DROP TABLE %I', partition);
+        EXECUTE format('DROP TABLE IF EXISTS %I', partition);
     END LOOP;
 END
 $$;
 
-SELECT keep_inbox_partitions(now());
+SELECT make_inbox_partitions(now());

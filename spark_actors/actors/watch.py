@@ -1,0 +1,74 @@
+"""Looks after the tables of one schema: how much waits in them, what is overdue, what is past its retention."""
+
+from __future__ import annotations
+
+import structlog
+
+from spark_actors.actors.loop import Loop
+from spark_actors.messaging.ports import Clock, DeadLetters, Maintenance, OutboxReader, SagaLog, Telemetry
+from spark_actors.messaging.telemetry import DeadLettersMeasured, OutboxMeasured, SagasMeasured
+
+log = structlog.get_logger(__name__)
+
+MEASURE_SECONDS = 2.0
+"""How often the backlog and the sagas are looked at."""
+HOUSEKEEPING_SECONDS = 600.0
+OVERDUE_AT_ONCE = 500
+"""How many overdue sagas are marked in one statement."""
+
+
+class Watch:
+    """Looks at a context's backlog, sagas and dead letters, and keeps its tables in order."""
+
+    def __init__(
+        self,
+        context: str,
+        *,
+        outbox: OutboxReader | None,
+        saga_log: SagaLog | None,
+        dead_letters: DeadLetters | None,
+        maintenance: Maintenance,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._context = context
+        self._outbox = outbox
+        self._saga_log = saga_log
+        self._dead_letters = dead_letters
+        self._maintenance = maintenance
+        self._clock = clock
+        self._telemetry = telemetry
+        self.loops = [Loop(f"watch {context}", self.measure), Loop(f"housekeeping {context}", self.keep_house)]
+
+    def start(self) -> None:
+        for loop in self.loops:
+            loop.start()
+
+    async def stop(self) -> None:
+        for loop in self.loops:
+            await loop.stop()
+
+    async def measure(self) -> float:
+        """Tell how far the relay is behind, and raise the alarm for sagas past their deadline."""
+        if self._outbox is not None:
+            backlog = await self._outbox.backlog()
+            self._telemetry(OutboxMeasured(self._context, backlog.pending, backlog.oldest_age))
+        if self._saga_log is not None:
+            for saga in await self._saga_log.mark_overdue(self._clock(), OVERDUE_AT_ONCE):
+                log.error(
+                    "saga_overdue",
+                    kind=saga.kind,
+                    saga_id=saga.saga_id,
+                    step=saga.step,
+                    deadline_at=saga.deadline_at.isoformat(),
+                    correlation_id=saga.correlation_id,
+                )
+            self._telemetry(SagasMeasured(await self._saga_log.running()))
+        if self._dead_letters is not None:
+            self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
+        return MEASURE_SECONDS
+
+    async def keep_house(self) -> float:
+        """Make the partitions that are needed soon, drop what is past its retention."""
+        await self._maintenance.run(self._clock())
+        return HOUSEKEEPING_SECONDS

@@ -1,0 +1,71 @@
+"""Housekeeping of a context's tables: partitions of the inbox come and go, old sagas and dead letters are forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from psycopg_pool import AsyncConnectionPool
+
+from spark_actors.persistence.connections import Query
+from spark_actors.persistence.errors import translated
+from spark_actors.persistence.statements import load_for
+
+BATCH_ROWS = 1_000
+"""Rows deleted in one transaction."""
+MAX_BATCHES = 20
+"""Batches deleted in one run; what is left is for the next."""
+LOCK_SECONDS = 1
+"""How long to wait for a lock that makes the others wait as well."""
+
+
+class PostgresMaintenance:
+    """Port `Maintenance` for a context with inbox and sagas. Each duration says how long something is kept at least."""
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool,
+        context: str,
+        *,
+        inbox: timedelta = timedelta(days=7),
+        sagas: timedelta = timedelta(days=30),
+        dead_letters: timedelta = timedelta(days=90),
+    ) -> None:
+        self._pool = pool
+        self._inbox_sql, self._sagas_sql = load_for("inbox", context), load_for("sagas", context)
+        self._inbox, self._sagas = inbox, sagas
+        self._dead_letters = DeadLetterMaintenance(pool, context, dead_letters)
+
+    async def run(self, now: datetime) -> None:
+        """Raises StorageUnavailableError, also when a lock is not to be had soon; what was done until then stays."""
+        with translated():
+            await self._execute_briefly(self._inbox_sql["make_partitions"], {"now": now})
+            await self._execute_briefly(self._inbox_sql["drop_partitions"], {"now": now, "retention": self._inbox})
+            await forget(self._pool, self._sagas_sql["forget"], now - self._sagas)
+        await self._dead_letters.run(now)
+
+    async def _execute_briefly(self, query: Query, params: Mapping[str, object]) -> None:
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_SECONDS}s",))
+            await connection.execute(query, params)
+
+
+class DeadLetterMaintenance:
+    """Port `Maintenance` for a schema that has dead letters only, and for those of a context."""
+
+    def __init__(self, pool: AsyncConnectionPool, schema: str, retention: timedelta) -> None:
+        self._pool, self._retention = pool, retention
+        self._sql = load_for("dead_letters", schema)
+
+    async def run(self, now: datetime) -> None:
+        with translated():
+            await forget(self._pool, self._sql["forget"], now - self._retention)
+
+
+async def forget(pool: AsyncConnectionPool, query: Query, before: datetime) -> None:
+    """Delete what is older, a few rows at a time, so that neither locks nor vacuum ever have much to do."""
+    for _ in range(MAX_BATCHES):
+        async with pool.connection() as connection:
+            cursor = await connection.execute(query, {"before": before, "limit": BATCH_ROWS})
+        if cursor.rowcount < BATCH_ROWS:
+            return

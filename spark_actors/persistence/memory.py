@@ -1,0 +1,357 @@
+"""The store in memory, for unit tests: the promises of Postgres, named constraints included, without durability."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from domain.accounting.account import Account, Movement
+from domain.auth.user import User
+from domain.bitcoin.invoice import Invoice
+from domain.bitcoin.ports import LightningTask, LightningTaskKind
+from domain.crowdfunding.campaign import Donation
+from domain.shared.decisions import Outcome
+from domain.shared.errors import ConstraintError, DuplicateMessageError, StaleVersionError
+from domain.shared.ports import Change, InboxMark, OutgoingMessage, Versioned
+from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.messaging.envelope import Envelope
+from spark_actors.messaging.ports import Clock, DeadLetter, OutboxBacklog, PendingMessage, SagaRow
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Unique:
+    """A named constraint: no two rows of one type have the same key, unless it is None."""
+
+    name: str
+    of: type
+    key: Callable[[Any], Hashable]
+
+
+_STATE_RULES = (
+    Unique("users_username_unique", User, lambda user: user.username),
+    Unique("invoices_payment_hash_unique", Invoice, lambda one: one.payment_hash and (one.payment_hash, one.kind)),
+)
+_RECORD_RULES = (
+    Unique("ledger_idempotency_key_unique", Movement, lambda movement: movement.idempotency_key),
+    Unique("ledger_follows_once", Movement, lambda movement: movement.follows),
+    Unique("donations_pkey", Donation, lambda donation: donation.donation_id),
+)
+
+
+@dataclass
+class _Turn:
+    """What one unit of work wants to store."""
+
+    marks: list[InboxMark] = field(default_factory=list)
+    changes: list[Change[Any]] = field(default_factory=list)
+    unchanged: dict[str, int] = field(default_factory=dict)
+    records: list[object] = field(default_factory=list)
+    outgoing: list[OutgoingMessage] = field(default_factory=list)
+
+
+class MemoryStore:
+    """The tables of one context. Safe for threads; a commit is all or nothing."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, Versioned[Any]] = {}
+        self.records: list[object] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self.outbox: dict[int, Envelope] = {}
+        self._last_position = 0
+        self._lock = threading.Lock()
+
+    def commit(self, turn: _Turn) -> None:
+        """Check all, then write all."""
+        with self._lock:
+            self._refuse_duplicates(turn.marks)
+            self._refuse_stale(turn)
+            self._refuse_states(turn.changes)
+            self._refuse_records(turn.records)
+            self._write(turn)
+
+    def _refuse_duplicates(self, marks: Sequence[InboxMark]) -> None:
+        counts = Counter(mark.message_id for mark in marks)
+        if known := [name for name, count in counts.items() if count > 1 or name in self.outcomes]:
+            raise DuplicateMessageError(f"handled before: {known[0]}")
+
+    def _refuse_stale(self, turn: _Turn) -> None:
+        expected = {change.key: change.expected_version for change in turn.changes} | turn.unchanged
+        for key, version in expected.items():
+            if self._find(key).version != version:
+                raise StaleVersionError(f"{key} has another version than {version}")
+
+    def _refuse_states(self, changes: Sequence[Change[Any]]) -> None:
+        after = {key: held.state for key, held in self.instances.items()}
+        after |= {change.key: change.state for change in changes}
+        for state in after.values():
+            if isinstance(state, Account) and state.balance_sat < 0:
+                raise ConstraintError("accounts_balance_not_negative", state.account_id)
+        _refuse_repetitions(_STATE_RULES, list(after.values()))
+
+    def _refuse_records(self, records: Sequence[object]) -> None:
+        after = [*self.records, *records]
+        _refuse_repetitions(_RECORD_RULES, after)
+        known = {movement.idempotency_key for movement in after if isinstance(movement, Movement)}
+        for movement in records:
+            if isinstance(movement, Movement) and movement.follows and movement.follows not in known:
+                raise ConstraintError("ledger_follows_known_movement", movement.idempotency_key)
+
+    def _write(self, turn: _Turn) -> None:
+        self.outcomes |= {mark.message_id: mark.outcome for mark in turn.marks}
+        self.instances |= {change.key: Versioned(change.state, change.version) for change in turn.changes}
+        self.records += turn.records
+        for message in turn.outgoing:
+            self._last_position += 1
+            self.outbox[self._last_position] = _envelope(message)
+
+    def _find(self, key: str) -> Versioned[Any]:
+        return self.instances.get(key) or Versioned(None, 0)
+
+
+def _refuse_repetitions(rules: Iterable[Unique], rows: Sequence[object]) -> None:
+    for rule in rules:
+        counts = Counter(rule.key(row) for row in rows if isinstance(row, rule.of))
+        repeated = [key for key, count in counts.items() if count > 1 and key is not None]
+        if repeated:
+            raise ConstraintError(rule.name, str(repeated[0]))
+
+
+class MemoryRepository(Generic[S]):
+    """Port `Repository`."""
+
+    def __init__(self, store: MemoryStore, turn: _Turn) -> None:
+        self._store, self._turn = store, turn
+
+    def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[S]]:
+        return {key: self._store.instances.get(key) or Versioned(None, 0) for key in keys}
+
+    def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
+        self._turn.changes += changes
+        self._turn.records += records
+        self._turn.unchanged |= unchanged
+
+
+class MemoryInbox:
+    """Port `Inbox`; it never forgets."""
+
+    def __init__(self, store: MemoryStore, turn: _Turn) -> None:
+        self._store, self._turn = store, turn
+
+    def outcomes(self, message_ids: Sequence[str]) -> Mapping[str, Outcome]:
+        known = self._store.outcomes
+        return {message_id: known[message_id] for message_id in message_ids if message_id in known}
+
+    def mark(self, marks: Sequence[InboxMark]) -> None:
+        self._turn.marks += marks
+
+
+class MemoryOutbox:
+    """Port `Outbox`."""
+
+    def __init__(self, turn: _Turn) -> None:
+        self._turn = turn
+
+    def add(self, messages: Sequence[OutgoingMessage]) -> None:
+        self._turn.outgoing += messages
+
+
+class MemoryUnitOfWork(Generic[S]):
+    """Port `UnitOfWork`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self._begin()
+
+    @property
+    def repository(self) -> MemoryRepository[S]:
+        return self._repository
+
+    @property
+    def inbox(self) -> MemoryInbox:
+        return self._inbox
+
+    @property
+    def outbox(self) -> MemoryOutbox:
+        return self._outbox
+
+    def commit(self) -> None:
+        turn = self._turn
+        self._begin()
+        self._store.commit(turn)
+
+    def __enter__(self) -> MemoryUnitOfWork[S]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        self._turn = _Turn()
+        self._repository: MemoryRepository[S] = MemoryRepository(self._store, self._turn)
+        self._inbox = MemoryInbox(self._store, self._turn)
+        self._outbox = MemoryOutbox(self._turn)
+
+
+class MemoryUnitOfWorkFactory:
+    """Port `UnitOfWorkFactory`: units of work on one store."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __call__(self) -> MemoryUnitOfWork[Any]:
+        return MemoryUnitOfWork(self._store)
+
+
+class MemoryDeadLetters:
+    """Port `DeadLetters`."""
+
+    def __init__(self) -> None:
+        self.letters: dict[tuple[str, str, bytes], DeadLetter] = {}
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        for letter in letters:
+            self.letters.setdefault((letter.message_id, letter.subscriber, letter.body), letter)
+
+    async def count(self) -> int:
+        return len(self.letters)
+
+    async def newest(self, limit: int) -> list[DeadLetter]:
+        """The letters that came last, newest first."""
+        return sorted(self.letters.values(), key=lambda letter: letter.died_at, reverse=True)[:limit]
+
+
+class MemoryOutboxReader:
+    """Port `OutboxReader`."""
+
+    def __init__(
+        self, store: MemoryStore, dead_letters: MemoryDeadLetters, clock: Clock = lambda: datetime.now(UTC)
+    ) -> None:
+        self._store, self._dead_letters, self._clock = store, dead_letters, clock
+
+    async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
+        waiting = sorted(self._store.outbox.keys() - set(skip))
+        return [PendingMessage(position, self._store.outbox[position]) for position in waiting[:limit]]
+
+    async def settle(self, positions: Sequence[int]) -> None:
+        for position in positions:
+            self._store.outbox.pop(position, None)
+
+    async def bury(self, position: int, letter: DeadLetter) -> None:
+        await self._dead_letters.bury([letter])
+
+    async def backlog(self) -> OutboxBacklog:
+        waiting = self._store.outbox
+        if not waiting:
+            return OutboxBacklog(0, timedelta())
+        age = self._clock() - waiting[min(waiting)].occurred_at
+        return OutboxBacklog(min(len(waiting), 100_000), max(timedelta(), age))
+
+
+class MemorySagaLog:
+    """Port `SagaLog`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], SagaRow] = {}
+        self._ranks: dict[tuple[str, str], int] = {}
+
+    async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
+        before = dict(self.rows)
+        for item in progress:
+            self._merge(item)
+        touched = dict.fromkeys((item.kind, item.saga_id) for item in progress)
+        return [self.rows[name] for name in touched if not _has_ended(before.get(name)) and _has_ended(self.rows[name])]
+
+    def _merge(self, item: SagaProgress) -> None:
+        name = (item.kind, item.saga_id)
+        held = self.rows.get(name) or _saga(item)
+        if item.rank > self._ranks.setdefault(name, item.rank):
+            self._ranks[name] = item.rank
+            held = replace(held, step=item.step, state=item.state, last_event=item.last_event)
+        self.rows[name] = replace(
+            held,
+            started_at=min(held.started_at, item.at),
+            deadline_at=min(held.deadline_at, item.deadline_at),
+            updated_at=max(held.updated_at, item.at),
+        )
+
+    async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
+        due = [
+            (name, row)
+            for name, row in self.rows.items()
+            if row.state is SagaState.RUNNING and row.deadline_at < now and row.overdue_since is None
+        ]
+        due.sort(key=lambda item: item[1].deadline_at)
+        marked = {name: replace(row, overdue_since=now) for name, row in due[:limit]}
+        self.rows |= marked
+        return list(marked.values())
+
+    async def running(self) -> dict[tuple[str, bool], int]:
+        running = (row for row in self.rows.values() if row.state is SagaState.RUNNING)
+        return dict(Counter((row.kind, row.overdue_since is not None) for row in running))
+
+
+class MemoryLightningTasks:
+    """Port `LightningTasks`."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[tuple[str, LightningTaskKind], LightningTask] = {}
+
+    async def add(self, tasks: Sequence[LightningTask]) -> None:
+        for task in tasks:
+            self.tasks.setdefault((task.invoice_id, task.kind), task)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
+        due = [task for task in self.tasks.values() if task.due_at <= now]
+        return sorted(due, key=lambda task: task.due_at)[:limit]
+
+    async def reschedule(self, tasks: Sequence[LightningTask]) -> None:
+        for task in tasks:
+            name = (task.invoice_id, task.kind)
+            if name in self.tasks:
+                self.tasks[name] = replace(self.tasks[name], due_at=task.due_at, attempts=task.attempts)
+
+    async def remove(self, tasks: Sequence[LightningTask]) -> None:
+        for task in tasks:
+            self.tasks.pop((task.invoice_id, task.kind), None)
+
+
+def _has_ended(row: SagaRow | None) -> bool:
+    return row is not None and row.state is not SagaState.RUNNING
+
+
+def _saga(item: SagaProgress) -> SagaRow:
+    return SagaRow(
+        kind=item.kind,
+        saga_id=item.saga_id,
+        step=item.step,
+        state=item.state,
+        last_event=item.last_event,
+        correlation_id=item.correlation_id,
+        started_at=item.at,
+        deadline_at=item.deadline_at,
+        updated_at=item.at,
+        overdue_since=None,
+    )
+
+
+def _envelope(message: OutgoingMessage) -> Envelope:
+    return Envelope(
+        message.message_id,
+        message.name,
+        message.version,
+        message.key,
+        message.data,
+        message.correlation_id,
+        message.causation_id,
+        message.occurred_at,
+        message.sequence,
+    )

@@ -1,0 +1,108 @@
+-- unbalanced_accounts
+-- Accounts whose balance is not what their entries sum up to, and entries of accounts that do not exist.
+WITH entries AS (
+    SELECT credit_account AS account, amount_sat FROM accounting.ledger
+    UNION ALL
+    SELECT debit_account, -amount_sat FROM accounting.ledger
+), sums AS (
+    SELECT account, sum(amount_sat) AS sum_sat FROM entries WHERE account NOT LIKE '@%%' GROUP BY account
+)
+SELECT coalesce(account_id, account), format('balance %%s, entries %%s', balance_sat, coalesce(sum_sat, 0))
+FROM accounting.accounts FULL JOIN sums ON account = account_id
+WHERE balance_sat IS DISTINCT FROM coalesce(sum_sat, 0)
+LIMIT %(limit)s
+
+-- negative_balances
+-- Accounts below zero.
+SELECT account_id, format('balance %%s', balance_sat)
+FROM accounting.accounts
+WHERE balance_sat < 0
+LIMIT %(limit)s
+
+-- ledger_sum
+-- What all accounts hold together, users' balances as they are kept and the system's as they sum up.
+WITH system AS (
+    SELECT
+        coalesce(sum(amount_sat) FILTER (WHERE credit_account LIKE '@%%'), 0)
+        - coalesce(sum(amount_sat) FILTER (WHERE debit_account LIKE '@%%'), 0) AS sum_sat
+    FROM accounting.ledger
+), users AS (
+    SELECT coalesce(sum(balance_sat), 0) AS sum_sat FROM accounting.accounts
+)
+SELECT 'ledger', format('users hold %%s, the system %%s', users.sum_sat, system.sum_sat)
+FROM users, system
+WHERE users.sum_sat + system.sum_sat <> 0
+
+-- in_transit
+-- What is in transit, if it is not what the transfers sum up to that were debited and not ended.
+WITH held AS (
+    SELECT
+        coalesce(sum(amount_sat) FILTER (WHERE credit_account = '@in-transit'), 0)
+        - coalesce(sum(amount_sat) FILTER (WHERE debit_account = '@in-transit'), 0) AS sum_sat
+    FROM accounting.ledger
+), open AS (
+    SELECT coalesce(sum(debit.amount_sat), 0) AS sum_sat
+    FROM accounting.ledger AS debit
+    WHERE debit.kind = 'transfer_debit'
+      AND NOT EXISTS (SELECT FROM accounting.ledger AS next WHERE next.follows = debit.idempotency_key)
+)
+SELECT '@in-transit', format('holds %%s, open transfers are %%s', held.sum_sat, open.sum_sat)
+FROM held, open
+WHERE held.sum_sat <> open.sum_sat
+
+-- mismatched_follow_ups
+-- Movements that do not take up what the one that they follow put down: another amount, or not where it was put;
+-- refunds that go to somebody else; movements that should follow another and do not.
+SELECT next.idempotency_key, format('%%s %%s from %%s to %%s follows %%s %%s from %%s to %%s',
+    next.kind, next.amount_sat, next.debit_account, next.credit_account,
+    coalesce(first.kind, 'nothing'), first.amount_sat, first.debit_account, first.credit_account)
+FROM accounting.ledger AS next LEFT JOIN accounting.ledger AS first ON first.idempotency_key = next.follows
+WHERE CASE next.kind
+    WHEN 'transfer_credit' THEN first.kind = 'transfer_debit'
+    WHEN 'transfer_refund' THEN first.kind = 'transfer_debit' AND next.credit_account = first.debit_account
+    WHEN 'withdrawal_refund' THEN first.kind = 'withdrawal' AND next.credit_account = first.debit_account
+    ELSE next.follows IS NULL
+END IS NOT TRUE
+OR next.amount_sat <> first.amount_sat
+OR next.debit_account <> first.credit_account
+LIMIT %(limit)s
+
+-- campaign_totals
+-- Campaigns whose totals are not those of their donations.
+SELECT campaign_id, format('raised %%s by %%s donations, registered are %%s by %%s',
+    raised_sat, campaigns.donations, coalesce(sum_sat, 0), coalesce(registered, 0))
+FROM crowdfunding.campaigns LEFT JOIN (
+    SELECT campaign_id, sum(amount_sat) AS sum_sat, count(*) AS registered FROM crowdfunding.donations GROUP BY campaign_id
+) AS sums USING (campaign_id)
+WHERE (raised_sat, campaigns.donations) <> (coalesce(sum_sat, 0), coalesce(registered, 0))
+LIMIT %(limit)s
+
+-- donations_page
+-- Registered donations after an id, in the order of ids.
+SELECT donation_id, account_id, amount_sat
+FROM crowdfunding.donations
+WHERE donation_id > %(after)s
+ORDER BY donation_id
+LIMIT %(limit)s
+
+-- ended_donations_page
+-- Donations whose saga has ended, after an id, in the order of ids, and whether they are registered.
+SELECT saga_id, state, donation_id IS NOT NULL
+FROM crowdfunding.sagas LEFT JOIN crowdfunding.donations ON donation_id = saga_id
+WHERE kind = 'donation' AND state <> 'running' AND saga_id > %(after)s
+ORDER BY saga_id
+LIMIT %(limit)s
+
+-- invoices_page
+-- Invoices for which money has moved or must have, after an id, in the order of ids, and where their sagas stand.
+SELECT invoice_id, invoices.kind, invoices.state, account_id, amount_sat, coalesce(sagas.state, 'running')
+FROM bitcoin.invoices LEFT JOIN bitcoin.sagas ON saga_id = invoice_id AND sagas.kind = invoices.kind
+WHERE invoices.state IN ('authorized', 'failed', 'paid') AND invoice_id > %(after)s
+ORDER BY invoice_id
+LIMIT %(limit)s
+
+-- movements
+-- The movements under these keys.
+SELECT idempotency_key, debit_account, credit_account, amount_sat
+FROM accounting.ledger
+WHERE idempotency_key = ANY(%(keys)s::text[])

@@ -1,0 +1,90 @@
+"""What a newcomer and an operator see: start, demo, views, metrics, a clean end."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+
+from tests.fixtures.daemon import Daemon
+
+
+@pytest.fixture(scope="module")
+def running(daemon: Daemon) -> Daemon:
+    daemon.start()
+    return daemon
+
+
+def fetch(daemon: Daemon, path: str) -> tuple[int, str]:
+    with urllib.request.urlopen(f"{daemon.card.metrics_url}{path}", timeout=10) as response:
+        return response.status, response.read().decode()
+
+
+def test_the_demo_passes_its_own_audit(running: Daemon) -> None:
+    demo = running.cli("demo")
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+
+
+def test_the_audit_finds_nothing_wrong(running: Daemon) -> None:
+    audit = running.cli("audit")
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+
+
+def test_a_command_of_ones_own_is_answered(running: Daemon) -> None:
+    sent = running.cli("send", "accounting.open-account", "account_id=newcomer", "--json")
+    assert sent.returncode == 0, sent.stderr
+    assert json.loads(sent.stdout)["outcome"] == "done"
+    refused = running.cli(
+        "send", "accounting.withdraw", "account_id=newcomer", "withdrawal_id=w1", "amount_sat=5", "--json"
+    )
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["reason"] == "insufficient_funds"
+
+
+def test_it_is_ready_and_tells_the_on_call_what_it_does(running: Daemon) -> None:
+    assert fetch(running, "/healthz")[0] == 200
+    assert fetch(running, "/readyz")[0] == 200
+    metrics = fetch(running, "/metrics")[1]
+    for name in (
+        "spark_commands_total",
+        "spark_turn_commands_bucket",
+        "spark_turn_duration_seconds_bucket",
+        "spark_outbox_pending_messages",
+        "spark_outbox_oldest_pending_seconds",
+        "spark_events_routed_total",
+        "spark_sagas_ended_total",
+        "spark_saga_duration_seconds_bucket",
+        "spark_resident_instances",
+        "spark_activations_total",
+        "spark_ingress_waiting_messages",
+        "spark_dead_letters",
+    ):
+        assert name in metrics
+    assert 'outcome="rejected"' in metrics
+
+
+def test_no_secret_is_readable_by_others(running: Daemon) -> None:
+    for path in running.data_dir.rglob("*"):
+        if path.is_file() and (path.parent.name == "secrets" or path.name == "daemon.json"):
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_no_secret_is_in_the_logs(running: Daemon) -> None:
+    lines = (running.data_dir / "logs" / "daemon.jsonl").read_text()
+    for secret in (running.data_dir / "secrets").iterdir():
+        assert secret.read_text().strip() not in lines
+    assert "$argon2" not in lines
+    assert all(json.loads(line)["event"] for line in lines.splitlines())
+
+
+def test_a_second_daemon_on_the_same_folder_is_refused(running: Daemon) -> None:
+    second = running.cli("run")
+    assert second.returncode not in (0, None)
+    assert str(running.pid) in second.stderr
+
+
+def test_being_told_to_stop_it_drains_and_leaves_no_process_behind(running: Daemon) -> None:
+    assert running.terminate() == 0, running.last_words()
+    assert running.left_behind() == []
+    assert running.cli("status").returncode == 3

@@ -1,0 +1,138 @@
+"""`kill -9` of the whole daemon under load, and a restart: nothing lost, nothing doubled.
+
+The producer is a raw NATS client, as anybody would write it: JSON on a subject, no code of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import Error as JetStreamError
+
+from tests.fixtures.daemon import Daemon, eventually
+
+ACCOUNTS = 40
+DEPOSITS = 3_000
+DONATIONS = 400
+AMOUNT = 1_000
+GIFT = 10
+
+
+def an_event(kind: str, message_id: str, key: str, **data: Any) -> tuple[str, bytes]:
+    context, _, name = kind.partition(".")
+    body = {
+        "specversion": "1.0",
+        "id": message_id,
+        "source": "tests/raw-client",
+        "type": f"spark.{context}.{name}.v1",
+        "subject": key,
+        "data": data,
+    }
+    return f"spark.commands.{kind}", json.dumps(body).encode()
+
+
+def the_load() -> Iterator[tuple[str, bytes]]:
+    """Accounts, a campaign of the first one, deposits all over, and donations between them."""
+    for n in range(ACCOUNTS):
+        yield an_event("accounting.open-account", f"open-{n}", f"a{n}", account_id=f"a{n}")
+    yield an_event(
+        "crowdfunding.create-campaign",
+        "campaign",
+        "c",
+        campaign_id="c",
+        account_id="a0",
+        title="A well",
+        description="Water for all",
+        goal_sat=100,
+    )
+    for n in range(DEPOSITS):
+        key = f"a{n % ACCOUNTS}"
+        yield an_event("accounting.deposit", f"deposit-{n}", key, account_id=key, deposit_id=f"d{n}", amount_sat=AMOUNT)
+        if n % (DEPOSITS // DONATIONS) == 0 and key != "a0":
+            yield an_event(
+                "crowdfunding.donate-to-campaign",
+                f"donate-{n}",
+                "c",
+                campaign_id="c",
+                donation_id=f"g{n}",
+                account_id=key,
+                amount_sat=GIFT,
+            )
+
+
+async def connected(daemon: Daemon) -> Client:
+    return await nats.connect(
+        daemon.card.nats_url, token=daemon.card.nats_token, allow_reconnect=False, connect_timeout=5
+    )
+
+
+async def publish(daemon: Daemon, messages: list[tuple[str, bytes]], *, kill_after: int | None = None) -> None:
+    """Publish all, in order, and wait for the broker's word; or pull the plug on the way."""
+    connection = await connected(daemon)
+    jetstream = connection.jetstream()
+    try:
+        for number, (subject, body) in enumerate(messages):
+            await jetstream.publish_async(subject, body)
+            if number == kill_after:
+                daemon.kill()
+        await asyncio.wait_for(jetstream.publish_async_completed(), 60)
+    except (nats.errors.Error, JetStreamError, TimeoutError, OSError):
+        if kill_after is None:
+            raise
+    finally:
+        await connection.close()
+
+
+async def ask(daemon: Daemon, view: str, **query: Any) -> dict[str, Any]:
+    connection = await connected(daemon)
+    try:
+        reply = await connection.request(f"spark.queries.dashboard.{view}", json.dumps(query).encode(), timeout=10)
+        answer: dict[str, Any] = json.loads(reply.data)
+        return answer
+    finally:
+        await connection.close()
+
+
+def balance(daemon: Daemon, account: str) -> int:
+    return int(asyncio.run(ask(daemon, "account-overview", account_id=account)).get("balance_sat", -1))
+
+
+def campaign(daemon: Daemon) -> dict[str, Any]:
+    return dict(asyncio.run(ask(daemon, "campaign", campaign_id="c")).get("campaign", {}))
+
+
+@pytest.mark.timeout(240)
+def test_a_pulled_plug_loses_nothing_and_doubles_nothing(daemon: Daemon) -> None:
+    messages = list(the_load())
+    donations = sum(subject.endswith("donate-to-campaign") for subject, _ in messages)
+    daemon.start()
+    for kill_after in (len(messages) // 3, 2 * len(messages) // 3):
+        asyncio.run(publish(daemon, messages, kill_after=kill_after))
+        assert daemon.left_behind() == []
+        daemon.start()
+    # What the broker did not confirm may or may not be there; a producer sends it again under the same ids.
+    asyncio.run(publish(daemon, messages))
+
+    def all_done() -> bool:
+        return campaign(daemon).get("donations") == donations
+
+    assert eventually(all_done, 90), campaign(daemon)
+    given = donations * GIFT
+    assert campaign(daemon)["raised_sat"] == given
+
+    def books() -> list[int]:
+        return [balance(daemon, f"a{n}") for n in range(ACCOUNTS)]
+
+    assert eventually(lambda: sum(books()) == DEPOSITS * AMOUNT, 30), books()
+    assert balance(daemon, "a0") == DEPOSITS // ACCOUNTS * AMOUNT + given
+    audit = daemon.cli("audit")
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert daemon.terminate() == 0, daemon.last_words()
+    assert daemon.left_behind() == []

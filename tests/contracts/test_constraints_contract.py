@@ -1,0 +1,119 @@
+"""The named constraints that the domain answers to, or that keep what must never be."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import pytest
+
+from domain.shared.errors import ConstraintError
+from domain.shared.ports import Change
+from tests.fixtures.aggregates import (
+    a_campaign,
+    a_credit,
+    a_debit,
+    a_deposit,
+    a_donation,
+    a_movement,
+    a_user,
+    a_withdrawal,
+    an_account,
+    commit,
+    created,
+    issued,
+)
+from tests.fixtures.stores import Stores
+
+
+def test_no_two_users_have_the_same_name(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), [created("a", a_user("a", "satoshi"))])
+    with pytest.raises(ConstraintError) as refused:
+        commit(stores.unit_of_work("auth"), [created("b", a_user("b", "satoshi"))])
+    assert refused.value.constraint == "users_username_unique"
+    assert pickle.loads(pickle.dumps(refused.value)).constraint == "users_username_unique"
+
+
+def test_two_of_one_turn_do_not_get_the_same_name(stores: Stores) -> None:
+    with pytest.raises(ConstraintError, match="users_username_unique"):
+        commit(stores.unit_of_work("auth"), [created(name, a_user(name, "satoshi")) for name in "ab"])
+
+
+def test_a_name_stays_with_the_one_who_has_it(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), [created("a", a_user("a", "satoshi"))])
+    commit(stores.unit_of_work("auth"), [Change("a", 1, 2, a_user("a", "satoshi"))])
+
+
+def test_an_idempotency_key_moves_money_once(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[a_movement("deposit/1"), a_movement("deposit/2")])
+    with pytest.raises(ConstraintError, match="ledger_idempotency_key_unique"):
+        commit(stores.unit_of_work("accounting"), records=[a_movement("deposit/3"), a_movement("deposit/2")])
+    commit(stores.unit_of_work("accounting"), records=[a_movement("deposit/3")])
+
+
+def test_a_refused_movement_leaves_the_balance_as_it_was(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), [created("a", an_account("a", 100))], records=[a_movement("deposit/1")])
+    with pytest.raises(ConstraintError):
+        commit(
+            stores.unit_of_work("accounting"),
+            [Change("a", 1, 2, an_account("a", 200))],
+            records=[a_movement("deposit/1")],
+        )
+    with stores.unit_of_work("accounting") as uow:
+        assert uow.repository.load(["a"])["a"].state == an_account("a", 100)
+
+
+def test_a_movement_follows_one_that_happened(stores: Stores) -> None:
+    with pytest.raises(ConstraintError, match="ledger_follows_known_movement"):
+        commit(stores.unit_of_work("accounting"), records=[a_credit("transfer")])
+    commit(stores.unit_of_work("accounting"), records=[a_debit("transfer")])
+    commit(stores.unit_of_work("accounting"), records=[a_credit("transfer")])
+
+
+def test_debit_and_credit_may_share_a_turn(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[a_debit("transfer"), a_credit("transfer")])
+
+
+def test_a_debit_is_credited_or_refunded_and_never_both(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[a_debit("transfer"), a_credit("transfer")])
+    refund = replace(a_credit("transfer", "alice"), idempotency_key="transfer/transfer/refund")
+    with pytest.raises(ConstraintError, match="ledger_follows_once"):
+        commit(stores.unit_of_work("accounting"), records=[refund])
+
+
+def test_movements_that_follow_nothing_do_not_meet(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[a_movement(f"deposit/{number}") for number in range(5)])
+
+
+def test_a_balance_is_never_below_zero(stores: Stores) -> None:
+    with pytest.raises(ConstraintError, match="accounts_balance_not_negative"):
+        commit(stores.unit_of_work("accounting"), [created("a", an_account("a", -1))])
+
+
+def test_a_donation_counts_once_for_ever(stores: Stores) -> None:
+    commit(
+        stores.unit_of_work("crowdfunding"), [created("campaign", a_campaign("campaign"))], records=[a_donation("one")]
+    )
+    with pytest.raises(ConstraintError, match="donations_pkey"):
+        commit(stores.unit_of_work("crowdfunding"), records=[a_donation("two"), a_donation("one")])
+
+
+def test_a_payment_hash_is_paid_out_once(stores: Stores) -> None:
+    commit(stores.unit_of_work("bitcoin"), [created("w1", a_withdrawal("w1", "hash"))])
+    with pytest.raises(ConstraintError, match="invoices_payment_hash_unique"):
+        commit(stores.unit_of_work("bitcoin"), [created("w2", a_withdrawal("w2", "hash"))])
+
+
+def test_no_two_deposits_wait_for_the_same_payment(stores: Stores) -> None:
+    deposits = [created(name, a_deposit(name)) for name in ("d1", "d2")]
+    commit(stores.unit_of_work("bitcoin"), deposits)
+    commit(stores.unit_of_work("bitcoin"), [Change("d1", 1, 2, issued(a_deposit("d1"), "hash"))])
+    with pytest.raises(ConstraintError, match="invoices_payment_hash_unique"):
+        commit(stores.unit_of_work("bitcoin"), [Change("d2", 1, 2, issued(a_deposit("d2"), "hash"))])
+
+
+def test_a_withdrawal_may_pay_the_invoice_of_a_deposit(stores: Stores) -> None:
+    commit(
+        stores.unit_of_work("bitcoin"),
+        [created("d", issued(a_deposit("d"), "hash")), created("w", a_withdrawal("w", "hash"))],
+    )

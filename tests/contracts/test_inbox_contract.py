@@ -1,0 +1,52 @@
+"""The contract of Inbox: what was handled is remembered, with how it ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pytest
+
+from domain.shared.decisions import DONE, Outcome, Verdict
+from domain.shared.errors import DuplicateMessageError
+from tests.fixtures.aggregates import a_mark, commit
+from tests.fixtures.stores import Stores
+
+
+class Reason(StrEnum):
+    WORD = "a_word"
+
+
+def test_a_message_that_was_never_handled_is_unknown(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), marks=[a_mark("known")])
+    with stores.unit_of_work("auth") as uow:
+        assert uow.inbox.outcomes(["unknown"]) == {}
+        assert uow.inbox.outcomes([]) == {}
+
+
+def test_a_message_keeps_the_outcome_that_it_had(stores: Stores) -> None:
+    outcomes = {
+        "done": DONE,
+        "told": Outcome(Verdict.DONE, data={"balance_sat": 12, "name": "✓"}),
+        "refused": Outcome(Verdict.REJECTED, Reason.WORD),
+    }
+    commit(stores.unit_of_work("auth"), marks=[a_mark(name, outcome) for name, outcome in outcomes.items()])
+    with stores.unit_of_work("auth") as uow:
+        assert uow.inbox.outcomes([*outcomes, "unknown"]) == outcomes
+
+
+def test_a_message_is_marked_once(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), marks=[a_mark("first", Outcome(Verdict.REJECTED, "no"))])
+    with pytest.raises(DuplicateMessageError):
+        commit(stores.unit_of_work("auth"), marks=[a_mark("second"), a_mark("first")])
+    with stores.unit_of_work("auth") as uow:
+        assert uow.inbox.outcomes(["first", "second"]) == {"first": Outcome(Verdict.REJECTED, "no")}
+
+
+def test_a_message_stands_once_in_a_turn(stores: Stores) -> None:
+    with pytest.raises(DuplicateMessageError):
+        commit(stores.unit_of_work("auth"), marks=[a_mark("twice"), a_mark("twice")])
+
+
+def test_every_context_remembers_for_itself(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), marks=[a_mark("message")])
+    commit(stores.unit_of_work("bitcoin"), marks=[a_mark("message")])

@@ -1,0 +1,105 @@
+"""The contract of SagaLog: progress merges in any order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+
+from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.messaging.ports import SagaRow
+from tests.fixtures.aggregates import NOW
+from tests.fixtures.letters import progress
+from tests.fixtures.stores import Async, Stores
+
+STORY = (
+    progress("one", 0),
+    progress("one", 1, at=NOW + timedelta(seconds=1)),
+    progress("one", 3, SagaState.COMPLETED, at=NOW + timedelta(seconds=2)),
+)
+ENDED = SagaRow(
+    "donation",
+    "one",
+    "step-3",
+    SagaState.COMPLETED,
+    "context.event-3",
+    "story-one",
+    NOW,
+    NOW + timedelta(minutes=1),
+    NOW + timedelta(seconds=2),
+    None,
+)
+
+
+def test_a_saga_ends_with_its_last_step(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("crowdfunding")
+    assert run(log.merge(STORY[:1])) == []
+    assert run(log.merge(STORY[1:2])) == []
+    assert run(log.running()) == {("donation", False): 1}
+    assert run(log.merge(STORY[2:])) == [ENDED]
+    assert run(log.running()) == {}
+
+
+def test_several_steps_may_come_at_once(stores: Stores, run: Async) -> None:
+    assert run(stores.saga_log("crowdfunding").merge(STORY)) == [ENDED]
+
+
+def test_merging_nothing_is_harmless(stores: Stores, run: Async) -> None:
+    assert run(stores.saga_log("crowdfunding").merge([])) == []
+
+
+@pytest.mark.parametrize(
+    "order", list(permutations(STORY)), ids=lambda order: "".join(str(item.rank) for item in order)
+)
+def test_the_order_in_which_events_come_makes_no_difference(
+    stores: Stores, run: Async, order: tuple[SagaProgress, ...]
+) -> None:
+    log = stores.saga_log("crowdfunding")
+    ended = [row for item in order for row in run(log.merge([item]))]
+    assert len(ended) == 1
+    assert run(log.merge([progress("one", 4, SagaState.FAILED)])) == []
+    assert run(log.running()) == {}
+
+
+def test_a_repeated_or_overtaken_event_changes_nothing(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("crowdfunding")
+    run(log.merge(STORY))
+    assert run(log.merge(STORY)) == []
+    assert run(log.merge([progress("one", 1, at=NOW + timedelta(hours=1))])) == []
+    assert run(log.running()) == {}
+
+
+def test_sagas_of_other_kinds_and_ids_go_their_own_way(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("bitcoin")
+    run(log.merge([progress("one", 0, kind="deposit"), progress("one", 0, kind="withdrawal"), progress("two", 0)]))
+    run(log.merge([progress("one", 1, SagaState.FAILED, kind="deposit")]))
+    assert run(log.running()) == {("withdrawal", False): 1, ("donation", False): 1}
+
+
+def test_a_saga_that_may_go_on_after_its_end_ends_again(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("bitcoin")
+    assert len(run(log.merge([progress("one", 2, SagaState.FAILED)]))) == 1
+    assert run(log.merge([progress("one", 3, SagaState.RUNNING)])) == []
+    assert run(log.running()) == {("donation", False): 1}
+    [ended] = run(log.merge([progress("one", 5, SagaState.COMPLETED)]))
+    assert ended.state is SagaState.COMPLETED
+
+
+def test_only_running_sagas_past_their_deadline_are_marked_overdue_and_once(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("crowdfunding")
+    late = [progress(f"late-{minutes}", 0, at=NOW - timedelta(minutes=minutes)) for minutes in (2, 4, 3)]
+    run(log.merge([*late, progress("early", 0), progress("ended", 1, SagaState.FAILED, at=NOW - timedelta(hours=1))]))
+    first = run(log.mark_overdue(NOW, 2))
+    assert {(row.saga_id, row.overdue_since) for row in first} == {("late-4", NOW), ("late-3", NOW)}
+    assert [row.saga_id for row in run(log.mark_overdue(NOW, 10))] == ["late-2"]
+    assert run(log.mark_overdue(NOW, 10)) == []
+    assert run(log.running()) == {("donation", True): 3, ("donation", False): 1}
+
+
+def test_a_saga_that_was_late_still_ends(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("crowdfunding")
+    run(log.merge(STORY[:1]))
+    run(log.mark_overdue(NOW + timedelta(hours=1), 10))
+    [ended] = run(log.merge(STORY[2:]))
+    assert ended.overdue_since == NOW + timedelta(hours=1)

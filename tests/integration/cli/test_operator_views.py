@@ -1,0 +1,80 @@
+"""What operators see of the sagas and of what waits, on a real Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from domain.shared.errors import StorageUnavailableError
+from domain.shared.sagas import SagaState
+from spark_actors.persistence.operator_views import OperatorViews, SagaFilter
+
+SAGA = """
+INSERT INTO {context}.sagas
+    (kind, saga_id, step, rank, state, last_event, correlation_id, started_at, deadline_at, updated_at)
+VALUES (%s, %s, 'requested', 0, %s, 'an-event', 'story', now() - %s::interval, now() + %s::interval, now())
+"""
+EVENT = """
+INSERT INTO auth.outbox (message_id, name, version, key, sequence, data, correlation_id, causation_id, occurred_at)
+VALUES ('m1', 'auth.account-registered', 1, 'a1', 1, '{}', 'm0', 'm0', now() - interval '1 minute')
+"""
+LETTER = """
+INSERT INTO ingress.dead_letters
+    (message_id, name, key, subscriber, reason, attempts, body, correlation_id, causation_id, died_at)
+VALUES ('m1', 'x', '', 'ingress', 'not_json', 1, '', '', '', now())
+"""
+AN_HOUR, A_MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+def views(dsn_by_context: Mapping[str, str]) -> OperatorViews:
+    """A running donation that is late, one that is not, and a sign-up that has ended."""
+    with psycopg.connect(dsn_by_context["auth"], autocommit=True) as connection:
+        for context, *values in (
+            ("crowdfunding", "donation", "late", "running", AN_HOUR, -A_MINUTE),
+            ("crowdfunding", "donation", "early", "running", A_MINUTE, AN_HOUR),
+            ("auth", "sign-up", "ended", "completed", AN_HOUR * 2, -AN_HOUR),
+        ):
+            connection.execute(SAGA.format(context=context).encode(), values)
+    return OperatorViews(dsn_by_context)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (SagaFilter(), ["early", "late", "ended"]),
+        (SagaFilter(kind="donation"), ["early", "late"]),
+        (SagaFilter(state=SagaState.COMPLETED), ["ended"]),
+        (SagaFilter(overdue=True), ["late"]),
+        (SagaFilter(kind="donation", saga_id="early"), ["early"]),
+        (SagaFilter(kind="sign-up", saga_id="early"), []),
+    ],
+)
+def test_sagas_of_all_contexts_are_found_newest_first(
+    views: OperatorViews, wanted: SagaFilter, found: list[str]
+) -> None:
+    assert [row.saga_id for row in views.sagas(wanted, limit=10)] == found
+
+
+def test_no_more_sagas_come_than_were_asked_for(views: OperatorViews) -> None:
+    (newest,) = views.sagas(SagaFilter(), limit=1)
+    assert (newest.saga_id, newest.state) == ("early", SagaState.RUNNING)
+
+
+def test_what_waits_is_counted_by_context(dsn_by_context: Mapping[str, str]) -> None:
+    with psycopg.connect(dsn_by_context["auth"], autocommit=True) as connection:
+        connection.execute(EVENT)
+        connection.execute(LETTER)
+    backlogs = {backlog.context: backlog for backlog in OperatorViews(dsn_by_context).backlogs()}
+    assert backlogs["auth"].outbox_pending == 1
+    assert backlogs["auth"].outbox_oldest_age >= A_MINUTE
+    assert (backlogs["ingress"].outbox_pending, backlogs["ingress"].dead_letters) == (0, 1)
+    assert (backlogs["bitcoin"].outbox_pending, backlogs["bitcoin"].outbox_oldest_age) == (0, timedelta())
+
+
+def test_a_database_that_is_away_is_a_storage_error() -> None:
+    with pytest.raises(StorageUnavailableError):
+        OperatorViews({"auth": "postgresql://nobody@127.0.0.1:1/none"}).backlogs()

@@ -1,0 +1,77 @@
+"""Helpers for the tests of the built-in services: data folders and a stand-in for the daemon that may be killed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from spark_actors.embedded.data_dir import DataDir
+
+ROOT = Path(__file__).parents[3]
+PATIENCE_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A running stand-in daemon and what it told about its service."""
+
+    process: subprocess.Popen[str]
+    told: dict[str, Any]
+
+    def service_processes(self) -> list[psutil.Process]:
+        return [psutil.Process(pid) for pid in self.told["pids"]]
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> DataDir:
+    made = DataDir(tmp_path / "data")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def start_stand_in() -> Iterator[Callable[[str, DataDir], StandIn]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(service: str, data_dir: DataDir) -> StandIn:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.embedded.stand_in_daemon", service, str(data_dir.path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that a signal to its group does not reach the tests
+        )
+        started.append(process)
+        assert process.stdout is not None
+        return StandIn(process, json.loads(process.stdout.readline()))
+
+    yield start
+    for process in started:
+        process.kill()
+        with process:  # closes its pipes and waits for its end
+            pass
+
+
+def all_ended(processes: list[psutil.Process]) -> bool:
+    """Wait until all have ended; False when some have not in time."""
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
+    return not alive
+
+
+def listening_addresses(*pids: int) -> set[str]:
+    """The addresses that these processes, and all below them, take network connections on."""
+    tops = [psutil.Process(pid) for pid in pids]
+    processes = [*tops, *(child for top in tops for child in top.children(recursive=True))]
+    return {
+        found.laddr.ip
+        for process in processes
+        for found in process.net_connections(kind="inet")
+        if found.status == psutil.CONN_LISTEN
+    }

@@ -1,0 +1,120 @@
+"""The built-in NATS server: behind a token, on loopback, keeping what it acknowledged."""
+
+import asyncio
+import socket
+import stat
+from collections.abc import Callable, Iterator
+
+import nats
+import nats.errors
+import psutil
+import pytest
+from nats.aio.client import Client
+
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.errors import PortTakenError, ServiceFailedError
+from spark_actors.embedded.nats_server import ANY_PORT, HOST, EmbeddedNats, NatsOptions
+from tests.integration.embedded.conftest import StandIn, all_ended, listening_addresses
+from tests.integration.embedded.stand_in_daemon import MESSAGES
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+async def connect(server: EmbeddedNats, token: str) -> Client:
+    return await nats.connect(server.url, token=token, allow_reconnect=False, max_reconnect_attempts=0)
+
+
+async def count_kept(server: EmbeddedNats) -> int:
+    connection = await connect(server, server.token)
+    found = await connection.jetstream().stream_info("KEPT")
+    await connection.close()
+    return found.state.messages
+
+
+def test_it_listens_on_loopback_alone(nats_server: EmbeddedNats) -> None:
+    assert nats_server.pid is not None
+    assert listening_addresses(nats_server.pid) == {HOST}
+
+
+def test_its_configuration_and_token_are_readable_by_their_owner_alone(data_dir: DataDir) -> None:
+    server = EmbeddedNats(data_dir, NatsOptions(port=ANY_PORT))
+    server.start()
+    server.stop()
+    for path in (data_dir.nats / "nats-server.conf", data_dir.secret_path("nats-token")):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_client_with_the_token_is_served_and_one_without_is_refused(nats_server: EmbeddedNats) -> None:
+    async def check() -> None:
+        connection = await connect(nats_server, nats_server.token)
+        assert (await connection.jetstream().account_info()).limits is not None
+        await connection.close()
+        with pytest.raises(nats.errors.Error, match="(?i)authorization"):
+            await connect(nats_server, "guessed")
+
+    asyncio.run(check())
+
+
+def test_a_free_port_is_chosen_when_the_wanted_one_is_taken(data_dir: DataDir, taken_port: int) -> None:
+    server = EmbeddedNats(data_dir, NatsOptions(port=taken_port))
+    server.start()
+    assert server.port not in {taken_port, ANY_PORT}
+    assert server.url == f"nats://127.0.0.1:{server.port}"
+    server.stop()
+
+
+def test_a_taken_port_is_a_clear_error_for_who_insists_on_it(data_dir: DataDir, taken_port: int) -> None:
+    server = EmbeddedNats(data_dir, NatsOptions(port=taken_port, free_port_if_taken=False))
+    with pytest.raises(PortTakenError, match=f"127.0.0.1:{taken_port}: the port is taken"):
+        server.start()
+
+
+def test_a_server_that_refuses_to_start_says_why(data_dir: DataDir) -> None:
+    server = EmbeddedNats(data_dir, NatsOptions(port=ANY_PORT, sync_interval="sometimes"))
+    with pytest.raises(ServiceFailedError, match="sync_interval"):
+        server.start()
+
+
+def test_a_server_of_an_earlier_run_is_stopped_first(data_dir: DataDir) -> None:
+    earlier = EmbeddedNats(data_dir, NatsOptions(port=ANY_PORT))
+    earlier.start()
+    earlier.start()
+    left = psutil.Process(earlier.pid)
+    later = EmbeddedNats(data_dir, NatsOptions(port=earlier.port, free_port_if_taken=False))
+    later.start()
+    assert all_ended([left])
+    assert later.pid != left.pid
+    later.stop()
+    later.stop()
+    earlier.stop()
+
+
+def test_what_was_acknowledged_outlives_the_killed_daemon_and_the_killed_server(
+    data_dir: DataDir, start_stand_in: Callable[[str, DataDir], StandIn]
+) -> None:
+    daemon = start_stand_in("nats", data_dir)
+    processes = daemon.service_processes()
+    for process in processes:
+        process.kill()
+    daemon.process.kill()
+    assert all_ended(processes)
+    server = EmbeddedNats(data_dir, NatsOptions(port=ANY_PORT))
+    server.start()
+    assert asyncio.run(count_kept(server)) == MESSAGES
+    server.stop()
+
+
+def test_a_killed_daemon_takes_its_server_along(
+    data_dir: DataDir, start_stand_in: Callable[[str, DataDir], StandIn]
+) -> None:
+    daemon = start_stand_in("nats", data_dir)
+    processes = daemon.service_processes()
+    assert processes
+    daemon.process.kill()
+    assert all_ended(processes)

@@ -1,0 +1,159 @@
+"""The built-in PostgreSQL: private, durable, and never left behind."""
+
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.errors import DataDirLockedError, EmbeddedServiceError, ServiceFailedError
+from spark_actors.embedded.postgres import EmbeddedPostgres
+from tests.integration.embedded.conftest import StandIn, all_ended, listening_addresses
+
+QUICK = {"shared_buffers": "16MB"}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    made = EmbeddedPostgres(DataDir(tmp_path_factory.mktemp("pg") / "data"))
+    made.start()
+    yield made
+    made.stop()
+
+
+def ask(server: EmbeddedPostgres, question: str) -> object:
+    with psycopg.connect(server.dsn()) as connection:
+        row = connection.execute(question.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_it_is_postgresql_18(server: EmbeddedPostgres) -> None:
+    assert str(ask(server, "SHOW server_version")).startswith("18.")
+
+
+@pytest.mark.parametrize("setting", ["fsync", "synchronous_commit", "full_page_writes", "data_checksums"])
+def test_what_it_commits_survives_a_power_loss(server: EmbeddedPostgres, setting: str) -> None:
+    assert ask(server, f"SHOW {setting}") == "on"
+
+
+def test_the_daemon_works_as_a_role_that_is_no_superuser(server: EmbeddedPostgres) -> None:
+    assert ask(server, "SELECT rolname FROM pg_roles WHERE rolname = current_user AND NOT rolsuper") == "spark"
+
+
+def test_it_listens_on_no_network(server: EmbeddedPostgres) -> None:
+    assert server.pid is not None
+    assert listening_addresses(server.pid) == set()
+
+
+def test_its_data_and_socket_are_closed_to_other_users(server: EmbeddedPostgres) -> None:
+    data, sockets = Path(str(ask(server, "SHOW data_directory"))), str(ask(server, "SHOW unix_socket_directories"))
+    assert ask(server, "SHOW unix_socket_permissions") == "0700"
+    for folder in (data, Path(sockets), data.with_name("logs")):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_a_wrong_password_is_refused(server: EmbeddedPostgres) -> None:
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(server.dsn(), password="guessed")
+
+
+def test_no_local_user_is_trusted_without_a_password(server: EmbeddedPostgres) -> None:
+    rules = Path(str(ask(server, "SHOW data_directory"))) / "pg_hba.conf"
+    methods = {line.split()[-1] for line in rules.read_text().splitlines() if line.strip() and line[0] != "#"}
+    assert methods == {"scram-sha-256"}
+
+
+def test_launching_from_another_thread_is_refused(data_dir: DataDir) -> None:
+    with ThreadPoolExecutor(1) as pool, pytest.raises(EmbeddedServiceError, match="main thread"):
+        pool.submit(EmbeddedPostgres(data_dir, durable=False).launch).result()
+
+
+def test_data_survive_a_stop_and_a_start(data_dir: DataDir) -> None:
+    server = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+    server.stop()
+    server.start()
+    server.start()
+    with psycopg.connect(server.dsn()) as connection:
+        connection.execute("CREATE TABLE kept (number integer); INSERT INTO kept VALUES (7)")
+    server.stop()
+    server.stop()
+    again = EmbeddedPostgres(data_dir, extra_settings=QUICK)
+    again.start()
+    assert ask(again, "SELECT number FROM kept") == 7
+    assert ask(again, "SHOW shared_buffers") == "16MB"
+    again.stop()
+
+
+def test_a_stop_leaves_no_process_even_when_clients_stay_connected(data_dir: DataDir) -> None:
+    server = EmbeddedPostgres(data_dir, durable=False)
+    server.start()
+    processes = psutil.Process().children(recursive=True)
+    own = [process for process in processes if process.pid == server.pid]
+    with psycopg.connect(server.dsn()):
+        server.stop()
+    assert all_ended(own)
+
+
+def test_a_data_folder_deeper_than_a_socket_path_may_be_long_works(tmp_path: Path) -> None:
+    server = EmbeddedPostgres(DataDir(tmp_path / ("deep" * 40)), extra_settings=QUICK, durable=False)
+    server.start()
+    sockets = Path(str(ask(server, "SHOW unix_socket_directories")))
+    server.stop()
+    assert len(str(sockets)) < 40
+    sockets.rmdir()
+
+
+def test_a_server_of_an_earlier_run_is_stopped_first(data_dir: DataDir) -> None:
+    earlier = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+    earlier.start()
+    later = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+    later.start()
+    assert ask(later, "SELECT 1") == 1
+    assert later.pid != earlier.pid
+    later.stop()
+    earlier.stop()
+
+
+def test_a_dead_servers_process_id_that_belongs_to_another_program_now_does_not_matter(data_dir: DataDir) -> None:
+    server = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+    server.start()
+    pid_file = data_dir.postgres / "data" / "postmaster.pid"
+    content = pid_file.read_text()
+    server.stop()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        pid_file.write_text("\n".join([str(other.pid), *content.splitlines()[1:]]))
+        server.start()
+        assert other.poll() is None
+    server.stop()
+
+
+def test_a_server_that_refuses_to_start_says_why(data_dir: DataDir) -> None:
+    server = EmbeddedPostgres(data_dir, extra_settings={"shared_buffers": "plenty"}, durable=False)
+    with pytest.raises(ServiceFailedError, match="shared_buffers"):
+        server.start()
+
+
+def test_a_killed_daemon_takes_its_server_along_and_the_next_one_works_on_its_data(
+    data_dir: DataDir, start_stand_in: Callable[[str, DataDir], StandIn]
+) -> None:
+    daemon = start_stand_in("postgres", data_dir)
+    processes = daemon.service_processes()
+    assert processes
+    with pytest.raises(DataDirLockedError, match=f"process {daemon.process.pid}"):
+        data_dir.lock()
+    daemon.process.send_signal(signal.SIGKILL)
+    assert all_ended(processes)
+    data_dir.lock()
+    server = EmbeddedPostgres(data_dir)
+    server.start()
+    assert ask(server, "SELECT 1") == 1
+    server.stop()
+    data_dir.unlock()

@@ -1,0 +1,123 @@
+"""The built-in Ray node: small, on loopback, behind a token, and gone with the daemon."""
+
+import inspect
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import ray
+from ray._private import node, services, worker
+
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.ray_node import PINNED_VERSION, TOKEN, EmbeddedRay
+from tests.integration.embedded.conftest import StandIn, all_ended, listening_addresses
+
+STRANGER = """
+import ray, sys
+from spark_actors.embedded import ray_node
+ray_node._stay_on_loopback()
+ray.init(address=sys.argv[1], log_to_driver=False)
+print("let in")
+"""
+
+
+class Greeter:
+    def greet(self) -> str:
+        return f"hello from {os.getpid()}"
+
+
+def test_the_private_names_were_read_for_this_version_of_ray() -> None:
+    """When this fails, read `ray_node.py` again beside the new Ray: each private name below may have changed."""
+    assert ray.__version__ == PINNED_VERSION
+    assert "services.resolve_ip_for_localhost(_node_ip_address)" in inspect.getsource(worker)
+    assert "bootstrap_host = resolve_ip_for_localhost(host)" in inspect.getsource(services)
+    assert "self.start_api_server(" in inspect.getsource(node.Node.start_head_processes)
+    assert list(inspect.signature(node.Node.start_api_server).parameters) == [
+        "self",
+        "include_dashboard",
+        "raise_on_failure",
+    ]
+
+
+def test_an_actor_works_on_it(ray_node: EmbeddedRay) -> None:
+    actor = ray.remote(Greeter).options(num_cpus=0).remote()
+    assert ray.get(actor.greet.remote(), timeout=20).startswith("hello from ")
+    ray.kill(actor)
+
+
+def test_nothing_of_it_listens_beyond_loopback(ray_node: EmbeddedRay) -> None:
+    actor = ray.remote(Greeter).options(num_cpus=0).remote()
+    ray.get(actor.greet.remote(), timeout=20)
+    found = listening_addresses(os.getpid())
+    ray.kill(actor)
+    assert found
+    assert {address.removeprefix("::ffff:") for address in found} == {"127.0.0.1"}
+    assert ray_node.address.startswith("127.0.0.1:")
+
+
+def test_it_runs_no_more_processes_than_it_must(ray_node: EmbeddedRay) -> None:
+    names = [process.name() for process in psutil.Process().children(recursive=True)]
+    node_processes = [name for name in names if "postgres" not in name and "nats" not in name]
+    assert {"gcs_server", "raylet"} <= set(node_processes)
+    assert not [name for name in node_processes if "python" in name]  # API server, monitors
+
+
+def test_a_driver_without_the_token_is_refused(ray_node: EmbeddedRay) -> None:
+    environment = {**os.environ, "RAY_AUTH_TOKEN": "f" * 64}
+    environment.pop("RAY_AUTH_TOKEN_PATH")
+    told = subprocess.run(
+        [sys.executable, "-c", STRANGER, ray_node.address],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert told.returncode != 0
+    assert "let in" not in told.stdout
+    assert "authenticat" in told.stderr.lower()
+
+
+def test_its_token_is_readable_by_its_owner_alone(data_dir: DataDir, start_stand_in: Callable[..., StandIn]) -> None:
+    daemon = start_stand_in("ray", data_dir)
+    assert daemon.told["address"].startswith("127.0.0.1:")
+    assert stat.S_IMODE(data_dir.secret_path(TOKEN).stat().st_mode) == 0o600
+    assert stat.S_IMODE(data_dir.ray.stat().st_mode) == 0o700
+    assert not Path("/tmp/ray/ray_current_cluster").exists()
+
+
+def test_a_ctrl_c_on_the_terminal_does_not_reach_the_actors_and_a_stop_leaves_no_process(
+    data_dir: DataDir, start_stand_in: Callable[[str, DataDir], StandIn]
+) -> None:
+    daemon = start_stand_in("ray", data_dir)
+    processes = daemon.service_processes()
+    os.killpg(daemon.process.pid, signal.SIGINT)
+    assert all(process.is_running() for process in processes)
+    assert daemon.process.stdin is not None
+    daemon.process.stdin.close()
+    assert daemon.process.wait(timeout=30) == 0
+    assert not [process for process in processes if process.is_running()]
+
+
+def test_a_killed_daemon_takes_all_its_ray_processes_and_actors_along(
+    data_dir: DataDir, start_stand_in: Callable[[str, DataDir], StandIn]
+) -> None:
+    daemon = start_stand_in("ray", data_dir)
+    processes = daemon.service_processes()
+    assert set(daemon.told["actors"]) < {process.pid for process in processes}
+    daemon.process.kill()
+    assert all_ended(processes)
+
+
+def test_only_the_newest_folder_of_earlier_runs_is_kept(tmp_path: Path) -> None:
+    from spark_actors.embedded.ray_node import _remove_old_sessions
+
+    for day in ("01", "02", "03"):
+        (tmp_path / f"session_2026-01-{day}_00-00-00_000000_1" / "logs").mkdir(parents=True)
+    _remove_old_sessions(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["session_2026-01-03_00-00-00_000000_1"]

@@ -1,0 +1,64 @@
+"""Fixtures for the command line: a runner, and a daemon that it finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.ingress.client import SparkClient
+from tests.unit.cli.fakes import FakeClient
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("SPARK_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Runs the command line with these words."""
+    from spark_actors.cli.app import app
+
+    def run(*words: str, stdin: str = "") -> Result:
+        return CliRunner().invoke(app, list(words), input=stdin, prog_name="spark-actors")
+
+    return run
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data dir with the card of a running daemon (this very process)."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    card = DaemonCard(
+        pid=os.getpid(),
+        nats_url="nats://127.0.0.1:1",
+        nats_token="t",
+        metrics_url="http://127.0.0.1:1",
+        started_at="2026-01-01T00:00:00+00:00",
+        version="1",
+        dsn={},
+    )
+    DataDir(folder).write_daemon_card(card)
+    return folder
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
+    """What commands talk to instead of a broker."""
+    fake = FakeClient()
+
+    async def connect(url: str, token: str = "") -> FakeClient:
+        return fake
+
+    monkeypatch.setattr(SparkClient, "connect", connect)
+    return fake

@@ -1,0 +1,200 @@
+"""What each command prints, and the exit code that a script goes by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from domain.crowdfunding.messages import DonateToCampaign
+from domain.dashboard.views import ViewCampaigns
+from domain.shared.decisions import Verdict
+from spark_actors.cli.errors import ExitCode
+from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.ingress.client import Answer, OutcomeUnknownError, UnreachableError, ViewTimeoutError
+from tests.unit.cli.conftest import Cli
+from tests.unit.cli.fakes import FakeClient
+
+DONATE = (
+    "send", "crowdfunding.donate-to-campaign", "campaign_id=c1", "donation_id=d1", "account_id=a1", "amount_sat=500",
+)  # fmt: skip
+COMMANDS = ("run", "demo", "send", "view", "status", "audit", "messages", "migrate", "hash-password", "sagas")
+
+
+def test_a_command_that_is_done_exits_with_0(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    result = cli(*DONATE, "--id", "m7", "--data-dir", str(data_dir))
+    assert result.exit_code == ExitCode.DONE
+    assert result.stdout.startswith("done")
+    command = DonateToCampaign(campaign_id="c1", donation_id="d1", account_id="a1", amount_sat=500)
+    assert client.sent == [(command, "m7", None)]
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.FAILED])
+def test_a_command_that_is_not_done_exits_with_1_and_says_why(
+    cli: Cli, client: FakeClient, data_dir: Path, verdict: Verdict
+) -> None:
+    client.answer = Answer("m1", verdict, "own_campaign")
+    result = cli(*DONATE, "--data-dir", str(data_dir))
+    assert result.exit_code == ExitCode.REFUSED
+    assert f"{verdict}: own_campaign" in result.stdout
+
+
+def test_the_outcome_as_json_has_the_form_of_the_wire(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    client.answer = Answer("m1", Verdict.REJECTED, "own_campaign", {"limit": 3})
+    result = cli(*DONATE, "--json", "--data-dir", str(data_dir))
+    expected = {"id": "m1", "outcome": "rejected", "reason": "own_campaign", "data": {"limit": 3}}
+    assert json.loads(result.stdout) == expected
+    assert result.exit_code == ExitCode.REFUSED
+
+
+def test_without_waiting_the_message_id_is_all_there_is_to_say(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    client.answer = Answer("m1", Verdict.REJECTED)
+    result = cli(*DONATE, "--no-wait", "--id", "m8", "--json", "--data-dir", str(data_dir))
+    assert (result.exit_code, json.loads(result.stdout)) == (ExitCode.DONE, {"id": "m8", "outcome": "sent"})
+
+
+def test_a_mistake_in_the_words_exits_with_2_and_sends_nothing(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    result = cli("send", "crowdfunding.donate-to-campaign", "amount_sat=x", "--data-dir", str(data_dir))
+    assert (result.exit_code, client.sent) == (ExitCode.USAGE, [])
+    assert result.stderr.startswith("error: crowdfunding.donate-to-campaign: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("bogus",),
+        ("send",),
+        ("view", "x.y", "--timeout", "soon"),
+        ("run", "--bogus"),
+        ("sagas", "list", "--state", "x"),
+    ],
+)
+def test_words_that_are_not_understood_exit_with_2_in_one_line(cli: Cli, words: tuple[str, ...]) -> None:
+    result = cli(*words)
+    assert result.exit_code == ExitCode.USAGE
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error", [UnreachableError("no broker"), OutcomeUnknownError("no outcome"), ViewTimeoutError("no answer")]
+)
+def test_a_daemon_that_does_not_answer_exits_with_3(
+    cli: Cli, client: FakeClient, data_dir: Path, error: Exception
+) -> None:
+    client.error = error
+    result = cli(*DONATE, "--data-dir", str(data_dir))
+    assert (result.exit_code, result.stderr) == (ExitCode.NO_DAEMON, f"error: {error}\n")
+
+
+def test_a_folder_without_a_daemon_exits_with_3(cli: Cli, tmp_path: Path) -> None:
+    result = cli(*DONATE, "--data-dir", str(tmp_path))
+    assert result.exit_code == ExitCode.NO_DAEMON
+    assert f"no daemon runs on {tmp_path}" in result.stderr
+
+
+def test_the_card_of_a_daemon_that_died_exits_with_3(cli: Cli, tmp_path: Path) -> None:
+    DataDir(tmp_path).write_daemon_card(
+        DaemonCard(2**22 + 1, "nats://127.0.0.1:1", "t", "http://127.0.0.1:1", "2026-01-01T00:00:00+00:00", "1")
+    )
+    result = cli(*DONATE, "--data-dir", str(tmp_path))
+    assert result.exit_code == ExitCode.NO_DAEMON
+    assert "is gone" in result.stderr
+
+
+def test_a_broker_in_the_settings_is_enough(
+    cli: Cli, client: FakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_NATS__URL", "nats://broker:4222")
+    assert cli(*DONATE, "--data-dir", str(tmp_path)).exit_code == ExitCode.DONE
+    assert len(client.sent) == 1
+
+
+def test_a_wrong_setting_exits_with_2_and_names_it(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_NATS__PORT", "many")
+    result = cli("run")
+    assert result.exit_code == ExitCode.USAGE
+    assert "nats.port" in result.stderr
+
+
+def test_an_unexpected_error_is_one_line_and_no_traceback(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    client.error = ZeroDivisionError("by zero")
+    result = cli(*DONATE, "--data-dir", str(data_dir))
+    assert result.exit_code == ExitCode.REFUSED
+    assert result.stderr == "error: this should not happen (ZeroDivisionError: by zero)\n"
+
+
+def test_a_view_is_shown_for_people_and_for_scripts(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    campaign = {"campaign_id": "c1", "title": "A roof", "raised_sat": 12_345, "goal_reached": False}
+    client.views = {"dashboard.campaigns": {"campaigns": [campaign]}}
+    shown = cli("view", "dashboard.campaigns", "limit=5", "--data-dir", str(data_dir))
+    assert "A roof" in shown.stdout
+    assert "12,345 sat" in shown.stdout
+    assert client.asked == [ViewCampaigns(limit=5)]
+    printed = cli("view", "dashboard.campaigns", "--json", "--data-dir", str(data_dir))
+    assert json.loads(printed.stdout) == {"campaigns": [campaign]}
+
+
+def test_a_view_of_nothing_exits_with_1(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    result = cli("view", "dashboard.invoice", "invoice_id=i1", "--data-dir", str(data_dir))
+    assert (result.exit_code, result.stderr.count("\n")) == (ExitCode.REFUSED, 1)
+    assert "not_found" in result.stderr
+
+
+def test_status_of_a_daemon_that_does_not_answer_exits_with_3(cli: Cli, data_dir: Path) -> None:
+    assert cli("status", "--data-dir", str(data_dir)).exit_code == ExitCode.NO_DAEMON
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS), ("sagas", "list"), ("sagas", "show")])
+def test_every_command_has_help(cli: Cli, words: tuple[str, ...]) -> None:
+    result = cli(*words, "-h")
+    assert result.exit_code == ExitCode.DONE
+    assert "Usage: spark-actors" in result.stdout
+
+
+@pytest.mark.parametrize("words", [(), ("sagas",)])
+def test_a_group_on_its_own_shows_its_help(cli: Cli, words: tuple[str, ...]) -> None:
+    result = cli(*words)
+    assert (result.exit_code, result.stderr) == (ExitCode.DONE, "")
+    assert "Usage: spark-actors" in result.stdout
+
+
+def test_the_version_is_printed(cli: Cli) -> None:
+    result = cli("--version")
+    assert result.exit_code == ExitCode.DONE
+    assert result.stdout.startswith("spark-actors ")
+
+
+def test_all_messages_are_listed_by_kind(cli: Cli) -> None:
+    listed = cli("messages").stdout
+    for name in ("crowdfunding.donate-to-campaign", "accounting.deposited", "dashboard.timeline"):
+        assert name in listed
+    kinds = {entry["kind"] for entry in json.loads(cli("messages", "--json").stdout)}
+    assert kinds == {"command", "event", "query"}
+
+
+def test_one_message_is_shown_with_its_schema_and_how_to_send_it(cli: Cli) -> None:
+    shown = cli("messages", "crowdfunding.donate-to-campaign").stdout
+    assert "spark-actors send crowdfunding.donate-to-campaign campaign_id=<str>" in shown
+    assert "spark.commands.crowdfunding.donate-to-campaign" in shown
+    entry = json.loads(cli("messages", "crowdfunding.donate-to-campaign", "--json").stdout)
+    assert entry["schema"]["required"] == ["campaign_id", "donation_id", "account_id", "amount_sat"]
+
+
+def test_the_asyncapi_document_is_json(cli: Cli) -> None:
+    document = json.loads(cli("messages", "--asyncapi").stdout)
+    assert document["asyncapi"].startswith("3.")
+
+
+def test_a_password_from_a_pipe_becomes_a_hash_that_fits_it(cli: Cli) -> None:
+    from argon2 import PasswordHasher
+
+    result = cli("hash-password", stdin="correct horse\n")
+    assert result.exit_code == ExitCode.DONE
+    assert PasswordHasher().verify(result.stdout.strip(), "correct horse")
+    assert "correct horse" not in result.output
+
+
+def test_an_empty_password_is_refused(cli: Cli) -> None:
+    assert cli("hash-password", stdin="\n").exit_code == ExitCode.USAGE

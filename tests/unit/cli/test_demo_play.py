@@ -1,0 +1,68 @@
+"""The demo sees what it expects, says what it does not, and shows both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from io import StringIO
+from typing import cast
+
+import pytest
+from rich.console import Console
+
+from spark_actors.cli.demo.play import Performance, Play
+from spark_actors.cli.demo.show import Silence, render_summary, summary
+from spark_actors.cli.demo.story import Story, write_story
+from spark_actors.ingress.client import SparkClient
+from tests.unit.cli.fake_daemon import FakeDaemon
+
+
+@pytest.fixture
+def story() -> Story:
+    return write_story(1, "x", quick=True)
+
+
+def play(story: Story, daemon: FakeDaemon) -> Performance:
+    return asyncio.run(Play(cast(SparkClient, daemon), story, Silence(), patience_seconds=0.05).perform())
+
+
+def shown(seen: Performance) -> str:
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(render_summary(seen))
+    return console.export_text()
+
+
+def test_a_story_that_goes_as_it_should_meets_every_check(story: Story) -> None:
+    seen = play(story, FakeDaemon(story))
+    assert seen.failures == []
+    assert len(seen.checks) > len(story.gifts) + len(story.mischief) + len(story.payouts) + len(story.people)
+
+
+def test_the_first_donation_is_delivered_three_times_under_one_id(story: Story) -> None:
+    daemon = FakeDaemon(story)
+    play(story, daemon)
+    assert daemon.delivered[f"{story.gifts[0].donation_id}-command"] == 3
+
+
+def test_a_balance_that_is_off_by_one_satoshi_is_seen(story: Story) -> None:
+    carol = story.people[2]
+    seen = play(story, FakeDaemon(story, lies={carol.name: story.balance_of(carol) + 1}))
+    assert [(each.what, each.expected, each.seen) for each in seen.failures] == [
+        ("Carol's balance", story.balance_of(carol), story.balance_of(carol) + 1)
+    ]
+    assert not summary(seen)["passed"]
+    assert "not as expected: 1" in shown(seen)
+
+
+def test_the_summary_names_people_campaigns_refusals_and_withdrawals(story: Story) -> None:
+    text = shown(play(story, FakeDaemon(story)))
+    names = [person.name for person in story.people] + [campaign.title for campaign in story.campaigns]
+    reasons = [each.reason for each in story.mischief] + [payout.state for payout in story.payouts]
+    assert [word for word in names + reasons if word not in text] == []
+    assert "every satoshi is accounted for" in text
+
+
+def test_the_summary_for_scripts_is_json(story: Story) -> None:
+    told = json.loads(json.dumps(summary(play(story, FakeDaemon(story)))))
+    assert (told["passed"], told["failures"], told["seed"]) == (True, [], 1)
+    assert {person["name"] for person in told["people"]} == {person.name for person in story.people}

@@ -1,0 +1,167 @@
+"""The rules of accounts, deposits and withdrawals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.accounting.account import LIGHTNING, Account, AccountStatus, Movement, MovementKind
+from domain.accounting.messages import (
+    AccountOpened,
+    AccountOpeningRejected,
+    Deposited,
+    DepositRejected,
+    OpenAccount,
+    Reason,
+    RefundWithdrawal,
+    WithdrawalAccepted,
+    WithdrawalRefunded,
+    WithdrawalRefundRejected,
+    WithdrawalRejected,
+)
+from domain.shared.decisions import Verdict
+from domain.shared.messages import Event
+from domain.shared.money import SUPPLY_SAT, Satoshis
+from tests.unit.domain.builders import deposit, funded, withdraw
+from tests.unit.domain.world import NOON, World
+
+OPEN = OpenAccount(account_id="ann")
+
+
+def refund(**fields: Any) -> RefundWithdrawal:
+    values = {"account_id": "ann", "withdrawal_id": "w1", "amount_sat": 100, "reason": "no_route"}
+    return RefundWithdrawal(**{**values, **fields})
+
+
+def test_an_account_is_opened_empty() -> None:
+    world = World().run(OPEN)
+    assert world.account("ann") == Account("ann", 0, AccountStatus.OPEN)
+    assert world.events == [AccountOpened(account_id="ann", balance_sat=0)]
+
+
+def test_an_account_is_opened_once() -> None:
+    world = World().run(OPEN)
+    assert world.send(OPEN).reason == Reason.ALREADY_OPEN
+    assert world.events[1:] == [AccountOpeningRejected(account_id="ann", reason=Reason.ALREADY_OPEN)]
+
+
+@pytest.mark.parametrize("account_id", ["@lightning", "@in-transit", "", "a b"])
+def test_the_systems_own_accounts_are_nobodys(account_id: str) -> None:
+    world = World()
+    assert world.send(OpenAccount(account_id=account_id)).reason == Reason.INVALID_ACCOUNT_ID
+    assert world.send(deposit(account_id=account_id)).reason == Reason.INVALID_ACCOUNT_ID
+    assert not world.states
+    assert not world.ledger
+
+
+def test_a_deposit_is_a_movement_from_the_lightning_network() -> None:
+    world = World().run(OPEN, deposit(amount_sat=100))
+    assert world.account("ann").balance_sat == 100
+    assert world.ledger["deposit/d1"] == Movement(
+        "deposit/d1", LIGHTNING, "ann", Satoshis(100), MovementKind.DEPOSIT, NOON
+    )
+    assert world.said(Deposited) == [Deposited(account_id="ann", deposit_id="d1", amount_sat=100, balance_sat=100)]
+
+
+def test_a_deposit_that_comes_before_the_account_is_kept_and_can_be_spent_once_it_is_opened() -> None:
+    world = World().run(deposit(amount_sat=100))
+    assert world.send(withdraw(amount_sat=60)).reason == Reason.UNKNOWN_ACCOUNT
+    world.run(OPEN, withdraw(withdrawal_id="w2", amount_sat=60))
+    assert world.account("ann").balance_sat == 40
+    assert world.said(AccountOpened)[0].balance_sat == 100
+
+
+@pytest.mark.parametrize("message_id", ["first", "another"])
+def test_a_deposit_is_credited_once_under_whatever_message_it_comes(message_id: str) -> None:
+    world = World()
+    world.send(deposit(), "first")
+    world.send(deposit(account_id="bob"), message_id)
+    assert world.account("ann").balance_sat == 100
+    assert ("accounting", "bob") not in world.states
+
+
+def test_a_deposit_under_a_used_id_is_refused() -> None:
+    world = World().run(deposit())
+    assert world.send(deposit(amount_sat=7, purpose="x")).reason == Reason.DUPLICATE_DEPOSIT
+    assert world.said(DepositRejected) == [
+        DepositRejected(account_id="ann", deposit_id="d1", amount_sat=7, purpose="x", reason=Reason.DUPLICATE_DEPOSIT)
+    ]
+
+
+@pytest.mark.parametrize("amount_sat", [0, -1, SUPPLY_SAT + 1, 2**63, -(2**63) - 1])
+def test_an_amount_must_be_positive_and_exist(amount_sat: int) -> None:
+    world = World().run(*funded("ann", SUPPLY_SAT))
+    for command in (deposit(amount_sat=amount_sat), withdraw(amount_sat=amount_sat), refund(amount_sat=amount_sat)):
+        outcome = world.send(command)
+        assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, Reason.INVALID_AMOUNT)
+    assert world.account("ann").balance_sat == SUPPLY_SAT
+
+
+def test_nobody_can_own_more_than_there_will_ever_be() -> None:
+    world = World().run(deposit(amount_sat=SUPPLY_SAT - 5))
+    assert world.send(deposit(deposit_id="d2", amount_sat=6)).reason == Reason.BALANCE_LIMIT
+    assert world.send(deposit(deposit_id="d3", amount_sat=5)).verdict is Verdict.DONE
+
+
+def test_a_withdrawal_debits_the_account() -> None:
+    world = World().run(*funded("ann", 100), withdraw(amount_sat=100))
+    assert world.account("ann").balance_sat == 0
+    assert world.said(WithdrawalAccepted) == [
+        WithdrawalAccepted(account_id="ann", withdrawal_id="w1", amount_sat=100, balance_sat=0)
+    ]
+
+
+def test_a_withdrawal_of_more_than_the_balance_is_refused() -> None:
+    world = World().run(*funded("ann", 99))
+    assert world.send(withdraw(amount_sat=100)).reason == Reason.INSUFFICIENT_FUNDS
+    assert world.account("ann").balance_sat == 99
+    assert world.said(WithdrawalRejected) == [
+        WithdrawalRejected(account_id="ann", withdrawal_id="w1", amount_sat=100, reason=Reason.INSUFFICIENT_FUNDS)
+    ]
+
+
+def test_a_withdrawal_from_an_account_that_nobody_opened_is_refused() -> None:
+    assert World().send(withdraw()).reason == Reason.UNKNOWN_ACCOUNT
+
+
+def test_a_withdrawal_under_a_used_id_is_refused() -> None:
+    world = World().run(*funded("ann", 100), withdraw(amount_sat=10))
+    assert world.send(withdraw(amount_sat=10)).reason == Reason.DUPLICATE_WITHDRAWAL
+    assert world.account("ann").balance_sat == 90
+
+
+def test_a_failed_withdrawal_is_refunded_once() -> None:
+    world = World().run(*funded("ann", 100), withdraw(), refund())
+    assert world.account("ann").balance_sat == 100
+    assert world.said(WithdrawalRefunded)[0].balance_sat == 100
+    assert world.send(refund()).reason == Reason.ALREADY_REFUNDED
+    assert world.account("ann").balance_sat == 100
+
+
+def test_what_was_never_debited_is_not_refunded() -> None:
+    world = World().run(*funded("ann", 100))
+    assert world.send(refund()).reason == Reason.UNKNOWN_WITHDRAWAL
+    assert world.send(refund(account_id="bob")).reason == Reason.UNKNOWN_ACCOUNT
+    assert [event.reason for event in world.said(WithdrawalRefundRejected)] == [
+        Reason.UNKNOWN_WITHDRAWAL,
+        Reason.UNKNOWN_ACCOUNT,
+    ]
+
+
+@pytest.mark.parametrize("bad", ["", " ", "a b", "a\0", "x" * 201])
+def test_a_movement_needs_an_id_that_the_ledger_can_keep(bad: str) -> None:
+    world = World().run(*funded("ann", 100))
+    for command in (deposit(deposit_id=bad), withdraw(withdrawal_id=bad), refund(withdrawal_id=bad)):
+        assert world.send(command).reason == Reason.INVALID_ID
+
+
+def test_the_events_repeat_the_purpose_of_the_command() -> None:
+    world = World().run(
+        OpenAccount(account_id="ann", purpose="p"),
+        deposit(purpose="p"),
+        withdraw(purpose="p"),
+        refund(purpose="p"),
+    )
+    said: list[Event] = world.events
+    assert [vars(event)["purpose"] for event in said] == ["p"] * 4

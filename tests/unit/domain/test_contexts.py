@@ -1,0 +1,65 @@
+"""The tables of the contexts hang together."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import pytest
+
+from domain.accounting import account, transfer
+from domain.auth import user
+from domain.bitcoin import invoice
+from domain.contexts import CONTEXTS
+from domain.crowdfunding import campaign
+from domain.shared.context import BoundedContext
+from domain.shared.messages import Command, Event, MessageRegistry, Query
+
+COMMANDS = [message for context in CONTEXTS for message in context.messages if issubclass(message, Command)]
+EVENTS = [message for context in CONTEXTS for message in context.messages if issubclass(message, Event)]
+
+
+def test_every_context_has_its_place() -> None:
+    assert [context.name for context in CONTEXTS] == ["auth", "accounting", "crowdfunding", "bitcoin", "dashboard"]
+
+
+@pytest.mark.parametrize("context", CONTEXTS, ids=lambda context: str(context.name))
+def test_every_message_is_named_after_its_context(context: BoundedContext) -> None:
+    assert {message.TYPE.context for message in context.messages} == {context.name}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.TYPE.name))
+def test_every_command_has_one_handler(command: type[Command]) -> None:
+    assert [context.name for context in CONTEXTS if command in context.commands] == [command.TYPE.context]
+
+
+def test_every_message_can_be_found_by_its_name() -> None:
+    registry = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+    assert all(registry.find(message.TYPE.name) is message for message in registry)
+
+
+@pytest.mark.parametrize("message", [*COMMANDS, *EVENTS], ids=lambda message: str(message.TYPE.name))
+def test_every_message_is_frozen_and_has_the_field_that_is_its_key(message: type[Command | Event]) -> None:
+    assert message.__dataclass_params__.frozen  # type: ignore[union-attr]
+    names = [field.name for field in dataclasses.fields(message)]  # type: ignore[arg-type]
+    assert message.TYPE.key_field in names
+
+
+def test_an_event_is_followed_only_if_some_context_publishes_it() -> None:
+    followed = {event for context in CONTEXTS for event in context.subscriptions}
+    assert followed <= set(EVENTS)
+
+
+def test_the_dashboard_reads_every_event_and_answers_queries_alone() -> None:
+    dashboard = CONTEXTS[-1]
+    assert set(dashboard.reads) == set(EVENTS)
+    assert all(issubclass(message, Query) for message in dashboard.messages)
+    assert not dashboard.commands
+
+
+def test_a_refusal_has_a_reason_that_the_context_publishes() -> None:
+    for module in (account, transfer, user, invoice, campaign):
+        reasons = inspect.getmodule(module.Reason)
+        assert reasons is not None
+        assert reasons.__name__.endswith(".messages")
+        assert all(reason == reason.lower() and " " not in reason for reason in module.Reason)

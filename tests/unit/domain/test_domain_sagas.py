@@ -1,0 +1,159 @@
+"""The sagas end to end: every path ends, and every satoshi is where it belongs."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from domain.accounting.account import LIGHTNING
+from domain.accounting.messages import (
+    AccountOpened,
+    Deposited,
+    OpenAccount,
+    Purpose,
+    RefundWithdrawal,
+    WithdrawalAccepted,
+    WithdrawalRefunded,
+    WithdrawalRejected,
+)
+from domain.accounting.messages import Reason as AccountingReason
+from domain.bitcoin.invoice import InvoiceState
+from domain.bitcoin.lightning import READS, task_for
+from domain.bitcoin.messages import DepositPaid, DepositRequested, InvoiceChangeRejected, InvoiceIssued
+from domain.bitcoin.messages import Reason as BitcoinReason
+from domain.bitcoin.ports import LightningTaskKind
+from domain.bitcoin.sagas import DEPOSIT, authorize, reject
+from domain.shared.messages import Event
+from domain.shared.sagas import SagaProgress, SagaState, progress_of
+from tests.unit.domain.builders import deposit, funded, register, request_deposit, request_withdrawal, withdraw
+from tests.unit.domain.world import NOON, World
+
+
+def unpaid(invoice_id: str) -> bool:
+    return False
+
+
+def test_a_paid_deposit_is_credited_to_its_account() -> None:
+    world = World().run(register(), request_deposit(amount_sat=70))
+    assert world.account("ann").balance_sat == 70
+    assert world.said(Deposited)[0].purpose == Purpose.INVOICE
+    assert world.saga("deposit", "in") == ("credited", SagaState.COMPLETED)
+
+
+def test_an_unpaid_deposit_expires() -> None:
+    world = World(pays=unpaid).run(register(), request_deposit())
+    assert world.account("ann").balance_sat == 0
+    assert world.saga("deposit", "in") == ("expired", SagaState.FAILED)
+
+
+def test_a_withdrawal_is_debited_and_paid() -> None:
+    world = World().run(*funded("ann", 100), request_withdrawal(amount_sat=70))
+    assert world.account("ann").balance_sat == 30
+    assert world.invoice("out").state == InvoiceState.PAID
+    assert world.saga("withdrawal", "out") == ("paid", SagaState.COMPLETED)
+
+
+def test_a_withdrawal_beyond_the_balance_is_rejected() -> None:
+    world = World().run(*funded("ann", 69), request_withdrawal(amount_sat=70))
+    assert world.account("ann").balance_sat == 69
+    assert world.invoice("out").state == InvoiceState.REJECTED
+    assert world.saga("withdrawal", "out") == ("rejected", SagaState.FAILED)
+
+
+def test_a_withdrawal_whose_payment_fails_for_good_is_refunded() -> None:
+    world = World(pays=unpaid).run(*funded("ann", 100), request_withdrawal(amount_sat=70))
+    assert world.account("ann").balance_sat == 100
+    assert world.said(WithdrawalRefunded)[0].reason == "no_route"
+    assert world.saga("withdrawal", "out") == ("refunded", SagaState.FAILED)
+
+
+def test_movements_that_a_producer_asks_for_itself_belong_to_no_saga() -> None:
+    world = World().run(*funded("ann", 100), withdraw(withdrawal_id="w", amount_sat=40))
+    world.run(RefundWithdrawal(account_id="ann", withdrawal_id="w", amount_sat=40, reason="oops"))
+    assert world.said(Deposited)
+    assert world.said(WithdrawalAccepted)
+    assert world.said(WithdrawalRefunded)
+    assert not world.sagas
+    assert not world.said(InvoiceChangeRejected)
+
+
+def test_a_debit_for_another_reason_never_authorizes_a_withdrawal() -> None:
+    world = World().run(*funded("ann", 100), *funded("eve", 5))
+    world.send(withdraw(account_id="eve", withdrawal_id="out", amount_sat=5, purpose=Purpose.INVOICE))
+    world.run(request_withdrawal(amount_sat=70))
+    assert world.account("ann").balance_sat == 100
+    assert world.invoice("out").state == InvoiceState.REJECTED
+    assert {event.reason for event in world.said(InvoiceChangeRejected)} <= {
+        BitcoinReason.UNKNOWN_INVOICE,
+        BitcoinReason.NOT_THIS_WITHDRAWAL,
+    }
+
+
+def test_only_debits_for_invoices_reach_the_bitcoin_context() -> None:
+    accepted = WithdrawalAccepted(account_id="ann", withdrawal_id="w", amount_sat=1, balance_sat=0)
+    refused = WithdrawalRejected(account_id="ann", withdrawal_id="w", amount_sat=1, reason="insufficient_funds")
+    assert authorize(accepted) == reject(refused) == []
+
+
+def test_a_paid_deposit_that_cannot_be_credited_does_not_end_quietly() -> None:
+    world = World().run(deposit(deposit_id="in", account_id="eve"), request_deposit())
+    assert world.saga("deposit", "in") == ("credit_refused", SagaState.RUNNING)
+
+
+def test_a_sign_up_to_an_account_that_is_open_already_is_complete() -> None:
+    world = World().run(OpenAccount(account_id="ann"), register())
+    assert world.said(AccountOpened)
+    assert world.saga("sign-up", "ann") == ("was_open", SagaState.COMPLETED)
+
+
+def test_an_account_that_a_producer_opens_is_no_sign_up() -> None:
+    assert not World().run(OpenAccount(account_id="ann")).sagas
+
+
+DEPOSIT_EVENTS = (
+    DepositRequested(invoice_id="in", account_id="ann", amount_sat=70),
+    DepositPaid(invoice_id="in", account_id="ann", amount_sat=70),
+    Deposited(account_id="ann", deposit_id="in", amount_sat=70, balance_sat=70, purpose=Purpose.INVOICE),
+)
+
+
+@pytest.mark.parametrize("arrival", list(permutations(DEPOSIT_EVENTS)))
+def test_progress_is_the_same_in_whatever_order_events_arrive(arrival: tuple[Event, ...]) -> None:
+    told = [step for event in arrival for step in progress_of([DEPOSIT], event, correlation_id="c", at=NOON)]
+    assert [(step.kind, step.saga_id) for step in told] == [("deposit", "in")] * 3
+    last: SagaProgress = max(told, key=lambda step: step.rank)
+    assert (last.step, last.state) == ("credited", SagaState.COMPLETED)
+
+
+def test_the_node_is_asked_to_make_the_invoice_then_to_watch_it() -> None:
+    world = World()
+    world.send(request_deposit())
+    issue = task_for(world.events[0], message_id="e1", correlation_id="c", now=NOON)
+    assert issue is not None
+    assert (issue.kind, issue.invoice_id, issue.amount_sat) == (LightningTaskKind.ISSUE, "in", 70)
+    assert (issue.causation_id, issue.correlation_id, issue.due_at) == ("e1", "c", NOON)
+    issued = world.settle().said(InvoiceIssued)[0]
+    watch = task_for(issued, message_id="e2", correlation_id="c", now=NOON)
+    assert watch is not None
+    assert (watch.kind, watch.payment_hash) == (LightningTaskKind.WATCH, issued.payment_hash)
+
+
+def test_the_node_is_asked_to_pay_only_what_was_debited() -> None:
+    world = World().run(*funded("ann", 100), request_withdrawal())
+    tasks = [task_for(event, message_id="e", correlation_id="c", now=NOON) for event in world.events]
+    kinds = [task.kind for task in tasks if task is not None]
+    assert kinds == [LightningTaskKind.PAY]
+    assert -world.ledger_balances()[LIGHTNING] == 30
+
+
+def test_a_task_follows_from_the_events_that_are_read_and_no_other() -> None:
+    world = World().run(register(), *funded("bob", 100), request_deposit(), request_withdrawal(account_id="bob"))
+    for event in world.events:
+        task = task_for(event, message_id="e", correlation_id="c", now=NOON)
+        assert (task is not None) == (type(event) in READS)
+
+
+def test_a_reason_of_accounting_reaches_the_one_who_asked_for_the_withdrawal() -> None:
+    world = World().run(request_withdrawal(account_id="nobody"))
+    assert vars(world.events[-1])["reason"] == AccountingReason.UNKNOWN_ACCOUNT

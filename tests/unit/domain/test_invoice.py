@@ -1,0 +1,256 @@
+"""The rules of invoices: deposits that come in and withdrawals that go out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from domain.bitcoin.invoice import TRANSITIONS, InvoiceKind, InvoiceState
+from domain.bitcoin.messages import (
+    AuthorizeWithdrawal,
+    ConfirmDeposit,
+    DepositPaid,
+    DepositRequested,
+    DepositRequestRejected,
+    ExpireInvoice,
+    FailWithdrawal,
+    InvoiceChangeRejected,
+    InvoiceExpired,
+    InvoiceIssued,
+    InvoiceRejected,
+    Reason,
+    RejectWithdrawal,
+    SettleWithdrawal,
+    WithdrawalAuthorized,
+    WithdrawalFailed,
+    WithdrawalPaid,
+    WithdrawalRequested,
+    WithdrawalRequestRejected,
+)
+from domain.shared.decisions import Verdict
+from domain.shared.messages import Command, Event
+from domain.shared.money import SUPPLY_SAT
+from tests.unit.domain.builders import request_deposit, request_withdrawal
+from tests.unit.domain.world import NOON, World, an_issued
+
+ISSUE = an_issued("in", payment_hash="Ab1")
+CONFIRM, EXPIRE = ConfirmDeposit(invoice_id="in"), ExpireInvoice(invoice_id="in")
+AUTHORIZE = AuthorizeWithdrawal(invoice_id="out", account_id="ann", amount_sat=70)
+REJECT = RejectWithdrawal(invoice_id="out", account_id="ann", amount_sat=70, reason="insufficient_funds")
+SETTLE = SettleWithdrawal(invoice_id="out", preimage="proof")
+FAIL = FailWithdrawal(invoice_id="out", reason="no_route")
+
+DEPOSITS: dict[InvoiceState, tuple[Command, ...]] = {
+    InvoiceState.REQUESTED: (request_deposit(),),
+    InvoiceState.ISSUED: (request_deposit(), ISSUE),
+    InvoiceState.EXPIRED: (request_deposit(), EXPIRE),
+    InvoiceState.PAID: (request_deposit(), ISSUE, CONFIRM),
+}
+WITHDRAWALS: dict[InvoiceState, tuple[Command, ...]] = {
+    InvoiceState.REQUESTED: (request_withdrawal(),),
+    InvoiceState.AUTHORIZED: (request_withdrawal(), AUTHORIZE),
+    InvoiceState.REJECTED: (request_withdrawal(), REJECT),
+    InvoiceState.FAILED: (request_withdrawal(), AUTHORIZE, FAIL),
+    InvoiceState.PAID: (request_withdrawal(), AUTHORIZE, SETTLE),
+}
+
+
+def sent(*commands: Command) -> World:
+    """The commands handled, and nothing that would follow from them."""
+    world = World()
+    for command in commands:
+        world.send(command)
+    return world
+
+
+def deposit_in(state: InvoiceState) -> World:
+    return sent(*DEPOSITS[state])
+
+
+def withdrawal_in(state: InvoiceState) -> World:
+    return sent(*WITHDRAWALS[state])
+
+
+def test_a_deposit_says_what_happens_to_it() -> None:
+    facts: dict[str, Any] = {"invoice_id": "in", "account_id": "ann", "amount_sat": 70}
+    assert deposit_in(InvoiceState.PAID).events == [
+        DepositRequested(**facts),
+        InvoiceIssued(**facts, payment_hash="ab1", payment_request="lnbc-Ab1", expires_at=ISSUE.expires_at),
+        DepositPaid(**facts),
+    ]
+    assert deposit_in(InvoiceState.EXPIRED).events[1:] == [InvoiceExpired(**facts)]
+
+
+def test_a_withdrawal_says_what_happens_to_it() -> None:
+    facts: dict[str, Any] = {"invoice_id": "out", "account_id": "ann", "amount_sat": 70}
+    assert withdrawal_in(InvoiceState.PAID).events == [
+        WithdrawalRequested(**facts),
+        WithdrawalAuthorized(**facts, payment_hash="0ff1ce", payment_request="lnbc-out"),
+        WithdrawalPaid(**facts, preimage="proof"),
+    ]
+    assert withdrawal_in(InvoiceState.FAILED).events[2:] == [WithdrawalFailed(**facts, reason="no_route")]
+    assert withdrawal_in(InvoiceState.REJECTED).events[1:] == [InvoiceRejected(**facts, reason="insufficient_funds")]
+
+
+@pytest.mark.parametrize("state", DEPOSITS)
+def test_a_deposit_takes_only_the_states_that_may_follow(state: InvoiceState) -> None:
+    reached = {sent(*DEPOSITS[state], step).invoice("in").state for step in (ISSUE, CONFIRM, EXPIRE)}
+    assert reached - {state} == set(TRANSITIONS[InvoiceKind.DEPOSIT].get(state, ()))
+
+
+@pytest.mark.parametrize("state", WITHDRAWALS)
+def test_a_withdrawal_takes_only_the_states_that_may_follow(state: InvoiceState) -> None:
+    reached = {sent(*WITHDRAWALS[state], step).invoice("out").state for step in (AUTHORIZE, REJECT, SETTLE, FAIL)}
+    assert reached - {state} == set(TRANSITIONS[InvoiceKind.WITHDRAWAL].get(state, ()))
+
+
+@pytest.mark.parametrize(
+    ("life", "step", "reason"),
+    [
+        (DEPOSITS[InvoiceState.REQUESTED], CONFIRM, Reason.NOT_ISSUED),
+        (DEPOSITS[InvoiceState.EXPIRED], ISSUE, Reason.INVOICE_EXPIRED),
+        (DEPOSITS[InvoiceState.PAID], EXPIRE, Reason.INVOICE_PAID),
+        (WITHDRAWALS[InvoiceState.REQUESTED], SETTLE, Reason.NOT_AUTHORIZED),
+        (WITHDRAWALS[InvoiceState.REQUESTED], FAIL, Reason.NOT_AUTHORIZED),
+        (WITHDRAWALS[InvoiceState.AUTHORIZED], REJECT, Reason.ALREADY_AUTHORIZED),
+        (WITHDRAWALS[InvoiceState.REJECTED], AUTHORIZE, Reason.INVOICE_REJECTED),
+        (WITHDRAWALS[InvoiceState.FAILED], SETTLE, Reason.INVOICE_FAILED),
+        (WITHDRAWALS[InvoiceState.PAID], FAIL, Reason.INVOICE_PAID),
+        (WITHDRAWALS[InvoiceState.PAID], REJECT, Reason.INVOICE_PAID),
+    ],
+)
+def test_a_step_that_contradicts_what_is_known_is_refused(
+    life: tuple[Command, ...], step: Command, reason: Reason
+) -> None:
+    world = sent(*life)
+    before = dict(world.states)
+    assert world.send(step).reason == reason
+    assert world.states == before
+    assert world.events[-1] == InvoiceChangeRejected(invoice_id=step.key, command=step.TYPE.name, reason=reason)
+
+
+@pytest.mark.parametrize(
+    ("life", "steps"),
+    [
+        (DEPOSITS[InvoiceState.ISSUED], (ISSUE, an_issued("in", payment_hash="other"))),
+        (DEPOSITS[InvoiceState.EXPIRED], (EXPIRE,)),
+        (DEPOSITS[InvoiceState.PAID], (CONFIRM, ISSUE, request_deposit())),
+        (WITHDRAWALS[InvoiceState.REJECTED], (REJECT, request_withdrawal())),
+        (WITHDRAWALS[InvoiceState.FAILED], (FAIL, AUTHORIZE)),
+        (WITHDRAWALS[InvoiceState.PAID], (SETTLE, AUTHORIZE, request_withdrawal(payment_hash="0FF1CE"))),
+    ],
+)
+def test_a_step_taken_before_answers_done_and_changes_nothing(
+    life: tuple[Command, ...], steps: tuple[Command, ...]
+) -> None:
+    world = sent(*life)
+    before, said = dict(world.states), list(world.events)
+    for step in steps:
+        assert world.send(step).verdict is Verdict.DONE
+    assert world.states == before
+    assert world.events == said
+
+
+@pytest.mark.parametrize("step", [ISSUE, CONFIRM, EXPIRE, AUTHORIZE, REJECT, SETTLE, FAIL])
+def test_a_step_of_an_invoice_that_is_not_known_is_harmlessly_refused(step: Command) -> None:
+    world = sent(step)
+    assert not world.states
+    assert world.events == [
+        InvoiceChangeRejected(invoice_id=step.key, command=step.TYPE.name, reason=Reason.UNKNOWN_INVOICE)
+    ]
+
+
+def test_a_deposit_takes_no_step_of_a_withdrawal() -> None:
+    world = sent(request_withdrawal(invoice_id="in"))
+    assert world.send(CONFIRM).reason == Reason.UNKNOWN_INVOICE
+    assert world.send(request_deposit()).reason == Reason.DUPLICATE_INVOICE
+
+
+def test_money_that_arrives_after_the_invoice_expired_is_still_credited() -> None:
+    world = sent(request_deposit(), ISSUE, EXPIRE, CONFIRM)
+    assert world.invoice("in").state == InvoiceState.PAID
+    assert world.said(DepositPaid)
+    assert world.send(EXPIRE).reason == Reason.INVOICE_PAID
+
+
+@pytest.mark.parametrize("changes", [{"account_id": "eve"}, {"amount_sat": 1}])
+@pytest.mark.parametrize("step", [AUTHORIZE, REJECT])
+def test_what_accounting_says_of_another_debit_is_not_taken_for_this_withdrawal(
+    step: AuthorizeWithdrawal | RejectWithdrawal, changes: dict[str, Any]
+) -> None:
+    world = withdrawal_in(InvoiceState.REQUESTED)
+    assert world.send(type(step)(**{**vars(step), **changes})).reason == Reason.NOT_THIS_WITHDRAWAL
+    assert world.invoice("out").state == InvoiceState.REQUESTED
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"amount_sat": 0}, Reason.INVALID_AMOUNT),
+        ({"amount_sat": SUPPLY_SAT + 1}, Reason.INVALID_AMOUNT),
+        ({"account_id": "@lightning"}, Reason.INVALID_ACCOUNT_ID),
+        ({"invoice_id": "a b"}, Reason.INVALID_ID),
+    ],
+)
+def test_a_request_must_make_sense(fields: dict[str, Any], reason: Reason) -> None:
+    world = World()
+    assert world.send(request_deposit(**fields)).reason == reason
+    assert world.send(request_withdrawal(**fields)).reason == reason
+    assert not world.states
+    assert [type(event) for event in world.events] == [DepositRequestRejected, WithdrawalRequestRejected]
+    assert {vars(event)["reason"] for event in world.events} == {reason}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"expires_at": NOON}, Reason.INVOICE_EXPIRED),
+        ({"expires_at": NOON - timedelta(days=1)}, Reason.INVOICE_EXPIRED),
+        ({"expires_at": NOON.replace(tzinfo=None)}, Reason.INVALID_PAYMENT_REQUEST),
+        ({"payment_request": ""}, Reason.INVALID_PAYMENT_REQUEST),
+        ({"payment_request": "x" * 8_193}, Reason.INVALID_PAYMENT_REQUEST),
+        ({"payment_hash": ""}, Reason.INVALID_PAYMENT_REQUEST),
+    ],
+)
+def test_a_withdrawal_needs_an_invoice_that_can_be_paid(fields: dict[str, Any], reason: Reason) -> None:
+    world = World()
+    assert world.send(request_withdrawal(**fields)).reason == reason
+    assert not world.states
+
+
+def test_an_invoice_of_the_node_must_have_the_right_form() -> None:
+    world = deposit_in(InvoiceState.REQUESTED)
+    assert world.send(an_issued("in", payment_hash="")).reason == Reason.INVALID_PAYMENT_REQUEST
+    assert world.invoice("in").state == InvoiceState.REQUESTED
+
+
+@pytest.mark.parametrize("payment_hash", ["0ff1ce", "0FF1CE"])
+def test_no_payment_hash_is_used_twice(payment_hash: str) -> None:
+    world = sent(request_withdrawal())
+    second = request_withdrawal(invoice_id="out2", payment_hash=payment_hash)
+    assert world.send(second).reason == Reason.DUPLICATE_PAYMENT_HASH
+    assert world.said(WithdrawalRequestRejected)[0].reason == Reason.DUPLICATE_PAYMENT_HASH
+    assert ("bitcoin", "out2") not in world.states
+
+
+def test_a_deposit_whose_hash_is_known_already_ends_expired() -> None:
+    world = sent(request_withdrawal(payment_hash="ab1"), request_deposit())
+    assert world.send(ISSUE).reason == Reason.DUPLICATE_PAYMENT_HASH
+    assert world.invoice("in").state == InvoiceState.EXPIRED
+    assert world.invoice("in").payment_hash is None
+    assert world.said(InvoiceExpired)
+
+
+def test_another_request_under_a_used_id_is_refused() -> None:
+    world = sent(request_deposit(), request_withdrawal())
+    assert world.send(request_deposit(amount_sat=1)).reason == Reason.DUPLICATE_INVOICE
+    assert world.send(request_withdrawal(payment_hash="beef")).reason == Reason.DUPLICATE_INVOICE
+    events: list[Event] = world.events[2:]
+    assert [type(event) for event in events] == [DepositRequestRejected, WithdrawalRequestRejected]
+
+
+def test_the_repeat_of_a_request_is_told_how_the_first_one_stands() -> None:
+    assert withdrawal_in(InvoiceState.FAILED).send(request_withdrawal()).data == {"invoice_state": "failed"}
+    assert deposit_in(InvoiceState.ISSUED).send(request_deposit()).data == {"invoice_state": "issued"}

@@ -1,0 +1,380 @@
+"""The worker: what it makes of the node's answers, and that no answer is ever made up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from domain.bitcoin import messages as bitcoin
+from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
+from domain.bitcoin.ports import (
+    InvalidPaymentRequestError,
+    InvoiceStatus,
+    LightningError,
+    LightningNode,
+    LightningTask,
+    LightningTaskKind,
+    NodeInvoice,
+    Payment,
+    PaymentStatus,
+    PaymentTerms,
+)
+from domain.shared.decisions import Verdict
+from domain.shared.messages import Message, MessageRegistry
+from spark_actors.lightning.requests import Behaviour, simulated_invoice
+from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
+from spark_actors.lightning.worker import LONGEST_PAUSE, LightningWorker, WorkerSettings, pause_after
+from spark_actors.messaging.envelope import Envelope, Reply, decode_data
+from spark_actors.messaging.telemetry import LightningAsked, TelemetryEvent
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+REGISTRY = MessageRegistry(bitcoin.MESSAGES)
+SETTINGS = WorkerSettings(call_timeout=timedelta(seconds=0.05))
+
+ISSUE = LightningTask("d-1", LightningTaskKind.ISSUE, 1_000, "", "", START, "story", "event-1")
+WATCH = replace(ISSUE, kind=LightningTaskKind.WATCH, payment_hash="h", payment_request="r")
+PAY = replace(WATCH, invoice_id="w-1", kind=LightningTaskKind.PAY)
+TERMS = PaymentTerms("h", 1_000, START + HOUR)
+PAID = Payment(PaymentStatus.PAID, preimage="proof")
+FAILED = Payment(PaymentStatus.FAILED, reason="no_route")
+PENDING = Payment(PaymentStatus.PENDING)
+NOT_FOUND = Payment(PaymentStatus.NOT_FOUND)
+NO_ANSWER = LightningError("no answer")
+
+
+class ScriptedNode:
+    """Answers each call with the next of its answers; an exception is raised; a callable answers later or never."""
+
+    def __init__(self, **answers: Sequence[object]) -> None:
+        self.answers = {call: deque(given) for call, given in answers.items()}
+        self.calls: list[str] = []
+
+    async def _next(self, call: str) -> object:
+        self.calls.append(call)
+        answer = self.answers[call].popleft()
+        if isinstance(answer, Exception):
+            raise answer
+        return await answer() if callable(answer) else answer
+
+    async def create_invoice(
+        self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
+    ) -> NodeInvoice:
+        return await self._next("create_invoice")  # type: ignore[return-value]
+
+    async def invoice_status(self, payment_hash: str) -> InvoiceStatus:
+        return await self._next("invoice_status")  # type: ignore[return-value]
+
+    async def decode(self, payment_request: str) -> PaymentTerms:
+        return await self._next("decode")  # type: ignore[return-value]
+
+    async def pay(self, payment_request: str) -> Payment:
+        return await self._next("pay")  # type: ignore[return-value]
+
+    async def payment_status(self, payment_hash: str) -> Payment:
+        return await self._next("payment_status")  # type: ignore[return-value]
+
+
+class ListedTasks:
+    """LightningTasks in a dict."""
+
+    def __init__(self, *tasks: LightningTask) -> None:
+        self.rows = {(task.invoice_id, task.kind): task for task in tasks}
+
+    async def add(self, tasks: Sequence[LightningTask]) -> None:
+        for task in tasks:
+            self.rows.setdefault((task.invoice_id, task.kind), task)
+
+    async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
+        ready = (task for task in self.rows.values() if task.due_at <= now)
+        return sorted(ready, key=lambda task: task.due_at)[:limit]
+
+    async def reschedule(self, tasks: Sequence[LightningTask]) -> None:
+        self.rows |= {(task.invoice_id, task.kind): task for task in tasks}
+
+    async def remove(self, tasks: Sequence[LightningTask]) -> None:
+        for task in tasks:
+            self.rows.pop((task.invoice_id, task.kind), None)
+
+
+class Scene:
+    """A worker with its surroundings. Commands are answered with *verdict*."""
+
+    def __init__(self, node: LightningNode, *tasks: LightningTask, settings: WorkerSettings = SETTINGS) -> None:
+        self.now = START
+        self.tasks = ListedTasks(*tasks)
+        self.verdict = Verdict.DONE
+        self.envelopes: list[Envelope] = []
+        self.listed_when_sent: list[int] = []
+        self.told: list[TelemetryEvent] = []
+        self.worker = LightningWorker(
+            self.tasks, node, self, settings=settings, clock=lambda: self.now, telemetry=self.told.append
+        )
+
+    async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
+        self.envelopes += commands
+        self.listed_when_sent.append(len(self.tasks.rows))
+        return [Reply(command.message_id, self.verdict) for command in commands]
+
+    @property
+    def commands(self) -> list[Message]:
+        return [decode_data(REGISTRY, envelope) for envelope in self.envelopes]
+
+    def step(self) -> float:
+        return asyncio.run(self.worker.step())
+
+    def pass_the_pause(self) -> None:
+        self.now = max(task.due_at for task in self.tasks.rows.values())
+
+
+async def never() -> object:
+    return await asyncio.Event().wait()
+
+
+def test_an_invoice_made_by_the_node_is_issued() -> None:
+    invoice = NodeInvoice("h", "r", START + HOUR)
+    scene = Scene(ScriptedNode(create_invoice=[invoice]), ISSUE)
+    scene.step()
+    expected = IssueInvoice(invoice_id="d-1", payment_hash="h", payment_request="r", expires_at=START + HOUR)
+    assert scene.commands == [expected]
+    assert not scene.tasks.rows
+
+
+def test_a_command_belongs_to_the_story_of_its_task() -> None:
+    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.PAID]), WATCH)
+    scene.step()
+    (envelope,) = scene.envelopes
+    assert (envelope.key, envelope.correlation_id, envelope.causation_id) == ("d-1", "story", "event-1")
+    assert envelope.name == "bitcoin.confirm-deposit"
+
+
+@pytest.mark.parametrize(
+    ("status", "command"),
+    [
+        (InvoiceStatus.PAID, ConfirmDeposit(invoice_id="d-1")),
+        (InvoiceStatus.EXPIRED, ExpireInvoice(invoice_id="d-1")),
+    ],
+)
+def test_a_watched_invoice_ends_as_the_node_says(status: InvoiceStatus, command: Message) -> None:
+    scene = Scene(ScriptedNode(invoice_status=[status]), WATCH)
+    scene.step()
+    assert scene.commands == [command]
+    assert not scene.tasks.rows
+
+
+def test_an_open_invoice_is_watched_ever_more_slowly() -> None:
+    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.OPEN] * 40), WATCH)
+    pauses = []
+    for _ in range(40):
+        before = scene.now
+        scene.step()
+        scene.pass_the_pause()
+        pauses.append(scene.now - before)
+    assert pauses[0] == SETTINGS.watch_interval
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE
+    assert not scene.commands
+
+
+def test_a_withdrawal_is_looked_up_checked_and_paid() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND], decode=[TERMS], pay=[PAID])
+    scene = Scene(node, PAY)
+    scene.step()
+    assert node.calls == ["payment_status", "decode", "pay"]
+    assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
+    assert not scene.tasks.rows
+
+
+@pytest.mark.parametrize(
+    ("known", "command"),
+    [
+        (PAID, SettleWithdrawal(invoice_id="w-1", preimage="proof")),
+        (FAILED, FailWithdrawal(invoice_id="w-1", reason="no_route")),
+        (Payment(PaymentStatus.FAILED), FailWithdrawal(invoice_id="w-1", reason="payment_failed")),
+    ],
+)
+def test_a_payment_whose_result_is_known_is_not_asked_for_again(known: Payment, command: Message) -> None:
+    node = ScriptedNode(payment_status=[known])
+    scene = Scene(node, PAY)
+    scene.step()
+    assert node.calls == ["payment_status"]
+    assert scene.commands == [command]
+
+
+@pytest.mark.parametrize(
+    ("decoded", "reason"),
+    [
+        (replace(TERMS, payment_hash="other"), "payment_hash_mismatch"),
+        (replace(TERMS, amount_sat=1_001), "amount_mismatch"),
+        (InvalidPaymentRequestError("what is this"), "invalid_payment_request"),
+    ],
+)
+def test_a_request_that_is_not_the_authorised_one_is_never_paid(decoded: object, reason: str) -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND], decode=[decoded])
+    scene = Scene(node, PAY)
+    scene.step()
+    assert node.calls == ["payment_status", "decode"]
+    assert scene.commands == [FailWithdrawal(invoice_id="w-1", reason=reason)]
+
+
+UNKNOWN: list[dict[str, Sequence[object]]] = [
+    {"payment_status": [PENDING]},
+    {"payment_status": [NO_ANSWER]},
+    {"payment_status": [never]},
+    {"payment_status": [ValueError("a bug in the adapter")]},
+    {"payment_status": [NOT_FOUND], "decode": [NO_ANSWER]},
+    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [NO_ANSWER]},
+    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [never]},
+    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [PENDING]},
+    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [NOT_FOUND]},
+    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [InvalidPaymentRequestError("strange")]},
+]
+
+
+@pytest.mark.parametrize("answers", UNKNOWN)
+def test_a_withdrawal_whose_result_is_unknown_is_neither_settled_nor_failed(
+    answers: dict[str, Sequence[object]],
+) -> None:
+    scene = Scene(ScriptedNode(**answers), PAY)
+    scene.step()
+    assert not scene.commands
+    (task,) = scene.tasks.rows.values()
+    assert (task.attempts, task.due_at) == (1, START + SETTINGS.watch_interval)
+
+
+def test_a_call_to_pay_that_never_arrived_is_made_again() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND], decode=[TERMS, TERMS], pay=[NO_ANSWER, PAID])
+    scene = Scene(node, PAY)
+    scene.step()
+    scene.pass_the_pause()
+    scene.step()
+    assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
+
+
+def test_a_request_that_has_expired_after_an_unanswered_call_is_left_to_the_node() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND], decode=[TERMS, TERMS], pay=[NO_ANSWER, PAID])
+    scene = Scene(node, PAY)
+    scene.step()
+    scene.now = START + 2 * HOUR
+    scene.step()
+    assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
+
+
+def test_a_task_is_forgotten_only_after_its_answer_is_durable() -> None:
+    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.PAID]), WATCH)
+    scene.step()
+    assert scene.listed_when_sent == [1]
+    assert not scene.tasks.rows
+
+
+def test_a_refused_command_ends_its_task() -> None:
+    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.EXPIRED]), WATCH)
+    scene.verdict = Verdict.REJECTED
+    scene.step()
+    assert not scene.tasks.rows
+
+
+def test_a_failed_command_is_sent_again_under_the_same_id() -> None:
+    scene = Scene(ScriptedNode(payment_status=[PAID, PAID]), PAY)
+    scene.verdict = Verdict.FAILED
+    scene.step()
+    assert len(scene.tasks.rows) == 1
+    scene.pass_the_pause()
+    scene.verdict = Verdict.DONE
+    scene.step()
+    assert len({envelope.message_id for envelope in scene.envelopes}) == 1
+    assert not scene.tasks.rows
+
+
+def test_different_answers_have_different_ids() -> None:
+    ids = []
+    for known in (PAID, FAILED):
+        scene = Scene(ScriptedNode(payment_status=[known]), PAY)
+        scene.step()
+        ids.append(scene.envelopes[0].message_id)
+    assert len(set(ids)) == 2
+
+
+def test_a_task_that_fails_leaves_its_neighbours_untouched() -> None:
+    node = ScriptedNode(invoice_status=[ValueError("a bug"), InvoiceStatus.PAID])
+    other = replace(WATCH, invoice_id="d-2", due_at=START)
+    scene = Scene(node, replace(WATCH, due_at=START - HOUR), other)
+    scene.step()
+    assert scene.commands == [ConfirmDeposit(invoice_id="d-2")]
+    assert [task.invoice_id for task in scene.tasks.rows.values()] == ["d-1"]
+
+
+def test_no_more_calls_run_at_once_than_allowed() -> None:
+    running, most = 0, 0
+
+    async def counted() -> object:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return InvoiceStatus.PAID
+
+    settings = replace(SETTINGS, max_concurrent_calls=3)
+    tasks = [replace(WATCH, invoice_id=f"d-{number}") for number in range(20)]
+    scene = Scene(ScriptedNode(invoice_status=[counted] * 20), *tasks, settings=settings)
+    scene.step()
+    assert most == 3
+    assert len(scene.commands) == 20
+
+
+def test_a_full_round_is_followed_at_once_and_a_short_one_after_the_interval() -> None:
+    settings = replace(SETTINGS, tasks_per_round=2)
+    tasks = [replace(WATCH, invoice_id=f"d-{number}") for number in range(3)]
+    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.PAID] * 3), *tasks, settings=settings)
+    assert scene.step() == 0
+    assert scene.step() == SETTINGS.watch_interval.total_seconds()
+    assert not scene.tasks.rows
+
+
+def test_every_call_is_told_with_a_bounded_word() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND, NO_ANSWER], decode=[TERMS], pay=[PENDING])
+    scene = Scene(node, PAY)
+    scene.step()
+    scene.pass_the_pause()
+    scene.step()
+    told = [(event.call, event.answer) for event in scene.told if isinstance(event, LightningAsked)]
+    assert told == [("payment_status", "not_found"), ("decode", "ok"), ("pay", "pending"), ("payment_status", "error")]
+
+
+def test_the_pause_stops_growing() -> None:
+    assert pause_after(10**9, first=timedelta(seconds=1)) == LONGEST_PAUSE
+
+
+@pytest.mark.parametrize("behaviour", Behaviour)
+def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(
+    tmp_path: Path, behaviour: Behaviour
+) -> None:
+    invoice = simulated_invoice(1_000, START + HOUR, nonce="n", behaviour=behaviour)
+    task = replace(PAY, payment_hash=invoice.payment_hash, payment_request=invoice.payment_request)
+    settings = replace(SETTINGS, call_timeout=timedelta(seconds=10))
+
+    async def played() -> list[Message]:
+        scene: Scene
+        now: Callable[[], datetime] = lambda: scene.now  # noqa: E731 - the scene needs the node first
+        node = SimulatedLightningNode(tmp_path / "n", SimulatedSettings(), clock=now, random=Random(1))
+        scene = Scene(node, task, settings=settings)
+        while scene.tasks.rows:
+            await scene.worker.step()
+            scene.now += timedelta(seconds=1)
+        books = await node.books()
+        is_paid = isinstance(scene.commands[0], SettleWithdrawal)
+        assert books.paid_sat == (1_000 if is_paid else 0)
+        await node.close()
+        return scene.commands
+
+    (command,) = asyncio.run(played())
+    ends_failed = behaviour in (Behaviour.FAIL, Behaviour.UNKNOWN_THEN_FAILED)
+    assert isinstance(command, FailWithdrawal if ends_failed else SettleWithdrawal)
