@@ -1,3 +1,3 @@
 """The plugins that bring the fixtures of the whole suite."""
 
-pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.nats", "tests.fixtures.ray")
+pytest_plugins = ("tests.fixtures.postgres", "tests.fixtures.daemon", "tests.fixtures.nats", "tests.fixtures.ray")

@@ -55,9 +55,9 @@ class InvoiceState(StrEnum):
 
     REQUESTED = "requested"  # D: may become ISSUED or EXPIRED; W: may become AUTHORIZED or REJECTED
     ISSUED = "issued"  # D: the node has made it; may become PAID or EXPIRED
-    EXPIRED = "expired"  # D: final, unless the node finds it PAID after all
+    EXPIRED = "expired"  # D: final, unless the node finds that it was PAID after all
     AUTHORIZED = "authorized"  # W: debited, the node may pay; may become PAID or FAILED
-    REJECTED = "rejected"  # W: final, nothing was debited
+    REJECTED = "rejected"  # W: final, nothing was debited; if something is after all, it becomes FAILED
     FAILED = "failed"  # W: final, it was never paid and the account is refunded
     PAID = "paid"  # final
 
@@ -73,6 +73,7 @@ TRANSITIONS: Mapping[InvoiceKind, _Next] = {
     InvoiceKind.WITHDRAWAL: {
         InvoiceState.REQUESTED: frozenset({InvoiceState.AUTHORIZED, InvoiceState.REJECTED}),
         InvoiceState.AUTHORIZED: frozenset({InvoiceState.PAID, InvoiceState.FAILED}),
+        InvoiceState.REJECTED: frozenset({InvoiceState.FAILED}),
     },
 }
 """Which states may follow; from a state that is not listed, none."""
@@ -80,7 +81,7 @@ TRANSITIONS: Mapping[InvoiceKind, _Next] = {
 
 @dataclass(frozen=True)
 class Invoice:
-    """A deposit or a withdrawal. No two invoices have the same payment hash, so nothing is paid twice."""
+    """A deposit or a withdrawal. No two of a kind have the same payment hash, so nothing is paid twice."""
 
     invoice_id: str
     kind: InvoiceKind
@@ -122,6 +123,8 @@ def issue_invoice(invoice: Invoice | None, command: IssueInvoice, now: datetime)
 
 def confirm_deposit(invoice: Invoice | None, command: ConfirmDeposit, now: datetime) -> Decision[Invoice]:
     """The money is here, so it is the account's, even if the invoice had expired."""
+    if invoice is not None and invoice.kind == InvoiceKind.DEPOSIT and invoice.payment_hash is None:
+        return refuse(command, Reason.NOT_ISSUED)
     return _advance(invoice, command, _Step(InvoiceKind.DEPOSIT, InvoiceState.PAID, DepositPaid))
 
 
@@ -142,9 +145,14 @@ def request_withdrawal(invoice: Invoice | None, command: RequestWithdrawal, now:
 
 
 def authorize_withdrawal(invoice: Invoice | None, command: AuthorizeWithdrawal, now: datetime) -> Decision[Invoice]:
-    """Let the node pay. Never for a debit of another account or amount that happens to have the same id."""
+    """Let the node pay. Never for a debit of another account or amount that happens to have the same id.
+
+    If the withdrawal was rejected before, the debit came from a request repeated too late: it is given back.
+    """
     if invoice is not None and not _is_for(invoice, command):
         return refuse(command, Reason.NOT_THIS_WITHDRAWAL)
+    if invoice is not None and invoice.state == InvoiceState.REJECTED:
+        return _give_back(invoice)
     return _advance(invoice, command, _Step(InvoiceKind.WITHDRAWAL, InvoiceState.AUTHORIZED, WithdrawalAuthorized))
 
 
@@ -163,11 +171,13 @@ def settle_withdrawal(invoice: Invoice | None, command: SettleWithdrawal, now: d
 
 def fail_withdrawal(invoice: Invoice | None, command: FailWithdrawal, now: datetime) -> Decision[Invoice]:
     """The money has not left and never will, so the account gets it back."""
+    if invoice is not None and invoice.state == InvoiceState.REJECTED:
+        return refuse(command, Reason.INVOICE_REJECTED)
     return _advance(invoice, command, _Step(InvoiceKind.WITHDRAWAL, InvoiceState.FAILED, WithdrawalFailed))
 
 
 def payment_hash_taken(invoice: Invoice | None, command: RequestWithdrawal | IssueInvoice) -> Decision[Invoice]:
-    """Instead of a second invoice with the same payment hash.
+    """Instead of a second invoice of the same kind with the same payment hash.
 
     If the node gives a hash that is known already, the deposit ends: its invoice could not be told from the other.
     """
@@ -206,6 +216,18 @@ def _advance(invoice: Invoice | None, command: Command, step: _Step, **news: Any
         return refuse(command, _CONTRADICTIONS[step.kind, invoice.state])
     moved = replace(invoice, state=step.target, **news)
     return done(moved, _announcement(step.event, moved, command))
+
+
+def _give_back(rejected_invoice: Invoice) -> Decision[Invoice]:
+    """What was debited for an invoice that will not be paid goes back to its account."""
+    failed = replace(rejected_invoice, state=InvoiceState.FAILED)
+    event = WithdrawalFailed(
+        invoice_id=failed.invoice_id,
+        account_id=failed.account_id,
+        amount_sat=failed.amount_sat,
+        reason=Reason.INVOICE_REJECTED,
+    )
+    return Decision(Outcome(Verdict.REJECTED, Reason.INVOICE_REJECTED), failed, (event,))
 
 
 def _announcement(event: type[Event], moved: Invoice, command: Command) -> Event:

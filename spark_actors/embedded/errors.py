@@ -36,7 +36,8 @@ class PortTakenError(EmbeddedServiceError):
         self.service, self.host, self.port = service, host, port
 
     def __str__(self) -> str:
-        return f"{self.service} cannot listen on {self.host}:{self.port}: the port is taken; choose another, or 0 for a free one"
+        where = f"{self.host}:{self.port}"
+        return f"{self.service} cannot listen on {where}: the port is taken; choose another, or 0 for a free one"
 
 
 class ServiceFailedError(EmbeddedServiceError):

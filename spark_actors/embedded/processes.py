@@ -67,7 +67,7 @@ class ChildProcess:
             self._process = self._spawn()
 
     def wait_ready(self, is_ready: Callable[[], bool], *, timeout_seconds: float) -> None:
-        """Return once `is_ready`; raises ServiceFailedError when the process ends first, ServiceTimeoutError when late."""
+        """Return once `is_ready`. Raises ServiceFailedError when the process ends first, else ServiceTimeoutError."""
         name = self._command.name
         if not wait_until(lambda: self._has_ended() or is_ready(), timeout_seconds):
             raise ServiceTimeoutError(name, "ready", timeout_seconds)
@@ -98,8 +98,8 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a Ctrl-C on the terminal is for the daemon, which stops the service in its turn
-                preexec_fn=die_with_parent(command.death_signal),  # noqa: PLW1509 - it takes no locks
+                start_new_session=True,  # a Ctrl-C on the terminal is for the daemon, which stops us in turn
+                preexec_fn=_die_with_parent(command.death_signal),  # noqa: PLW1509 - it takes no locks
                 user=None if identity is None else identity.uid,
                 group=None if identity is None else identity.gid,
                 extra_groups=None if identity is None else [],
@@ -113,7 +113,32 @@ class ChildProcess:
         return f"{code}; {tail(self._command.output)}"
 
 
-def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+class Guard:
+    """A tiny process that kills the given others as soon as this process is gone, however it went.
+
+    It is for processes that this one did not start itself. `dismiss` it before they are stopped in the ordinary way,
+    because their process ids may belong to others afterwards.
+    """
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", 'read _; kill -9 "$@"', "guard", *map(str, pids)],  # reading ends when we do
+            cwd="/",
+            env={},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def dismiss(self) -> None:
+        """End the guard without harm to anybody. Safe to call twice."""
+        self._process.kill()
+        with self._process:  # closes the pipe and waits for the end
+            pass
+
+
+def _die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
     """Return what a new child runs between fork and exec, after its change of user (which would clear the setting).
 
     The C library is opened here, before the fork, because a forked child of a threaded process must not take locks.

@@ -8,7 +8,6 @@ them to the Ray version for which they were read.
 import logging
 import os
 import shutil
-import signal
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ import psutil
 
 from spark_actors.embedded.data_dir import DataDir, make_private_folder
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceTimeoutError
-from spark_actors.embedded.processes import die_with_parent, wait_until
+from spark_actors.embedded.processes import Guard, wait_until
 
 SERVICE = "ray"
 PINNED_VERSION = "2.60.0"
@@ -69,16 +68,18 @@ class EmbeddedRay:
         self._cpus = cpus  # idle worker processes that Ray keeps warm; actors here ask for none
         self._preload_modules = tuple(preload_modules)  # imported by each actor's process before it takes work
         self._node: Any = None
+        self._guard: Guard | None = None
         self._sockets: Path | None = None
 
     def prepare_environment(self) -> None:
         """Set what Ray reads once, at its import. Nothing is read from the environment here."""
         self._data_dir.create()
         self._data_dir.secret(TOKEN)
-        os.environ.update(ENVIRONMENT)
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(self._data_dir.secret_path(TOKEN))
-        if self._preload_modules:
-            os.environ["RAY_preload_python_modules"] = ",".join(self._preload_modules)
+        own = {
+            "RAY_AUTH_TOKEN_PATH": str(self._data_dir.secret_path(TOKEN)),
+            "RAY_preload_python_modules": ",".join(self._preload_modules),
+        }
+        os.environ.update({**ENVIRONMENT, **own})
 
     def start(self) -> None:
         """Start the node and return when it takes work."""
@@ -93,12 +94,12 @@ class EmbeddedRay:
         self.prepare_environment()
         _refuse_late_environment()
         _stay_on_loopback()
-        _end_gently_with_the_daemon()
         temporary = self._data_dir.ray / "node"
         make_private_folder(temporary)
         _remove_old_sessions(temporary)
         self._sockets = self._make_socket_folder()
         self._node = _start_head_node(temporary, self._sockets, self._cpus)
+        self._guard = _guard_agents(self._node)
 
     def wait_ready(self) -> None:
         """Return at once: a launched node is ready. It is here so that all three services look alike."""
@@ -130,6 +131,8 @@ class EmbeddedRay:
 
         node, self._node = self._node, None
         processes = _processes_of(node)
+        if self._guard is not None:
+            self._guard.dismiss()
         ray.shutdown()
         node.kill_all_processes(check_alive=False, allow_graceful=True, wait=True)
         if self._sockets is not None:
@@ -164,17 +167,6 @@ def _stay_on_loopback() -> None:
     services.resolve_ip_for_localhost = lambda host: host
 
 
-def _end_gently_with_the_daemon() -> None:
-    """Let the kernel send Ray's processes SIGTERM, not SIGKILL, when the daemon is killed.
-
-    A raylet that is killed leaves its two agents behind for a minute, in which they try to report it to the GCS, which
-    is dead as well. One that is asked to end takes them and its actors along.
-    """
-    from ray._private import utils
-
-    utils.set_kill_on_parent_death_linux = die_with_parent(signal.SIGTERM)
-
-
 def _start_head_node(temporary: Path, sockets: Path, cpus: int) -> Any:
     """Start the processes of a head node: gcs_server, raylet and raylet's two agents, without which it ends itself."""
     from ray._private.node import Node
@@ -202,6 +194,15 @@ def _start_head_node(temporary: Path, sockets: Path, cpus: int) -> Any:
         ray_client_server_port=None,
     )
     return HeadNode(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True)
+
+
+def _guard_agents(node: Any) -> Guard:
+    """See to it that the raylet's agents go with a killed daemon.
+
+    The kernel kills the raylet then, but not what the raylet started. Actors notice within seconds; the two agents
+    first try for a minute to report to the GCS, which is dead as well.
+    """
+    return Guard([process.pid for process in _processes_of(node)])
 
 
 def _processes_of(node: Any) -> list[psutil.Process]:

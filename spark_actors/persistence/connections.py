@@ -61,10 +61,7 @@ def conninfo(dsn: str) -> str:
 
 
 class TurnConnection:
-    """The connection on which turns are committed: made when first needed, and anew after it broke.
-
-    Not for use by several threads. Until it is first used it may be sent to another process.
-    """
+    """The connection on which turns are committed: made when first needed, and anew after it broke. For one thread."""
 
     def __init__(self, dsn: str, *, prepare_threshold: int | None = 5) -> None:
         self._dsn, self._prepare_threshold = dsn, prepare_threshold

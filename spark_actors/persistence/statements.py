@@ -45,7 +45,7 @@ def parse(source: str, text: str) -> dict[str, LiteralString]:
         if text[end : match.start()].strip() or match["name"] in found or not match["text"].strip():
             raise ValueError(f"{source}.sql: statement {match['name']!r} is named twice, empty, or follows stray text")
         # The text comes from a file of this package, never from outside.
-        found[match["name"]] = cast(LiteralString, match["text"].strip().rstrip(";"))
+        found[match["name"]] = cast(LiteralString, match["text"].strip().rstrip(";").rstrip())
         end = match.end()
     if text[end:].strip():
         raise ValueError(

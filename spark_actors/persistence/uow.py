@@ -75,8 +75,7 @@ class PostgresUnitOfWork(Generic[S]):
 class PostgresUnitOfWorkFactory:
     """Port `UnitOfWorkFactory` for one context, with the one connection that its units of work share.
 
-    Units of work of one factory follow each other; two at the same time are not promised to work. Before its first
-    use a factory may be sent to another process.
+    Units of work of one factory follow each other; two at the same time are not promised to work.
     """
 
     def __init__(self, dsn: str, context: str, *, prepare_threshold: int | None = 5) -> None:

@@ -53,7 +53,7 @@ SELECT * FROM unnest(%(invoice_id)b::text[], %(account_id)b::text[], %(kind)b::t
                      %(payment_hash)b::text[], %(expires_at)b::timestamptz[])
 ON CONFLICT (invoice_id) DO UPDATE SET
     requested_at = least(known.requested_at, excluded.requested_at),
-    payment_request = excluded.payment_request,
+    payment_request = coalesce(known.payment_request, excluded.payment_request),
     payment_hash = coalesce(known.payment_hash, excluded.payment_hash),
     expires_at = coalesce(known.expires_at, excluded.expires_at),
     (account_id, kind, amount_sat, state, rank, has_ended, reason, state_at) = (

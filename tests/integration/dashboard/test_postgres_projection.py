@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain.accounting import messages as accounting
 from domain.auth.messages import AccountRegistered
+from domain.bitcoin import messages as bitcoin
 from domain.crowdfunding import messages as crowdfunding
 from domain.dashboard.projection import rows_of
 from domain.dashboard.rows import (
@@ -24,7 +26,7 @@ from domain.dashboard.rows import (
     RowSeen,
     merged_rows,
 )
-from domain.dashboard.views import ViewAccountOverview, ViewActivity
+from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewInvoice
 from domain.shared.errors import ConstraintError, MalformedMessageError, StorageUnavailableError
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import Happened, an, deliveries, histories
@@ -47,7 +49,13 @@ def expected(history: Sequence[Happened], kind: type[RowSeen]) -> dict[str, Any]
     return {row.key: row for row in rows.get(kind, ())}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Not shrunk: that takes minutes here, and the same property of the domain's own merge is shrunk in the unit tests.
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.data())
 def test_postgres_merges_as_the_domain_says_in_any_order_of_delivery(dashboard: Dashboard, data: st.DataObject) -> None:
     dashboard.rows(
@@ -62,6 +70,23 @@ def test_postgres_merges_as_the_domain_says_in_any_order_of_delivery(dashboard: 
         assert stored(dashboard, kind) == expected(history, kind)
     shown = [row["message_id"] for row in dashboard.rows("SELECT message_id FROM dashboard.activity")]
     assert sorted(shown) == sorted(expected(history, ActivitySeen))
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_arrives_late_still_fills_what_was_unknown(dashboard: Dashboard, order: tuple[int, ...]) -> None:
+    history = [
+        Happened(an(bitcoin.DepositRequested), 1, 0),
+        Happened(an(bitcoin.InvoiceIssued, payment_request="lnbc42", payment_hash="hash"), 2, 1),
+        Happened(an(accounting.Deposited, deposit_id="i1"), 1, 2),
+    ]
+
+    for position in order:
+        dashboard.apply(history[position])
+
+    invoice = dashboard.ask(ViewInvoice(invoice_id="i1"))
+    assert (invoice.state, invoice.requested_at) == ("credited", MIDNIGHT)
+    assert (invoice.payment_request, invoice.payment_hash) == ("lnbc42", "hash")
+    assert invoice.expires_at is not None
 
 
 def test_one_event_that_cannot_be_stored_keeps_its_whole_batch_out_and_the_next_batch_passes(

@@ -25,7 +25,8 @@ class StandIn:
     told: dict[str, Any]
 
     def service_processes(self) -> list[psutil.Process]:
-        return [psutil.Process(pid) for pid in self.told["pids"]]
+        """Those that it told of and that still run: some, such as Postgres's start-up process, soon end."""
+        return [process for process in psutil.process_iter() if process.pid in self.told["pids"]]
 
 
 @pytest.fixture

@@ -79,7 +79,8 @@ def start_ray(data_dir: DataDir) -> Started:
     node.connect("stand-in")
     import ray  # not before its environment is prepared
 
-    actors = [ray.remote(Idle).options(num_cpus=0).remote() for _ in range(2)]
+    idle: Any = ray.remote(Idle)
+    actors = [idle.options(num_cpus=0).remote() for _ in range(2)]
     pids = ray.get([actor.pid.remote() for actor in actors])
     return Started(node, {"address": node.address, "actors": pids}, actors)
 

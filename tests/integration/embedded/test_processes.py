@@ -9,7 +9,13 @@ import pytest
 from spark_actors.embedded.errors import ServiceFailedError, ServiceTimeoutError
 from spark_actors.embedded.processes import ChildProcess, Command, find_leftover
 
-DEAF = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); sys.stdin.read(); signal.pause()"
+DEAF = """
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+while True:
+    signal.pause()
+"""
 
 
 def python(code: str, folder: Path) -> Command:

@@ -68,6 +68,13 @@ def test_a_withdrawal_whose_payment_fails_for_good_is_refunded() -> None:
     assert world.saga("withdrawal", "out") == ("refunded", SagaState.FAILED)
 
 
+def test_a_rejected_withdrawal_that_is_debited_by_a_late_repeat_is_refunded_and_never_paid() -> None:
+    world = World(remembers=False).run(request_withdrawal(amount_sat=70), *funded("ann", 100))
+    world.run(withdraw(withdrawal_id="out", amount_sat=70, purpose=Purpose.INVOICE))
+    assert world.account("ann").balance_sat == 100
+    assert world.saga("withdrawal", "out") == ("refunded", SagaState.FAILED)
+
+
 def test_movements_that_a_producer_asks_for_itself_belong_to_no_saga() -> None:
     world = World().run(*funded("ann", 100), withdraw(withdrawal_id="w", amount_sat=40))
     world.run(RefundWithdrawal(account_id="ann", withdrawal_id="w", amount_sat=40, reason="oops"))

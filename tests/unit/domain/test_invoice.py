@@ -45,7 +45,7 @@ FAIL = FailWithdrawal(invoice_id="out", reason="no_route")
 DEPOSITS: dict[InvoiceState, tuple[Command, ...]] = {
     InvoiceState.REQUESTED: (request_deposit(),),
     InvoiceState.ISSUED: (request_deposit(), ISSUE),
-    InvoiceState.EXPIRED: (request_deposit(), EXPIRE),
+    InvoiceState.EXPIRED: (request_deposit(), ISSUE, EXPIRE),
     InvoiceState.PAID: (request_deposit(), ISSUE, CONFIRM),
 }
 WITHDRAWALS: dict[InvoiceState, tuple[Command, ...]] = {
@@ -80,7 +80,7 @@ def test_a_deposit_says_what_happens_to_it() -> None:
         InvoiceIssued(**facts, payment_hash="ab1", payment_request="lnbc-Ab1", expires_at=ISSUE.expires_at),
         DepositPaid(**facts),
     ]
-    assert deposit_in(InvoiceState.EXPIRED).events[1:] == [InvoiceExpired(**facts)]
+    assert deposit_in(InvoiceState.EXPIRED).events[2:] == [InvoiceExpired(**facts)]
 
 
 def test_a_withdrawal_says_what_happens_to_it() -> None:
@@ -115,7 +115,8 @@ def test_a_withdrawal_takes_only_the_states_that_may_follow(state: InvoiceState)
         (WITHDRAWALS[InvoiceState.REQUESTED], SETTLE, Reason.NOT_AUTHORIZED),
         (WITHDRAWALS[InvoiceState.REQUESTED], FAIL, Reason.NOT_AUTHORIZED),
         (WITHDRAWALS[InvoiceState.AUTHORIZED], REJECT, Reason.ALREADY_AUTHORIZED),
-        (WITHDRAWALS[InvoiceState.REJECTED], AUTHORIZE, Reason.INVOICE_REJECTED),
+        (WITHDRAWALS[InvoiceState.REJECTED], SETTLE, Reason.INVOICE_REJECTED),
+        (WITHDRAWALS[InvoiceState.REJECTED], FAIL, Reason.INVOICE_REJECTED),
         (WITHDRAWALS[InvoiceState.FAILED], SETTLE, Reason.INVOICE_FAILED),
         (WITHDRAWALS[InvoiceState.PAID], FAIL, Reason.INVOICE_PAID),
         (WITHDRAWALS[InvoiceState.PAID], REJECT, Reason.INVOICE_PAID),
@@ -236,11 +237,29 @@ def test_no_payment_hash_is_used_twice(payment_hash: str) -> None:
 
 
 def test_a_deposit_whose_hash_is_known_already_ends_expired() -> None:
-    world = sent(request_withdrawal(payment_hash="ab1"), request_deposit())
+    world = sent(request_deposit(invoice_id="in2"), an_issued("in2", payment_hash="AB1"), request_deposit())
     assert world.send(ISSUE).reason == Reason.DUPLICATE_PAYMENT_HASH
     assert world.invoice("in").state == InvoiceState.EXPIRED
     assert world.invoice("in").payment_hash is None
     assert world.said(InvoiceExpired)
+
+
+def test_a_withdrawal_may_pay_the_invoice_of_a_deposit() -> None:
+    world = deposit_in(InvoiceState.ISSUED)
+    assert world.send(request_withdrawal(payment_hash="ab1")).verdict is Verdict.DONE
+
+
+def test_a_deposit_that_has_no_invoice_cannot_have_been_paid() -> None:
+    world = sent(request_deposit(), EXPIRE)
+    assert world.send(CONFIRM).reason == Reason.NOT_ISSUED
+
+
+def test_a_debit_for_a_withdrawal_that_was_rejected_is_given_back() -> None:
+    world = withdrawal_in(InvoiceState.REJECTED)
+    assert world.send(AUTHORIZE).reason == Reason.INVOICE_REJECTED
+    assert world.invoice("out").state == InvoiceState.FAILED
+    assert [event.reason for event in world.said(WithdrawalFailed)] == [Reason.INVOICE_REJECTED]
+    assert not world.said(WithdrawalAuthorized)
 
 
 def test_another_request_under_a_used_id_is_refused() -> None:

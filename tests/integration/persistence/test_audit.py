@@ -1,0 +1,249 @@
+"""The audit of a live database: a sound one passes, and every kind of damage is found and named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from domain.accounting.account import LIGHTNING, Movement, MovementKind
+from domain.shared.errors import StorageUnavailableError
+from domain.shared.money import Satoshis
+from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.persistence import audit as audit_module
+from spark_actors.persistence.audit import Check, audit
+from tests.fixtures.aggregates import (
+    a_campaign,
+    a_credit,
+    a_debit,
+    a_donation,
+    a_movement,
+    an_account,
+    an_event,
+    commit,
+    created,
+)
+from tests.fixtures.letters import a_letter, progress
+from tests.fixtures.stores import PostgresStores
+
+NOW = datetime.now(UTC)
+INVOICES = """
+    INSERT INTO bitcoin.invoices VALUES
+        ('d', 2, 'deposit', 'paid', 'alice', 700, now(), 'h1', 'r', now(), NULL),
+        ('waits', 2, 'deposit', 'issued', 'alice', 700, now(), 'h4', 'r', now(), NULL),
+        ('paid', 3, 'withdrawal', 'paid', 'alice', 70, now(), 'h2', 'r', now(), 'proof'),
+        ('failed', 3, 'withdrawal', 'failed', 'alice', 70, now(), 'h3', 'r', now(), NULL)
+"""
+
+
+def debit_of(withdrawal_id: str) -> Movement:
+    return Movement(f"withdrawal/{withdrawal_id}/debit", "alice", LIGHTNING, Satoshis(70), MovementKind.WITHDRAWAL, NOW)
+
+
+def refund_of(withdrawal_id: str) -> Movement:
+    key = f"withdrawal/{withdrawal_id}"
+    return Movement(
+        f"{key}/refund", LIGHTNING, "alice", Satoshis(70), MovementKind.WITHDRAWAL_REFUND, NOW, f"{key}/debit"
+    )
+
+
+def ended(saga_id: str, kind: str, state: SagaState = SagaState.COMPLETED) -> SagaProgress:
+    return progress(saga_id, 5, state, kind=kind, at=NOW)
+
+
+@pytest.fixture
+def sound(stores: PostgresStores, connection: psycopg.Connection) -> PostgresStores:
+    """A deposit, a donation, one that is on its way, and withdrawals that were paid and that failed."""
+    movements = [a_movement("deposit/d", amount_sat=700), a_debit("gift"), a_credit("gift"), a_debit("open")]
+    movements += [debit_of("paid"), debit_of("failed"), refund_of("failed")]
+    accounts = [created("alice", an_account("alice", 700 - 2 * 100 - 70)), created("bob", an_account("bob", 100))]
+    commit(stores.unit_of_work("accounting"), accounts, records=movements)
+    campaign = created("campaign", a_campaign("campaign", 100, 1))
+    commit(stores.unit_of_work("crowdfunding"), [campaign], records=[a_donation("gift")])
+    connection.execute(INVOICES)
+    stores.run(stores.saga_log("crowdfunding").merge([ended("gift", "donation"), progress("open", 0, at=NOW)]))
+    withdrawals = [ended("paid", "withdrawal"), ended("failed", "withdrawal", SagaState.FAILED)]
+    stores.run(stores.saga_log("bitcoin").merge([ended("d", "deposit"), *withdrawals]))
+    return stores
+
+
+def failed(checks: list[Check]) -> dict[str, list[str]]:
+    """What each failed check found."""
+    return {check.name: [finding.subject for finding in check.findings] for check in checks if not check.is_passed}
+
+
+def test_an_empty_deployment_passes(dsn_by_context: dict[str, str]) -> None:
+    checks = audit(dsn_by_context)
+    assert failed(checks) == {}
+    assert len({check.name for check in checks}) == len(checks)
+
+
+def test_a_sound_deployment_passes(sound: PostgresStores, dsn_by_context: dict[str, str]) -> None:
+    assert failed(audit(dsn_by_context)) == {}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What somebody did to the tables, and what the audit must say."""
+
+    statements: list[str]
+    found: dict[str, list[str]]
+    """Subjects by check; other checks may find something too."""
+
+
+DAMAGES = {
+    "every balance equals its entries": Damage(
+        ["UPDATE accounting.accounts SET balance_sat = 101 WHERE account_id = 'bob'"],
+        {"every balance equals its entries": ["bob"], "the ledger sums to zero": ["ledger"]},
+    ),
+    "an account is missing": Damage(
+        ["DELETE FROM accounting.accounts WHERE account_id = 'bob'"],
+        {"every balance equals its entries": ["bob"], "the ledger sums to zero": ["ledger"]},
+    ),
+    "an account without entries": Damage(
+        ["INSERT INTO accounting.accounts VALUES ('eve', 1, 'open', 5)"],
+        {"every balance equals its entries": ["eve"], "the ledger sums to zero": ["ledger"]},
+    ),
+    "a negative balance": Damage(
+        [
+            "ALTER TABLE accounting.accounts DROP CONSTRAINT accounts_balance_not_negative",
+            "UPDATE accounting.accounts SET balance_sat = -1 WHERE account_id = 'bob'",
+        ],
+        {
+            "no balance is negative": ["bob"],
+            "every balance equals its entries": ["bob"],
+            "the ledger sums to zero": ["ledger"],
+        },
+    ),
+    "a credit without a debit": Damage(
+        [
+            "INSERT INTO accounting.ledger VALUES ('k', '@in-transit', 'bob', 1, 'transfer_credit', NULL, now())",
+            "UPDATE accounting.accounts SET balance_sat = 101 WHERE account_id = 'bob'",
+        ],
+        {
+            "what is in transit equals the open transfers": ["@in-transit"],
+            "every movement takes up what it follows": ["k"],
+        },
+    ),
+    "a refund of another amount": Damage(
+        [
+            "UPDATE accounting.ledger SET amount_sat = 71 WHERE idempotency_key = 'withdrawal/failed/refund'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat + 1 WHERE account_id = 'alice'",
+        ],
+        {"every movement takes up what it follows": ["withdrawal/failed/refund"]},
+    ),
+    "a refund to somebody else": Damage(
+        [
+            "UPDATE accounting.ledger SET credit_account = 'bob' WHERE idempotency_key = 'withdrawal/failed/refund'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat + 70 WHERE account_id = 'bob'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat - 70 WHERE account_id = 'alice'",
+        ],
+        {"every movement takes up what it follows": ["withdrawal/failed/refund"]},
+    ),
+    "a campaign that counts wrong": Damage(
+        ["UPDATE crowdfunding.campaigns SET raised_sat = 99"],
+        {"every campaign's totals equal its donations": ["campaign"]},
+    ),
+    "a donation that was accepted and lost": Damage(
+        ["DELETE FROM crowdfunding.donations", "UPDATE crowdfunding.campaigns SET raised_sat = 0, donations = 0"],
+        {"every donation that was paid is registered": ["gift"]},
+    ),
+    "a donation that nobody paid": Damage(
+        [
+            "INSERT INTO crowdfunding.donations VALUES ('free', 'campaign', 'alice', 50, now())",
+            "UPDATE crowdfunding.campaigns SET raised_sat = 150, donations = 2",
+        ],
+        {"every registered donation was paid": ["free"]},
+    ),
+    "a donation of another amount than was paid": Damage(
+        ["UPDATE crowdfunding.donations SET amount_sat = 90", "UPDATE crowdfunding.campaigns SET raised_sat = 90"],
+        {"every registered donation was paid": ["gift"]},
+    ),
+    "a paid deposit that credits nobody": Damage(
+        [
+            "DELETE FROM accounting.ledger WHERE idempotency_key = 'deposit/d'",
+            "UPDATE accounting.ledger SET debit_account = '@lightning' WHERE idempotency_key = 'transfer/gift/debit'",
+            "UPDATE accounting.accounts SET balance_sat = 0 WHERE account_id = 'alice'",
+        ],
+        {"every deposit and withdrawal is in the ledger": ["d"]},
+    ),
+    "a payment without a debit": Damage(
+        ["UPDATE bitcoin.invoices SET amount_sat = 71 WHERE invoice_id = 'paid'"],
+        {"every deposit and withdrawal is in the ledger": ["paid"]},
+    ),
+    "a failed withdrawal that nobody was refunded": Damage(
+        [
+            "DELETE FROM accounting.ledger WHERE idempotency_key = 'withdrawal/failed/refund'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat - 70 WHERE account_id = 'alice'",
+        ],
+        {"every deposit and withdrawal is in the ledger": ["failed"]},
+    ),
+    "a withdrawal that was paid and refunded": Damage(
+        ["UPDATE bitcoin.invoices SET state = 'paid', preimage = 'proof' WHERE invoice_id = 'failed'"],
+        {"every deposit and withdrawal is in the ledger": ["failed"]},
+    ),
+    "a saga that is late unseen": Damage(
+        ["UPDATE crowdfunding.sagas SET deadline_at = now() - interval '1 hour' WHERE saga_id = 'open'"],
+        {"crowdfunding: no saga is late unseen": ["donation open"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damage_is_found_and_named(
+    sound: PostgresStores, connection: psycopg.Connection, dsn_by_context: dict[str, str], damage: Damage
+) -> None:
+    for statement in damage.statements:
+        connection.execute(statement.encode())
+    found = failed(audit(dsn_by_context))
+    assert {name: found.get(name) for name in damage.found} == damage.found
+
+
+def test_a_saga_that_is_late_and_seen_passes(
+    sound: PostgresStores, connection: psycopg.Connection, dsn_by_context: dict[str, str]
+) -> None:
+    connection.execute("UPDATE crowdfunding.sagas SET deadline_at = now() - interval '1 hour', overdue_since = now()")
+    assert failed(audit(dsn_by_context)) == {}
+
+
+def test_only_what_waits_for_long_is_stuck(stores: PostgresStores, dsn_by_context: dict[str, str]) -> None:
+    commit(stores.unit_of_work("auth"), events=[an_event("new", occurred_at=NOW)])
+    assert failed(audit(dsn_by_context)) == {}
+    commit(stores.unit_of_work("auth"), events=[an_event("old", occurred_at=NOW - timedelta(hours=1))])
+    assert failed(audit(dsn_by_context)) == {"auth: nothing is stuck in the outbox": ["old"]}
+    assert failed(audit(dsn_by_context, stuck_after=timedelta(hours=2))) == {}
+
+
+def test_an_event_that_nobody_took_fails_and_a_message_that_was_refused_is_only_told(
+    stores: PostgresStores, dsn_by_context: dict[str, str]
+) -> None:
+    stores.run(stores.dead_letters("ingress").bury([a_letter("nonsense")]))
+    checks = audit(dsn_by_context)
+    assert failed(checks) == {}
+    assert [finding.subject for check in checks for finding in check.findings] == ["nonsense"]
+    stores.run(stores.dead_letters("bitcoin").bury([a_letter("event")]))
+    assert failed(audit(dsn_by_context)) == {"bitcoin: every event was taken": ["event"]}
+
+
+def test_findings_are_told_up_to_a_limit_and_found_on_every_page(
+    sound: PostgresStores,
+    connection: psycopg.Connection,
+    dsn_by_context: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit_module, "PAGE_ROWS", 2)
+    connection.execute(
+        "INSERT INTO crowdfunding.donations"
+        " SELECT 'z' || number, 'campaign', 'alice', 1, now() FROM generate_series(1, 7) AS number;"
+        "UPDATE crowdfunding.campaigns SET raised_sat = 107, donations = 8"
+    )
+    everything = {"every registered donation was paid": [f"z{number}" for number in range(1, 8)]}
+    assert failed(audit(dsn_by_context)) == everything
+    assert len(failed(audit(dsn_by_context, limit=3))["every registered donation was paid"]) == 3
+
+
+def test_a_database_that_is_away_is_reported_as_such(dsn_by_context: dict[str, str]) -> None:
+    with pytest.raises(StorageUnavailableError):
+        audit({**dsn_by_context, "bitcoin": "host=/nowhere dbname=spark"})

@@ -1,0 +1,160 @@
+"""Housekeeping: what is needed is there, what is old goes, and nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from domain.shared.decisions import DONE
+from domain.shared.errors import DuplicateMessageError, StorageUnavailableError
+from domain.shared.sagas import SagaState
+from spark_actors.persistence import maintenance
+from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
+from tests.fixtures.aggregates import a_mark, commit
+from tests.fixtures.letters import a_letter, progress
+from tests.fixtures.stores import Async, PostgresStores
+
+NOW = datetime.now(UTC)
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def housekeeping(stores: PostgresStores) -> PostgresMaintenance:
+    return PostgresMaintenance(stores._pool, "auth")
+
+
+def partition(moment: datetime) -> str:
+    monday = moment.date() - timedelta(days=moment.weekday())
+    return f"inbox_{monday:%Y%m%d}"
+
+
+def partitions(connection: psycopg.Connection) -> set[str]:
+    rows = connection.execute(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid WHERE inhparent = 'auth.inbox'::regclass"
+    )
+    return {name for (name,) in rows}
+
+
+def remember(connection: psycopg.Connection, message_id: str, moment: datetime) -> None:
+    connection.execute("SELECT auth.make_inbox_partitions(%s)", (moment,))
+    connection.execute("INSERT INTO auth.inbox VALUES (%s, auth.week_of(%s), 'done', '', NULL)", (message_id, moment))
+
+
+def test_this_week_and_the_next_have_a_partition(
+    housekeeping: PostgresMaintenance, run: Async, connection: psycopg.Connection
+) -> None:
+    for _ in range(2):
+        run(housekeeping.run(NOW))
+    assert partitions(connection) == {partition(NOW), partition(NOW + WEEK)}
+    run(housekeeping.run(NOW + WEEK))
+    assert partition(NOW + 2 * WEEK) in partitions(connection)
+
+
+def test_a_message_of_an_earlier_week_is_still_known(
+    housekeeping: PostgresMaintenance, stores: PostgresStores, run: Async, connection: psycopg.Connection
+) -> None:
+    remember(connection, "old", NOW - WEEK)
+    run(housekeeping.run(NOW))
+    with stores.unit_of_work("auth") as uow:
+        assert uow.inbox.outcomes(["old", "new"]) == {"old": DONE}
+    with pytest.raises(DuplicateMessageError):
+        commit(stores.unit_of_work("auth"), marks=[a_mark("new"), a_mark("old")])
+    with stores.unit_of_work("auth") as uow:
+        assert uow.inbox.outcomes(["new"]) == {}
+
+
+def test_partitions_past_the_retention_are_dropped(
+    housekeeping: PostgresMaintenance, run: Async, connection: psycopg.Connection
+) -> None:
+    for weeks in (1, 2, 5):
+        remember(connection, f"{weeks}", NOW - weeks * WEEK)
+    run(housekeeping.run(NOW))
+    assert {partition(NOW - WEEK), partition(NOW)} <= partitions(connection)
+    assert not {partition(NOW - 2 * WEEK), partition(NOW - 5 * WEEK)} & partitions(connection)
+
+
+def test_a_longer_retention_keeps_more(stores: PostgresStores, run: Async, connection: psycopg.Connection) -> None:
+    remember(connection, "old", NOW - 3 * WEEK)
+    run(PostgresMaintenance(stores._pool, "auth", inbox=3 * WEEK).run(NOW))
+    assert partition(NOW - 3 * WEEK) in partitions(connection)
+
+
+def test_a_wrong_clock_does_not_make_messages_forgotten(
+    housekeeping: PostgresMaintenance, stores: PostgresStores, run: Async
+) -> None:
+    commit(stores.unit_of_work("auth"), marks=[a_mark("known")])
+    run(housekeeping.run(NOW + timedelta(days=400)))
+    with stores.unit_of_work("auth") as uow:
+        assert uow.inbox.outcomes(["known"]) == {"known": DONE}
+
+
+def test_without_a_partition_the_turn_is_only_put_off(
+    housekeeping: PostgresMaintenance, stores: PostgresStores, run: Async, connection: psycopg.Connection
+) -> None:
+    connection.execute(f"DROP TABLE auth.{partition(NOW)}".encode())
+    with pytest.raises(StorageUnavailableError):
+        commit(stores.unit_of_work("auth"), marks=[a_mark("message")])
+    run(housekeeping.run(NOW))
+    commit(stores.unit_of_work("auth"), marks=[a_mark("message")])
+
+
+def test_new_partitions_do_not_wait_for_readers_of_the_inbox(
+    housekeeping: PostgresMaintenance, run: Async, database: str, connection: psycopg.Connection
+) -> None:
+    with psycopg.connect(database) as reader:
+        reader.execute("SELECT count(*) FROM auth.inbox")
+        run(housekeeping.run(NOW + 4 * WEEK))
+    assert partition(NOW + 4 * WEEK) in partitions(connection)
+
+
+def test_dropping_gives_up_soon_when_somebody_reads(
+    housekeeping: PostgresMaintenance,
+    run: Async,
+    database: str,
+    connection: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(maintenance, "LOCK_SECONDS", 0.01)
+    remember(connection, "old", NOW - 5 * WEEK)
+    with psycopg.connect(database) as reader:
+        reader.execute("SELECT count(*) FROM auth.inbox")
+        with pytest.raises(StorageUnavailableError):
+            run(housekeeping.run(NOW))
+    run(housekeeping.run(NOW))
+    assert partition(NOW - 5 * WEEK) not in partitions(connection)
+
+
+def test_old_sagas_that_ended_are_forgotten_and_running_ones_are_not(
+    housekeeping: PostgresMaintenance, stores: PostgresStores, run: Async, connection: psycopg.Connection
+) -> None:
+    long_ago = NOW - timedelta(days=40)
+    run(
+        stores.saga_log("auth").merge(
+            [
+                progress("old", 3, SagaState.COMPLETED, at=long_ago),
+                progress("old-but-running", 0, at=long_ago),
+                progress("new", 3, SagaState.FAILED, at=NOW),
+            ]
+        )
+    )
+    run(housekeeping.run(NOW))
+    left = connection.execute("SELECT saga_id FROM auth.sagas ORDER BY saga_id").fetchall()
+    assert left == [("new",), ("old-but-running",)]
+
+
+def test_much_that_is_old_goes_in_small_steps(
+    stores: PostgresStores, run: Async, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "BATCH_ROWS", 10)
+    monkeypatch.setattr(maintenance, "MAX_BATCHES", 3)
+    letters = stores.dead_letters("ingress")
+    run(letters.bury([a_letter(f"{number}", died_at=NOW - timedelta(days=100)) for number in range(45)]))
+    run(letters.bury([a_letter("new", died_at=NOW)]))
+    housekeeping = DeadLetterMaintenance(stores._pool, "ingress", timedelta(days=90))
+    counts = []
+    for _ in range(3):
+        run(housekeeping.run(NOW))
+        counts.append(run(letters.count()))
+    assert counts == [16, 1, 1]

@@ -1,0 +1,99 @@
+"""Schemas are brought up to date once, whoever asks and how often."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import psycopg
+import pytest
+
+from domain.shared.errors import StorageUnavailableError
+from spark_actors.persistence.migrations import (
+    Migration,
+    MigrationError,
+    migrate,
+    migrate_schema,
+    migrations_of,
+)
+
+CONTEXTS = ("auth", "accounting", "crowdfunding", "bitcoin", "dashboard", "ingress")
+
+
+def a_migration(text: str, number: int = 1) -> Migration:
+    return Migration("auth", f"auth/{number:04}_words.sql", text.encode())
+
+
+def test_an_empty_database_gets_every_schema_once(empty_database: str) -> None:
+    dsn_by_context = dict.fromkeys(CONTEXTS, empty_database)
+    assert migrate(dsn_by_context) == [migration for context in CONTEXTS for migration in migrations_of(context)]
+    assert migrate(dsn_by_context) == []
+
+
+def test_every_write_context_has_inbox_outbox_sagas_and_dead_letters(connection: psycopg.Connection) -> None:
+    found = connection.execute(
+        "SELECT table_schema FROM information_schema.tables"
+        " WHERE table_name IN ('inbox', 'outbox', 'sagas', 'dead_letters') GROUP BY 1 HAVING count(*) = 4"
+    ).fetchall()
+    assert {schema for (schema,) in found} == {"auth", "accounting", "crowdfunding", "bitcoin"}
+
+
+def test_the_ingress_has_dead_letters_and_no_more(connection: psycopg.Connection) -> None:
+    found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'ingress'")
+    assert {table for (table,) in found} == {"dead_letters", "schema_migrations"}
+
+
+def test_every_constraint_and_index_was_given_a_name(connection: psycopg.Connection) -> None:
+    generated = connection.execute(
+        "SELECT conrelid::regclass, conname FROM pg_constraint"
+        " WHERE contype IN ('c', 'u', 'f') AND conname ~ '(_check|_key|_fkey)[0-9]*$'"
+        " AND connamespace::regnamespace::text IN ('auth', 'accounting', 'crowdfunding', 'bitcoin', 'ingress')"
+    ).fetchall()
+    assert generated == []
+
+
+def test_those_who_come_at_once_wait_and_find_nothing_to_do(empty_database: str) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(migrate, [{"auth": empty_database}] * 4))
+    assert sorted(map(len, results)) == [0, 0, 0, len(migrations_of("auth"))]
+
+
+def test_only_what_is_missing_is_applied(empty_database: str) -> None:
+    first, second = a_migration("CREATE TABLE one ()"), a_migration("CREATE TABLE two ()", 2)
+    with psycopg.connect(empty_database) as connection:
+        assert migrate_schema(connection, "auth", [first]) == [first]
+        assert migrate_schema(connection, "auth", [first, second]) == [second]
+        assert connection.execute("SELECT FROM auth.one, auth.two").rowcount == 0
+
+
+def test_a_migration_that_was_changed_afterwards_is_refused(empty_database: str) -> None:
+    migration = a_migration("CREATE TABLE one ()")
+    with psycopg.connect(empty_database) as connection:
+        migrate_schema(connection, "auth", [migration])
+        with pytest.raises(MigrationError, match="auth/0001_words.sql was changed after it was applied"):
+            migrate_schema(connection, "auth", [replace(migration, text=b"CREATE TABLE other ()")])
+
+
+def test_a_database_of_a_newer_program_is_refused(empty_database: str) -> None:
+    with psycopg.connect(empty_database) as connection:
+        migrate_schema(connection, "auth", [a_migration("CREATE TABLE one ()")])
+        with pytest.raises(MigrationError, match="newer than this program"):
+            migrate_schema(connection, "auth", [])
+
+
+def test_a_schema_changes_as_a_whole_or_not_at_all(empty_database: str) -> None:
+    broken = [a_migration("CREATE TABLE one ()"), a_migration("CREATE TABLE one ()", 2)]
+    with pytest.raises(psycopg.errors.DuplicateTable), psycopg.connect(empty_database) as connection:
+        migrate_schema(connection, "auth", broken)
+    with psycopg.connect(empty_database) as connection:
+        assert connection.execute("SELECT to_regnamespace('auth')").fetchone() == (None,)
+
+
+def test_a_context_whose_name_is_no_plain_word_is_refused(empty_database: str) -> None:
+    with pytest.raises(MigrationError, match="not a plain word"):
+        migrate({'a"b': empty_database})
+
+
+def test_a_database_that_is_away_is_reported_as_such() -> None:
+    with pytest.raises(StorageUnavailableError):
+        migrate({"auth": "host=/nowhere dbname=spark connect_timeout=1"})

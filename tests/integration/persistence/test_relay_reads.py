@@ -1,0 +1,189 @@
+"""The relay's reads on Postgres: nothing is missed, and they cost the same whatever lies around."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from domain.shared.errors import StorageUnavailableError
+from spark_actors.messaging.ports import PendingMessage
+from spark_actors.persistence.outbox import FENCE_DISTANCE, PostgresOutboxReader
+from spark_actors.persistence.statements import load_for
+from tests.fixtures.aggregates import an_event, commit
+from tests.fixtures.stores import Async, PostgresStores
+
+ADD = load_for("outbox", "auth")["add"]
+SOME = FENCE_DISTANCE + 500
+"""Rows enough for the floor to rise."""
+
+
+def fill(connection: psycopg.Connection, rows: int, name: str = "filler") -> None:
+    connection.execute(
+        "INSERT INTO auth.outbox"
+        " (message_id, name, version, key, sequence, data, correlation_id, causation_id, occurred_at)"
+        " SELECT %s || number, 'auth.account-registered', 1, 'key', 1, '{}', '', '', now()"
+        " FROM generate_series(1, %s) AS number",
+        (name, rows),
+    )
+
+
+async def drain(reader: PostgresOutboxReader) -> list[PendingMessage]:
+    """Read and settle until nothing waits."""
+    drained: list[PendingMessage] = []
+    while page := await reader.pending(skip=(), limit=1_000):
+        await reader.settle([one.position for one in page])
+        drained += page
+    return drained
+
+
+def reads(plan: Any) -> int:
+    """Pages that a plan touched."""
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+
+def cost_of_a_read(connection: psycopg.Connection, floor: int) -> int:
+    query = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + load_for("outbox", "auth")["pending"]
+    row = connection.execute(query, {"floor": floor, "skip": [], "limit": 100}).fetchone()
+    return reads(json.loads(json.dumps(row))[0][0]["Plan"])
+
+
+def test_a_row_that_becomes_visible_late_is_found_by_the_next_read(
+    stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
+) -> None:
+    reader = PostgresOutboxReader(stores._pool, "auth")
+    with psycopg.connect(database) as slow:
+        fill(slow, 1, "slow")
+        fill(connection, SOME)
+        assert len(run(drain(reader))) == SOME
+        for _ in range(3):
+            assert run(reader.pending(skip=(), limit=10)) == []
+        slow.commit()
+    [late] = run(reader.pending(skip=(), limit=10))
+    assert late.envelope.message_id == "slow1"
+
+
+def test_a_writer_that_drew_its_position_first_and_wrote_last_is_not_overtaken(
+    stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
+) -> None:
+    """The worst case: its only write is to the outbox, so nothing but the default gives it a transaction id."""
+    reader = PostgresOutboxReader(stores._pool, "auth")
+    with psycopg.connect(database) as slow:
+        default = "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'auth.outbox'::regclass"
+        [expression] = connection.execute(default).fetchone() or ("",)
+        [position] = slow.execute(f"SELECT {expression}".encode()).fetchone() or (0,)
+        fill(connection, SOME)
+        run(drain(reader))
+        run(drain(reader))
+        slow.execute(
+            "INSERT INTO auth.outbox VALUES (%s, 'slow', 'auth.account-registered', 1, 'k', 1, '{}', '', '', now())",
+            (position,),
+        )
+        slow.commit()
+    assert [one.position for one in run(reader.pending(skip=(), limit=10))] == [position]
+
+
+def test_a_read_does_not_walk_through_what_was_settled(
+    stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
+) -> None:
+    """With a transaction that keeps the dead rows from being cleaned away, as a backup would."""
+    reader = PostgresOutboxReader(stores._pool, "auth")
+    with psycopg.connect(database) as backup:
+        backup.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        backup.execute("SELECT count(*) FROM auth.outbox")
+        fill(connection, 20_000)
+        run(drain(reader))
+        fill(connection, 1)
+        run(drain(reader))
+        run(reader.pending(skip=(), limit=1))
+        without, with_floor = cost_of_a_read(connection, 0), cost_of_a_read(connection, reader._floor.position)
+    assert without > 200
+    assert with_floor < 20
+
+
+def test_a_read_costs_the_same_before_a_big_backlog(connection: psycopg.Connection) -> None:
+    fill(connection, 200)
+    connection.execute("ANALYZE auth.outbox")
+    small = cost_of_a_read(connection, 0)
+    fill(connection, 30_000)
+    connection.execute("ANALYZE auth.outbox")
+    assert cost_of_a_read(connection, 0) <= small + 10
+
+
+def test_the_floor_stays_under_a_parked_row(stores: PostgresStores, run: Async, connection: psycopg.Connection) -> None:
+    reader = PostgresOutboxReader(stores._pool, "auth")
+
+    async def relay_all_but_the_first() -> int:
+        [parked] = await reader.pending(skip=(), limit=1)
+        while page := await reader.pending(skip=[parked.position], limit=1_000):
+            await reader.settle([one.position for one in page])
+        await reader.pending(skip=[parked.position], limit=1_000)
+        return parked.position
+
+    fill(connection, SOME)
+    parked = run(relay_all_but_the_first())
+    fill(connection, SOME)
+    assert run(relay_all_but_the_first()) == parked
+    assert [one.position for one in run(reader.pending(skip=(), limit=10))] == [parked]
+
+
+def test_after_a_change_of_servers_the_read_begins_from_the_bottom(
+    stores: PostgresStores, run: Async, connection: psycopg.Connection
+) -> None:
+    reader = PostgresOutboxReader(stores._pool, "auth")
+    fill(connection, SOME)
+    run(drain(reader))
+    run(reader.pending(skip=(), limit=1))
+    assert reader._floor.position > FENCE_DISTANCE
+    # As after a failover that lost the newest rows: positions come again.
+    connection.execute("SELECT setval('auth.outbox_position_seq', 1, false)")
+    assert reader._floor.server is not None
+    reader._floor.server -= timedelta(seconds=1)
+    fill(connection, 1)
+    assert len(run(reader.pending(skip=(), limit=10))) == 1
+
+
+def test_readers_and_writers_at_once_lose_nothing(stores: PostgresStores, run: Async) -> None:
+    reader = PostgresOutboxReader(stores._pool, "auth")
+
+    def write() -> None:
+        for turn in range(60):
+            commit(stores.unit_of_work("auth"), events=[an_event(f"{turn}-{number}") for number in range(50)])
+
+    async def read_along() -> list[str]:
+        writing = asyncio.create_task(asyncio.to_thread(write))
+        seen: list[str] = []
+        while not writing.done():
+            seen += [one.envelope.message_id for one in await drain(reader)]
+        await writing
+        return seen + [one.envelope.message_id for one in await drain(reader)]
+
+    assert run(read_along()) == [f"{turn}-{number}" for turn in range(60) for number in range(50)]
+
+
+def test_a_server_that_went_away_is_reported_and_then_forgotten(
+    stores: PostgresStores, run: Async, connection: psycopg.Connection
+) -> None:
+    reader = stores.outbox_reader("auth")
+    fill(connection, 1)
+    run(reader.pending(skip=(), limit=1))
+    connection.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    async def attempts() -> int:
+        """How often a read fails: at most once for each connection of the pool."""
+        failed = 0
+        while True:
+            try:
+                await reader.pending(skip=(), limit=1)
+            except StorageUnavailableError:
+                failed += 1
+            else:
+                return failed
+
+    assert 1 <= run(attempts()) <= 4
