@@ -164,7 +164,7 @@ class RayRoot:
         except ActorUnavailableError as error:
             return {names.ROOT: str(error)}
         well = {actor["actor"]: "; ".join(actor["problems"]) or None for actor in status["actors"]}
-        return {names.ROOT: "; ".join(status["problems"]) or None, **well}
+        return {**well, names.ROOT: "; ".join(status["problems"]) or None}
 
     def stop(self, grace_seconds: float) -> None:
         """Drain the tree from the way in to the store, then end it; after *grace_seconds* it is ended anyway."""

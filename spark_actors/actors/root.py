@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -78,7 +79,8 @@ class RootSupervisor:
     def status(self) -> TreeStatus:
         problems = self.problems()
         actors = [ActorStatus(report.actor, report.pid, report.problems) for report in self._reports()]
-        return TreeStatus(not problems, problems, actors)
+        root = ActorStatus(names.ROOT, os.getpid(), [])
+        return TreeStatus(not problems, problems, [root, *actors])
 
     def metrics(self) -> bytes:
         """What all actors have measured, living and dead, as Prometheus text."""

@@ -62,14 +62,20 @@ def audit_report(checks: Sequence[Check]) -> dict[str, Any]:
 
 def render_audit(checks: Sequence[Check]) -> RenderableType:
     """The audit for people: each question with its answer, and what is wrong below it."""
+    from rich.columns import Columns
+    from rich.console import Group
     from rich.text import Text
 
-    text = Text("Audit\n", style="bold")
+    quiet = [check for check in checks if not check.findings]
+    passed = Columns([Text.assemble(("✓ ", "green"), check.name) for check in quiet], padding=(0, 3), column_first=True)
+    told = Text()
     for check in checks:
-        mark, style = ("✓", "green") if check.is_passed else ("✗", "bold red")
-        text.append(f" {mark} ", style=style).append(f"{check.name}\n", style="" if check.is_passed else "bold")
+        if check.findings:
+            mark, style = ("✓", "yellow") if check.is_passed else ("✗", "bold red")
+            told.append(f"{mark} {check.name}\n", style=style)
         for finding in check.findings:
-            text.append(f"     {finding.subject}: {finding.detail}\n", style="dim" if check.is_passed else "red")
+            told.append(f"    {finding.subject}: {finding.detail}\n", style="" if check.is_passed else "red")
     wrong = sum(not check.is_passed for check in checks)
     verdict = ("passed", "bold green") if not wrong else (f"failed: {wrong} of {len(checks)} checks", "bold red")
-    return Text.assemble(text, "The audit has ", verdict, ".")
+    title, end = Text("Audit", style="bold"), Text.assemble("The audit has ", verdict, ".")
+    return Group(title, passed, *([told] if told else []), end)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +17,8 @@ from spark_actors.cli.output import moment, sats
 from spark_actors.ingress.client import Answer
 
 STYLES = {Verdict.DONE: "bold green", Verdict.REJECTED: "bold yellow", Verdict.FAILED: "bold red"}
+FOR_MACHINES = ("payment_request", "payment_hash", "message_id", "causation_id")
+"""Long columns that tables leave to --json."""
 NOTHING = Text("–", style="dim")
 
 
@@ -43,15 +45,16 @@ def render_view(view: Mapping[str, Any], *, title: str) -> RenderableType:
 
 
 def render_rows(rows: Sequence[Any], *, title: str = "") -> RenderableType:
-    """Rows of one form as a table; columns in which no row has a value are left out."""
+    """Rows of one form as a table, without the columns in which no row has a value, or that are for machines."""
     if not rows or not isinstance(rows[0], Mapping):
         return Text(f"{title}: {', '.join(map(str, rows)) or 'none'}", style="" if rows else "dim")
-    columns = [name for name in rows[0] if any(row.get(name) not in (None, "", {}) for row in rows)]
+    columns = [name for name in rows[0] if name not in FOR_MACHINES and any(_says_something(row, name) for row in rows)]
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", pad_edge=False, box=None)
     for name in columns:
-        table.add_column(heading(name), justify="right" if _is_number(rows[0][name]) else "left", overflow="fold")
+        justify: JustifyMethod = "right" if _is_number(rows[0][name]) else "left"
+        table.add_column(heading(name), justify=justify, overflow="fold", no_wrap=_is_moment(name))
     for row in rows:
-        table.add_row(*(cell(name, row.get(name)) for name in columns))
+        table.add_row(*(cell(name, _news(row, name)) for name in columns))
     return table
 
 
@@ -66,9 +69,11 @@ def cell(name: str, value: object) -> Text:
         return NOTHING.copy()
     if isinstance(value, bool):
         return Text("yes" if value else "no", style="green" if value else "")
+    if name == "pid":
+        return Text(str(value))
     if isinstance(value, int):
         return Text(sats(value) if name.endswith("_sat") else f"{value:,}")
-    if name.endswith(("_at", "before")) or name == "at":
+    if _is_moment(name):
         return Text(moment(datetime.fromisoformat(value)) if isinstance(value, str) else str(value))
     if isinstance(value, Mapping):
         return Text(" ".join(f"{key}={cell(key, item).plain}" for key, item in value.items()))
@@ -82,6 +87,23 @@ def _fields(values: Mapping[str, Any]) -> Table:
     for name, value in values.items():
         table.add_row(heading(name), cell(name, value))
     return table
+
+
+def _says_something(row: Mapping[str, Any], name: str) -> bool:
+    return _news(row, name) not in (None, "", {}, [])
+
+
+def _news(row: Mapping[str, Any], name: str) -> Any:
+    """A row's value; of an object, what the row does not say elsewhere."""
+    value = row.get(name)
+    if not isinstance(value, Mapping):
+        return value
+    said = [other for key, other in row.items() if key != name]
+    return {key: item for key, item in value.items() if item not in said}
+
+
+def _is_moment(name: str) -> bool:
+    return name == "at" or name.endswith("_at")
 
 
 def _is_number(value: object) -> bool:

@@ -93,7 +93,7 @@ def _show(report: dict[str, Any]) -> None:
     out = console()
     out.print("[bold green]ready[/]" if report["ready"] else "[bold red]not ready[/]")
     known = {name: report[name] for name in ("pid", "version", "started_at", "nats_url", "metrics_url")}
-    out.print(render_view({**known, "pid": str(known["pid"])}, title="daemon"))
+    out.print(render_view(known, title="daemon"))
     if not report["ready"]:
         out.print(render_view(report["parts"], title="parts"))
     out.print(render_view(report["status"], title="status"))

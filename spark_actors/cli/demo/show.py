@@ -19,6 +19,10 @@ from spark_actors.cli.output import sats
 from spark_actors.cli.timeline import render_timeline
 
 BAR_WIDTH = 30
+WAY_EXPLAINED = """\
+  Its command was delivered {} times and took effect once. Each line was decided and committed by the AggregateActor
+  that hosts the aggregate; between the lines the context's Supervisor relayed the event, and a ContextActor turned it
+  into the next command."""
 YES, NO = Text("✓", style="bold green"), Text("✗", style="bold red")
 PAYOUT_STYLES = {"paid": "green", "refunded": "yellow", "rejected": "red"}
 
@@ -53,7 +57,7 @@ def bars() -> Iterator[Bars]:
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}", justify="left"),
-        BarColumn(BAR_WIDTH),
+        BarColumn(BAR_WIDTH, complete_style="cyan", finished_style="green"),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
@@ -125,7 +129,13 @@ def _campaign_row(campaign: Campaign, view: Mapping[str, Any]) -> Iterator[Rende
     raised = int(view.get("raised_sat", 0))
     yield Text(campaign.title, style="bold")
     yield campaign.owner.name
-    yield ProgressBar(total=campaign.goal_sat, completed=min(raised, campaign.goal_sat), width=BAR_WIDTH)
+    yield ProgressBar(
+        total=campaign.goal_sat,
+        completed=min(raised, campaign.goal_sat),
+        width=BAR_WIDTH,
+        complete_style="cyan",
+        finished_style="green",
+    )
     yield _amount(raised)
     yield _amount(campaign.goal_sat)
     yield str(view.get("donations", 0))
@@ -164,8 +174,7 @@ def _way_of_one_donation(seen: Performance) -> RenderableType:
     gift = seen.story.gifts[0]
     title = f"The way of one donation: {gift.donor.name} gives {sats(gift.amount_sat)}"
     table = render_timeline(seen.timeline, naming=_naming(seen.story), title=title)
-    times = {1: "once", 2: "twice"}.get(gift.deliveries, f"{gift.deliveries} times")
-    return Group(table, Text(f"  Its command was delivered {times} and took effect once.", style="dim"))
+    return Group(table, Text(WAY_EXPLAINED.format(gift.deliveries), style="dim"))
 
 
 def _money(seen: Performance) -> RenderableType:

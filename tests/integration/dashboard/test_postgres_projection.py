@@ -29,7 +29,7 @@ from domain.dashboard.rows import (
 from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewInvoice
 from domain.shared.errors import ConstraintError, MalformedMessageError, StorageUnavailableError
 from tests.fixtures.dashboard import Dashboard
-from tests.fixtures.dashboard_events import Happened, an, deliveries, histories
+from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an, deliveries, histories
 
 TABLES: Mapping[type[RowSeen], str] = {
     AccountSeen: "accounts",

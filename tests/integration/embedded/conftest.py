@@ -66,13 +66,15 @@ def all_ended(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
-def listening_addresses(*pids: int) -> set[str]:
-    """The addresses that these processes, and all below them, take network connections on."""
-    tops = [psutil.Process(pid) for pid in pids]
-    processes = [*tops, *(child for top in tops for child in top.children(recursive=True))]
-    return {
-        found.laddr.ip
-        for process in processes
-        for found in process.net_connections(kind="inet")
-        if found.status == psutil.CONN_LISTEN
-    }
+def listening_addresses(pid: int) -> set[str]:
+    """The addresses that this process, and all below it, take network connections on."""
+    top = psutil.Process(pid)
+    return {address for process in (top, *top.children(recursive=True)) for address in _listening(process)}
+
+
+def _listening(process: psutil.Process) -> list[str]:
+    try:
+        connections = process.net_connections(kind="inet")
+    except psutil.NoSuchProcess:  # a worker that had done its work
+        return []
+    return [found.laddr.ip for found in connections if found.status == psutil.CONN_LISTEN]

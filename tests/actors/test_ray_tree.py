@@ -1,0 +1,81 @@
+"""The actors as Ray processes: they are placed as the settings say, and whichever is killed is replaced."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+import pytest
+
+from domain.accounting.messages import Deposit, OpenAccount
+from domain.auth.messages import RegisterAccount
+from domain.bitcoin.messages import RequestDeposit
+from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
+from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewInvoice
+from tests.fixtures.daemon import eventually
+from tests.fixtures.tree import Tree
+from tests.unit.domain.builders import ARGON2
+
+DONE = ("done", "")
+
+
+def a_name(noun: str) -> str:
+    return f"{noun}-{uuid4().hex[:8]}"
+
+
+def test_a_sign_up_opens_the_account_in_another_context(tree: Tree) -> None:
+    account = a_name("account")
+    assert tree.send(RegisterAccount(account_id=account, username=account, password_hash=ARGON2)) == [DONE]
+    assert eventually(lambda: tree.view(ViewAccountOverview(account_id=account)).get("is_open"))
+
+
+def test_a_deposit_over_lightning_ends_in_the_account(tree: Tree) -> None:
+    account, invoice = a_name("account"), a_name("invoice")
+    tree.send(OpenAccount(account_id=account))
+    tree.send(RequestDeposit(invoice_id=invoice, account_id=account, amount_sat=700))
+    assert eventually(lambda: tree.view(ViewInvoice(invoice_id=invoice)).get("state") == "credited")
+    assert eventually(lambda: tree.view(ViewAccountOverview(account_id=account)).get("balance_sat") == 700)
+
+
+def test_an_instance_that_is_known_to_be_heavy_has_an_actor_of_its_own(tree: Tree) -> None:
+    assert tree.send(OpenAccount(account_id="whale")) == [DONE]
+    assert {"spark/pool/aggregate/own-0", "spark/pool/aggregate/dedicated-crowdfunding-0"} < tree.pids().keys()
+    tree.kill("spark/pool/aggregate/own-0")
+    assert tree.send(Deposit(account_id="whale", deposit_id=a_name("d"), amount_sat=5)) == [DONE]
+
+
+@pytest.mark.parametrize(
+    "actor",
+    [
+        "spark/pool/aggregate/shared-0",
+        "spark/accounting/context/0",
+        "spark/accounting/supervisor/0",
+        "spark/broker/ingress/0",
+        "spark/root/supervisor/0",
+    ],
+)
+def test_a_killed_actor_is_replaced_and_its_work_goes_on(tree: Tree, actor: str) -> None:
+    donor, owner, campaign = a_name("donor"), a_name("owner"), a_name("campaign")
+    tree.send(OpenAccount(account_id=donor), OpenAccount(account_id=owner))
+    tree.send(Deposit(account_id=donor, deposit_id=donor, amount_sat=100))
+    tree.send(CreateCampaign(campaign_id=campaign, account_id=owner, title="A", description="B", goal_sat=50))
+    pid = tree.kill(actor)
+    gifts = [
+        DonateToCampaign(campaign_id=campaign, donation_id=a_name("gift"), account_id=donor, amount_sat=10)
+        for _ in range(5)
+    ]
+    assert tree.send(*gifts) == [DONE] * 5
+    assert eventually(lambda: tree.view(ViewCampaign(campaign_id=campaign)).get("campaign", {}).get("raised_sat") == 50)
+    assert eventually(lambda: tree.view(ViewAccountOverview(account_id=owner)).get("balance_sat") == 50)
+    assert eventually(lambda: tree.has_replaced(actor, pid))
+    tree.wait_until_ready()
+
+
+def test_the_metrics_of_all_actors_come_together(tree: Tree) -> None:
+    tree.send(OpenAccount(account_id=a_name("account")))
+    assert eventually(lambda: 'name="accounting.open-account",outcome="done"' in tree.metrics())
+
+
+def test_a_replaced_actor_is_counted(tree: Tree) -> None:
+    tree.kill("spark/pool/aggregate/shared-1")
+    assert eventually(lambda: 'spark_actor_restarts_total{kind="AggregateActor"}' in tree.metrics())
+    tree.wait_until_ready()

@@ -1,0 +1,223 @@
+"""Turns of an AggregateActor, on both kinds of stores: grouped, yet each command keeps its own fate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+import pytest
+
+from domain.contexts import CONTEXTS
+from domain.shared.context import BoundedContext
+from domain.shared.decisions import Verdict
+from domain.shared.errors import StorageUnavailableError
+from domain.shared.messages import Command, MessageRegistry
+from domain.shared.ports import UnitOfWork
+from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.messaging.envelope import Envelope, Reply, encode_data, pack, unpack_replies
+from spark_actors.messaging.telemetry import InstancesMoved, TelemetryEvent, TurnTaken
+from tests.fixtures.stores import Stores
+from tests.unit.domain.builders import deposit, funded, register, withdraw
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+BY_NAME = {context.name: context for context in CONTEXTS}
+
+
+class Wrapped:
+    """A unit of work that a test changes in one place."""
+
+    def __init__(self, inner: UnitOfWork[Any]) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def __enter__(self) -> Self:
+        self.inner.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.inner.__exit__(kind, error, trace)
+
+
+class Host:
+    """An AggregateActor over a store, with what it told."""
+
+    def __init__(
+        self, stores: Stores, *, capacity: int = 100, wrap: Callable[[UnitOfWork[Any]], Any] = lambda u: u
+    ) -> None:
+        self.told: list[TelemetryEvent] = []
+        self._stores = stores
+        hosted = [HostedContext(context, self._factory(context.name, wrap)) for context in CONTEXTS if context.commands]
+        self.actor = AggregateActor(
+            hosted, REGISTRY, capacity=capacity, max_attempts=5, clock=lambda: NOW, telemetry=self.told.append
+        )
+
+    def take(self, *commands: Command | Envelope) -> list[Reply]:
+        envelopes = [command if isinstance(command, Envelope) else sent(command) for command in commands]
+        return unpack_replies(self.actor.take_turn(envelopes[0].context, pack(envelopes)))
+
+    def verdicts(self, *commands: Command | Envelope) -> list[tuple[str, str]]:
+        return [(reply.verdict.value, reply.reason) for reply in self.take(*commands)]
+
+    @property
+    def turns(self) -> list[TurnTaken]:
+        return [event for event in self.told if isinstance(event, TurnTaken)]
+
+    def _factory(self, context: str, wrap: Callable[[UnitOfWork[Any]], Any]) -> Callable[[], Any]:
+        return lambda: wrap(self._stores.unit_of_work(context))
+
+
+def sent(command: Command, message_id: str = "") -> Envelope:
+    identity = message_id or f"{command.TYPE.name}/{command}"
+    kind = command.TYPE
+    return Envelope(identity, kind.name, kind.version, command.key, encode_data(command), identity, "", NOW)
+
+
+def balance(stores: Stores, account_id: str) -> int:
+    state: Any = stores.unit_of_work("accounting").repository.load([account_id])[account_id].state
+    return int(state.balance_sat)
+
+
+def events(stores: Stores, context: str) -> list[str]:
+    reader = stores.outbox_reader(context)
+    return [row.envelope.name for row in stores.run(reader.pending(skip=(), limit=1000))]
+
+
+def test_commands_of_one_instance_run_in_order_on_what_the_one_before_left(stores: Stores) -> None:
+    host = Host(stores)
+    commands = [*funded("ann", 100), withdraw(amount_sat=60), withdraw(withdrawal_id="w2", amount_sat=60)]
+    assert host.verdicts(*commands) == [("done", ""), ("done", ""), ("done", ""), ("rejected", "insufficient_funds")]
+    assert balance(stores, "ann") == 40
+    assert events(stores, "accounting") == [
+        "accounting.account-opened",
+        "accounting.deposited",
+        "accounting.withdrawal-accepted",
+        "accounting.withdrawal-rejected",
+    ]
+
+
+def test_a_redelivered_command_takes_effect_once_and_answers_the_same(stores: Stores) -> None:
+    first = Host(stores).take(*funded("ann", 100), withdraw(amount_sat=500))
+    again = Host(stores).take(
+        *funded("ann", 100), withdraw(amount_sat=500), withdraw(withdrawal_id="w2", amount_sat=30)
+    )
+    assert again[:3] == first
+    assert again[3].verdict is Verdict.DONE
+    assert balance(stores, "ann") == 70
+
+
+def test_a_command_that_stands_twice_in_a_batch_takes_effect_once(stores: Stores) -> None:
+    host = Host(stores)
+    replies = host.take(*funded("ann", 100), deposit(), deposit())
+    assert [reply.verdict for reply in replies] == [Verdict.DONE] * 4
+    assert balance(stores, "ann") == 200
+    assert host.turns[0].duplicates == 1
+
+
+def test_a_command_that_trips_a_constraint_leaves_its_neighbours_untouched(stores: Stores) -> None:
+    host = Host(stores)
+    host.take(register(account_id="ann", username="Ann"))
+    newcomers = [register(account_id=f"n{number}", username=f"name-{number}") for number in range(6)]
+    thief = register(account_id="thief", username="ann")
+    verdicts = host.verdicts(*newcomers[:3], thief, *newcomers[3:])
+    assert verdicts == [("done", "")] * 3 + [("rejected", "username_taken")] + [("done", "")] * 3
+    assert events(stores, "auth").count("auth.registration-rejected") == 1
+    assert events(stores, "auth").count("auth.account-registered") == 7
+
+
+def test_an_idempotency_key_is_remembered_beyond_the_inbox(stores: Stores) -> None:
+    host = Host(stores)
+    host.take(*funded("ann", 100), sent(deposit(), "first"))
+    assert host.verdicts(sent(deposit(), "second")) == [("rejected", "duplicate_deposit")]
+    assert balance(stores, "ann") == 200
+
+
+def test_a_command_that_cannot_be_read_fails_alone(stores: Stores) -> None:
+    host = Host(stores)
+    broken = msgspec.structs.replace(sent(deposit(deposit_id="d9")), data=b'{"account_id": 7}')
+    verdicts = host.verdicts(*funded("ann", 100), broken, deposit(deposit_id="d2"))
+    assert verdicts == [("done", ""), ("done", ""), ("failed", "malformed"), ("done", "")]
+    assert balance(stores, "ann") == 200
+
+
+def test_a_command_that_this_version_does_not_know_fails_alone(stores: Stores) -> None:
+    host = Host(stores)
+    unknown = Envelope("m", "accounting.print-money", 1, "ann", b"{}", "c", "", NOW)
+    assert host.verdicts(*funded("ann", 100), unknown) == [("done", ""), ("done", ""), ("failed", "unknown_message")]
+
+
+def test_a_stale_writer_is_refused_and_decides_again_on_the_truth(stores: Stores) -> None:
+    zombie, successor = Host(stores), Host(stores)
+    zombie.take(*funded("ann", 100))
+    successor.take(sent(withdraw(amount_sat=100)))
+    assert zombie.verdicts(sent(withdraw(withdrawal_id="w2", amount_sat=100))) == [("rejected", "insufficient_funds")]
+    assert balance(stores, "ann") == 0
+
+
+def test_a_stale_writer_may_not_even_refuse(stores: Stores) -> None:
+    zombie, successor = Host(stores), Host(stores)
+    zombie.take(*funded("ann", 100))
+    successor.take(deposit(deposit_id="more", amount_sat=900))
+    assert zombie.verdicts(withdraw(amount_sat=500)) == [("done", "")]
+    assert balance(stores, "ann") == 500
+
+
+def test_a_turn_is_one_transaction(stores: Stores) -> None:
+    commits = 0
+
+    class Counting(Wrapped):
+        def commit(self) -> None:
+            nonlocal commits
+            commits += 1
+            self.inner.commit()
+
+    host = Host(stores, wrap=Counting)
+    host.take(*[command for number in range(50) for command in funded(f"a{number}", 10)])
+    assert commits == 1
+
+
+def test_a_store_that_is_away_leaves_the_batch_to_be_handed_over_again(stores: Stores) -> None:
+    breaks = True
+
+    class Breaking(Wrapped):
+        def commit(self) -> None:
+            self.inner.commit()
+            if breaks:
+                raise StorageUnavailableError("the connection broke while the commit was under way")
+
+    host = Host(stores, wrap=Breaking)
+    with pytest.raises(StorageUnavailableError):
+        host.take(*funded("ann", 100))
+    breaks = False
+    assert host.verdicts(*funded("ann", 100)) == [("done", ""), ("done", "")]
+    assert balance(stores, "ann") == 100
+
+
+def test_what_is_longest_unused_passivates_and_activates_again_when_needed(stores: Stores) -> None:
+    host = Host(stores, capacity=2)
+    for number in range(4):
+        host.take(*funded(f"a{number}", 10))
+    moved = [event for event in host.told if isinstance(event, InstancesMoved)]
+    assert moved[-1].resident == 2
+    assert sum(event.passivated for event in moved) == 2
+    assert host.verdicts(withdraw(account_id="a0", amount_sat=10)) == [("done", "")]
+
+
+def test_a_dedicated_actor_is_a_shared_one_with_room_for_one(stores: Stores) -> None:
+    host = Host(stores, capacity=1)
+    assert {verdict for verdict, _ in host.verdicts(*funded("a", 10), *funded("b", 10), *funded("c", 10))} == {"done"}
+    assert [event.resident for event in host.told if isinstance(event, InstancesMoved)][-1] == 1
+
+
+def test_every_command_has_a_handler_in_the_context_that_it_names() -> None:
+    for message in REGISTRY:
+        if message.TYPE.kind == "command":
+            context: BoundedContext = BY_NAME[message.TYPE.context]
+            assert message in context.commands
