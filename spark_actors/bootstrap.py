@@ -107,13 +107,14 @@ class Parts:
         self.metrics = ActorMetrics()
         self.registry = registry()
         self.directory = Directory(self.settings.ray.namespace)
-        self._open = AsyncExitStack()
+        self.open = AsyncExitStack()
+        """What is to be closed after the service has stopped."""
 
     async def pool(self, context: str) -> Pool:
         """A pool of connections to the context's database; opens even while Postgres is away."""
         pool = make_pool(self.deployment.dsn[context], prepare_threshold=_prepare_threshold(self.deployment))
         await pool.open()
-        self._open.push_async_callback(pool.close)
+        self.open.push_async_callback(pool.close)
         return pool
 
     def dispatcher(self) -> Dispatcher:
@@ -135,7 +136,7 @@ class Parts:
         )
 
     async def close(self) -> None:
-        await self._open.aclose()
+        await self.open.aclose()
 
 
 async def context_unit(deployment: Deployment, name: str) -> Unit:
@@ -267,10 +268,12 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
         for event, subscribers in subscribers_by_event(CONTEXTS).items()
         if event.partition(".")[0] == name
     }
+    wake_ups = PostgresWakeUps(parts.deployment.listen_dsn[name], name)
+    parts.open.push_async_callback(wake_ups.close)
     return OutboxRelay(
         name,
         outbox,
-        PostgresWakeUps(parts.deployment.listen_dsn[name], name),
+        wake_ups,
         RaySubscribers(parts.directory),
         routes,
         limits=RelayLimits(wanted.batch_events, wanted.max_in_flight_events, wanted.poll_interval_seconds),
@@ -310,6 +313,7 @@ def _lightning_worker(parts: Parts, tasks: PostgresLightningTasks, dispatcher: D
         clock=clock,
         random=SystemRandom(),
     )
+    parts.open.callback(node.close)
     return LightningWorker(
         tasks,
         node,

@@ -173,8 +173,8 @@ class AggregateActor:
             raise
         self._residents.keep(name, turn.current)
         self._passivate()
-        for message_id, error in turn.failures.items():
-            log.error("command_failed", context=name, message_id=message_id, exc_info=error)
+        for command, error in turn.failures:
+            _log_failure(command, error)
 
     def _known(self, hosted: HostedContext, commands: Sequence[Envelope]) -> dict[str, Outcome]:
         with hosted.unit_of_work() as uow:
@@ -191,7 +191,7 @@ class AggregateActor:
             return first | second, known_first + known_second
         constraint = error.constraint if isinstance(error, ConstraintError) else ""
         if refused_by or constraint not in hosted.context.refusals:
-            log.error("command_failed", context=hosted.context.name, message_id=commands[0].message_id, exc_info=error)
+            _log_failure(commands[0], error)
             return {commands[0].message_id: Outcome(Verdict.FAILED, f"store_refused_{constraint}")}, 0
         return self._take(hosted, commands, refused_by=constraint)
 
@@ -221,3 +221,13 @@ def _distinct(commands: Sequence[Envelope]) -> list[Envelope]:
     for command in commands:
         first.setdefault(command.message_id, command)
     return list(first.values())
+
+
+def _log_failure(command: Envelope, error: Exception) -> None:
+    log.error(
+        "command_failed",
+        message=command.name,
+        message_id=command.message_id,
+        correlation_id=command.correlation_id,
+        exc_info=error,
+    )

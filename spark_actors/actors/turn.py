@@ -31,7 +31,7 @@ class Turn:
     outgoing: list[OutgoingMessage] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By message id; holds commands that failed too, which leave no mark."""
-    failures: dict[str, Exception] = field(default_factory=dict)
+    failures: list[tuple[Envelope, Exception]] = field(default_factory=list)
     """Commands whose handling raised: bugs, or messages that this version does not know."""
 
     def instance(self, key: str) -> Versioned[Any]:
@@ -73,7 +73,7 @@ def decide_turn(
             decision = _decide(rules, envelope, turn.instance(envelope.key).state, now, refused_by)
             outgoing = _outgoing(envelope, decision.events, turn, decision, now)
         except Exception as error:  # noqa: BLE001 - a bug in one handler must not stop the neighbours: the command fails, visibly
-            turn.failures[envelope.message_id] = error
+            turn.failures.append((envelope, error))
             turn.outcomes[envelope.message_id] = Outcome(Verdict.FAILED, _reason(error))
         else:
             _apply(turn, envelope, decision, outgoing)

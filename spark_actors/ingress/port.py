@@ -48,7 +48,7 @@ class Broker(Protocol):
     """A durable command queue with replies. Calls raise BrokerUnavailableError while the broker is away."""
 
     async def open(self) -> None:
-        """Connect, make the queue if there is none, and become its consumer: all that is unacknowledged comes again, in order."""
+        """Connect, make the queue if there is none, and become its consumer: what is unacknowledged comes in order."""
 
     async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
         """At most *limit* messages in the queue's order, as soon as there is one; none after *timeout*."""

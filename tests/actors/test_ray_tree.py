@@ -25,7 +25,7 @@ def a_name(noun: str) -> str:
 def test_a_sign_up_opens_the_account_in_another_context(tree: Tree) -> None:
     account = a_name("account")
     assert tree.send(RegisterAccount(account_id=account, username=account, password_hash=ARGON2)) == [DONE]
-    assert eventually(lambda: tree.view(ViewAccountOverview(account_id=account)).get("is_open"))
+    assert eventually(lambda: tree.view(ViewAccountOverview(account_id=account)).get("is_open") is True)
 
 
 def test_a_deposit_over_lightning_ends_in_the_account(tree: Tree) -> None:

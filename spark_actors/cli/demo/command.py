@@ -39,6 +39,7 @@ def demo(
     from spark_actors.cli.demo.story import write_story
 
     target = Target(data_dir, config)
+    target.find()  # nobody wants to see a curtain rise before an empty stage
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     story = write_story(seed, secrets.token_hex(SUFFIX_BYTES), quick=quick)
     seen = _play(target, story, quiet=as_json)

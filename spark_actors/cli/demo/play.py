@@ -106,9 +106,7 @@ class Play:
         """Take all steps at once."""
         steps = list(steps)
         self._stage.begin(title, len(steps))
-        async with asyncio.TaskGroup() as group:
-            for step in steps:
-                group.create_task(self._counted(step))
+        await asyncio.gather(*map(self._counted, steps))  # no TaskGroup: people want one error, not a group of them
 
     async def _counted(self, step: Awaitable[None]) -> None:
         await step
@@ -152,9 +150,8 @@ class Play:
     async def _give(self, gift: Gift, ended: asyncio.Event) -> None:
         """Send the command as often as it is delivered, under one message id, and wait for the saga's end."""
         what = f"{gift.donor.name} gives {gift.amount_sat:,} sat"
-        async with asyncio.TaskGroup() as group:
-            for _ in range(gift.deliveries):
-                group.create_task(self._send(what, gift.command, message_id=_message_id(gift)))
+        deliveries = (self._send(what, gift.command, message_id=_message_id(gift)) for _ in range(gift.deliveries))
+        await asyncio.gather(*deliveries)
         donation = await self._watch(ViewDonation(donation_id=gift.donation_id), _has_ended)
         self._seen.check(f"{what} ({gift.donation_id})", "registered", donation.get("state", NOT_THERE))
         ended.set()

@@ -18,11 +18,12 @@ from spark_actors.cli.demo.story import Campaign, Payout, Person, Story
 from spark_actors.cli.output import sats
 from spark_actors.cli.timeline import render_timeline
 
-BAR_WIDTH = 30
-WAY_EXPLAINED = """\
-  Its command was delivered {} times and took effect once. Each line was decided and committed by the AggregateActor
-  that hosts the aggregate; between the lines the context's Supervisor relayed the event, and a ContextActor turned it
-  into the next command."""
+BAR_WIDTH = 20
+WAY_EXPLAINED = (
+    "Its command was delivered {} times and took effect once. Each line was decided and committed by the "
+    "AggregateActor that hosts the aggregate; between the lines the context's Supervisor relayed the event, and a "
+    "ContextActor turned it into the next command."
+)
 YES, NO = Text("✓", style="bold green"), Text("✗", style="bold red")
 PAYOUT_STYLES = {"paid": "green", "refunded": "yellow", "rejected": "red"}
 
@@ -140,7 +141,7 @@ def _campaign_row(campaign: Campaign, view: Mapping[str, Any]) -> Iterator[Rende
     yield _amount(campaign.goal_sat)
     yield str(view.get("donations", 0))
     share = f"{100 * raised // campaign.goal_sat} %"
-    yield Text(f"{share} goal reached!", style="bold green") if view.get("goal_reached") else Text(share)
+    yield Text(f"{share} reached!", style="bold green") if view.get("goal_reached") else Text(share)
 
 
 def _refusals(seen: Performance) -> Table:

@@ -21,8 +21,8 @@ PASSWORD_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2F0b3NoaS1zcGFyay1kZW1v$Zm9yLXN
 
 DONORS = ("Alice", "Bob", "Carol", "Dave", "Erin")
 PLOTS = (
-    ("Grace", "A solar roof for the village school", "Forty panels, so that the lights stay on after sunset.", 0.6),
-    ("Hal", "A Lightning node in every library", "Borrow a book, open a channel.", 1.5),
+    ("Grace", "A solar roof for the school", "Forty panels, so that the lights stay on after sunset.", 0.6),
+    ("Hal", "A node in every library", "Borrow a book, open a channel.", 1.5),
 )
 """Owner, title, description, and the goal as a part of what will be given: below 1 it is reached."""
 TROUBLEMAKER = "Mallory"

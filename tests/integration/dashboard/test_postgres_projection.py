@@ -89,6 +89,30 @@ def test_what_arrives_late_still_fills_what_was_unknown(dashboard: Dashboard, or
     assert invoice.expires_at is not None
 
 
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_was_seen_once_of_a_campaign_or_an_account_is_never_forgotten(
+    dashboard: Dashboard, order: tuple[int, ...]
+) -> None:
+    campaign = [
+        Happened(an(crowdfunding.CampaignCreated, account_id="alice", title="Wells"), 1, 0),
+        Happened(an(crowdfunding.DonationRegistered, raised_sat=70, donations=2), 3, 1),
+        Happened(an(crowdfunding.CampaignGoalReached), 3, 1),
+    ]
+    account = [
+        Happened(an(AccountRegistered, username="satoshi"), 1, 0),
+        Happened(an(accounting.AccountOpened, balance_sat=0), 1, 1),
+        Happened(an(accounting.WithdrawalAccepted, balance_sat=30), 2, 2),
+    ]
+
+    for position in order:
+        dashboard.apply(campaign[position], account[position])
+
+    overview = dashboard.ask(ViewAccountOverview(account_id="alice"))
+    assert (overview.username, overview.is_open, overview.balance_sat) == ("satoshi", True, 30)
+    (shown,) = overview.campaigns
+    assert (shown.title, shown.goal_reached, shown.raised_sat, shown.donations) == ("Wells", True, 70, 2)
+
+
 def test_one_event_that_cannot_be_stored_keeps_its_whole_batch_out_and_the_next_batch_passes(
     dashboard: Dashboard,
 ) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from io import StringIO
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from rich.console import Console
 
+from domain.shared.messages import Query
 from spark_actors.cli.demo.play import Performance, Play
 from spark_actors.cli.demo.show import Silence, render_summary, summary
 from spark_actors.cli.demo.story import Story, write_story
-from spark_actors.ingress.client import SparkClient
+from spark_actors.ingress.client import SparkClient, UnreachableError
 from tests.unit.cli.fake_daemon import FakeDaemon
 
 
@@ -52,6 +53,15 @@ def test_a_balance_that_is_off_by_one_satoshi_is_seen(story: Story) -> None:
     ]
     assert not summary(seen)["passed"]
     assert "not as expected: 1" in shown(seen)
+
+
+def test_a_daemon_that_goes_away_ends_the_play_with_one_error(story: Story) -> None:
+    class Gone(FakeDaemon):
+        async def view(self, query: Query, *, timeout: float = 0) -> dict[str, Any]:
+            raise UnreachableError("the connection to the broker broke")
+
+    with pytest.raises(UnreachableError):
+        play(story, Gone(story))
 
 
 def test_the_summary_names_people_campaigns_refusals_and_withdrawals(story: Story) -> None:
