@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from threading import Event
 from types import FrameType
 from typing import TextIO
@@ -29,6 +28,7 @@ from spark_actors.persistence.migrations import migrate
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.tail import LogTail
+from spark_actors.version import version
 
 log = structlog.get_logger(__name__)
 
@@ -198,7 +198,7 @@ def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, out: 
             nats_token=deployment.nats_token,
             metrics_url=metrics_url,
             started_at=datetime.now(UTC).isoformat(),
-            version=version("spark-actors"),
+            version=version(),
             dsn=dict(deployment.dsn),
         )
     )

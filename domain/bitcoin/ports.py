@@ -58,10 +58,15 @@ class Payment:
 
 
 class LightningNode(Protocol):
-    """A Lightning node. Every call may raise LightningError (the answer is then unknown, so ask again) and takes at most the adapter's time limit."""
+    """A Lightning node. Every call takes at most the adapter's time limit.
 
-    async def create_invoice(self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta) -> NodeInvoice:
-        """Make an invoice. Asked again with the same *invoice_id* it may make another; an invoice that nobody sees hurts nobody."""
+    Every call may raise LightningError: what the node did is then unknown, so ask again.
+    """
+
+    async def create_invoice(
+        self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
+    ) -> NodeInvoice:
+        """Make an invoice. Asked again with the same *invoice_id* it may make another, which harms nobody."""
 
     async def invoice_status(self, payment_hash: str) -> InvoiceStatus:
         """Whether an invoice made here was paid."""
@@ -70,7 +75,7 @@ class LightningNode(Protocol):
         """Read a payment request. Raises InvalidPaymentRequestError if it is none."""
 
     async def pay(self, payment_request: str) -> Payment:
-        """Pay, at most once per payment hash, however often it is asked: a hash that was tried before answers its status.
+        """Pay, at most once per payment hash, however often it is asked: a hash tried before answers its status.
 
         An expired request that was not tried before answers FAILED.
         """

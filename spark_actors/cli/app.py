@@ -74,7 +74,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from spark_actors.cli.version import version
+        from spark_actors.version import version
 
         print(f"spark-actors {version()}")
         raise typer.Exit

@@ -36,9 +36,9 @@ def messages(
     """List every command, event and view; with a name, show its fields, JSON Schema and an example."""
     from spark_actors.cli.arguments import choose
     from spark_actors.cli.output import console, print_json
-    from spark_actors.cli.version import version
     from spark_actors.cli.vocabulary import registry
     from spark_actors.messaging import catalogue
+    from spark_actors.version import version
 
     if asyncapi:
         print_json(catalogue.asyncapi(registry(), version()))
