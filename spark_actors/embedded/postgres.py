@@ -18,7 +18,15 @@ from urllib.parse import quote, urlencode
 
 from spark_actors.embedded.data_dir import DataDir, make_private_folder
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError
-from spark_actors.embedded.processes import ChildProcess, Command, Identity, end_leftover, find_leftover, tail
+from spark_actors.embedded.processes import (
+    ChildProcess,
+    Command,
+    Identity,
+    end_leftover,
+    find_leftover,
+    require_main_thread,
+    tail,
+)
 
 SERVICE = "postgres"
 VERSION = 18
@@ -99,6 +107,7 @@ class EmbeddedPostgres:
         """Make the database on first use, end a server that an earlier run left, start ours; do not wait for it."""
         if self._process is not None:
             return
+        require_main_thread(SERVICE)
         cluster = Cluster(self._data_dir)
         cluster.prepare()
         leftover = find_leftover(cluster.pid_file, folder=cluster.data)

@@ -56,13 +56,8 @@ class ChildProcess:
         return None if self._process is None else self._process.pid
 
     def launch(self) -> None:
-        """Start the process and return at once.
-
-        Only the main thread may do it: the kernel sends the death signal when the *thread* that launched a child
-        ends, so a child of a short-lived thread would die with that thread.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            raise EmbeddedServiceError(f"{self._command.name} must be launched from the main thread")
+        """Start the process and return at once. Only the main thread may do it: see `require_main_thread`."""
+        require_main_thread(self._command.name)
         if self._process is None or self._process.poll() is not None:
             self._process = self._spawn()
 
@@ -111,6 +106,16 @@ class ChildProcess:
     def _last_words(self) -> str:
         code = "never launched" if self._process is None else f"exit code {self._process.returncode}"
         return f"{code}; {tail(self._command.output)}"
+
+
+def require_main_thread(service: str) -> None:
+    """Raise EmbeddedServiceError in any other thread.
+
+    The kernel sends the death signal when the *thread* that launched a child ends, so the child of a short-lived
+    thread would die with that thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise EmbeddedServiceError(f"{service} must be launched from the main thread")
 
 
 class Guard:

@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -19,7 +18,7 @@ import psutil
 
 from spark_actors.embedded.data_dir import DataDir, make_private_folder
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceTimeoutError
-from spark_actors.embedded.processes import Guard, wait_until
+from spark_actors.embedded.processes import Guard, require_main_thread, wait_until
 
 SERVICE = "ray"
 PINNED_VERSION = "2.60.0"
@@ -89,8 +88,7 @@ class EmbeddedRay:
         """Start the node and return when it takes work: Ray has no way to start it without waiting."""
         if self._node is not None:
             return
-        if threading.current_thread() is not threading.main_thread():
-            raise EmbeddedServiceError("ray must be launched from the main thread")
+        require_main_thread(SERVICE)
         self.prepare_environment()
         _refuse_late_environment()
         _stay_on_loopback()

@@ -12,10 +12,12 @@ from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
+from spark_actors.persistence.arrays import ArrayDumper
 from spark_actors.persistence.errors import translated
 
 Query: TypeAlias = bytes
@@ -49,8 +51,19 @@ def make_pool(dsn: str, *, max_size: int = 4, prepare_threshold: int | None = 5)
     """
     options = {"autocommit": True, "prepare_threshold": prepare_threshold}
     return AsyncConnectionPool(
-        conninfo(dsn), kwargs=options, min_size=1, max_size=max_size, timeout=5.0, open=False, name="spark"
+        conninfo(dsn),
+        kwargs=options,
+        configure=_adapt,
+        min_size=1,
+        max_size=max_size,
+        timeout=5.0,
+        open=False,
+        name="spark",
     )
+
+
+async def _adapt(connection: AsyncConnection) -> None:
+    connection.adapters.register_dumper(list, ArrayDumper)
 
 
 def conninfo(dsn: str) -> str:
@@ -98,6 +111,7 @@ class TurnConnection:
             self._connection = psycopg.connect(
                 conninfo(self._dsn), autocommit=True, prepare_threshold=self._prepare_threshold
             )
+            self._connection.adapters.register_dumper(list, ArrayDumper)
         return self._connection
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from spark_actors.embedded.data_dir import DataDir
+from tests.fixtures.data_dirs import temporary_data_dir
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 20
@@ -30,10 +31,9 @@ class StandIn:
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path) -> DataDir:
-    made = DataDir(tmp_path / "data")
-    made.create()
-    return made
+def data_dir() -> Iterator[DataDir]:
+    with temporary_data_dir() as made:
+        yield made
 
 
 @pytest.fixture

@@ -15,17 +15,19 @@ import pytest
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.errors import DataDirLockedError, EmbeddedServiceError, ServiceFailedError
 from spark_actors.embedded.postgres import EmbeddedPostgres
+from tests.fixtures.data_dirs import temporary_data_dir
 from tests.integration.embedded.conftest import StandIn, all_ended, listening_addresses
 
 QUICK = {"shared_buffers": "16MB"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    made = EmbeddedPostgres(DataDir(tmp_path_factory.mktemp("pg") / "data"))
-    made.start()
-    yield made
-    made.stop()
+def server() -> Iterator[EmbeddedPostgres]:
+    with temporary_data_dir() as data_dir:
+        made = EmbeddedPostgres(data_dir)
+        made.start()
+        yield made
+        made.stop()
 
 
 def ask(server: EmbeddedPostgres, question: str) -> object:
@@ -102,8 +104,8 @@ def test_a_stop_leaves_no_process_even_when_clients_stay_connected(data_dir: Dat
     assert all_ended(own)
 
 
-def test_a_data_folder_deeper_than_a_socket_path_may_be_long_works(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(DataDir(tmp_path / ("deep" * 40)), extra_settings=QUICK, durable=False)
+def test_a_data_folder_deeper_than_a_socket_path_may_be_long_works(data_dir: DataDir) -> None:
+    server = EmbeddedPostgres(DataDir(data_dir.path / ("deep" * 40)), extra_settings=QUICK, durable=False)
     server.start()
     sockets = Path(str(ask(server, "SHOW unix_socket_directories")))
     server.stop()
