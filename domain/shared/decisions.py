@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from domain.shared.messages import Event
 
@@ -34,8 +34,7 @@ class Outcome:
 DONE = Outcome(Verdict.DONE)
 
 
-@dataclass(frozen=True)
-class Decision(Generic[S]):
+class Decision(NamedTuple, Generic[S]):
     """The answer of an aggregate to one command. Nothing in it has happened until it is committed."""
 
     outcome: Outcome

@@ -6,26 +6,23 @@ One contract suite (`tests/contracts`) holds every adapter to what is written he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from domain.shared.decisions import Outcome
 
 S = TypeVar("S")
 
 
-@dataclass(frozen=True)
-class Versioned(Generic[S]):
+class Versioned(NamedTuple, Generic[S]):
     """A state and the version it was stored under. Version 0 with no state: the instance does not exist."""
 
     state: S | None
     version: int
 
 
-@dataclass(frozen=True)
-class Change(Generic[S]):
+class Change(NamedTuple, Generic[S]):
     """An instance to be stored: refused unless the store still holds *expected_version* (0: must not exist)."""
 
     key: str
@@ -35,16 +32,14 @@ class Change(Generic[S]):
     state: S
 
 
-@dataclass(frozen=True)
-class InboxMark:
+class InboxMark(NamedTuple):
     """A message that was handled, and how it ended."""
 
     message_id: str
     outcome: Outcome
 
 
-@dataclass(frozen=True)
-class OutgoingMessage:
+class OutgoingMessage(NamedTuple):
     """An event on its way into the outbox."""
 
     message_id: str

@@ -18,6 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
+
 from domain.bitcoin.ports import (
     InvoiceStatus,
     LightningError,
@@ -224,6 +226,13 @@ class SimulatedLightningNode:
         return plans.get(behaviour, _Plan("paid", now, request.preimage))
 
 
+# SQLite does not wait for others while it changes the journal mode, whatever the busy time-out.
+@retry(
+    retry=retry_if_exception_type(sqlite3.OperationalError),
+    stop=stop_after_delay(BUSY_SECONDS),
+    wait=wait_random(0, 0.05),
+    reraise=True,
+)
 def _open(path: Path) -> sqlite3.Connection:
     path.touch(mode=0o600, exist_ok=True)
     db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)

@@ -70,8 +70,8 @@ _ELEMENTS: Mapping[type, _Element] = MappingProxyType(
 class ArrayDumper(Dumper):
     """Dumps a list whose elements are None or all of one type (a subtype counts as its type).
 
-    Raises TypeError for other elements and DataError for an integer beyond 64 bits. A list of nothing but None, and an empty one, is sent as text[]: statements
-    cast their parameters, which turns it into what is wanted.
+    Raises TypeError for other elements, DataError for an integer beyond 64 bits. A list of nothing but None, and an
+    empty one, is sent as text[]: statements cast their parameters, which turns it into what is wanted.
     """
 
     format = pq.Format.BINARY
