@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from domain.accounting import messages as accounting
 from domain.auth import messages as auth
@@ -31,8 +31,7 @@ WITHHELD = ("preimage",)
 """Fields that no feed shows: whoever knows the preimage can claim to have paid."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Occurrence:
+class Occurrence(NamedTuple):
     """All that is known about an event besides its content."""
 
     message_id: str

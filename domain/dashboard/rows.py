@@ -8,13 +8,11 @@ changes nothing, and neither does the order across aggregates. The store merges 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 
-@dataclass(frozen=True, kw_only=True)
-class AccountSeen:
+class AccountSeen(NamedTuple):
     """An account; it may be credited before anybody has signed up under its id."""
 
     account_id: str
@@ -31,11 +29,10 @@ class AccountSeen:
 
     def merged(self, other: AccountSeen) -> AccountSeen:
         latest = other if other.sequence > self.sequence else self
-        return replace(latest, username=self.username or other.username, is_open=self.is_open or other.is_open)
+        return latest._replace(username=self.username or other.username, is_open=self.is_open or other.is_open)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CampaignSeen:
+class CampaignSeen(NamedTuple):
     """A campaign; what it is comes with its creation, how it does with each donation."""
 
     campaign_id: str
@@ -58,8 +55,7 @@ class CampaignSeen:
     def merged(self, other: CampaignSeen) -> CampaignSeen:
         totals = other if other.sequence > self.sequence else self
         created = other if self.created_at is None else self
-        return replace(
-            created,
+        return created._replace(
             goal_reached=self.goal_reached or other.goal_reached,
             raised_sat=totals.raised_sat,
             donations=totals.donations,
@@ -84,8 +80,7 @@ def outranks(one: Standing, other: Standing) -> bool:
     return (one.rank, other.state_at) > (other.rank, one.state_at)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DonationSeen:
+class DonationSeen(NamedTuple):
     """A donation as one event tells of it."""
 
     donation_id: str
@@ -107,11 +102,10 @@ class DonationSeen:
 
     def merged(self, other: DonationSeen) -> DonationSeen:
         winner = other if outranks(other, self) else self
-        return replace(winner, requested_at=min(self.requested_at, other.requested_at))
+        return winner._replace(requested_at=min(self.requested_at, other.requested_at))
 
 
-@dataclass(frozen=True, kw_only=True)
-class InvoiceSeen:
+class InvoiceSeen(NamedTuple):
     """A deposit or a withdrawal as one event, of the bitcoin or the accounting context, tells of it."""
 
     invoice_id: str
@@ -136,8 +130,7 @@ class InvoiceSeen:
 
     def merged(self, other: InvoiceSeen) -> InvoiceSeen:
         winner = other if outranks(other, self) else self
-        return replace(
-            winner,
+        return winner._replace(
             requested_at=min(self.requested_at, other.requested_at),
             payment_request=self.payment_request or other.payment_request,
             payment_hash=self.payment_hash or other.payment_hash,
@@ -145,8 +138,7 @@ class InvoiceSeen:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ActivitySeen:
+class ActivitySeen(NamedTuple):
     """One event as the feed and the timeline show it. It never changes."""
 
     message_id: str

@@ -135,18 +135,17 @@ class PostgresOutboxReader:
         return OutboxBacklog(pending, max(timedelta(), now - oldest) if oldest else timedelta())
 
 
+_COLUMNS = (
+    *("message_ids", "names", "versions", "keys", "sequences", "data"),
+    *("correlation_ids", "causation_ids", "occurred_at"),
+)
+"""The statement's names for the fields of an OutgoingMessage, in their order."""
+
+
 def _columns(messages: Sequence[OutgoingMessage]) -> dict[str, list[object]]:
-    return {
-        "message_ids": [message.message_id for message in messages],
-        "names": [message.name for message in messages],
-        "versions": [message.version for message in messages],
-        "keys": [message.key for message in messages],
-        "sequences": [message.sequence for message in messages],
-        "data": [message.data.decode() for message in messages],
-        "correlation_ids": [message.correlation_id for message in messages],
-        "causation_ids": [message.causation_id for message in messages],
-        "occurred_at": [message.occurred_at for message in messages],
-    }
+    columns: dict[str, list[object]] = dict(zip(_COLUMNS, map(list, zip(*messages, strict=True)), strict=True))
+    columns["data"] = [message.data.decode() for message in messages]
+    return columns
 
 
 def _pending(row: Row) -> PendingMessage:

@@ -1,0 +1,47 @@
+"""How much each workload does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of all workloads. Counts are of commands, accounts, … ; durations are in seconds."""
+
+    commands: int = 20_000
+    """Deposits of one run of uniform, hot, hosts and long transaction."""
+    accounts: int = 10_000
+    """Accounts that the uniform deposits spread over."""
+    hot_history: int = 100_000
+    """Deposits that the hot account has had when it is measured again."""
+    donations: int = 2_000
+    """Donations of one run."""
+    donors: int = 900
+    campaigns: int = 50
+    single_commands: int = 400
+    """Commands sent one at a time."""
+    single_donations: int = 150
+    """Donations made one at a time."""
+    load_seconds: float = 15.0
+    """For how long the latency under load is measured."""
+    crowd_accounts: int = 1_000_000
+    """Accounts stored."""
+    crowd_touched: int = 200_000
+    """Those of them that commands go to, and how many commands."""
+    crowd_resident: int = 50_000
+    """Those that the actors keep in memory together."""
+    backlog: int = 200_000
+    """Commands queued, and outbox rows pending."""
+    held_seconds: float = 75.0
+    """For how long the other session sits idle in transaction."""
+    reference_seconds: float = 10.0
+    """Of one run of the reference."""
+
+    def scaled(self, factor: float) -> Sizes:
+        """All sizes times *factor*; at least one of each, and a duration is at least one second."""
+        return replace(self, **{field.name: _scaled(getattr(self, field.name), factor) for field in fields(self)})
+
+
+def _scaled(size: int | float, factor: float) -> int | float:
+    return max(1, round(size * factor)) if isinstance(size, int) else max(1.0, size * factor)
