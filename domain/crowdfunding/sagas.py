@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from domain.accounting.messages import Purpose, TransferDebited, TransferRejected, TransferSucceeded
+from domain.accounting.messages import Purpose, TransferRejected, TransferSucceeded
 from domain.crowdfunding.messages import (
     DonationRegistered,
     DonationRejected,
@@ -51,10 +51,6 @@ def reject(event: TransferRejected) -> Sequence[Command]:
 STEPS: Mapping[type[Event], Step] = {TransferSucceeded: register, TransferRejected: reject}
 
 
-def _debited(event: TransferDebited) -> str | None:
-    return event.transfer_id if event.purpose == Purpose.DONATION else None
-
-
 def _rejected(event: DonationRejected) -> str | None:
     return None if event.reason in _REFUSED_AT_ONCE else event.donation_id
 
@@ -64,7 +60,6 @@ DONATION = SagaKind(
     patience=timedelta(minutes=1),
     milestones=(
         SagaMilestone(DonationRequested, "requested", SagaState.RUNNING, lambda event: event.donation_id),
-        SagaMilestone(TransferDebited, "debited", SagaState.RUNNING, _debited),
         SagaMilestone(DonationRejected, "rejected", SagaState.FAILED, _rejected),
         SagaMilestone(DonationRegistered, "registered", SagaState.COMPLETED, lambda event: event.donation_id),
     ),

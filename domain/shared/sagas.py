@@ -6,11 +6,11 @@ any order: the step with the highest rank wins, so a repeated or overtaken event
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from domain.shared.messages import Command, Event
 
@@ -47,9 +47,8 @@ class SagaKind:
     milestones: tuple[SagaMilestone, ...]
 
 
-@dataclass(frozen=True)
-class SagaProgress:
-    """What one event tells about one saga; merged into its row by rank."""
+class SagaProgress(NamedTuple):
+    """What events tell about one saga; merged into its row by rank."""
 
     kind: str
     saga_id: str
@@ -58,25 +57,45 @@ class SagaProgress:
     state: SagaState
     last_event: str
     correlation_id: str
-    at: datetime
+    started_at: datetime
     deadline_at: datetime
+    updated_at: datetime
+
+    def merged(self, other: SagaProgress) -> SagaProgress:
+        """Both together: the highest rank, the earliest start and deadline. To merge again changes nothing."""
+        leader = other if other.rank > self.rank else self
+        return leader._replace(
+            started_at=min(self.started_at, other.started_at),
+            deadline_at=min(self.deadline_at, other.deadline_at),
+            updated_at=max(self.updated_at, other.updated_at),
+        )
 
 
 def progress_of(kinds: Sequence[SagaKind], event: Event, *, correlation_id: str, at: datetime) -> list[SagaProgress]:
     """What *event*, which happened at *at*, tells about the sagas in *kinds*."""
     return [
         SagaProgress(
-            kind.name,
-            saga_id,
-            milestone.step,
-            rank,
-            milestone.state,
-            event.TYPE.name,
-            correlation_id,
-            at,
-            at + kind.patience,
+            kind=kind.name,
+            saga_id=saga_id,
+            step=milestone.step,
+            rank=rank,
+            state=milestone.state,
+            last_event=event.TYPE.name,
+            correlation_id=correlation_id,
+            started_at=at,
+            deadline_at=at + kind.patience,
+            updated_at=at,
         )
         for kind in kinds
         for rank, milestone in enumerate(kind.milestones)
         if milestone.event is type(event) and (saga_id := milestone.saga_id(event)) is not None
     ]
+
+
+def merged_progress(progress: Iterable[SagaProgress]) -> list[SagaProgress]:
+    """One for each saga, ordered by kind and id."""
+    sagas: dict[tuple[str, str], SagaProgress] = {}
+    for item in progress:
+        known = sagas.get((item.kind, item.saga_id))
+        sagas[item.kind, item.saga_id] = known.merged(item) if known else item
+    return [sagas[name] for name in sorted(sagas)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -20,7 +20,7 @@ from domain.shared.decisions import Verdict
 from domain.shared.errors import ConstraintError
 from domain.shared.ids import derived_id
 from domain.shared.messages import Command, Event, MessageRegistry
-from domain.shared.sagas import progress_of
+from domain.shared.sagas import SagaState, progress_of
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.loop import Loop
 from spark_actors.messaging.envelope import (
@@ -33,8 +33,8 @@ from spark_actors.messaging.envelope import (
     pack,
     unpack_envelopes,
 )
-from spark_actors.messaging.ports import Clock, Projection, SagaLog, Telemetry
-from spark_actors.messaging.telemetry import SagaEnded
+from spark_actors.messaging.ports import Clock, Projection, SagaLog, SagaRow, Telemetry
+from spark_actors.messaging.telemetry import SagasEnded
 
 log = structlog.get_logger(__name__)
 
@@ -85,9 +85,15 @@ class Tracking:
             )
         ]
         if progress:
-            for row in await self._saga_log.merge(progress):
-                self._telemetry(SagaEnded(row.kind, row.state, row.updated_at - row.started_at))
+            self._tell(await self._saga_log.merge(progress))
         return {}
+
+    def _tell(self, ended: Sequence[SagaRow]) -> None:
+        durations: dict[tuple[str, SagaState], list[timedelta]] = {}
+        for row in ended:
+            durations.setdefault((row.kind, row.state), []).append(row.updated_at - row.started_at)
+        for (kind, state), lasted in durations.items():
+            self._telemetry(SagasEnded(kind, state, lasted))
 
 
 class Steps:

@@ -76,6 +76,8 @@ class OutboxRelay:
         self._clock = clock
         self._telemetry = telemetry
         self._relay = Relay(routes, policy)
+        self._is_full = False
+        """Whether the reader waits for room rather than for rows."""
         names = sorted({name for route in routes.values() for name in route})
         self._lanes = {name: Loop(f"relay {context} to {name}", partial(self.deliver, name)) for name in names}
         self._reader = Loop(f"read outbox {context}", self.read)
@@ -102,7 +104,8 @@ class OutboxRelay:
     async def read(self) -> float:
         """Take in what waits in the outbox, as far as there is room."""
         limit = min(self._limits.batch, self._limits.in_flight - self._relay.load)
-        if limit <= 0:
+        self._is_full = limit <= 0
+        if self._is_full:
             return self._limits.poll_seconds
         rows = await self._outbox.pending(skip=self._relay.positions, limit=limit)
         self._relay.take_in(rows)
@@ -137,7 +140,8 @@ class OutboxRelay:
                 self._relay.not_settled(positions)
                 raise
             self._relay.settled(positions)
-            self._reader.wake()
+            if self._is_full:
+                self._reader.wake()
         return self._limits.poll_seconds
 
     async def _listen(self) -> float:

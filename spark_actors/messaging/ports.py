@@ -104,7 +104,10 @@ class SagaLog(Protocol):
     """Progress rows of the sagas that a context has started."""
 
     async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
-        """Merge progress by rank (earliest start and highest step win); gives the rows that ended by this call."""
+        """Merge progress by rank (earliest start and highest step win); gives the rows that this call has ended.
+
+        One that had ended before and now ends by a higher step is given again.
+        """
 
     async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
         """Mark running sagas whose deadline has passed; gives those that were not marked before."""

@@ -5,7 +5,7 @@ No event carries an id of an aggregate or message as something to count by: labe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
@@ -103,12 +103,13 @@ class DeadLettersMeasured:
 
 
 @dataclass(frozen=True)
-class SagaEnded:
-    """A saga has come to an end."""
+class SagasEnded:
+    """Sagas have come to an end."""
 
     kind: str
     state: SagaState
-    duration: timedelta
+    durations: Sequence[timedelta]
+    """From the first event of each to its last."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ TelemetryEvent: TypeAlias = (
     | MessagesBuried
     | OutboxMeasured
     | DeadLettersMeasured
-    | SagaEnded
+    | SagasEnded
     | SagasMeasured
     | ActorRestarted
     | IngressMeasured

@@ -18,7 +18,7 @@ from domain.crowdfunding.campaign import Donation
 from domain.shared.decisions import Outcome
 from domain.shared.errors import ConstraintError, DuplicateMessageError, StaleVersionError
 from domain.shared.ports import Change, InboxMark, OutgoingMessage, Versioned
-from domain.shared.sagas import SagaProgress, SagaState
+from domain.shared.sagas import SagaProgress, SagaState, merged_progress
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import Clock, DeadLetter, OutboxBacklog, PendingMessage, SagaRow
 
@@ -261,27 +261,19 @@ class MemorySagaLog:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], SagaRow] = {}
-        self._ranks: dict[tuple[str, str], int] = {}
+        self._progress: dict[tuple[str, str], SagaProgress] = {}
 
     async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
-        before = dict(self.rows)
-        for item in progress:
-            self._merge(item)
-        touched = dict.fromkeys((item.kind, item.saga_id) for item in progress)
-        return [self.rows[name] for name in touched if not _has_ended(before.get(name)) and _has_ended(self.rows[name])]
+        return [row for item in merged_progress(progress) if (row := self._merge(item))]
 
-    def _merge(self, item: SagaProgress) -> None:
+    def _merge(self, item: SagaProgress) -> SagaRow | None:
         name = (item.kind, item.saga_id)
-        held = self.rows.get(name) or _saga(item)
-        if item.rank > self._ranks.setdefault(name, item.rank):
-            self._ranks[name] = item.rank
-            held = replace(held, step=item.step, state=item.state, last_event=item.last_event)
-        self.rows[name] = replace(
-            held,
-            started_at=min(held.started_at, item.at),
-            deadline_at=min(held.deadline_at, item.deadline_at),
-            updated_at=max(held.updated_at, item.at),
-        )
+        known = self._progress.get(name)
+        self._progress[name] = merged = known.merged(item) if known else item
+        overdue_since = self.rows[name].overdue_since if known else None
+        self.rows[name] = row = _saga(merged, overdue_since)
+        is_news = known is None or merged.rank > known.rank
+        return row if is_news and row.state is not SagaState.RUNNING else None
 
     async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
         due = [
@@ -324,11 +316,7 @@ class MemoryLightningTasks:
             self.tasks.pop((task.invoice_id, task.kind), None)
 
 
-def _has_ended(row: SagaRow | None) -> bool:
-    return row is not None and row.state is not SagaState.RUNNING
-
-
-def _saga(item: SagaProgress) -> SagaRow:
+def _saga(item: SagaProgress, overdue_since: datetime | None) -> SagaRow:
     return SagaRow(
         kind=item.kind,
         saga_id=item.saga_id,
@@ -336,10 +324,10 @@ def _saga(item: SagaProgress) -> SagaRow:
         state=item.state,
         last_event=item.last_event,
         correlation_id=item.correlation_id,
-        started_at=item.at,
+        started_at=item.started_at,
         deadline_at=item.deadline_at,
-        updated_at=item.at,
-        overdue_since=None,
+        updated_at=item.updated_at,
+        overdue_since=overdue_since,
     )
 
 

@@ -44,6 +44,20 @@ def hint_statement(context: str) -> Statement:
     return Statement(sql.SQL("NOTIFY {}").format(sql.Identifier(channel_of(context))).as_bytes(None))
 
 
+def multirange(positions: Collection[int]) -> str:
+    """The positions as an int8multirange: what is in hand lies close together, so a few ranges say it all.
+
+    Postgres would compare each row with every element of an array.
+    """
+    ranges: list[list[int]] = []
+    for position in sorted(positions):
+        if ranges and position == ranges[-1][1]:
+            ranges[-1][1] += 1
+        else:
+            ranges.append([position, position + 1])
+    return "{" + ",".join(f"[{first},{end})" for first, end in ranges) + "}"
+
+
 class PostgresOutbox:
     """Port `Outbox`. What is added goes to *queue*, which the unit of work commits."""
 
@@ -109,7 +123,7 @@ class PostgresOutboxReader:
     async def _read(
         self, connection: AsyncConnection, skip: Collection[int], limit: int
     ) -> tuple[int, datetime, list[PendingMessage]]:
-        params = {"floor": self._floor.position, "skip": list(skip), "limit": limit}
+        params = {"floor": self._floor.position, "skip": multirange(skip), "limit": limit}
         rows = await (await connection.execute(self._sql["pending"], params)).fetchall()
         horizon, server = rows[0][:2]
         return horizon, server, [_pending(row[2:]) for row in rows if row[2] is not None]

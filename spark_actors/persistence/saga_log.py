@@ -7,7 +7,7 @@ from datetime import datetime
 
 from psycopg_pool import AsyncConnectionPool
 
-from domain.shared.sagas import SagaProgress, SagaState
+from domain.shared.sagas import SagaProgress, SagaState, merged_progress
 from spark_actors.messaging.ports import SagaRow
 from spark_actors.persistence.connections import Row
 from spark_actors.persistence.errors import translated
@@ -22,7 +22,13 @@ class PostgresSagaLog:
         self._sql = load_for("sagas", context)
 
     async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
-        return [_saga(row) for row in await self._fetch("merge", _columns(progress))] if progress else []
+        if not progress:
+            return []
+        news = merged_progress(progress)
+        changed = await self._fetch("merge", _columns(news))
+        # A row may also have changed because its beginning came after its end.
+        ranks = {(item.kind, item.saga_id): item.rank for item in news}
+        return [_saga(row[1:]) for row in changed if row[0] == ranks[row[1], row[2]]]
 
     async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
         return [_saga(row) for row in await self._fetch("mark_overdue", {"now": now, "limit": limit})]
@@ -37,17 +43,8 @@ class PostgresSagaLog:
 
 
 def _columns(progress: Sequence[SagaProgress]) -> dict[str, object]:
-    return {
-        "kinds": [item.kind for item in progress],
-        "saga_ids": [item.saga_id for item in progress],
-        "steps": [item.step for item in progress],
-        "ranks": [item.rank for item in progress],
-        "states": [item.state.value for item in progress],
-        "last_events": [item.last_event for item in progress],
-        "correlation_ids": [item.correlation_id for item in progress],
-        "at": [item.at for item in progress],
-        "deadlines_at": [item.deadline_at for item in progress],
-    }
+    columns: dict[str, object] = dict(zip(SagaProgress._fields, map(list, zip(*progress, strict=True)), strict=True))
+    return columns | {"state": [item.state.value for item in progress]}
 
 
 def _saga(row: Row) -> SagaRow:

@@ -19,7 +19,7 @@ from spark_actors.messaging.telemetry import (
     LightningAsked,
     MessagesBuried,
     OutboxMeasured,
-    SagaEnded,
+    SagasEnded,
     SagasMeasured,
     TelemetryEvent,
     TurnRetried,
@@ -105,9 +105,11 @@ class ActorMetrics:
         self._set(catalogue.DEAD_LETTERS, event.count, event.context)
 
     @_record.register
-    def _saga_ended(self, event: SagaEnded) -> None:
-        self._add(catalogue.SAGAS_ENDED, 1, event.kind, event.state)
-        self._observe(catalogue.SAGA_DURATION, event.duration.total_seconds(), event.kind, event.state)
+    def _sagas_have_ended(self, event: SagasEnded) -> None:
+        self._add(catalogue.SAGAS_ENDED, len(event.durations), event.kind, event.state)
+        durations = self._histograms[catalogue.SAGA_DURATION].labels(event.kind, event.state)
+        for duration in event.durations:
+            durations.observe(duration.total_seconds())
 
     @_record.register
     def _sagas_measured(self, event: SagasMeasured) -> None:

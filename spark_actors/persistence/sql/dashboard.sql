@@ -67,7 +67,7 @@ ON CONFLICT (invoice_id) DO UPDATE SET
 INSERT INTO dashboard.activity
     (occurred_at, message_id, event, event_key, account_id, correlation_id, causation_id, data)
 SELECT * FROM unnest(%(occurred_at)b::timestamptz[], %(message_id)b::text[], %(event)b::text[], %(event_key)b::text[],
-                     %(account_id)b::text[], %(correlation_id)b::text[], %(causation_id)b::text[], %(data)b::text[]::jsonb[])
+                     %(account_id)b::text[], %(correlation_id)b::text[], %(causation_id)b::text[], %(data)b::text[]::json[])
 ON CONFLICT (occurred_at, message_id) DO NOTHING
 
 -- make_activity_partitions

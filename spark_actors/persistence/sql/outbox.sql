@@ -19,7 +19,7 @@ SELECT
     position, message_id, name, version, key, data::text, correlation_id, causation_id, occurred_at, sequence
 FROM (SELECT) AS always LEFT JOIN (
     SELECT * FROM {schema}.outbox
-    WHERE position >= %(floor)s AND position <> ALL(%(skip)s::bigint[])
+    WHERE position >= %(floor)s AND NOT position <@ %(skip)s::int8multirange
     ORDER BY position
     LIMIT %(limit)s
 ) AS waiting ON true

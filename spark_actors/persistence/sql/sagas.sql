@@ -1,27 +1,14 @@
 -- merge
--- Merge progress by rank and give the rows that ended by it. Rows are locked first and in order, so that two mergers
--- neither deadlock nor both report the same end.
-WITH told AS (
-    SELECT kind, saga_id, step, rank, state, last_event, correlation_id, at, deadline_at, place,
-        min(at) OVER saga AS started_at, max(at) OVER saga AS updated_at, min(deadline_at) OVER saga AS first_deadline_at
-    FROM unnest(
-        %(kinds)s::text[], %(saga_ids)s::text[], %(steps)s::text[], %(ranks)s::int[], %(states)s::text[],
-        %(last_events)s::text[], %(correlation_ids)s::text[], %(at)s::timestamptz[], %(deadlines_at)s::timestamptz[]
-    ) WITH ORDINALITY AS told (kind, saga_id, step, rank, state, last_event, correlation_id, at, deadline_at, place)
-    WINDOW saga AS (PARTITION BY kind, saga_id)
-), news AS (
-    SELECT DISTINCT ON (kind, saga_id) * FROM told ORDER BY kind, saga_id, rank DESC, place
-), before AS (
-    SELECT kind, saga_id, saga.state
-    FROM {schema}.sagas AS saga JOIN news USING (kind, saga_id)
-    ORDER BY kind, saga_id
-    FOR NO KEY UPDATE OF saga
-), merged AS (
+-- Merge progress by rank, one row a saga, in the order of their keys, so that two mergers never deadlock. Gives rows that
+-- are at an end and that this changed.
+WITH merged AS (
     INSERT INTO {schema}.sagas AS saga
         (kind, saga_id, step, rank, state, last_event, correlation_id, started_at, deadline_at, updated_at)
-    SELECT kind, saga_id, step, rank, news.state, last_event, correlation_id, started_at, first_deadline_at, updated_at
-    FROM news LEFT JOIN before USING (kind, saga_id)
-    ORDER BY kind, saga_id
+    SELECT * FROM unnest(
+        %(kind)s::text[], %(saga_id)s::text[], %(step)s::text[], %(rank)s::int[], %(state)s::text[],
+        %(last_event)s::text[], %(correlation_id)s::text[], %(started_at)s::timestamptz[],
+        %(deadline_at)s::timestamptz[], %(updated_at)s::timestamptz[]
+    )
     ON CONFLICT ON CONSTRAINT sagas_pkey DO UPDATE SET
         step = CASE WHEN excluded.rank > saga.rank THEN excluded.step ELSE saga.step END,
         state = CASE WHEN excluded.rank > saga.rank THEN excluded.state ELSE saga.state END,
@@ -33,10 +20,9 @@ WITH told AS (
     WHERE excluded.rank > saga.rank OR excluded.started_at < saga.started_at OR excluded.deadline_at < saga.deadline_at
     RETURNING *
 )
-SELECT kind, saga_id, merged.step, merged.state, last_event, correlation_id, started_at, deadline_at, updated_at,
-    overdue_since
-FROM merged LEFT JOIN before USING (kind, saga_id)
-WHERE merged.state <> 'running' AND coalesce(before.state, 'running') = 'running'
+SELECT rank, kind, saga_id, step, state, last_event, correlation_id, started_at, deadline_at, updated_at, overdue_since
+FROM merged
+WHERE state <> 'running'
 
 -- mark_overdue
 -- Mark running sagas whose deadline has passed and give those that were not marked before.

@@ -19,7 +19,7 @@ from spark_actors.messaging.telemetry import (
     LightningAsked,
     MessagesBuried,
     OutboxMeasured,
-    SagaEnded,
+    SagasEnded,
     SagasMeasured,
     TelemetryEvent,
     TurnRetried,
@@ -81,9 +81,9 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
         ],
     ),
     (
-        SagaEnded("donation", SagaState.FAILED, timedelta(seconds=2)),
+        SagasEnded("donation", SagaState.FAILED, [timedelta(seconds=0.5), timedelta(seconds=1.5)]),
         [
-            'spark_sagas_ended_total{kind="donation",state="failed"} 1.0',
+            'spark_sagas_ended_total{kind="donation",state="failed"} 2.0',
             'spark_saga_duration_seconds_sum{kind="donation",state="failed"} 2.0',
         ],
     ),

@@ -70,7 +70,7 @@ CREATE TABLE activity (
     account_id text COLLATE "C" NOT NULL,  -- the one in whose feed it is shown, or empty
     correlation_id text COLLATE "C" NOT NULL,
     causation_id text NOT NULL,
-    data jsonb NOT NULL,
+    data json NOT NULL,
     CONSTRAINT activity_pkey PRIMARY KEY (occurred_at, message_id)
 ) PARTITION BY RANGE (occurred_at);
 ALTER SEQUENCE activity_position_seq OWNED BY activity.position;
