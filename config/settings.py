@@ -24,7 +24,6 @@ from config.groups import (
     Supervision,
     Turns,
 )
-from config.sources import Layer, default_layer, environment_layers, file_layer, option_layer, validated
 
 
 def _named(path: Any) -> Any:
@@ -83,6 +82,8 @@ class Settings(Group):
 
     def changed(self, **overrides: Any) -> Settings:
         """A copy with some settings replaced, named as in `load_settings`. Raises SettingsError."""
+        from config.sources import Layer, option_layer, validated
+
         return validated(type(self), [Layer("", self.model_dump()), option_layer(overrides)])
 
 
@@ -93,5 +94,8 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     (`nats={"port": 0}`); one that is None does not count. Tables merge, lists replace each other.
     Raises SettingsError for a setting that is wrong or unknown, wherever it comes from.
     """
+    # Imported here: actors get settings that are loaded already, and save the memory of what reads them.
+    from config.sources import default_layer, environment_layers, file_layer, option_layer, validated
+
     files = [default_layer(), *([file_layer(file)] if file else [])]
     return validated(Settings, [*files, *environment_layers(Settings), option_layer(overrides)])

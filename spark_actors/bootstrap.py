@@ -1,6 +1,7 @@
 """The composition root: the one place that picks implementations and hands them to the actors.
 
-Each `…_unit` function runs in the process of its actor; what it gets is the deployment, which is plain data.
+Each `…_unit` function runs in the process of its actor; what it gets is the deployment, which is plain data. What
+only one actor needs is imported in its function, because every actor is a process that pays for what it imports.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from random import SystemRandom
+from typing import TYPE_CHECKING
 
-from domain.bitcoin.lightning import task_for
 from domain.contexts import CONTEXTS
 from domain.shared.context import BoundedContext
 from domain.shared.messages import MessageRegistry
@@ -19,7 +19,6 @@ from spark_actors.actors import names
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.actors.context import ContextActor, ContextService, Part, Projecting, Steps, TaskListing, Tracking
 from spark_actors.actors.dispatcher import Dispatcher
-from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec
@@ -27,22 +26,14 @@ from spark_actors.actors.references import Directory, RayChildren, RayHosts, Ray
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Unit
-from spark_actors.actors.watch import Watch
+from spark_actors.actors.watch import Watch, housekeeping_loop
 from spark_actors.deployment import Deployment
-from spark_actors.ingress.nats_broker import NatsBroker, NatsSettings
-from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
-from spark_actors.lightning.worker import LightningWorker, WorkerSettings
 from spark_actors.messaging import cloudevents
-from spark_actors.messaging.door import Door
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, subscribers_by_event
 from spark_actors.persistence.connections import Pool, make_pool
-from spark_actors.persistence.dashboard_maintenance import DashboardMaintenance
-from spark_actors.persistence.dashboard_projection import PostgresProjection
-from spark_actors.persistence.dashboard_views import PostgresViews
 from spark_actors.persistence.dead_letters import PostgresDeadLetters
-from spark_actors.persistence.lightning_tasks import PostgresLightningTasks
 from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
 from spark_actors.persistence.outbox import PostgresOutboxReader
 from spark_actors.persistence.saga_log import PostgresSagaLog
@@ -51,6 +42,9 @@ from spark_actors.persistence.wake_ups import PostgresWakeUps
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.metrics import ActorMetrics
+
+if TYPE_CHECKING:
+    from spark_actors.ingress.nats_broker import NatsSettings
 
 BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
@@ -135,6 +129,10 @@ class Parts:
             telemetry=self.metrics,
         )
 
+    def context_keeper(self, name: str) -> Keeper:
+        """What keeps the ContextActor of one context."""
+        return self.keeper(names.context_actor(name), "ContextActor", partial(context_unit, self.deployment, name))
+
     async def close(self) -> None:
         await self.open.aclose()
 
@@ -152,48 +150,50 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     if context.steps:
         does.append(Steps(context, dispatcher, parts.registry))
     if name == READ_MODELS:
-        does.append(Projecting(context, PostgresProjection(pool, parts.registry)))
+        projecting, housekeeping = _dashboard(parts, pool, context)
+        does.append(projecting)
+        loops.append(housekeeping)
     if name == LIGHTNING:
-        tasks = PostgresLightningTasks(pool)
-        worker = Loop("lightning", _lightning_worker(parts, tasks, dispatcher).step)
-        does.append(TaskListing(task_for, tasks, clock, worker.wake))
+        listing, worker = _lightning(parts, pool, dispatcher)
+        does.append(listing)
         loops.append(worker)
     service = ContextService(ContextActor(context, parts.registry, does), dispatcher, loops)
     return Unit(service, parts.metrics.snapshot, close=parts.close)
 
 
 async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
-    """The Supervisor of one context."""
+    """The Supervisor of one context with an outbox."""
     parts = Parts(deployment, names.supervisor(name))
-    context = BY_NAME[name]
     pool = await parts.pool(name)
-    has_outbox = bool(context.commands)
-    outbox = PostgresOutboxReader(pool, name) if has_outbox else None
+    outbox = PostgresOutboxReader(pool, name)
     watch = Watch(
         name,
         outbox=outbox,
-        saga_log=PostgresSagaLog(pool, name) if context.sagas else None,
-        dead_letters=PostgresDeadLetters(pool, name) if has_outbox else None,
-        maintenance=_maintenance(parts, pool, context),
+        saga_log=PostgresSagaLog(pool, name),
+        dead_letters=PostgresDeadLetters(pool, name),
+        maintenance=_maintenance(parts, pool, name),
         clock=clock,
         telemetry=parts.metrics,
     )
-    keepers = [
-        parts.keeper(names.context_actor(name), "ContextActor", partial(context_unit, deployment, name))
-        for _ in range(bool(context.subscriptions))
-    ]
-    relay = _relay(parts, name, outbox) if outbox else None
-    service = Supervisor(watch, relay, keepers, grace_seconds=parts.settings.shutdown.grace_seconds)
+    keeper = parts.context_keeper(name)
+    service = Supervisor(
+        watch, _relay(parts, name, outbox), keeper, grace_seconds=parts.settings.shutdown.grace_seconds
+    )
     return Unit(
         service,
         parts.metrics.snapshot,
-        children=lambda: [keeper.report for keeper in keepers if keeper.report],
+        children=lambda: [keeper.report] if keeper.report else [],
         close=parts.close,
     )
 
 
 async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     """The Ingress of one group of contexts."""
+    from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+    from spark_actors.ingress.nats_broker import NatsBroker
+    from spark_actors.messaging.door import Door
+    from spark_actors.persistence.dashboard_views import PostgresViews
+
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
@@ -231,16 +231,16 @@ async def root_unit(deployment: Deployment) -> Unit:
     ]
     supervisors = [
         parts.keeper(names.supervisor(name), "Supervisor", partial(supervisor_unit, deployment, name))
-        for name in BY_NAME
+        for name in (context.name for context in WRITE_CONTEXTS)
     ]
+    # A context without an outbox has nothing for a Supervisor to do.
+    readers = [parts.context_keeper(context.name) for context in CONTEXTS if context not in WRITE_CONTEXTS]
     ingresses = [
         parts.keeper(names.ingress(group), "Ingress", partial(ingress_unit, deployment, group))
         for group in range(len(parts.settings.ingress.groups))
     ]
     service = RootSupervisor(
-        hosts,
-        supervisors,
-        ingresses,
+        (ingresses, supervisors, readers, hosts),
         MetricsBoard(),
         parts.metrics.snapshot,
         grace_seconds=parts.settings.shutdown.grace_seconds,
@@ -287,21 +287,39 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
     )
 
 
-def _maintenance(parts: Parts, pool: Pool, context: BoundedContext) -> Maintenance:
+def _maintenance(parts: Parts, pool: Pool, name: str) -> Maintenance:
     retention = parts.settings.retention
-    if context.name == READ_MODELS:
-        return DashboardMaintenance(pool, retention=timedelta(days=retention.activity_days))
     return PostgresMaintenance(
         pool,
-        context.name,
+        name,
         inbox=timedelta(days=retention.inbox_days),
         sagas=timedelta(days=retention.sagas_days),
         dead_letters=timedelta(days=retention.dead_letters_days),
     )
 
 
-def _lightning_worker(parts: Parts, tasks: PostgresLightningTasks, dispatcher: Dispatcher) -> LightningWorker:
+def _dashboard(parts: Parts, pool: Pool, context: BoundedContext) -> tuple[Projecting, Loop]:
+    """What keeps the read models up to date, and the loop that keeps their tables in order."""
+    from spark_actors.persistence.dashboard_maintenance import DashboardMaintenance
+    from spark_actors.persistence.dashboard_projection import PostgresProjection
+
+    maintenance = DashboardMaintenance(pool, retention=timedelta(days=parts.settings.retention.activity_days))
+    return Projecting(context, PostgresProjection(pool, parts.registry)), housekeeping_loop(
+        context.name, maintenance, clock
+    )
+
+
+def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskListing, Loop]:
+    """What lists tasks for the Lightning node, and the loop that works them off."""
+    from random import SystemRandom
+
+    from domain.bitcoin.lightning import task_for
+    from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
+    from spark_actors.lightning.worker import LightningWorker, WorkerSettings
+    from spark_actors.persistence.lightning_tasks import PostgresLightningTasks
+
     wanted = parts.settings.lightning
+    tasks = PostgresLightningTasks(pool)
     node = SimulatedLightningNode(
         parts.deployment.simulated_node,
         SimulatedSettings(
@@ -313,8 +331,8 @@ def _lightning_worker(parts: Parts, tasks: PostgresLightningTasks, dispatcher: D
         clock=clock,
         random=SystemRandom(),
     )
-    parts.open.callback(node.close)
-    return LightningWorker(
+    parts.open.push_async_callback(node.close)
+    worker = LightningWorker(
         tasks,
         node,
         dispatcher,
@@ -327,9 +345,13 @@ def _lightning_worker(parts: Parts, tasks: PostgresLightningTasks, dispatcher: D
         clock=clock,
         telemetry=parts.metrics,
     )
+    loop = Loop("lightning", worker.step)
+    return TaskListing(task_for, tasks, clock, loop.wake), loop
 
 
 def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
+    from spark_actors.ingress.nats_broker import NatsSettings
+
     settings = deployment.settings
     contexts = settings.ingress.groups[group]
     # A single group takes what names no context too, so that it can be refused.

@@ -41,37 +41,37 @@ class TreeStatus(msgspec.Struct, frozen=True):
 
 
 class RootSupervisor:
-    """Keeps the AggregateActors, the Supervisors (which keep their ContextActors) and the Ingresses."""
+    """Keeps all actors but those that a Supervisor keeps.
+
+    *tiers* go from the way in to the store; draining stops one after the other, so that first nothing comes in and then
+    nothing is under way.
+    """
 
     def __init__(
         self,
-        hosts: Sequence[Keeper],
-        supervisors: Sequence[Keeper],
-        ingresses: Sequence[Keeper],
+        tiers: Sequence[Sequence[Keeper]],
         board: MetricsBoard,
         own_metrics: Callable[[], bytes],
         *,
         grace_seconds: float,
     ) -> None:
-        self._hosts = hosts
-        self._supervisors = supervisors
-        self._ingresses = ingresses
+        self._tiers = tiers
         self._board = board
         self._own_metrics = own_metrics
         self._grace_seconds = grace_seconds
 
     @property
     def _keepers(self) -> list[Keeper]:
-        return [*self._hosts, *self._supervisors, *self._ingresses]
+        return [keeper for tier in self._tiers for keeper in tier]
 
     async def start(self) -> None:
-        for keeper in self._keepers:
+        for keeper in reversed(self._keepers):
             keeper.start()
 
     async def stop(self) -> None:
-        """Drain from the way in to the store: first nothing comes in, then nothing is under way."""
-        for keepers in (self._ingresses, self._supervisors, self._hosts):
-            await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in keepers))
+        """Drain, tier by tier."""
+        for tier in self._tiers:
+            await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in tier))
 
     def problems(self) -> list[str]:
         return [problem for keeper in self._keepers if (problem := keeper.problem)]

@@ -188,36 +188,26 @@ class OutboxRelay:
 
 
 class Supervisor:
-    """All of the above for one context, as one actor."""
+    """Relay, watch and the keeper of the ContextActor of one context, as one actor."""
 
-    def __init__(
-        self, watch: Watch, relay: OutboxRelay | None, keepers: Sequence[Keeper], *, grace_seconds: float
-    ) -> None:
+    def __init__(self, watch: Watch, relay: OutboxRelay, keeper: Keeper, *, grace_seconds: float) -> None:
         self._watch = watch
         self._relay = relay
-        self.keepers = keepers
+        self._keeper = keeper
         self._grace_seconds = grace_seconds
 
     async def start(self) -> None:
-        for keeper in self.keepers:
-            keeper.start()
+        self._keeper.start()
         self._watch.start()
-        if self._relay:
-            self._relay.start()
+        self._relay.start()
 
     async def stop(self) -> None:
-        """Finish what is in hand, then end the context's actors."""
-        if self._relay:
-            await self._relay.stop()
+        """Finish what is in hand, then end the ContextActor."""
+        await self._relay.stop()
         await self._watch.stop()
-        for keeper in self.keepers:
-            await keeper.stop(self._grace_seconds)
+        await self._keeper.stop(self._grace_seconds)
 
     def problems(self) -> list[str]:
         """Why it cannot do its work just now."""
-        loops = [*self._watch.loops, *(self._relay.loops if self._relay else [])]
-        return [
-            problem
-            for problem in [*(loop.problem for loop in loops), *(keeper.problem for keeper in self.keepers)]
-            if problem
-        ]
+        loops = [*self._watch.loops, *self._relay.loops]
+        return [problem for problem in [*(loop.problem for loop in loops), self._keeper.problem] if problem]

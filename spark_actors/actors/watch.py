@@ -17,6 +17,16 @@ OVERDUE_AT_ONCE = 500
 """How many overdue sagas are marked in one statement."""
 
 
+def housekeeping_loop(context: str, maintenance: Maintenance, clock: Clock) -> Loop:
+    """Makes the partitions that are needed soon and drops what is past its retention, now and then."""
+
+    async def keep_house() -> float:
+        await maintenance.run(clock())
+        return HOUSEKEEPING_SECONDS
+
+    return Loop(f"housekeeping {context}", keep_house)
+
+
 class Watch:
     """Looks at a context's backlog, sagas and dead letters, and keeps its tables in order."""
 
@@ -26,7 +36,7 @@ class Watch:
         *,
         outbox: OutboxReader | None,
         saga_log: SagaLog | None,
-        dead_letters: DeadLetters | None,
+        dead_letters: DeadLetters,
         maintenance: Maintenance,
         clock: Clock,
         telemetry: Telemetry,
@@ -35,10 +45,9 @@ class Watch:
         self._outbox = outbox
         self._saga_log = saga_log
         self._dead_letters = dead_letters
-        self._maintenance = maintenance
         self._clock = clock
         self._telemetry = telemetry
-        self.loops = [Loop(f"watch {context}", self.measure), Loop(f"housekeeping {context}", self.keep_house)]
+        self.loops = [Loop(f"watch {context}", self.measure), housekeeping_loop(context, maintenance, clock)]
 
     def start(self) -> None:
         for loop in self.loops:
@@ -64,11 +73,5 @@ class Watch:
                     correlation_id=saga.correlation_id,
                 )
             self._telemetry(SagasMeasured(await self._saga_log.running()))
-        if self._dead_letters is not None:
-            self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
+        self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
         return MEASURE_SECONDS
-
-    async def keep_house(self) -> float:
-        """Make the partitions that are needed soon, drop what is past its retention."""
-        await self._maintenance.run(self._clock())
-        return HOUSEKEEPING_SECONDS
