@@ -6,6 +6,7 @@ only one actor needs is imported in its function, because every actor is a proce
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -50,6 +51,8 @@ BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS = "dashboard"
 LIGHTNING = "bitcoin"
+READERS_NICENESS = 10
+"""Under load read models may lag: commands and sagas come first."""
 REFUSED = "ingress"
 """The schema for what never reached a context."""
 
@@ -150,6 +153,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     if context.steps:
         does.append(Steps(context, dispatcher, parts.registry))
     if name == READ_MODELS:
+        os.nice(READERS_NICENESS)
         projecting, housekeeping = _dashboard(parts, pool, context)
         does.append(projecting)
         loops.append(housekeeping)

@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import nats
-import nats.errors
 import pytest
 from nats.aio.client import Client
-from nats.js.errors import Error as JetStreamError
 
 from tests.fixtures.daemon import Daemon, eventually
 
@@ -77,17 +75,14 @@ async def publish(daemon: Daemon, messages: list[tuple[str, bytes]], *, kill_aft
     """Publish all, in order, and wait for the broker's word; or pull the plug on the way."""
     connection = await connected(daemon)
     jetstream = connection.jetstream()
-    try:
-        for number, (subject, body) in enumerate(messages):
-            await jetstream.publish_async(subject, body)
-            if number == kill_after:
-                daemon.kill()
+    for number, (subject, body) in enumerate(messages):
+        await jetstream.publish_async(subject, body)
+        if number == kill_after:
+            daemon.kill()
+            break
+    else:
         await asyncio.wait_for(jetstream.publish_async_completed(), 60)
-    except (nats.errors.Error, JetStreamError, TimeoutError, OSError):
-        if kill_after is None:
-            raise
-    finally:
-        await connection.close()
+    await connection.close()
 
 
 async def ask(daemon: Daemon, view: str, **query: Any) -> dict[str, Any]:

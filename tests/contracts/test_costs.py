@@ -1,0 +1,126 @@
+"""What things cost, in counts rather than in time: round trips and statements a turn, calls a command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.contexts import CONTEXTS
+from domain.shared.messages import Command, MessageRegistry
+from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.messaging.envelope import pack
+from spark_actors.persistence.connections import Statement, TurnConnection
+from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from tests.contracts.test_turns import sent
+from tests.unit.actors.test_dispatcher import FakeHosts, a_command, a_dispatcher
+from tests.unit.domain.builders import deposit, funded
+
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+ACCOUNTING = next(context for context in CONTEXTS if context.name == "accounting")
+
+
+class Meter:
+    """Counts what an AggregateActor asks of Postgres."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.round_trips = 0
+        self.statements = 0
+        fetch, transact = TurnConnection.fetch, TurnConnection.transact
+
+        def counting_fetch(connection: TurnConnection, statement: Statement) -> list[tuple[object, ...]]:
+            self.round_trips += 1
+            self.statements += 1
+            return fetch(connection, statement)
+
+        def counting_transact(
+            connection: TurnConnection, statements: Sequence[Statement], afterwards: Sequence[Statement] = ()
+        ) -> None:
+            self.round_trips += 1
+            self.statements += len(statements) + len(afterwards) + len(("BEGIN", "COMMIT"))
+            transact(connection, statements, afterwards)
+
+        monkeypatch.setattr(TurnConnection, "fetch", counting_fetch)
+        monkeypatch.setattr(TurnConnection, "transact", counting_transact)
+
+    def read(self) -> tuple[int, int]:
+        """Round trips and statements since the last reading."""
+        counts = self.round_trips, self.statements
+        self.round_trips = self.statements = 0
+        return counts
+
+
+@pytest.fixture
+def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
+    return Meter(monkeypatch)
+
+
+@pytest.fixture
+def actor(emptied_database: str) -> Iterator[AggregateActor]:
+    factory = PostgresUnitOfWorkFactory(emptied_database, "accounting")
+    yield AggregateActor(
+        [HostedContext(ACCOUNTING, factory)],
+        REGISTRY,
+        capacity=10_000,
+        max_attempts=5,
+        clock=lambda: NOW,
+        telemetry=lambda event: None,
+    )
+    factory.close()
+
+
+def take(actor: AggregateActor, commands: Sequence[Command]) -> None:
+    actor.take_turn("accounting", pack([sent(command) for command in commands]))
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size(
+    actor: AggregateActor, meter: Meter, size: int
+) -> None:
+    take(actor, [command for number in range(size) for command in funded(f"a{number}", 10)])
+    meter.read()
+    take(actor, [deposit(account_id=f"a{number}", deposit_id=f"more-{number}") for number in range(size)])
+    round_trips, statements = meter.read()
+    assert round_trips == 1
+    assert statements == len(["BEGIN", "inbox", "states", "books", "outbox", "COMMIT", "NOTIFY"])
+
+
+def test_activating_instances_costs_one_round_trip_more(actor: AggregateActor, meter: Meter) -> None:
+    take(actor, [command for number in range(100) for command in funded(f"a{number}", 10)])
+    assert meter.read()[0] == 2
+
+
+def test_a_redelivered_batch_costs_a_few_round_trips_not_one_a_command(actor: AggregateActor, meter: Meter) -> None:
+    commands = [command for number in range(100) for command in funded(f"a{number}", 10)]
+    take(actor, commands)
+    meter.read()
+    take(actor, commands)
+    assert meter.read()[0] <= 3
+
+
+def test_the_cost_of_a_command_does_not_grow_with_the_history(actor: AggregateActor, meter: Meter) -> None:
+    take(actor, funded("ann", 10))
+    for number in range(20):
+        take(actor, [deposit(deposit_id=f"d{number}-{index}") for index in range(50)])
+    meter.read()
+    take(actor, [deposit(deposit_id="last")])
+    assert meter.read() == (1, 7)
+
+
+def test_a_thousand_commands_that_wait_are_a_few_calls() -> None:
+    async def play() -> list[list[str]]:
+        hosts = FakeHosts()
+        hosts.gate.clear()
+        dispatcher = a_dispatcher(hosts, max_commands=500)
+        sent_first = dispatcher.post([a_command(0)])
+        while hosts.running == 0:
+            await asyncio.sleep(0)
+        others = [dispatcher.post([a_command(number)]) for number in range(1, 1001)]
+        hosts.gate.set()
+        await asyncio.gather(sent_first, *others)
+        return hosts.batches
+
+    assert [len(batch) for batch in asyncio.run(play())] == [1, 500, 500]
