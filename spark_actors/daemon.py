@@ -111,8 +111,8 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Deployment]:
 
         def prepare_store() -> Deployment:
             deployment = _deployment(settings, data_dir, postgres, nats)
-            for applied in migrate(deployment.dsn):
-                log.info("migrated", migration=str(applied))
+            if applied := migrate(deployment.dsn):
+                log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
             return deployment
 
         store = beside.submit(prepare_store)

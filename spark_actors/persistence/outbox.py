@@ -124,7 +124,7 @@ class PostgresOutboxReader:
         self, connection: AsyncConnection, skip: Collection[int], limit: int
     ) -> tuple[int, datetime, list[PendingMessage]]:
         params = {"floor": self._floor.position, "skip": multirange(skip), "limit": limit}
-        rows = await (await connection.execute(self._sql["pending"], params)).fetchall()
+        rows = await (await connection.execute(self._sql["pending"], params, binary=True)).fetchall()
         horizon, server = rows[0][:2]
         return horizon, server, [_pending(row[2:]) for row in rows if row[2] is not None]
 
