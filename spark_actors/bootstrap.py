@@ -32,7 +32,7 @@ from spark_actors.deployment import Deployment
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
-from spark_actors.messaging.routing import Placement, Slot, subscribers_by_event
+from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.persistence.connections import Pool, make_pool
 from spark_actors.persistence.dead_letters import PostgresDeadLetters
 from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
@@ -267,11 +267,6 @@ def _prepare_threshold(deployment: Deployment) -> int | None:
 
 def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay:
     wanted = parts.settings.relay
-    routes = {
-        event: subscribers
-        for event, subscribers in subscribers_by_event(CONTEXTS).items()
-        if event.partition(".")[0] == name
-    }
     wake_ups = PostgresWakeUps(parts.deployment.listen_dsn[name], name)
     parts.open.push_async_callback(wake_ups.close)
     return OutboxRelay(
@@ -279,7 +274,7 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
         outbox,
         wake_ups,
         RaySubscribers(parts.directory),
-        routes,
+        Subscriptions(CONTEXTS, parts.registry),
         limits=RelayLimits(wanted.batch_events, wanted.max_in_flight_events, wanted.poll_interval_seconds),
         policy=RetryPolicy(
             wanted.max_attempts,

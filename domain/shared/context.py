@@ -35,6 +35,14 @@ class BoundedContext:
     reads: tuple[type[Event], ...] = ()
     """Events that an adapter of this context takes in (a projection, a task list for the Lightning node)."""
 
+    def tracks(self, event: Message) -> bool:
+        """Whether *event* belongs to a saga that starts in this context."""
+        return any(
+            milestone.event is type(event) and milestone.saga_id(event) is not None
+            for saga in self.sagas
+            for milestone in saga.milestones
+        )
+
     @property
     def subscriptions(self) -> frozenset[type[Event]]:
         """Every event, of any context, that this context must be handed."""

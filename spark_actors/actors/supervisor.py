@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -25,6 +25,7 @@ from spark_actors.messaging.ports import (
     WakeUps,
 )
 from spark_actors.messaging.relay import Burial, Relay, RetryPolicy
+from spark_actors.messaging.routing import Subscriptions
 from spark_actors.messaging.telemetry import (
     DeliveryRetried,
     EventsRouted,
@@ -61,7 +62,7 @@ class OutboxRelay:
         outbox: OutboxReader,
         wake_ups: WakeUps,
         subscribers: Subscribers,
-        routes: Mapping[str, tuple[str, ...]],
+        subscriptions: Subscriptions,
         *,
         limits: RelayLimits,
         policy: RetryPolicy,
@@ -75,11 +76,13 @@ class OutboxRelay:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
-        self._relay = Relay(routes, policy)
+        self._relay = Relay(subscriptions.of, policy)
         self._is_full = False
         """Whether the reader waits for room rather than for rows."""
-        names = sorted({name for route in routes.values() for name in route})
-        self._lanes = {name: Loop(f"relay {context} to {name}", partial(self.deliver, name)) for name in names}
+        self._lanes = {
+            name: Loop(f"relay {context} to {name}", partial(self.deliver, name))
+            for name in sorted(subscriptions.subscribers_of(context))
+        }
         self._reader = Loop(f"read outbox {context}", self.read)
         self._settler = Loop(f"settle outbox {context}", self.settle)
         self._listener = Loop(f"listen {context}", self._listen)

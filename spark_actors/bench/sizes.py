@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Sizes:
 
     def scaled(self, factor: float) -> Sizes:
         """All sizes times *factor*; at least one of each, and a duration is at least one second."""
-        return replace(self, **{field.name: _scaled(getattr(self, field.name), factor) for field in fields(self)})
+        sizes: dict[str, Any] = {field.name: _scaled(getattr(self, field.name), factor) for field in fields(self)}
+        return replace(self, **sizes)
 
 
-def _scaled(size: int | float, factor: float) -> int | float:
+def _scaled(size: float, factor: float) -> int | float:
     return max(1, round(size * factor)) if isinstance(size, int) else max(1.0, size * factor)

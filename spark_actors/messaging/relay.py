@@ -8,12 +8,15 @@ subscriber only, until it is taken or buried. A row may be settled when every su
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from spark_actors.messaging.envelope import Delivery, Receipt
+from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
 from spark_actors.messaging.ports import PendingMessage
+
+Route = Callable[[Envelope], Sequence[str]]
+"""The subscribers that an event must be handed to."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ class _Queue:
 class Relay:
     """Bookkeeping of one context's relay. It holds only what is in flight: the outbox is the truth."""
 
-    def __init__(self, subscribers: Mapping[str, tuple[str, ...]], policy: RetryPolicy) -> None:
-        self._subscribers = subscribers
+    def __init__(self, route: Route, policy: RetryPolicy) -> None:
+        self._route = route
         self._policy = policy
         self._queues: dict[str, _Queue] = {}
         self._waiting_for: dict[int, int] = {}
@@ -85,7 +88,7 @@ class Relay:
         for row in rows:
             if row.position in self._waiting_for:
                 continue
-            subscribers = self._subscribers.get(row.envelope.name, ())
+            subscribers = self._route(row.envelope)
             self._waiting_for[row.position] = len(subscribers)
             for subscriber in subscribers:
                 self._queues.setdefault(subscriber, _Queue()).ready.append(row)

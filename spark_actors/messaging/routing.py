@@ -6,7 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
+import msgspec
+
 from domain.shared.context import BoundedContext
+from domain.shared.errors import MessageError
+from domain.shared.messages import MessageRegistry
+from spark_actors.messaging.envelope import Envelope, decode_data
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,43 @@ class Placement:
         return Slot("own", index, 1)
 
 
-def subscribers_by_event(contexts: Iterable[BoundedContext]) -> dict[str, tuple[str, ...]]:
-    """For the wire name of each event, the contexts that it must be handed to."""
-    subscribers: dict[str, list[str]] = {}
-    for context in contexts:
-        for event in context.subscriptions:
-            subscribers.setdefault(event.TYPE.name, []).append(context.name)
-    return {event: tuple(sorted(names)) for event, names in subscribers.items()}
+class Subscriptions:
+    """Which contexts are handed which events."""
+
+    def __init__(self, contexts: Iterable[BoundedContext], registry: MessageRegistry) -> None:
+        self._registry = registry
+        self._always: dict[str, tuple[str, ...]] = {}
+        self._perhaps: dict[str, tuple[BoundedContext, ...]] = {}
+        for context in sorted(contexts, key=lambda context: context.name):
+            for event in context.subscriptions:
+                name = event.TYPE.name
+                if event in context.steps or event in context.reads:
+                    self._always[name] = (*self._always.get(name, ()), context.name)
+                else:
+                    self._perhaps[name] = (*self._perhaps.get(name, ()), context)
+
+    def of(self, envelope: Envelope) -> tuple[str, ...]:
+        """The contexts that the event in *envelope* must be handed to.
+
+        A context that would only track a saga by it gets it if it belongs to one: most deposits do not. An event that
+        cannot be read goes to all, so that it is seen to be poison.
+        """
+        always = self._always.get(envelope.name, ())
+        perhaps = self._perhaps.get(envelope.name, ())
+        if not perhaps:
+            return always
+        try:
+            event = decode_data(self._registry, envelope)
+        except (MessageError, msgspec.DecodeError):
+            return (*always, *(context.name for context in perhaps))
+        return (*always, *(context.name for context in perhaps if context.tracks(event)))
+
+    def subscribers_of(self, publisher: str) -> frozenset[str]:
+        """Every context that may be handed an event of *publisher*."""
+        sure = {name for event, names in self._always.items() if _publisher(event) == publisher for name in names}
+        perhaps = {c.name for event, cs in self._perhaps.items() if _publisher(event) == publisher for c in cs}
+        return frozenset(sure | perhaps)
+
+
+def _publisher(event_name: str) -> str:
+    return event_name.partition(".")[0]

@@ -28,6 +28,14 @@ INWARD = {  # package -> which of ours it may import
     "spark_actors.telemetry": ("domain", "spark_actors.messaging", "spark_actors.telemetry"),
     "spark_actors.actors": ("domain", "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),
     "spark_actors.embedded": ("domain.shared", "spark_actors.embedded"),
+    "spark_actors.bench": (  # it drives a daemon from outside, so it knows nothing of what runs in one
+        "domain",
+        "spark_actors.bench",
+        "spark_actors.embedded",
+        "spark_actors.ingress",
+        "spark_actors.messaging",
+        "spark_actors.persistence",
+    ),
     "config": ("config", "domain.shared.errors"),
 }
 ENVIRONMENT_READERS = ("config", "spark_actors.embedded.ray_node", "spark_actors.embedded.postgres")

@@ -1,6 +1,8 @@
 """What the peers share: the commands they are given, how their books are judged, and processes that always end."""
 
 import multiprocessing
+import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,9 +12,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Barrier
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from domain.shared.errors import SparkError
+from spark_actors.persistence.bench_queries import libpq_environment
 
 AMOUNT_SAT = 10  # of every deposit and every donation
 LONGEST_SECONDS = 900.0  # one workload; a peer that needs longer has failed
@@ -66,7 +68,7 @@ class Donation:
 
 @dataclass(frozen=True)
 class Address:
-    """The parts of a Postgres URI, unquoted."""
+    """The parts of a Postgres DSN, unquoted."""
 
     host: str
     port: str
@@ -140,15 +142,14 @@ def lost_or_doubled(expected: Mapping[str, int], actual: Mapping[str, int]) -> i
 
 
 def address_of(dsn: str) -> Address:
-    """Take a `postgresql://` URI apart; host and port may stand in its query, as those of a socket do."""
-    parts = urlsplit(dsn)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    """Take a DSN apart, in either form that Postgres knows. The host may be the folder of a socket."""
+    parts = libpq_environment(dsn)
     return Address(
-        host=query.get("host", parts.hostname or "localhost"),
-        port=query.get("port", str(parts.port or 5432)),
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
-        database=unquote(parts.path.removeprefix("/")),
+        host=parts.get("PGHOST", "localhost"),
+        port=parts.get("PGPORT", "5432"),
+        user=parts.get("PGUSER", ""),
+        password=parts.get("PGPASSWORD", ""),
+        database=parts.get("PGDATABASE", ""),
     )
 
 
@@ -179,7 +180,7 @@ def in_processes(peer: str, worker: Callable[..., Answer], arguments: Sequence[t
     try:
         for more in arguments:
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_serve, args=(sender, worker, gate, more), daemon=True)
+            process: BaseProcess = context.Process(target=_serve, args=(sender, worker, gate, more), daemon=True)
             process.start()
             sender.close()  # so that the end of the process is the end of the pipe
             started.append((process, receiver))
@@ -190,11 +191,19 @@ def in_processes(peer: str, worker: Callable[..., Answer], arguments: Sequence[t
 
 
 def _serve(sender: Connection, worker: Callable[..., object], gate: Barrier, arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         sender.send(worker(gate, *arguments))
     except BaseException:
         gate.abort()
         raise
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it was killed, which could not end it any more."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _answers(peer: str, receivers: Sequence[Connection]) -> Iterator[Any]:

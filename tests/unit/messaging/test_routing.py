@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_actors.messaging.routing import Placement
+from domain.accounting.messages import Deposited, Purpose
+from domain.auth.messages import AccountRegistered
+from domain.contexts import CONTEXTS
+from domain.shared.messages import Event, MessageRegistry
+from spark_actors.messaging.envelope import Envelope, encode_data
+from spark_actors.messaging.routing import Placement, Subscriptions
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 PLACEMENT = Placement(
     shared_actors=3,
@@ -46,3 +56,34 @@ def test_the_pool_lists_every_slot_once() -> None:
         *("dedicated-crowdfunding-0", "dedicated-crowdfunding-1"),
         *("own-0", "own-1"),
     ]
+
+
+REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+SUBSCRIPTIONS = Subscriptions(CONTEXTS, REGISTRY)
+
+
+def an_event(event: Event) -> Envelope:
+    return Envelope("m", event.TYPE.name, 1, event.key, encode_data(event), "c", "", NOW)
+
+
+def a_deposited(purpose: str) -> Deposited:
+    return Deposited(account_id="ann", deposit_id="d", amount_sat=1, balance_sat=1, purpose=purpose)
+
+
+def test_an_event_goes_to_every_context_that_acts_on_it() -> None:
+    event = AccountRegistered(account_id="ann", username="ann")
+    assert set(SUBSCRIPTIONS.of(an_event(event))) == {"accounting", "auth", "dashboard"}
+
+
+def test_a_context_that_only_tracks_sagas_gets_an_event_if_it_belongs_to_one() -> None:
+    assert "bitcoin" in SUBSCRIPTIONS.of(an_event(a_deposited(Purpose.INVOICE)))
+    assert SUBSCRIPTIONS.of(an_event(a_deposited(""))) == ("dashboard",)
+
+
+def test_an_event_that_cannot_be_read_goes_to_all_its_subscribers() -> None:
+    broken = msgspec.structs.replace(an_event(a_deposited("")), data=b"{")
+    assert set(SUBSCRIPTIONS.of(broken)) == {"bitcoin", "dashboard"}
+
+
+def test_every_context_that_may_get_something_is_known_beforehand() -> None:
+    assert SUBSCRIPTIONS.subscribers_of("accounting") == {"accounting", "auth", "bitcoin", "crowdfunding", "dashboard"}

@@ -1,0 +1,60 @@
+"""A daemon of the benchmark's own: `spark-actors run` as a process, on a fresh data dir, never left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from spark_actors.bench.machine import ROOT
+from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.embedded.processes import ChildProcess, Command
+
+READY_SECONDS = 120.0
+STOP_SECONDS = 60.0
+PORTS = "[nats]\nport = 0\n\n[http]\nport = 0\n"
+"""Free ones, so that nothing else on the machine is disturbed."""
+
+
+@contextmanager
+def running_daemon(folder: Path | None, placement: Mapping[str, int]) -> Iterator[tuple[DaemonCard, float]]:
+    """A daemon that is ready, and when it was started (`time.perf_counter`).
+
+    Its data is below *folder* (None: the system's temporary one). It is stopped in the end, and ends with us even if
+    we are killed. Raises EmbeddedServiceError if it does not become ready.
+    """
+    with TemporaryDirectory(prefix="spark-bench-", dir=folder, ignore_cleanup_errors=True) as home:
+        data_dir = DataDir(Path(home) / "data")
+        settings = Path(home) / "bench.toml"
+        settings.write_text(settings_text(placement))
+        process = ChildProcess(_command(Path(home), data_dir, settings))
+        started = time.perf_counter()
+        try:
+            process.launch()
+            process.wait_ready(lambda: data_dir.read_daemon_card() is not None, timeout_seconds=READY_SECONDS)
+            if card := data_dir.read_daemon_card():
+                yield card, started
+        finally:
+            process.stop(grace_seconds=STOP_SECONDS)
+
+
+def settings_text(placement: Mapping[str, int]) -> str:
+    """The settings as TOML: free ports, and what is wanted of `placement`."""
+    lines = [f"{name} = {value}\n" for name, value in placement.items()]
+    return PORTS + ("\n[placement]\n" + "".join(lines) if lines else "")
+
+
+def _command(home: Path, data_dir: DataDir, settings: Path) -> Command:
+    arguments = ["run", "--data-dir", str(data_dir.path), "--config", str(settings)]
+    return Command(
+        name="the daemon",
+        arguments=[sys.executable, "-m", "spark_actors.cli", *arguments],
+        folder=ROOT,
+        output=home / "daemon.out",
+        # Nothing of the caller's environment: his own settings must not change what is measured.
+        environment={"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8"},
+    )

@@ -1,0 +1,171 @@
+"""The workloads that throw many commands at the daemon at once: how many a second, and does it stay that fast."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from spark_actors.bench.figures import last_of_first, slice_rates, spread
+from spark_actors.bench.results import Measured, Run, of_runs
+from spark_actors.bench.stage import Stage
+
+SLICES = 10
+SPREAD_PREFIX = "account-"
+RELAY_WATCH_SECONDS = 0.1
+CROWD_SAT = 1_000
+"""What each account of the crowd holds."""
+
+
+def uniform(stage: Stage) -> list[Measured]:
+    """Deposits over many accounts."""
+    _warm_up(stage)
+    runs = [_uniform_run(stage) for _ in stage.repeat(5)]
+    stage.uniform_rate = median(run.rate for run in runs)
+    return [of_runs("uniform", runs, note=f"{stage.sizes.commands:,} over {stage.sizes.accounts:,} accounts")]
+
+
+def hot(stage: Stage) -> list[Measured]:
+    """Deposits to one account: in turns to a new one and to one with a long history, so that noise hits both alike."""
+    sizes = stage.sizes
+    stage.say(f"giving an account a history of {sizes.hot_history:,} deposits")
+    stage.deposit_to("hot-old", sizes.hot_history)
+    pairs = [
+        (stage.deposit_to(f"hot-new-{number}", sizes.commands), stage.deposit_to("hot-old", sizes.commands))
+        for number in stage.repeat(3)
+    ]
+    young, old = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    of_first = median(later.rate / first.rate for first, later in pairs)
+    return [
+        of_runs("hot", young, note=f"{sizes.commands:,} to one account"),
+        of_runs("hot, long history", old, note=f"{sizes.hot_history:,} before", of_first=of_first),
+    ]
+
+
+def donation(stage: Stage) -> list[Measured]:
+    """Donations, from publish until all are in the campaigns' totals in the write side."""
+    stage.open_donors()
+    _donation_run(stage)  # not counted: the first opens what later ones have at hand
+    runs = [_donation_run(stage) for _ in stage.repeat(5)]
+    sizes = stage.sizes
+    note = f"{sizes.donations:,} of {sizes.donors:,} donors to {sizes.campaigns:,} campaigns"
+    return [of_runs("donation", runs, note=note)]
+
+
+def crowd(stage: Stage) -> list[Measured]:
+    """Deposits to so many accounts that few of them find theirs in memory."""
+    sizes = stage.sizes
+    _warm_up(stage)
+    usual = median(_uniform_run(stage).rate for _ in stage.repeat(3))
+    stage.say(f"storing {sizes.crowd_accounts:,} accounts")
+    stage.queries.add_accounts("crowd-", sizes.crowd_accounts, CROWD_SAT)
+    stage.expected.deposit(sizes.crowd_accounts, CROWD_SAT)
+    before = stage.processes.memory_mib()
+    run = stage.deposit_over("crowd-", sizes.crowd_touched, sizes.crowd_touched)
+    after = stage.processes.memory_mib()
+    return [
+        replace(
+            _sliced("crowd", run),
+            figures={
+                "of_uniform": run.rate / usual,
+                "uniform_rate": usual,
+                "actors_before_mib": before["AggregateActor"],
+                "actors_after_mib": after["AggregateActor"],
+                "memory_before_mib": sum(before.values()),
+                "memory_after_mib": sum(after.values()),
+            },
+            note=f"AggregateActors {before['AggregateActor']:.0f} → {after['AggregateActor']:.0f} MiB",
+        )
+    ]
+
+
+def backlog_of_commands(stage: Stage) -> list[Measured]:
+    """Commands that have queued up in the broker while nobody took them."""
+    _warm_up(stage)
+    stage.say(f"queueing {stage.sizes.backlog:,} commands")
+    run = stage.deposit_over(SPREAD_PREFIX, stage.sizes.accounts, stage.sizes.backlog, held_back=True)
+    return [_sliced("backlog of commands", run)]
+
+
+def backlog_of_events(stage: Stage) -> list[Measured]:
+    """Events that wait in an outbox; they appear all at once, by one commit."""
+    before = stage.processes.cpu_seconds()
+    stage.queries.add_pending_events("relayed-", stage.sizes.backlog)
+    began = time.perf_counter()
+    samples = [(0.0, stage.sizes.backlog)]
+
+    def is_relayed() -> bool:
+        samples.append((time.perf_counter() - began, min(samples[-1][1], stage.queries.pending_span())))
+        time.sleep(RELAY_WATCH_SECONDS)
+        return samples[-1][1] == 0
+
+    ended = stage.wait(is_relayed, "the relay to end") - began
+    run = Run(stage.sizes.backlog, ended, stage.settle() - began, stage.used_since(before), tuple(samples))
+    return [_sliced("backlog of events", run)]
+
+
+def long_transaction(stage: Stage) -> list[Measured]:
+    """Uniform while another session sits idle in transaction, so that nothing that is dead can be cleaned up."""
+    _warm_up(stage)
+    usual = [_uniform_run(stage) for _ in stage.repeat(3)]
+    held: list[Run] = []
+    with stage.queries.idle_in_transaction():
+        began = time.perf_counter()
+        while len(held) < len(usual) or time.perf_counter() - began < stage.sizes.held_seconds:
+            held.append(_uniform_run(stage))
+        seconds = time.perf_counter() - began
+    late = held[-max(len(usual), len(held) // 3) :]
+    figures = {
+        "drop": 1 - _median_rate(late) / _median_rate(usual),
+        "settled_drop": 1 - median(run.settled_rate for run in late) / median(run.settled_rate for run in usual),
+        "usual_rate": _median_rate(usual),
+        "held_seconds": seconds,
+    }
+    return [of_runs("long transaction", late, note=f"the last of {len(held)} runs in {seconds:.0f} s", **figures)]
+
+
+def hosts(stage: Stage, actors: int) -> list[Measured]:
+    """Uniform with this many AggregateActors."""
+    _warm_up(stage)
+    runs = [_uniform_run(stage) for _ in stage.repeat(3)]
+    return [of_runs(f"hosts: {actors}", runs, note=f"{actors} AggregateActors")]
+
+
+def hosts_together(rows: Sequence[Measured]) -> list[Measured]:
+    """How far the settings are apart in what a command costs; nothing if there are no settings to compare."""
+    costs = [row.cpu_us_per_command for row in rows if row.cpu_us_per_command is not None]
+    if len(costs) < 2:
+        return []
+    figures = {"cpu_spread": max(costs) / min(costs) - 1}
+    return [Measured("hosts", cpu_us_per_command=median(costs), figures=figures, note="highest over lowest cost")]
+
+
+def _warm_up(stage: Stage) -> None:
+    """A run that is not counted: it makes the accounts."""
+    if not stage.uniform_rate:
+        stage.say("warming up")
+        stage.uniform_rate = _uniform_run(stage).rate
+
+
+def _uniform_run(stage: Stage) -> Run:
+    return stage.deposit_over(SPREAD_PREFIX, stage.sizes.accounts, stage.sizes.commands)
+
+
+def _donation_run(stage: Stage) -> Run:
+    sizes = stage.sizes
+    messages = stage.commands.donations(sizes.donors, sizes.campaigns, sizes.donations)
+    stage.expected.donations += sizes.donations
+    wanted = stage.expected.donations
+    return stage.drive(messages, until=lambda: stage.queries.donations()[0] >= wanted)
+
+
+def _sliced(workload: str, run: Run) -> Measured:
+    """A row from one long run, whose slices tell whether it stays as fast as it began."""
+    rates = slice_rates(run.samples, min(SLICES, run.count))
+    row = of_runs(workload, [run], last_of_first=last_of_first(rates))
+    return replace(row, runs=rates, spread=spread(rates), note=f"slices {', '.join(f'{rate:,.0f}' for rate in rates)}")
+
+
+def _median_rate(runs: Sequence[Run]) -> float:
+    return median(run.rate for run in runs)

@@ -1,0 +1,100 @@
+"""`spark-actors bench`: how fast it is here, each figure beside a reference taken in the same run."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from spark_actors.cli.errors import ExitCode
+from spark_actors.cli.options import JsonOption
+
+EXAMPLES = """
+It starts daemons of its own on empty folders and disturbs no other. Rates are compared to [bold]pgbench[/] with one
+deposit per transaction on the same Postgres, run before and after; with fsync and synchronous_commit on.
+
+[bold]spark-actors bench --quick[/]  a few minutes · [bold]spark-actors bench[/]  everything, up to half an hour
+
+[bold]spark-actors bench --only uniform --only hot --runs 3[/]
+
+Exit code: 0 measured, and all books were right · 1 a workload failed, or its books were wrong.
+"""
+
+
+class Workload(StrEnum):
+    """What can be measured."""
+
+    UNIFORM = "uniform"
+    HOT = "hot"
+    DONATION = "donation"
+    LATENCY = "latency"
+    LOAD = "load"
+    CROWD = "crowd"
+    BACKLOG = "backlog"
+    LONG_TRANSACTION = "long-transaction"
+    HOSTS = "hosts"
+    START = "start"
+
+
+QUICK = (Workload.UNIFORM, Workload.HOT, Workload.DONATION, Workload.LATENCY)
+QUICK_RUNS = 3
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Only uniform, hot, donation and latency at rest.")] = False,
+    only: Annotated[list[Workload] | None, typer.Option("--only", help="Only this; may be repeated.")] = None,
+    runs: Annotated[
+        int | None, typer.Option("--runs", min=1, help="Runs of each workload (default: 3 to 5).", show_default=False)
+    ] = None,
+    scale: Annotated[float, typer.Option("--scale", min=0.0001, help="Multiplies all sizes; for trying it out.")] = 1.0,
+    peers: Annotated[bool, typer.Option("--peers", help="Other systems too, where they are installed.")] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            help="Where the data is kept meanwhile (default: the system's temporary folder).",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure, with workloads run end to end on daemons of its own."""
+    from spark_actors.bench.benchmark import Benchmark, Wanted
+    from spark_actors.bench.results import as_json as plain
+    from spark_actors.bench.sizes import Sizes
+    from spark_actors.cli.bench_table import render_report
+    from spark_actors.cli.output import console, print_json
+
+    names = tuple(only or (QUICK if quick else Workload))
+    runs = runs or (QUICK_RUNS if quick else None)
+    wanted = Wanted(names, Sizes().scaled(scale), runs, peers, folder)
+    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is stopped
+    report = Benchmark(wanted, _Progress()).run()
+    if as_json:
+        print_json(plain(report))
+    else:
+        console().print(render_report(report))
+    if not report.is_sound:
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+class _Progress:
+    """Tells on standard error how it goes, with the seconds since the beginning."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        print(f"{time.monotonic() - self._began:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
