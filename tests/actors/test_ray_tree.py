@@ -70,6 +70,26 @@ def test_a_killed_actor_is_replaced_and_its_work_goes_on(tree: Tree, actor: str)
     tree.wait_until_ready()
 
 
+@pytest.mark.parametrize(
+    ("subject", "body", "reason"),
+    [
+        ("spark.commands.accounting.deposit", b"\xff no json", "not_json"),
+        ("spark.commands.accounting.print-money", b"{}", "unknown_subject"),
+        ("spark.commands.nowhere.at-all", b"{}", "unknown_subject"),
+        ("spark.commands.accounting.deposit", b"[" * 70_000, "oversized"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_with_a_reason_and_the_actors_go_on(
+    tree: Tree, subject: str, body: bytes, reason: str
+) -> None:
+    before = tree.dead_letters()
+    outcome, told = tree.send_raw(subject, body)
+    assert outcome == "failed"
+    assert told.startswith(reason)
+    assert tree.dead_letters() == before + 1
+    assert tree.send(OpenAccount(account_id=a_name("account"))) == [DONE]
+
+
 def test_the_metrics_of_all_actors_come_together(tree: Tree) -> None:
     tree.send(OpenAccount(account_id=a_name("account")))
     assert eventually(lambda: 'name="accounting.open-account",outcome="done"' in tree.metrics())

@@ -1,0 +1,166 @@
+"""The ContextActor: saga steps under ids that repeat, order per key when something fails, poison alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from domain.accounting.messages import Deposited, DepositRejected, Purpose
+from domain.auth.messages import AccountRegistered
+from domain.contexts import CONTEXTS
+from domain.shared.context import BoundedContext
+from domain.shared.decisions import Verdict
+from domain.shared.errors import ConstraintError, StorageUnavailableError
+from domain.shared.messages import Event, MessageRegistry
+from domain.shared.sagas import SagaState
+from spark_actors.actors.context import ContextActor, Projecting, Steps, Tracking
+from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, Reply, encode_data, pack, unpack_deliveries
+from spark_actors.messaging.telemetry import SagasEnded, TelemetryEvent
+from spark_actors.persistence.memory import MemorySagaLog
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+BY_NAME = {context.name: context for context in CONTEXTS}
+
+
+class FakeSender:
+    """Aggregates that answer as told."""
+
+    def __init__(self, verdict: Verdict = Verdict.DONE) -> None:
+        self.sent: list[Envelope] = []
+        self.failing: set[str] = set()
+        self._verdict = verdict
+
+    async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
+        self.sent += commands
+        return [
+            Reply(command.message_id, Verdict.FAILED if command.key in self.failing else self._verdict)
+            for command in commands
+        ]
+
+
+def registered(account_id: str, message_id: str = "") -> Envelope:
+    return an_envelope(AccountRegistered(account_id=account_id, username=account_id), message_id)
+
+
+def an_envelope(event: Event, message_id: str = "") -> Envelope:
+    name = event.TYPE.name
+    return Envelope(message_id or f"event-{event.key}", name, 1, event.key, encode_data(event), "story", "cause", NOW)
+
+
+def take(actor: ContextActor, *envelopes: Envelope) -> list[Delivery]:
+    return unpack_deliveries(asyncio.run(actor.take_events(pack(list(envelopes)))))
+
+
+def receipts(deliveries: Sequence[Delivery]) -> list[Receipt]:
+    return [delivery.receipt for delivery in deliveries]
+
+
+def accounting(sender: FakeSender, context: BoundedContext = BY_NAME["accounting"]) -> ContextActor:
+    return ContextActor(context, REGISTRY, [Steps(context, sender, REGISTRY)])
+
+
+def test_an_event_becomes_the_commands_of_its_step_and_the_story_goes_on() -> None:
+    sender = FakeSender()
+    assert receipts(take(accounting(sender), registered("ann"))) == [Receipt.TAKEN]
+    [command] = sender.sent
+    assert (command.name, command.key) == ("accounting.open-account", "ann")
+    assert (command.correlation_id, command.causation_id) == ("story", "event-ann")
+
+
+def test_a_repeated_step_sends_the_same_ids() -> None:
+    sender = FakeSender()
+    actor = accounting(sender)
+    take(actor, registered("ann"))
+    take(actor, registered("ann"))
+    assert sender.sent[0].message_id == sender.sent[1].message_id
+
+
+def test_a_refusal_by_the_business_is_no_reason_to_try_again() -> None:
+    assert receipts(take(accounting(FakeSender(Verdict.REJECTED)), registered("ann"))) == [Receipt.TAKEN]
+
+
+def test_a_command_that_failed_holds_back_the_later_events_of_its_key_and_no_others() -> None:
+    sender = FakeSender()
+    sender.failing = {"ann"}
+    deliveries = take(accounting(sender), registered("ann", "1"), registered("bob", "2"), registered("ann", "3"))
+    assert receipts(deliveries) == [Receipt.RETRY, Receipt.TAKEN, Receipt.RETRY]
+    assert "accounting.open-account failed" in deliveries[0].reason
+
+
+def test_a_step_that_raises_stops_no_other_event() -> None:
+    def broken(event: AccountRegistered) -> list[Any]:
+        if event.account_id == "ann":
+            raise ZeroDivisionError
+        return list(BY_NAME["accounting"].steps[AccountRegistered](event))
+
+    context = replace(BY_NAME["accounting"], steps={AccountRegistered: broken})
+    sender = FakeSender()
+    assert receipts(take(accounting(sender, context), registered("ann"), registered("bob"))) == [
+        Receipt.RETRY,
+        Receipt.TAKEN,
+    ]
+    assert [command.key for command in sender.sent] == ["bob"]
+
+
+def test_an_event_that_cannot_be_read_concerns_itself_alone() -> None:
+    unknown = Envelope("x", "auth.something-new", 9, "zoe", b"{}", "c", "", NOW)
+    deliveries = take(accounting(FakeSender()), unknown, registered("bob"))
+    assert receipts(deliveries) == [Receipt.RETRY, Receipt.TAKEN]
+    assert "not known here" in deliveries[0].reason
+
+
+def test_progress_is_told_when_a_saga_ends() -> None:
+    told: list[TelemetryEvent] = []
+    log = MemorySagaLog()
+    bitcoin = BY_NAME["bitcoin"]
+    actor = ContextActor(bitcoin, REGISTRY, [Tracking(bitcoin, log, told.append)])
+    credited = Deposited(account_id="ann", deposit_id="in", amount_sat=1, balance_sat=1, purpose=Purpose.INVOICE)
+    assert receipts(take(actor, an_envelope(credited))) == [Receipt.TAKEN]
+    [ended] = told
+    assert isinstance(ended, SagasEnded)
+    assert (ended.kind, ended.state, len(ended.durations)) == ("deposit", SagaState.COMPLETED, 1)
+
+
+class FakeProjection:
+    """Refuses one event, or is away."""
+
+    def __init__(self, refused: str = "", *, is_away: bool = False) -> None:
+        self.applied: list[str] = []
+        self._refused, self._is_away = refused, is_away
+
+    async def apply(self, envelopes: Sequence[Envelope]) -> None:
+        if self._is_away:
+            raise StorageUnavailableError("away")
+        if self._refused in {envelope.message_id for envelope in envelopes}:
+            raise ConstraintError("a_rule", "no")
+        self.applied += [envelope.message_id for envelope in envelopes]
+
+
+def dashboard(projection: FakeProjection) -> ContextActor:
+    context = BY_NAME["dashboard"]
+    return ContextActor(context, REGISTRY, [Projecting(context, projection)])
+
+
+def test_an_event_that_a_read_model_refuses_is_found_and_the_others_are_taken() -> None:
+    projection = FakeProjection(refused="event-bob")
+    deliveries = take(dashboard(projection), registered("ann"), registered("bob"), registered("zoe"))
+    assert receipts(deliveries) == [Receipt.TAKEN, Receipt.RETRY, Receipt.TAKEN]
+    assert projection.applied == ["event-ann", "event-zoe"]
+
+
+def test_a_store_that_is_away_leaves_the_whole_batch_to_be_handed_over_again() -> None:
+    with pytest.raises(StorageUnavailableError):
+        take(dashboard(FakeProjection(is_away=True)), registered("ann"))
+
+
+def test_every_event_has_somebody_who_takes_it() -> None:
+    events = {message for message in REGISTRY if message.TYPE.kind == "event"}
+    taken = {event for context in CONTEXTS for event in context.subscriptions}
+    assert events == taken
+    assert DepositRejected in taken

@@ -1,0 +1,142 @@
+"""The relay as a whole, on a store in memory: events reach their subscribers, then leave."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from domain.accounting.account import Account
+from domain.accounting.messages import Deposited
+from domain.contexts import CONTEXTS
+from domain.shared.errors import StorageUnavailableError
+from domain.shared.messages import MessageRegistry
+from domain.shared.ports import OutgoingMessage
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
+from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack, unpack_envelopes
+from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.routing import Subscriptions
+from spark_actors.persistence.memory import MemoryDeadLetters, MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
+
+REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+
+
+class FakeSubscribers:
+    """ContextActors that answer as told; behind an event that was not taken none of its key is."""
+
+    def __init__(self) -> None:
+        self.taken: defaultdict[str, list[str]] = defaultdict(list)
+        self.answer: Callable[[str, str], Receipt] = lambda subscriber, message_id: Receipt.TAKEN
+        self.errors: list[Exception] = []
+
+    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
+        if self.errors:
+            raise self.errors.pop()
+        deliveries, stopped = [], set[str]()
+        for envelope in unpack_envelopes(payload):
+            receipt = Receipt.RETRY if envelope.key in stopped else self.answer(subscriber, envelope.message_id)
+            if receipt is Receipt.TAKEN:
+                self.taken[subscriber].append(envelope.message_id)
+            else:
+                stopped.add(envelope.key)
+            deliveries.append(Delivery(envelope.message_id, receipt, "because"))
+        return pack(deliveries)
+
+
+class NoHints:
+    """Every hint gets lost."""
+
+    async def wait(self, timeout: timedelta) -> bool:
+        await asyncio.sleep(3600)
+        return False
+
+
+class Scene:
+    def __init__(self, *, in_flight: int = 100) -> None:
+        self.store = MemoryStore()
+        self.letters = MemoryDeadLetters()
+        self.subscribers = FakeSubscribers()
+        self.outbox = MemoryOutboxReader(self.store, self.letters)
+        self.relay = OutboxRelay(
+            "accounting",
+            self.outbox,
+            NoHints(),
+            self.subscribers,
+            Subscriptions(CONTEXTS, REGISTRY),
+            limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=0.01),
+            policy=RetryPolicy(3, timedelta(milliseconds=1), timedelta(milliseconds=2)),
+            clock=lambda: datetime.now(UTC),
+            telemetry=lambda event: None,
+        )
+
+    def add(self, *names: str) -> None:
+        """Events of the instance that their name begins with."""
+        uow: MemoryUnitOfWork[Account] = MemoryUnitOfWork(self.store)
+        with uow:
+            uow.outbox.add([an_event(name) for name in names])
+            uow.commit()
+
+    async def run_until(self, condition: Callable[[], bool]) -> None:
+        self.relay.start()
+        async with asyncio.timeout(10):
+            while not condition():
+                await asyncio.sleep(0.001)
+        await self.relay.stop()
+
+    async def is_empty(self) -> bool:
+        return not await self.outbox.pending(skip=(), limit=1)
+
+
+def an_event(name: str) -> OutgoingMessage:
+    event = Deposited(account_id=name[0], deposit_id=name, amount_sat=1, balance_sat=1)
+    now = datetime.now(UTC)
+    return OutgoingMessage(name, event.TYPE.name, 1, event.key, 1, encode_data(event), "story", "cause", now)
+
+
+def test_events_reach_their_subscribers_in_order_and_leave_though_every_hint_is_lost() -> None:
+    async def play() -> tuple[list[str], bool]:
+        scene = Scene()
+        names = [f"{key}{number}" for number in range(12) for key in "ab"]
+        scene.add(*names)
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == len(names))
+        assert scene.subscribers.taken["dashboard"] == names
+        return names, await scene.is_empty()
+
+    assert asyncio.run(play())[1]
+
+
+def test_a_subscriber_that_is_away_gets_everything_later() -> None:
+    async def play() -> list[str]:
+        scene = Scene()
+        scene.subscribers.errors = [ActorUnavailableError("dashboard", "died"), StorageUnavailableError("away")]
+        scene.add("a1", "a2")
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == 2)
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == ["a1", "a2"]
+
+
+def test_poison_is_buried_and_everything_else_flows() -> None:
+    async def play() -> tuple[list[str], list[str]]:
+        scene = Scene()
+        scene.subscribers.answer = lambda _, message_id: Receipt.RETRY if message_id == "a1" else Receipt.TAKEN
+        scene.add("a1", "b1", "a2", "b2")
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == 3)
+        assert await scene.is_empty()
+        return scene.subscribers.taken["dashboard"], [letter.message_id for letter in await scene.letters.newest(9)]
+
+    taken, buried = asyncio.run(play())
+    assert buried == ["a1"]
+    assert taken == ["b1", "b2", "a2"]
+
+
+def test_more_events_than_may_be_in_hand_pass_all_the_same() -> None:
+    async def play() -> int:
+        scene = Scene(in_flight=10)
+        scene.add(*[f"a{number}" for number in range(100)])
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == 100)
+        return len(scene.subscribers.taken["dashboard"])
+
+    assert asyncio.run(play()) == 100
