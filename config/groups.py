@@ -125,7 +125,7 @@ class Placement(Group):
 
 
 class Ingress(Group):
-    max_in_flight_commands: Count = 2000
+    max_in_flight_commands: Count = 1000
     max_body_bytes: Annotated[int, _Number, Field(ge=1, le=1_048_576)] = 65_536
     groups: tuple[tuple[WriteContext, ...], ...] = (WRITE_CONTEXTS,)
 

@@ -52,7 +52,8 @@ WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS = "dashboard"
 LIGHTNING = "bitcoin"
 READERS_NICENESS = 10
-"""Under load read models may lag: commands and sagas come first."""
+READERS_PATIENCE_SECONDS = 0.05
+"""Under load read models may lag: commands and sagas come first, and fewer, larger batches cost less."""
 REFUSED = "ingress"
 """The schema for what never reached a context."""
 
@@ -219,7 +220,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         dead_letters,
         watch,
         Queries(door, PostgresViews(await parts.pool(READ_MODELS))),
-        limits=IngressLimits(in_flight=settings.ingress.max_in_flight_commands, batch=settings.turns.max_commands),
+        limits=IngressLimits(in_flight=_in_flight(deployment), batch=settings.turns.max_commands),
         clock=clock,
         telemetry=parts.metrics,
     )
@@ -265,6 +266,10 @@ def _prepare_threshold(deployment: Deployment) -> int | None:
     return 5 if deployment.settings.postgres.prepared_statements else None
 
 
+def _in_flight(deployment: Deployment) -> int:
+    return deployment.settings.ingress.max_in_flight_commands * len(placement(deployment).slots)
+
+
 def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay:
     wanted = parts.settings.relay
     wake_ups = PostgresWakeUps(parts.deployment.listen_dsn[name], name)
@@ -275,7 +280,12 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
         wake_ups,
         RaySubscribers(parts.directory),
         Subscriptions(CONTEXTS, parts.registry),
-        limits=RelayLimits(wanted.batch_events, wanted.max_in_flight_events, wanted.poll_interval_seconds),
+        limits=RelayLimits(
+            batch=wanted.batch_events,
+            in_flight=wanted.max_in_flight_events,
+            poll_seconds=wanted.poll_interval_seconds,
+            patience={READ_MODELS: READERS_PATIENCE_SECONDS},
+        ),
         policy=RetryPolicy(
             wanted.max_attempts,
             timedelta(seconds=wanted.retry_base_seconds),
@@ -361,7 +371,8 @@ def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
-        max_in_flight=settings.ingress.max_in_flight_commands,
+        max_in_flight=_in_flight(deployment),
         group=f"ingress-{group}",
+        all_groups=tuple(f"ingress-{number}" for number in range(len(settings.ingress.groups))),
         subjects=subjects,
     )

@@ -34,7 +34,8 @@ log = structlog.get_logger(__name__)
 
 START_SECONDS = 120.0
 """After this a daemon that is not ready gives up."""
-WATCH_SECONDS = 0.5
+POLL_SECONDS = 0.1
+WATCH_SECONDS = 1.0
 SLACK_SECONDS = 5.0
 """What draining may take beyond the grace period of its parts, before everything is ended anyway."""
 
@@ -175,7 +176,8 @@ def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: 
             if not signals.stop_wanted.is_set():
                 _announce(deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
-            signals.stop_wanted.wait()
+            while not signals.stop_wanted.wait(WATCH_SECONDS):
+                root.problems()  # whoever asks a root that Ray has restarted sets it to work again
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
             root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS)
@@ -184,7 +186,7 @@ def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: 
 def _wait_until_ready(problems: Callable[[], list[str]], signals: Signals) -> None:
     deadline = time.monotonic() + START_SECONDS
     while current := problems():
-        if signals.stop_wanted.wait(WATCH_SECONDS / 5):
+        if signals.stop_wanted.wait(POLL_SECONDS):
             return
         if time.monotonic() > deadline:
             raise NotReadyError(START_SECONDS, current)

@@ -106,6 +106,10 @@ class MessageRegistry:
     def __iter__(self) -> Iterator[type[Message]]:
         return iter(self._by_name.values())
 
+    def has(self, name: str, version: int = 1) -> bool:
+        """Whether a message is known under this name and version."""
+        return (name, version) in self._by_name
+
     def find(self, name: str, version: int = 1) -> type[Message]:
         """The class for a wire name. Raises UnknownMessageError."""
         try:

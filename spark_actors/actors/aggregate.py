@@ -21,7 +21,6 @@ from domain.shared.errors import (
     ConstraintError,
     DuplicateMessageError,
     StaleVersionError,
-    StorageError,
     StorageUnavailableError,
 )
 from domain.shared.messages import MessageRegistry
@@ -135,7 +134,7 @@ class AggregateActor:
                 self._retried(hosted, "stale_version", error)
             except StorageUnavailableError:
                 raise
-            except StorageError as error:
+            except Exception as error:  # noqa: BLE001 - a row that the store refuses, or a bug in writing it: find whose
                 self._retried(hosted, "constraint", error)
                 outcomes, duplicates = self._isolate(hosted, pending, error, refused_by)
                 return known | outcomes, len(known) + duplicates
@@ -168,7 +167,7 @@ class AggregateActor:
                     uow.inbox.mark(turn.marks)
                     uow.outbox.add(turn.outgoing)
                     uow.commit()
-        except StorageError:
+        except Exception:
             self._residents.forget(name, turn.loaded)
             raise
         self._residents.keep(name, turn.current)
@@ -181,7 +180,7 @@ class AggregateActor:
             return dict(uow.inbox.outcomes([command.message_id for command in commands]))
 
     def _isolate(
-        self, hosted: HostedContext, commands: Sequence[Envelope], error: StorageError, refused_by: str
+        self, hosted: HostedContext, commands: Sequence[Envelope], error: Exception, refused_by: str
     ) -> tuple[dict[str, Outcome], int]:
         """Halve the batch until the command that the store refuses is alone, then let the domain answer it."""
         if len(commands) > 1:
@@ -199,7 +198,7 @@ class AggregateActor:
         for context, count in self._residents.passivate().items():
             self._telemetry(InstancesMoved(context, 0, count, self._residents.count(context)))
 
-    def _retried(self, hosted: HostedContext, reason: str, error: StorageError) -> None:
+    def _retried(self, hosted: HostedContext, reason: str, error: Exception) -> None:
         self._telemetry(TurnRetried(hosted.context.name, reason))
         log.info("turn_retried", context=hosted.context.name, reason=reason, detail=str(error))
 

@@ -30,6 +30,9 @@ log = structlog.get_logger(__name__)
 
 PULL_WAIT = timedelta(seconds=1)
 MEASURE_SECONDS = 2.0
+PAUSE_SECONDS = 0.001
+LONGEST_PAUSE_SECONDS = 0.01
+"""After a batch that was not full the next may take so long to grow, for each command in it: nothing waits at rest."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +131,18 @@ class Ingress:
         try:
             if not self._open:
                 await self._connect()
-            arrivals = await self._broker.pull(min(room, self._limits.batch), PULL_WAIT)
+            limit = min(room, self._limits.batch)
+            arrivals = await self._broker.pull(limit, PULL_WAIT)
         except BrokerUnavailableError:
             self._open = False
             raise
-        if arrivals:
+        try:
             self._begin(arrivals)
+        except Exception:
+            self._broker.release(arrivals)
+            raise
+        if len(arrivals) < limit:
+            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, len(arrivals) * PAUSE_SECONDS))
         return 0
 
     async def measure(self) -> float:
@@ -155,6 +164,8 @@ class Ingress:
 
     def _begin(self, arrivals: Sequence[Arrival]) -> None:
         """Post what is understood, at once and in order; the rest of the batch's life is a task of its own."""
+        if not arrivals:
+            return
         good: list[tuple[Arrival, Envelope]] = []
         refused: list[tuple[Arrival, RefusedError]] = []
         for arrival in arrivals:

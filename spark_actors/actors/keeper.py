@@ -73,7 +73,11 @@ class Keeper:
         return self._heartbeat_seconds
 
     async def _start(self) -> None:
-        await self._children.start(self.spec)
+        try:
+            await self._children.start(self.spec)
+        except ActorUnavailableError:
+            await self._children.kill(self.spec)  # one that hangs in its start would be adopted again and again
+            raise
         if self._started_before:
             self._telemetry(ActorRestarted(self.spec.kind))
         log.info("actor_replaced" if self._started_before else "actor_started", actor=self.spec.name)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import ray
 import structlog
-from ray.exceptions import GetTimeoutError, RayActorError, RaySystemError
+from ray.exceptions import RayError, RayTaskError
 
 from spark_actors.actors import names
 from spark_actors.actors.errors import ActorUnavailableError
@@ -21,6 +21,8 @@ from spark_actors.messaging.routing import Slot
 
 log = structlog.get_logger(__name__)
 
+START_SECONDS = 60.0
+"""How long an actor may take to start before it is given up and replaced."""
 ANSWER_SECONDS = 5.0
 """How long the root may take to answer."""
 
@@ -51,7 +53,9 @@ class Directory:
         """The actor called *name*; dead or silent: ActorUnavailableError, and looked up anew next time."""
         try:
             yield self.find(name)
-        except (RayActorError, RaySystemError, GetTimeoutError, TimeoutError) as error:
+        except RayTaskError:
+            raise  # the actor lives and has raised this itself
+        except (RayError, TimeoutError) as error:
             self.forget(name)
             raise ActorUnavailableError(name, type(error).__name__) from error
 
@@ -93,11 +97,8 @@ class RayChildren:
             actor = kind.options(name=spec.name, namespace=self._namespace, get_if_exists=True, **OPTIONS).remote(
                 spec.name, spec.build
             )
-            await actor.start.remote()
-        except (
-            ValueError,
-            RayActorError,
-        ) as error:  # ValueError: the name was freed between Ray's look and its second one
+            await asyncio.wait_for(actor.start.remote(), START_SECONDS)
+        except (ValueError, RayError, TimeoutError) as error:  # ValueError: the name was freed meanwhile
             raise ActorUnavailableError(spec.name, f"could not be started: {error}") from error
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
@@ -117,7 +118,7 @@ class RayChildren:
         try:
             with self._directory.calling(spec.name) as actor:
                 await asyncio.wait_for(actor.stop.remote(), grace_seconds)
-        except ActorUnavailableError as error:
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from draining, it must end
             log.warning("not_drained", actor=spec.name, error=str(error))
         await self.kill(spec)
 
@@ -172,14 +173,15 @@ class RayRoot:
             self._ask("stop", grace_seconds)
         except ActorUnavailableError as error:
             log.warning("tree_not_drained", error=str(error))
-        self._end_all()
+        finally:
+            self._end_all()
 
     def _ask(self, method: str, timeout_seconds: float = ANSWER_SECONDS) -> Any:
         if self._actor is None:
             raise ActorUnavailableError(names.ROOT, "not started")
         try:
             return ray.get(getattr(self._actor, method).remote(), timeout=timeout_seconds)
-        except (RayActorError, RaySystemError, GetTimeoutError) as error:
+        except RayError as error:
             raise ActorUnavailableError(names.ROOT, type(error).__name__) from error
 
     def _end_all(self) -> None:

@@ -71,7 +71,7 @@ class RootSupervisor:
     async def stop(self) -> None:
         """Drain, tier by tier."""
         for tier in self._tiers:
-            await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in tier))
+            await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in tier), return_exceptions=True)
 
     def problems(self) -> list[str]:
         return [problem for keeper in self._keepers if (problem := keeper.problem)]

@@ -37,9 +37,9 @@ def at_rest(stage: Stage) -> list[Measured]:
 
 def under_load(stage: Stage) -> list[Measured]:
     """Commands at half of the sustainable rate, each sent at its appointed time whatever became of those before."""
-    if not stage.uniform_rate:
+    if not stage.sustainable_rate:
         uniform(stage)
-    sizes, rate = stage.sizes, stage.uniform_rate * SUSTAINABLE_SHARE
+    sizes, rate = stage.sizes, stage.sustainable_rate * SUSTAINABLE_SHARE
     count = max(1, round(rate * sizes.load_seconds))
     messages = stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
     stage.expected.deposit(count)
@@ -48,7 +48,9 @@ def under_load(stage: Stage) -> list[Measured]:
     waits = stage.produce(lambda producer: producer.open_loop(messages, rate))
     stage.settle()
     cpu = stage.cpu_us_since(before, count)
-    return [_waiting("command under load", waits, rate, cpu, "half of the rate of uniform, publish to reply")]
+    return [
+        _waiting("command under load", waits, rate, cpu, "half of the rate at which uniform settles, publish to reply")
+    ]
 
 
 def start(folder: Path | None, runs: int, say: Say) -> list[Measured]:

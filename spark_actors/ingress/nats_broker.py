@@ -49,6 +49,8 @@ class NatsSettings:
     """Messages delivered and not acknowledged."""
     group: str
     """Name of the consumer: one live ingress per group."""
+    all_groups: tuple[str, ...]
+    """Names of all groups of the deployment; consumers of other names are leftovers."""
     subjects: tuple[str, ...]
     """Which commands this group takes; no two groups may share any."""
 
@@ -100,7 +102,10 @@ class NatsBroker:
         with translated():
             connection = self._connected()
             for subject, body in replies:
-                await connection.publish(subject, body)
+                try:
+                    await connection.publish(subject, body)
+                except nats.errors.BadSubjectError:
+                    log.warning("reply_subject_refused", subject=subject[:200])
 
     async def answer_queries(self, answer: Answer) -> None:
         async def respond(message: Msg) -> None:
@@ -170,10 +175,11 @@ class NatsBroker:
 
     async def _become_consumer(self, connection: Client) -> None:
         manager = connection.jsm()
-        try:
-            await manager.delete_consumer(STREAM, self._settings.group)
-        except nats.js.errors.NotFoundError:
-            log.debug("no_predecessor", group=self._settings.group)
+        for consumer in await manager.consumers_info(STREAM):
+            # Our predecessor, and groups that there are no more: the server refuses consumers that overlap.
+            if consumer.name == self._settings.group or consumer.name not in self._settings.all_groups:
+                with suppress(nats.js.errors.NotFoundError):
+                    await manager.delete_consumer(STREAM, consumer.name)
         deliver_to = connection.new_inbox()
         await connection.subscribe(deliver_to, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0)
         await manager.add_consumer(

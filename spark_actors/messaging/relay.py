@@ -15,6 +15,9 @@ from datetime import datetime, timedelta
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
 from spark_actors.messaging.ports import PendingMessage
 
+HOARD_FACTOR = 5
+"""How many times what one subscriber may have in hand is kept for those that cannot take theirs."""
+
 Route = Callable[[Envelope], Sequence[str]]
 """The subscribers that an event must be handed to."""
 
@@ -83,6 +86,15 @@ class Relay:
         """How many rows are taken in and not settled yet."""
         return len(self._waiting_for)
 
+    def room(self, in_flight: int) -> int:
+        """How many more rows may be taken in, so that the subscriber with the least to do has *in_flight* at most.
+
+        It is the least, so that a subscriber that is slow or away, or a key that is held back, does not starve the
+        others; *in_flight* times HOARD_FACTOR bounds what may gather for it.
+        """
+        least = min((len(queue.ready) + len(queue.in_flight) for queue in self._queues.values()), default=0)
+        return min(in_flight - least, in_flight * HOARD_FACTOR - self.load)
+
     def take_in(self, rows: Sequence[PendingMessage]) -> None:
         """Queue rows for their subscribers; a row known already is passed over."""
         for row in rows:
@@ -141,9 +153,10 @@ class Relay:
         queue.ready.extendleft(reversed(again))
         queue.in_flight = {}
 
-    def next_due(self) -> datetime | None:
-        """When the next held row is to be offered again."""
-        return min((held.due_at for queue in self._queues.values() for held in queue.held.values()), default=None)
+    def next_due(self, subscriber: str) -> datetime | None:
+        """When the next row that is held back for *subscriber* is to be offered again."""
+        queue = self._queues.get(subscriber)
+        return min((held.due_at for held in queue.held.values()), default=None) if queue else None
 
     def to_settle(self) -> list[int]:
         """Positions that every subscriber is through with and that have not been handed out by this call before."""

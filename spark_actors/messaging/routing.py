@@ -91,8 +91,10 @@ class Subscriptions:
         """The contexts that the event in *envelope* must be handed to.
 
         A context that would only track a saga by it gets it if it belongs to one: most deposits do not. An event that
-        cannot be read goes to all, so that it is seen to be poison.
+        cannot be read, or is not known to this version, goes to all, so that it is seen and not dropped.
         """
+        if not self._registry.has(envelope.name, envelope.version):
+            return tuple(sorted(self.subscribers_of(envelope.context)))
         always = self._always.get(envelope.name, ())
         perhaps = self._perhaps.get(envelope.name, ())
         if not perhaps:

@@ -36,6 +36,12 @@ _LIVELINESS: Mapping[str, int] = MappingProxyType(
 """A server that vanished is noticed within about twenty seconds. The DSN wins over these."""
 
 
+RECONNECT_SECONDS = 5.0
+"""After this a pool stops trying by itself, ever more slowly; whoever borrows next makes it try at once."""
+_PREPARED_GONE = ("26000", "42P05", "0A000")
+"""A prepared statement is not what this side believes: only a new connection knows none."""
+
+
 @dataclass(frozen=True)
 class Statement:
     """One statement to send, with its parameters by name."""
@@ -59,6 +65,7 @@ def make_pool(dsn: str, *, max_size: int = 4, prepare_threshold: int | None = 5)
         timeout=5.0,
         open=False,
         name="spark",
+        reconnect_timeout=RECONNECT_SECONDS,
     )
 
 
@@ -95,10 +102,15 @@ class TurnConnection:
             work = _Work(statements, afterwards)
             try:
                 work.run(connection)
-            except psycopg.Error:
+            except psycopg.Error as error:
                 _reset(connection)
+                if error.sqlstate in _PREPARED_GONE:
+                    connection.close()
                 if not work.is_committed:
                     raise
+            except BaseException:
+                connection.close()  # half a transaction must not become part of the next one
+                raise
 
     def close(self) -> None:
         """Close the connection, if there is one. The next use makes another."""

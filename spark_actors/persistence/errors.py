@@ -25,9 +25,6 @@ UNSTORABLE_VALUE = "unstorable_value"
 
 _STALE = frozenset({"users_pkey", "accounts_pkey", "campaigns_pkey", "invoices_pkey"})
 _INBOX = re.compile(r"inbox(_\d+)?_pkey")
-_PASSING = ("08", "25", "26", "40", "53", "55", "57", "58")
-"""Classes: connection, transaction state (read-only standby), prepared statement gone, rollback (serialisation,
-deadlock), resources, object state (locks), operator intervention, system."""
 _UNSTORABLE = ("22", "54")
 """Classes: data exception, program limit."""
 
@@ -52,18 +49,14 @@ def translate(error: psycopg.Error) -> StorageError:
         return _refused(constraint or error.diag.column_name, detail)
     if state.startswith(_UNSTORABLE) or (not state and isinstance(error, psycopg.DataError)):
         return ConstraintError(UNSTORABLE_VALUE, detail)
-    if state.startswith(_PASSING) or _connection_is_gone(error, state):
-        return StorageUnavailableError(detail)
-    return StorageError(detail)
+    # Everything else is about the server, the connection or the deployment (a missing grant, a database that is not
+    # migrated), never about this row: nothing may be given up because of it.
+    return StorageUnavailableError(detail)
 
 
 def _refused(constraint: str | None, detail: str) -> StorageError:
     # A row without a partition is an integrity error that names nothing: maintenance is late, the row is fine.
     return ConstraintError(constraint, detail) if constraint else StorageUnavailableError(detail)
-
-
-def _connection_is_gone(error: psycopg.Error, state: str) -> bool:
-    return not state and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
 
 
 def _detail(error: psycopg.Error) -> str:

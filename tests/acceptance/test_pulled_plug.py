@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import nats
@@ -82,7 +83,8 @@ async def publish(daemon: Daemon, messages: list[tuple[str, bytes]], *, kill_aft
             break
     else:
         await asyncio.wait_for(jetstream.publish_async_completed(), 60)
-    await connection.close()
+    with suppress(OSError):  # the plug may have been pulled
+        await connection.close()
 
 
 async def ask(daemon: Daemon, view: str, **query: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class Scene:
             NoHints(),
             self.subscribers,
             Subscriptions(CONTEXTS, REGISTRY),
-            limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=0.01),
+            limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=0.01, patience={}),
             policy=RetryPolicy(3, timedelta(milliseconds=1), timedelta(milliseconds=2)),
             clock=lambda: datetime.now(UTC),
             telemetry=lambda event: None,
@@ -140,3 +140,25 @@ def test_more_events_than_may_be_in_hand_pass_all_the_same() -> None:
         return len(scene.subscribers.taken["dashboard"])
 
     assert asyncio.run(play()) == 100
+
+
+def test_a_bug_at_a_subscriber_stops_nothing_for_good() -> None:
+    async def play() -> list[str]:
+        scene = Scene()
+        scene.subscribers.errors = [KeyError("a bug")]
+        scene.add("a1", "a2")
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == 2)
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == ["a1", "a2"]
+
+
+def test_a_poisoned_key_with_more_events_than_may_be_in_hand_starves_no_other() -> None:
+    async def play() -> int:
+        scene = Scene(in_flight=10)
+        scene.subscribers.answer = lambda _, message_id: Receipt.RETRY if message_id[0] == "p" else Receipt.TAKEN
+        scene.add(*[f"p{number}" for number in range(20)], *[f"b{number}" for number in range(5)])
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == 5)
+        return len(await scene.letters.newest(100))
+
+    assert asyncio.run(play()) < 20

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
 from spark_actors.messaging.ports import PendingMessage
-from spark_actors.messaging.relay import Relay, RetryPolicy
+from spark_actors.messaging.relay import HOARD_FACTOR, Relay, RetryPolicy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=1), ceiling=timedelta(seconds=60))
@@ -153,3 +153,22 @@ def _as_a_context_actor_answers(batch: list[PendingMessage], script: Iterator[Re
             stopped.add(row.envelope.key)
         deliveries.append(Delivery(row.envelope.message_id, receipt))
     return deliveries
+
+
+def test_a_key_that_is_held_back_leaves_room_for_all_others() -> None:
+    relay = a_relay(*[a_row(position, "poison") for position in range(20)])
+    for subscriber in ("bitcoin", "dashboard"):
+        relay.delivered(subscriber, answers(relay.next_batch(subscriber, 20, NOW), Receipt.RETRY), NOW)
+    assert relay.room(10) == 10
+
+
+def test_a_subscriber_that_is_away_leaves_room_for_the_others() -> None:
+    relay = a_relay(*[a_row(position, f"key-{position}") for position in range(20)])
+    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 20, NOW)), NOW)
+    assert relay.room(10) == 10
+
+
+def test_what_gathers_for_a_subscriber_that_is_away_is_bounded() -> None:
+    relay = a_relay(*[a_row(position, f"key-{position}") for position in range(10 * HOARD_FACTOR)])
+    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 100, NOW)), NOW)
+    assert relay.room(10) == 0

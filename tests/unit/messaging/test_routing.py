@@ -87,3 +87,8 @@ def test_an_event_that_cannot_be_read_goes_to_all_its_subscribers() -> None:
 
 def test_every_context_that_may_get_something_is_known_beforehand() -> None:
     assert SUBSCRIPTIONS.subscribers_of("accounting") == {"accounting", "auth", "bitcoin", "crowdfunding", "dashboard"}
+
+
+def test_an_event_that_this_version_does_not_know_is_not_dropped() -> None:
+    unknown = Envelope("m", "accounting.something-new", 1, "ann", b"{}", "c", "", NOW)
+    assert set(SUBSCRIPTIONS.of(unknown)) == SUBSCRIPTIONS.subscribers_of("accounting")

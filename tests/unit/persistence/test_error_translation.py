@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from domain.shared.errors import ConstraintError, StorageError, StorageUnavailableError
+from domain.shared.errors import ConstraintError, StorageUnavailableError
 from spark_actors.persistence.errors import UNSTORABLE_VALUE, translate, translated
 
 
@@ -45,8 +45,9 @@ def test_a_value_that_cannot_be_stored_is_the_fault_of_one_row(error: psycopg.Er
     assert refused.constraint == UNSTORABLE_VALUE
 
 
-def test_a_mistake_in_a_statement_is_no_outage() -> None:
-    assert type(translate(errors.UndefinedTable("no such table"))) is StorageError
+@pytest.mark.parametrize("error", [errors.UndefinedTable("no such table"), errors.InsufficientPrivilege("no grant")])
+def test_a_fault_of_the_deployment_gives_up_nothing(error: errors.Error) -> None:
+    assert type(translate(error)) is StorageUnavailableError
 
 
 def test_the_cause_is_kept() -> None:
