@@ -48,9 +48,7 @@ def under_load(stage: Stage) -> list[Measured]:
     waits = stage.produce(lambda producer: producer.open_loop(messages, rate))
     stage.settle()
     cpu = stage.cpu_us_since(before, count)
-    return [
-        _waiting("command under load", waits, rate, cpu, "half of the rate at which uniform settles, publish to reply")
-    ]
+    return [_waiting("command under load", waits, rate, cpu, "half of the settled rate of uniform, publish to reply")]
 
 
 def start(folder: Path | None, runs: int, say: Say) -> list[Measured]:
