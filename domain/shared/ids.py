@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha1
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, uuid5
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "spark:message")
 
@@ -19,15 +19,6 @@ def derived_id(cause_id: str, *path: str | int) -> str:
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-def is_uuid(text: str) -> bool:
-    """Whether *text* is a UUID in any of the usual spellings."""
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 MAX_ID_LENGTH = 200  # characters; the store indexes ids, and an index entry has a limit

@@ -31,10 +31,6 @@ class MessageType:
     def context(self) -> str:
         return self.name.partition(".")[0]
 
-    @property
-    def short_name(self) -> str:
-        return self.name.partition(".")[2]
-
 
 class Message:
     """Base of all messages."""

@@ -115,9 +115,7 @@ class Steps:
                         for index, command in enumerate(step(item.event))
                     ]
                 except Exception as error:  # a bug in one step must not stop the other events
-                    log.exception(
-                        "saga_step_failed", event_name=item.envelope.name, message_id=item.envelope.message_id
-                    )
+                    log.exception("saga_step_failed", **_story(item.envelope))
                     refusals[item.envelope.message_id] = f"step raised {type(error).__name__}"
         replies = await self._sender.send([command for command, _ in caused])
         for (command, event_id), reply in zip(caused, replies, strict=True):
@@ -224,9 +222,18 @@ class ContextActor:
                     raise TypeError(f"{envelope.name} is no event")
                 received.append(Received(envelope, message))
             except Exception as error:  # noqa: BLE001 - whatever the bytes hold, it concerns this event alone
-                log.error("event_not_understood", context=self._name, message_id=envelope.message_id, error=str(error))
+                log.error("event_not_understood", context=self._name, error=str(error), **_story(envelope))
                 refusals[envelope.message_id] = f"not understood: {error}"
         return received, refusals
+
+
+def _story(envelope: Envelope) -> dict[str, str]:
+    """What a log line says of an event."""
+    return {
+        "message": envelope.name,
+        "message_id": envelope.message_id,
+        "correlation_id": envelope.correlation_id,
+    }
 
 
 def _deliveries(envelopes: Sequence[Envelope], refusals: Mapping[str, str]) -> list[Delivery]:

@@ -1,7 +1,7 @@
 """Structured logs: one JSON line a fact, from every process and library, without secrets.
 
 Each line has `event` (a short snake_case word for what happened), `timestamp` (UTC), `level`, `logger`, `process`, and,
-where one is bound (`bound_story`), `correlation_id`; the rest are fields. What libraries log through the
+where one is known, `correlation_id`; the rest are fields. What libraries log through the
 standard library comes as event `library_message` with their text in `message`.
 """
 
@@ -13,13 +13,11 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping
-from contextlib import AbstractContextManager
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.contextvars import bound_contextvars
 from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
@@ -53,11 +51,6 @@ def configure_logging(process: str, file: Path | None, level: str, *, format: Lo
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # a logger may be used before this is called, and this called again
     )
-
-
-def bound_story(correlation_id: str, **ids: str) -> AbstractContextManager[None]:
-    """Within the block (and the tasks it starts) every line carries the story's correlation id and these fields."""
-    return bound_contextvars(correlation_id=correlation_id, **ids)
 
 
 def renderer_for(format: LogFormat, stream: TextIO | None = None) -> Processor:

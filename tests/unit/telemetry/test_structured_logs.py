@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 import structlog
+from structlog.contextvars import bound_contextvars
 
-from spark_actors.telemetry.logs import WholeLineHandler, bound_story, configure_logging
+from spark_actors.telemetry.logs import WholeLineHandler, configure_logging
 from spark_actors.telemetry.tail import LogTail
 
 pytestmark = pytest.mark.usefixtures("restored_logging")
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("restored_logging")
 WRITER = """
 import sys, structlog
 from pathlib import Path
+from structlog.contextvars import bound_contextvars
+
 from spark_actors.telemetry.logs import configure_logging
 configure_logging(sys.argv[1], Path(sys.argv[2]), "info")
 logger = structlog.get_logger("writer")
@@ -48,7 +51,7 @@ def lines(*files: Path) -> list[dict[str, Any]]:
 
 def test_a_line_says_what_happened_when_where_and_in_which_story(file: Path) -> None:
     configure_logging("spark/auth/supervisor/0", file, "info")
-    with bound_story("story-1", causation_id="cause-1"):
+    with bound_contextvars(correlation_id="story-1", causation_id="cause-1"):
         structlog.get_logger("spark_actors.actors").info("turn_taken", commands=3)
     (line,) = lines(file)
     written = datetime.fromisoformat(line.pop("timestamp"))
@@ -66,7 +69,7 @@ def test_a_line_says_what_happened_when_where_and_in_which_story(file: Path) -> 
 
 def test_a_line_outside_a_story_has_no_correlation_id(file: Path) -> None:
     configure_logging("driver", file, "info")
-    with bound_story("story-1"):
+    with bound_contextvars(correlation_id="story-1"):
         pass
     structlog.get_logger().info("ready")
     assert "correlation_id" not in lines(file)[0]
