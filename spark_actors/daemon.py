@@ -204,5 +204,5 @@ def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, out: 
             dsn=dict(deployment.dsn),
         )
     )
-    log.info("ready", nats_url=deployment.nats_url, metrics_url=metrics_url)
+    log.info("daemon_started", nats_url=deployment.nats_url, metrics_url=metrics_url)
     print(f"ready  nats {deployment.nats_url}  metrics {metrics_url}  data {data_dir.path}", file=out, flush=True)

@@ -200,7 +200,7 @@ class AggregateActor:
 
     def _retried(self, hosted: HostedContext, reason: str, error: Exception) -> None:
         self._telemetry(TurnRetried(hosted.context.name, reason))
-        log.info("turn_retried", context=hosted.context.name, reason=reason, detail=str(error))
+        log.debug("turn_retried", context=hosted.context.name, reason=reason, detail=str(error))
 
     def _tell(
         self,

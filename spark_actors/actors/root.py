@@ -71,7 +71,10 @@ class RootSupervisor:
     async def stop(self) -> None:
         """Drain, tier by tier."""
         for tier in self._tiers:
-            await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in tier), return_exceptions=True)
+            ends = await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in tier), return_exceptions=True)
+            for keeper, end in zip(tier, ends, strict=True):
+                if isinstance(end, Exception):  # the other actors and tiers are stopped all the same
+                    log.error("not_stopped", actor=keeper.spec.name, exc_info=end)
 
     def problems(self) -> list[str]:
         return [problem for keeper in self._keepers if (problem := keeper.problem)]
