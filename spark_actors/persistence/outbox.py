@@ -3,12 +3,15 @@
 Rows are read by position, but positions become visible out of order: a transaction that drew a lower one may commit
 later. So the relay never reads "above the last position seen". It does keep a floor, below which nothing can come any
 more, because the rows that were settled leave dead entries at the low end of the index that a read would have to
-walk through. The floor moves in two steps:
+walk through. An INSERT locks the table before it draws positions, and the lock goes only after its rows can be seen.
+So the floor moves in three steps:
 
-1. Rows up to some position P were seen. Every transaction that holds a position up to P has a transaction id by now
-   (see the column's default), so an id drawn now, the fence, is above all of theirs.
-2. A later read says that no transaction below the fence is open any more. Then it has seen all that they wrote, and
-   the first row that waits, or else P + 1, is the new floor.
+1. Rows up to some position P were seen. Who may hold a lower one that cannot be seen yet holds the lock now: these
+   transactions are the writers to wait for.
+2. None of them holds the lock any more.
+3. A read that begins after that sees all that they wrote: the first row that waits, or else P + 1, is the new floor.
+
+A session that sits idle in a transaction holds up nothing, unless it has written to this very table.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ from spark_actors.persistence.statements import load_for
 
 COUNT_LIMIT = 100_000
 """Rows at which counting the backlog stops."""
-FENCE_DISTANCE = 1_000
-"""How many positions are worth a new fence, which costs a transaction id."""
+RISE_DISTANCE = 1_000
+"""How many positions are worth a rise, which costs two looks at the locks."""
 
 
 def channel_of(context: str) -> str:
@@ -78,24 +81,28 @@ class Floor:
     position: int = 0
     seen: int = 0
     """The highest position ever read."""
-    fenced: int = 0
-    """The value of `seen` when the fence was drawn."""
-    fence: int | None = None
-    """A transaction id above those of all who hold positions up to `fenced`; None while none is needed."""
+    aim: int = 0
+    """The value of `seen` when the writers were first looked at."""
+    writers: frozenset[str] | None = None
+    """Those that may hold positions up to `aim` which cannot be seen yet; None while no rise is under way."""
 
     @property
-    def wants_fence(self) -> bool:
-        return self.fence is None and self.seen >= self.position + FENCE_DISTANCE
+    def wants_writers(self) -> bool:
+        """Whether to look now who writes."""
+        return bool(self.writers) or (self.writers is None and self.seen >= self.position + RISE_DISTANCE)
 
-    def draw_fence(self, transaction_id: int) -> None:
-        """Call with a transaction id drawn after the last read."""
-        self.fence, self.fenced = transaction_id, self.seen
+    def note(self, writers: Collection[str]) -> None:
+        """Call between two reads with the transactions that hold the lock of writers."""
+        if self.writers is None:
+            self.aim, self.writers = self.seen, frozenset(writers)
+        else:
+            self.writers &= frozenset(writers)
 
-    def rise(self, horizon: int, waiting: Collection[int]) -> None:
-        """Call after a read from the floor: with the lowest transaction id open then, and all positions that wait."""
-        if self.fence is not None and horizon >= self.fence:
-            self.position = max(self.position, min([self.fenced + 1, *waiting]))
-            self.fence = None
+    def rise(self, waiting: Collection[int]) -> None:
+        """Call after a read from the floor, with all positions that wait."""
+        if self.writers is not None and not self.writers:
+            self.position = max(self.position, min([self.aim + 1, *waiting]))
+            self.writers = None
         self.seen = max([self.seen, *waiting])
 
 
@@ -111,26 +118,24 @@ class PostgresOutboxReader:
     async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
         with translated():
             async with self._pool.connection() as connection:
-                horizon, server, found = await self._read(connection, skip, limit)
+                server, found = await self._read(connection, skip, limit)
                 if server != self._floor.server:
                     self._floor = Floor(server)
-                    horizon, server, found = await self._read(connection, skip, limit)
-                self._floor.rise(horizon, [*skip, *(message.position for message in found)])
-                if self._floor.wants_fence:
-                    self._floor.draw_fence(await self._draw(connection))
+                    server, found = await self._read(connection, skip, limit)
+                self._floor.rise([*skip, *(message.position for message in found)])
+                if self._floor.wants_writers:
+                    self._floor.note(await self._writers(connection))
         return found
 
     async def _read(
         self, connection: AsyncConnection, skip: Collection[int], limit: int
-    ) -> tuple[int, datetime, list[PendingMessage]]:
+    ) -> tuple[datetime, list[PendingMessage]]:
         params = {"floor": self._floor.position, "skip": multirange(skip), "limit": limit}
         rows = await (await connection.execute(self._sql["pending"], params, binary=True)).fetchall()
-        horizon, server = rows[0][:2]
-        return horizon, server, [_pending(row[2:]) for row in rows if row[2] is not None]
+        return rows[0][0], [_pending(row[1:]) for row in rows if row[1] is not None]
 
-    async def _draw(self, connection: AsyncConnection) -> int:
-        rows = await (await connection.execute(self._sql["fence"])).fetchall()
-        return int(rows[0][0])
+    async def _writers(self, connection: AsyncConnection) -> list[str]:
+        return [row[0] for row in await (await connection.execute(self._sql["writers"])).fetchall()]
 
     async def settle(self, positions: Sequence[int]) -> None:
         with translated():

@@ -12,10 +12,9 @@ ORDER BY place
 
 -- pending
 -- The first rows by position that the caller does not have in hand already. Nothing lies below the floor. Always gives
--- a row, perhaps with nulls, for the sake of: the lowest transaction id that was open when the rows were read, and
--- which run of which server gave them.
+-- a row, perhaps with nulls, for the sake of: which run of which server gave them.
 SELECT
-    pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_postmaster_start_time(),
+    pg_postmaster_start_time(),
     position, message_id, name, version, key, data::text, correlation_id, causation_id, occurred_at, sequence
 FROM (SELECT) AS always LEFT JOIN (
     SELECT * FROM {schema}.outbox
@@ -36,6 +35,9 @@ SELECT
     (SELECT occurred_at FROM {schema}.outbox WHERE position >= %(floor)s ORDER BY position LIMIT 1),
     now()
 
--- fence
--- A transaction id that no earlier transaction has.
-SELECT pg_current_xact_id()::text::bigint
+-- writers
+-- The transactions that hold the lock which writing to the outbox takes.
+SELECT virtualtransaction
+FROM pg_locks
+WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND relation = '{schema}.outbox'::regclass
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())

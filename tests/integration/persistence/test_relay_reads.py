@@ -11,13 +11,13 @@ import psycopg
 
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.messaging.ports import PendingMessage
-from spark_actors.persistence.outbox import FENCE_DISTANCE, PostgresOutboxReader
+from spark_actors.persistence.outbox import RISE_DISTANCE, PostgresOutboxReader
 from spark_actors.persistence.statements import load_for
 from tests.fixtures.aggregates import an_event, commit
 from tests.fixtures.stores import Async, PostgresStores
 
 ADD = load_for("outbox", "auth")["add"]
-SOME = FENCE_DISTANCE + 500
+SOME = RISE_DISTANCE + 500
 """Rows enough for the floor to rise."""
 
 
@@ -69,12 +69,11 @@ def test_a_row_that_becomes_visible_late_is_found_by_the_next_read(
 def test_a_writer_that_drew_its_position_first_and_wrote_last_is_not_overtaken(
     stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
 ) -> None:
-    """The worst case: its only write is to the outbox, so nothing but the default gives it a transaction id."""
+    """The worst case, an INSERT in slow motion: it locks the table, draws its position, and long after writes its row."""
     reader = PostgresOutboxReader(stores._pool, "auth")
     with psycopg.connect(database) as slow:
-        default = "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef WHERE adrelid = 'auth.outbox'::regclass"
-        [expression] = connection.execute(default).fetchone() or ("",)
-        [position] = slow.execute(f"SELECT {expression}".encode()).fetchone() or (0,)
+        slow.execute("LOCK TABLE auth.outbox IN ROW EXCLUSIVE MODE")
+        [position] = slow.execute("SELECT nextval('auth.outbox_position_seq')").fetchone() or (0,)
         fill(connection, SOME)
         run(drain(reader))
         run(drain(reader))
@@ -89,11 +88,12 @@ def test_a_writer_that_drew_its_position_first_and_wrote_last_is_not_overtaken(
 def test_a_read_does_not_walk_through_what_was_settled(
     stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
 ) -> None:
-    """With a transaction that keeps the dead rows from being cleaned away, as a backup would."""
+    """With a transaction, idle and with an id, that keeps the dead rows from being cleaned away, as a backup would."""
     reader = PostgresOutboxReader(stores._pool, "auth")
     with psycopg.connect(database) as backup:
         backup.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         backup.execute("SELECT count(*) FROM auth.outbox")
+        backup.execute("SELECT pg_current_xact_id()")
         fill(connection, 20_000)
         run(drain(reader))
         fill(connection, 1)
@@ -137,7 +137,7 @@ def test_after_a_change_of_servers_the_read_begins_from_the_bottom(
     fill(connection, SOME)
     run(drain(reader))
     run(reader.pending(skip=(), limit=1))
-    assert reader._floor.position > FENCE_DISTANCE
+    assert reader._floor.position > RISE_DISTANCE
     # As after a failover that lost the newest rows: positions come again.
     connection.execute("SELECT setval('auth.outbox_position_seq', 1, false)")
     assert reader._floor.server is not None
