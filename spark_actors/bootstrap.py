@@ -371,7 +371,6 @@ def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
-        max_in_flight=_in_flight(deployment),
         group=f"ingress-{group}",
         all_groups=tuple(f"ingress-{number}" for number in range(len(settings.ingress.groups))),
         subjects=subjects,

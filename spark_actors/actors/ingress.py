@@ -18,7 +18,7 @@ from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
 from spark_actors.actors.dispatcher import Dispatcher
-from spark_actors.actors.loop import Loop
+from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
@@ -30,9 +30,6 @@ log = structlog.get_logger(__name__)
 
 PULL_WAIT = timedelta(seconds=1)
 MEASURE_SECONDS = 2.0
-PAUSE_SECONDS = 0.001
-LONGEST_PAUSE_SECONDS = 0.01
-"""After a batch that was not full the next may take so long to grow, for each command in it: nothing waits at rest."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +139,7 @@ class Ingress:
             self._broker.release(arrivals)
             raise
         if len(arrivals) < limit:
-            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, len(arrivals) * PAUSE_SECONDS))
+            await asyncio.sleep(time_to_grow(len(arrivals)))
         return 0
 
     async def measure(self) -> float:

@@ -14,7 +14,7 @@ import structlog
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.loop import Loop
+from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.ports import Subscribers
 from spark_actors.actors.watch import Watch
 from spark_actors.messaging.envelope import pack, unpack_deliveries
@@ -36,9 +36,8 @@ from spark_actors.messaging.telemetry import (
 
 log = structlog.get_logger(__name__)
 
-READ_PACE_SECONDS = 0.005
 SETTLE_PACE_SECONDS = 0.05
-"""After a small batch the next may take so long to grow: nothing waits at rest, and under load fewer cost less."""
+"""After a settlement the next may take so long to grow: nobody waits for it."""
 AWAY_SECONDS = 0.2
 """Pause before a batch is offered again to a subscriber that is away."""
 
@@ -126,7 +125,7 @@ class OutboxRelay:
         if len(rows) == limit:
             return 0
         if rows:
-            await asyncio.sleep(READ_PACE_SECONDS)
+            await asyncio.sleep(time_to_grow(len(rows)))
         return self._limits.poll_seconds
 
     async def deliver(self, subscriber: str) -> float:
@@ -148,7 +147,7 @@ class OutboxRelay:
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
         self._settler.wake()
         if len(batch) < self._limits.batch:
-            await asyncio.sleep(self._limits.patience.get(subscriber, 0))
+            await asyncio.sleep(max(time_to_grow(len(batch)), self._limits.patience.get(subscriber, 0)))
         return 0
 
     async def settle(self) -> float:

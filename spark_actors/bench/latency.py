@@ -25,6 +25,8 @@ POLL_SECONDS = 0.002
 REGISTERED_SECONDS = 30.0
 WARM_UP = 10
 """Samples that are not counted."""
+OVERLOAD = 2
+"""Times the uniform rate: more than can be sustained."""
 SUSTAINABLE_SHARE = 0.5
 REST_SECONDS = 3.0
 
@@ -37,9 +39,9 @@ def at_rest(stage: Stage) -> list[Measured]:
 
 def under_load(stage: Stage) -> list[Measured]:
     """Commands at half of the sustainable rate, each sent at its appointed time whatever became of those before."""
-    if not stage.sustainable_rate:
+    if not stage.uniform_rate:
         uniform(stage)
-    sizes, rate = stage.sizes, stage.sustainable_rate * SUSTAINABLE_SHARE
+    sizes, rate = stage.sizes, _sustainable_rate(stage) * SUSTAINABLE_SHARE
     count = max(1, round(rate * sizes.load_seconds))
     messages = stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
     stage.expected.deposit(count)
@@ -48,7 +50,7 @@ def under_load(stage: Stage) -> list[Measured]:
     waits = stage.produce(lambda producer: producer.open_loop(messages, rate))
     stage.settle()
     cpu = stage.cpu_us_since(before, count)
-    return [_waiting("command under load", waits, rate, cpu, "half of the settled rate of uniform, publish to reply")]
+    return [_waiting("command under load", waits, rate, cpu, "at half of the sustainable rate, publish to reply")]
 
 
 def start(folder: Path | None, runs: int, say: Say) -> list[Measured]:
@@ -57,6 +59,16 @@ def start(folder: Path | None, runs: int, say: Say) -> list[Measured]:
     seconds, memory, idle = ([each[number] for each in starts] for number in range(3))
     figures = {"seconds": median(seconds), "memory_mib": median(memory), "idle_cpu_percent": median(idle)}
     return [Measured("start", spread=spread(seconds), figures=figures, note="first command done; memory as PSS")]
+
+
+def _sustainable_rate(stage: Stage) -> float:
+    """How many commands that want a reply are answered, with all that follows from them done, when more are sent."""
+    count = stage.sizes.commands
+    messages = stage.commands.deposits_over(SPREAD_PREFIX, stage.sizes.accounts, count)
+    stage.expected.deposit(count)
+    began = time.perf_counter()
+    stage.produce(lambda producer: producer.open_loop(messages, stage.uniform_rate * OVERLOAD))
+    return count / (stage.settle() - began)
 
 
 def _single_commands(stage: Stage) -> Measured:

@@ -75,8 +75,6 @@ class Stage:
         self.expected = Expected()
         self.uniform_rate = 0.0
         """What the uniform workload last reached here; 0 before it has run."""
-        self.sustainable_rate = 0.0
-        """What it reached with everything that follows from its commands done, too."""
         self._has_donors = False
 
     def repeat(self, usual: int) -> range:

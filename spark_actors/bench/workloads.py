@@ -23,7 +23,6 @@ def uniform(stage: Stage) -> list[Measured]:
     _warm_up(stage)
     runs = [_uniform_run(stage) for _ in stage.repeat(5)]
     stage.uniform_rate = median(run.rate for run in runs)
-    stage.sustainable_rate = median(run.settled_rate for run in runs)
     return [of_runs("uniform", runs, note=f"{stage.sizes.commands:,} over {stage.sizes.accounts:,} accounts")]
 
 
