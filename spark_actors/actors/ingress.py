@@ -263,7 +263,7 @@ class Ingress:
         await self._bury(letters)
         self._tell(refused)
         await self._broker.reply([(subject, body) for subject, body in answers if subject])
-        await self._broker.acknowledge([each.arrival for each in [*refused, *good]])
+        await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])
 
     def _tell(self, refused: Sequence[_Refused]) -> None:
         """Count the refused; those that are kept are logged with their letters."""

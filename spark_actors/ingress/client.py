@@ -229,10 +229,9 @@ class SparkClient:
         await self.close()
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, Any]) -> None:
+        headers = {**self._identity, **headers}
         try:
-            await self._stream.publish(
-                subject, body, timeout=ACCEPT_SECONDS, headers={**self._identity, **headers} or None
-            )
+            await self._stream.publish(subject, body, timeout=ACCEPT_SECONDS, headers=headers or None)
         except nats.errors.ConnectionClosedError as error:
             raise UnreachableError("the connection to the broker is closed") from error
         except (TimeoutError, nats.errors.Error) as error:

@@ -135,9 +135,9 @@ class LoadProducer:
             confirmations: deque[tuple[int, asyncio.Future[PubAck]]] = deque()
             for number, (subject, body) in enumerate(messages, 1):
                 if number % CHUNK and number < len(messages):
-                    await self._connection.publish(subject, body, headers=self._identity)
+                    await self._connection.publish(subject, body, headers=self._identity or None)
                     continue
-                stored = await stream.publish_async(subject, body, headers=dict(self._identity))
+                stored = await stream.publish_async(subject, body, headers=dict(self._identity) or None)
                 confirmations.append((before + number, stored))
                 if len(confirmations) == CHUNKS_UNCONFIRMED:
                     await _confirm(*confirmations.popleft())
