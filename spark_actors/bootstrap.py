@@ -28,7 +28,7 @@ from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch, housekeeping_loop
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Deployment, token_issuer
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
@@ -47,7 +47,7 @@ from spark_actors.telemetry.metrics import ActorMetrics
 if TYPE_CHECKING:
     from config.settings import Settings
     from spark_actors.identity.login import Login
-    from spark_actors.identity.tokens import Realm, TokenIssuer
+    from spark_actors.identity.tokens import Realm
     from spark_actors.ingress.nats_broker import NatsSettings
 
 BY_NAME = {context.name: context for context in CONTEXTS}
@@ -266,13 +266,6 @@ def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Unit]]:
     return partial(root_unit, deployment)
 
 
-def token_issuer(deployment: Deployment) -> TokenIssuer:
-    """Makes tokens that this deployment's daemon believes."""
-    from spark_actors.identity.tokens import TokenIssuer
-
-    return TokenIssuer(deployment.keys, _realm(deployment.settings), clock)
-
-
 def _realm(settings: Settings) -> Realm:
     from spark_actors.identity.tokens import Realm
 
@@ -292,7 +285,7 @@ async def _login(parts: Parts) -> Login:
     return Login(
         PostgresCredentials(await parts.pool(USERS)),
         passwords.fits,
-        Sessions(token_issuer(parts.deployment), timedelta(seconds=wanted.session_seconds)),
+        Sessions(token_issuer(parts.settings, parts.deployment.keys), timedelta(seconds=wanted.session_seconds)),
         Attempts(AttemptLimits(wanted.login_attempts, wanted.overall_login_attempts, wanted.login_window_seconds)),
         clock=clock,
         telemetry=parts.metrics,

@@ -20,7 +20,7 @@ import structlog
 from config.groups import CONTEXTS
 from config.settings import Settings
 from domain.shared.errors import SparkError
-from spark_actors.deployment import Deployment, signing_keys
+from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
@@ -225,6 +225,8 @@ def _renew_token(deployment: Deployment, data_dir: DataDir) -> None:
 
 
 def _operator_token(deployment: Deployment) -> str:
-    from spark_actors.bootstrap import token_issuer  # after the environment of Ray is set
-
-    return token_issuer(deployment).issue("operator", [Role.OPERATOR], timedelta(days=TOKEN_DAYS)).text
+    return (
+        token_issuer(deployment.settings, deployment.keys)
+        .issue("operator", [Role.OPERATOR], timedelta(days=TOKEN_DAYS))
+        .text
+    )

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.identity.keys import SigningKey, TokenKeysError, new_key, parse_keys
+
+if TYPE_CHECKING:
+    from spark_actors.identity.tokens import TokenIssuer
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,14 @@ class Deployment:
     """Where the simulated Lightning node keeps its books."""
     keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     """Of tokens, the one that signs first. Without any, nobody is known."""
+
+
+def token_issuer(settings: Settings, keys: tuple[SigningKey, ...]) -> TokenIssuer:
+    """Makes tokens that a daemon with these settings and keys believes."""
+    from spark_actors.identity.tokens import Realm, TokenIssuer
+
+    realm = Realm(settings.identity.issuer, settings.identity.audience)
+    return TokenIssuer(keys, realm, lambda: datetime.now(UTC))
 
 
 def signing_keys(settings: Settings, data_dir: DataDir, *, make: bool) -> tuple[SigningKey, ...]:
