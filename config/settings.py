@@ -11,6 +11,7 @@ from config.groups import (
     CONTEXTS,
     Group,
     Http,
+    Identity,
     Ingress,
     Lightning,
     Log,
@@ -48,6 +49,7 @@ class Settings(Group):
     http: Http = Http()
     placement: Placement = Field(default_factory=Placement)
     ingress: Ingress = Ingress()
+    identity: Identity = Identity()
     turns: Turns = Turns()
     relay: Relay = Relay()
     retention: Retention = Retention()

@@ -28,7 +28,7 @@ from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch, housekeeping_loop
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Deployment, token_issuer
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
@@ -45,11 +45,15 @@ from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.metrics import ActorMetrics
 
 if TYPE_CHECKING:
+    from config.settings import Settings
+    from spark_actors.identity.login import Login
+    from spark_actors.identity.tokens import Realm
     from spark_actors.ingress.nats_broker import NatsSettings
 
 BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS = "dashboard"
+USERS = "auth"
 LIGHTNING = "bitcoin"
 READERS_NICENESS = 10
 READERS_PATIENCE_SECONDS = 0.05
@@ -195,13 +199,16 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
 async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     """The Ingress of one group of contexts."""
     from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+    from spark_actors.identity.tokens import TokenVerifier
     from spark_actors.ingress.nats_broker import NatsBroker
     from spark_actors.messaging.door import Door
+    from spark_actors.messaging.identity import Guard
     from spark_actors.persistence.dashboard_views import PostgresViews
 
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
+    guard = Guard(parts.registry, TokenVerifier(deployment.keys, _realm(settings)))
     pool = await parts.pool(REFUSED)
     dead_letters = PostgresDeadLetters(pool, REFUSED)
     watch = Watch(
@@ -216,10 +223,11 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     service = Ingress(
         NatsBroker(_nats_settings(deployment, group)),
         door,
+        guard,
         parts.dispatcher(),
         dead_letters,
         watch,
-        Queries(door, PostgresViews(await parts.pool(READ_MODELS))),
+        Queries(door, guard, PostgresViews(await parts.pool(READ_MODELS)), (await _login(parts)).answer, clock),
         limits=IngressLimits(in_flight=_in_flight(deployment), batch=settings.turns.max_commands),
         clock=clock,
         telemetry=parts.metrics,
@@ -256,6 +264,32 @@ async def root_unit(deployment: Deployment) -> Unit:
 def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Unit]]:
     """What makes the root supervisor in its own process."""
     return partial(root_unit, deployment)
+
+
+def _realm(settings: Settings) -> Realm:
+    from spark_actors.identity.tokens import Realm
+
+    return Realm(settings.identity.issuer, settings.identity.audience)
+
+
+async def _login(parts: Parts) -> Login:
+    """What answers logins, with threads and connections that end with the actor."""
+    from spark_actors.identity.attempts import AttemptLimits, Attempts
+    from spark_actors.identity.login import Login, Sessions
+    from spark_actors.identity.passwords import PasswordCheck
+    from spark_actors.persistence.credentials import PostgresCredentials
+
+    wanted = parts.settings.identity
+    passwords = PasswordCheck()
+    parts.open.callback(passwords.close)
+    return Login(
+        PostgresCredentials(await parts.pool(USERS)),
+        passwords.fits,
+        Sessions(token_issuer(parts.settings, parts.deployment.keys), timedelta(seconds=wanted.session_seconds)),
+        Attempts(AttemptLimits(wanted.login_attempts, wanted.overall_login_attempts, wanted.login_window_seconds)),
+        clock=clock,
+        telemetry=parts.metrics,
+    )
 
 
 def _log_as(deployment: Deployment, process: str) -> None:

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import FrameType
 from typing import TextIO
@@ -19,11 +20,12 @@ import structlog
 from config.groups import CONTEXTS
 from config.settings import Settings
 from domain.shared.errors import SparkError
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
+from spark_actors.messaging.identity import Role
 from spark_actors.persistence.migrations import migrate
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.logs import configure_logging
@@ -36,6 +38,9 @@ START_SECONDS = 120.0
 """After this a daemon that is not ready gives up."""
 POLL_SECONDS = 0.1
 WATCH_SECONDS = 1.0
+TOKEN_DAYS = 7
+"""For so long the operator's token on the card is good."""
+RENEWAL_SECONDS = 86_400.0
 SLACK_SECONDS = 5.0
 """What draining may take beyond the grace period of its parts, before everything is ended anyway."""
 
@@ -139,6 +144,7 @@ def _deployment(
         nats_token=nats.token if nats else settings.nats.token.get_secret_value(),
         log_file=data_dir.logs / "daemon.jsonl",
         simulated_node=data_dir.path / "simulated-node.sqlite3",
+        keys=signing_keys(settings, data_dir, make=True),
     )
 
 
@@ -176,8 +182,12 @@ def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: 
             if not signals.stop_wanted.is_set():
                 _announce(deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
+            renewal = time.monotonic() + RENEWAL_SECONDS
             while not signals.stop_wanted.wait(WATCH_SECONDS):
                 root.problems()  # whoever asks a root that Ray has restarted sets it to work again
+                if time.monotonic() > renewal:
+                    _renew_token(deployment, data_dir)
+                    renewal += RENEWAL_SECONDS
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
             root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS)
@@ -202,7 +212,21 @@ def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, out: 
             started_at=datetime.now(UTC).isoformat(),
             version=version(),
             dsn=dict(deployment.dsn),
+            operator_token=_operator_token(deployment),
         )
     )
     log.info("daemon_started", nats_url=deployment.nats_url, metrics_url=metrics_url)
     print(f"ready  nats {deployment.nats_url}  metrics {metrics_url}  data {data_dir.path}", file=out, flush=True)
+
+
+def _renew_token(deployment: Deployment, data_dir: DataDir) -> None:
+    if card := data_dir.read_daemon_card():
+        data_dir.write_daemon_card(replace(card, operator_token=_operator_token(deployment)))
+
+
+def _operator_token(deployment: Deployment) -> str:
+    return (
+        token_issuer(deployment.settings, deployment.keys)
+        .issue("operator", [Role.OPERATOR], timedelta(days=TOKEN_DAYS))
+        .text
+    )

@@ -9,11 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from enum import StrEnum
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from domain.shared.errors import UnknownMessageError
 
 Kind = Literal["command", "event", "query"]
+
+
+class Sender(StrEnum):
+    """Who may send a message from outside, where that is nobody's account. Operators may send everything."""
+
+    ANYBODY = "anybody"  # no token is needed
+    LIGHTNING = "lightning"  # what watches the Lightning node
+    OPERATOR = "operator"  # else only the sagas, whose own steps pass no door
+
+
+@dataclass(frozen=True)
+class OwnerOf:
+    """A message that its account's owner may send: *field* names the account."""
+
+    field: str
+    of_result: bool = False
+    """For a query: the field is one of its answer, because the question does not name the account."""
+
+
+SentBy: TypeAlias = Sender | OwnerOf
 
 
 @dataclass(frozen=True)
@@ -26,6 +47,8 @@ class MessageType:
     kind: Kind
     key_field: str
     """The field that names the aggregate instance (empty for a query)."""
+    sent_by: SentBy | None = None
+    """Who may send it from outside. None: nobody has said, so operators alone; an event is sent by nobody."""
 
     @property
     def context(self) -> str:
@@ -61,9 +84,9 @@ class Query(Message):
 M = TypeVar("M", bound=type[Message])
 
 
-def command(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
+def command(name: str, *, key: str, sent_by: SentBy | None = None, version: int = 1) -> Callable[[M], M]:
     """Register the wire name of a command; *key* is the field that names the aggregate instance."""
-    return _named(MessageType(name, version, "command", key))
+    return _named(MessageType(name, version, "command", key, sent_by))
 
 
 def event(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
@@ -71,12 +94,14 @@ def event(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
     return _named(MessageType(name, version, "event", key))
 
 
-def query(name: str, *, result: type, version: int = 1) -> Callable[[type[Query]], type[Query]]:
+def query(
+    name: str, *, result: type, sent_by: SentBy | None = None, version: int = 1
+) -> Callable[[type[Query]], type[Query]]:
     """Register the wire name of a query and the type of what it returns."""
 
     def register(cls: type[Query]) -> type[Query]:
         cls.RESULT = result
-        return _named(MessageType(name, version, "query", ""))(cls)
+        return _named(MessageType(name, version, "query", "", sent_by))(cls)
 
     return register
 

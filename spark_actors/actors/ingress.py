@@ -1,29 +1,40 @@
-"""The Ingress: pulls commands, refuses what is not understood, routes the rest, and acknowledges after commit."""
+"""The Ingress: pulls commands, refuses what is not understood or allowed, routes the rest, acknowledges after commit.
+
+What cannot be understood becomes a dead letter if its sender is known. What somebody may not send is answered, counted
+and logged at a bounded rate, but not kept: nobody could do anything with it, and strangers must not fill the database.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
+from domain.auth.messages import LogIn, Session
 from domain.dashboard.views import Views
 from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
+from domain.shared.messages import Query
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.loop import Loop, time_to_grow
+from spark_actors.actors.refusals import RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
+from spark_actors.messaging.cloudevents import COMMANDS
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
+from spark_actors.messaging.identity import FORBIDDEN, Guard, Principal
 from spark_actors.messaging.ports import Clock, DeadLetter, DeadLetters, Telemetry
+from spark_actors.messaging.scrubbing import storable
 from spark_actors.messaging.telemetry import CommandsRefused, IngressMeasured, MessagesBuried
 
 log = structlog.get_logger(__name__)
@@ -42,19 +53,43 @@ class IngressLimits:
     """Commands pulled at once."""
 
 
+class _Taken(NamedTuple):
+    """A command on its way: its envelope has an id of its own for each sender, the answer the sender's."""
+
+    arrival: Arrival
+    message_id: str
+    envelope: Envelope
+
+
+class _Refused(NamedTuple):
+    arrival: Arrival
+    error: RefusedError
+    is_kept: bool
+
+
 class Queries:
-    """Answers queries from the read models, never from the write side."""
+    """Answers queries from the read models, never from the write side, and logins."""
 
-    def __init__(self, door: Door, views: Views) -> None:
+    def __init__(
+        self,
+        door: Door,
+        guard: Guard,
+        views: Views,
+        login: Callable[[LogIn], Awaitable[Session]],
+        clock: Clock,
+    ) -> None:
         self._door = door
+        self._guard = guard
         self._views = views
+        self._login = login
+        self._clock = clock
 
-    async def answer(self, subject: str, body: bytes) -> bytes:
+    async def answer(self, subject: str, body: bytes, authorization: str) -> bytes:
         """The view as JSON, or `{"error": {"code", "detail"}}`. Never raises for what a caller sent."""
         try:
-            result = await self._views.answer(self._door.query(subject, body))
+            result = await self._result(subject, body, authorization)
         except RefusedError as error:
-            return _error_body(error.code, error.detail)
+            return _error_body(error.code, error.detail, error.retry_after_seconds)
         except StorageUnavailableError as error:
             log.warning("view_unavailable", subject=subject, error=str(error))
             return _error_body("unavailable", "the read models cannot be reached just now; ask again")
@@ -64,6 +99,19 @@ class Queries:
         if result is None:
             return _error_body("not_found", f"{subject}: there is no such thing (yet: views lag behind a little)")
         return msgspec.json.encode(result)
+
+    async def _result(self, subject: str, body: bytes, authorization: str) -> object | None:
+        """What the sender may know; None if there is no such thing, or it is somebody else's."""
+        sender = self._guard.sender(subject, authorization, self._clock().timestamp())
+        query = self._door.query(subject, body)
+        self._guard.query(sender, query)
+        result = await self._asked(query)
+        return result if result is not None and self._guard.may_see(sender, query, result) else None
+
+    async def _asked(self, query: Query) -> object | None:
+        if isinstance(query, LogIn):
+            return await self._login(query)
+        return await self._views.answer(query)
 
 
 class Ingress:
@@ -76,6 +124,7 @@ class Ingress:
         self,
         broker: Broker,
         door: Door,
+        guard: Guard,
         dispatcher: Dispatcher,
         dead_letters: DeadLetters,
         watch: Watch,
@@ -87,6 +136,7 @@ class Ingress:
     ) -> None:
         self._broker = broker
         self._door = door
+        self._guard = guard
         self._dispatcher = dispatcher
         self._dead_letters = dead_letters
         self._watch = watch
@@ -94,6 +144,7 @@ class Ingress:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
+        self._refusals = RefusalLog()
         self._open = False
         self._in_flight = 0
         self._batches: set[asyncio.Task[None]] = set()
@@ -163,18 +214,26 @@ class Ingress:
         """Post what is understood, at once and in order; the rest of the batch's life is a task of its own."""
         if not arrivals:
             return
-        good: list[tuple[Arrival, Envelope]] = []
-        refused: list[tuple[Arrival, RefusedError]] = []
+        good: list[_Taken] = []
+        refused: list[_Refused] = []
         for arrival in arrivals:
-            try:
-                good.append((arrival, self._door.command(arrival.subject, arrival.body, self._clock())))
-            except RefusedError as error:
-                refused.append((arrival, error))
-        replies = self._dispatcher.post([envelope for _, envelope in good])
+            self._sort(arrival, good, refused)
+        replies = self._dispatcher.post([taken.envelope for taken in good])
         task = asyncio.create_task(self._finish(good, replies, refused))
         self._batches.add(task)
         self._in_flight += len(arrivals)
         task.add_done_callback(lambda _: self._ended(task, arrivals))
+
+    def _sort(self, arrival: Arrival, good: list[_Taken], refused: list[_Refused]) -> None:
+        """Into what goes on and what does not."""
+        sender: Principal | None = None
+        try:
+            sender = self._guard.sender(arrival.subject, arrival.authorization, arrival.stored_at)
+            envelope = self._door.command(arrival.subject, arrival.body, self._clock())
+            good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))
+        except RefusedError as error:
+            is_kept = sender is not None and sender.is_known and error.code != FORBIDDEN
+            refused.append(_Refused(arrival, error, is_kept))
 
     def _ended(self, task: asyncio.Task[None], arrivals: Sequence[Arrival]) -> None:
         self._batches.discard(task)
@@ -187,22 +246,28 @@ class Ingress:
 
     async def _finish(
         self,
-        good: Sequence[tuple[Arrival, Envelope]],
+        good: Sequence[_Taken],
         replies: asyncio.Future[list[Reply]],
-        refused: Sequence[tuple[Arrival, RefusedError]],
+        refused: Sequence[_Refused],
     ) -> None:
         """Make everything durable, then answer, then acknowledge."""
-        answers = [(arrival.reply_to, refusal_body(error)) for arrival, error in refused]
-        letters = [self._refused_letter(arrival, error) for arrival, error in refused]
-        for (arrival, envelope), reply in zip(good, await replies, strict=True):
-            answers.append((arrival.reply_to, outcome_body(reply)))
+        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused]
+        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]
+        for taken, reply in zip(good, await replies, strict=True):
+            answers.append((taken.arrival.reply_to, outcome_body(reply, taken.message_id)))
             if reply.verdict is Verdict.FAILED:
-                letters.append(self._failed_letter(envelope, reply))
+                letters.append(self._failed_letter(taken.envelope, reply))
         await self._bury(letters)
-        for _, error in refused:
-            self._telemetry(CommandsRefused(error.code))
+        self._tell(refused)
         await self._broker.reply([(subject, body) for subject, body in answers if subject])
-        await self._broker.acknowledge([arrival for arrival, _ in [*refused, *good]])
+        await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])
+
+    def _tell(self, refused: Sequence[_Refused]) -> None:
+        """Count the refused; those that are kept are logged with their letters."""
+        for each in refused:
+            self._telemetry(CommandsRefused(each.error.code))
+            if not each.is_kept:
+                self._refusals.note(each.error, each.arrival.subject)
 
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:
@@ -223,14 +288,16 @@ class Ingress:
             )
 
     def _refused_letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:
+        body = storable(arrival.subject, arrival.body)
+        digest = sha256(b"%f %b" % (arrival.stored_at, body)).hexdigest()  # the same when it is delivered again
         return DeadLetter(
-            message_id=error.message_id or derived_id(arrival.subject, sha256(arrival.body).hexdigest()),
+            message_id=error.message_id or derived_id(arrival.subject, digest),
             name=arrival.subject,
             key="",
             subscriber="ingress",
             reason=f"{error.code}: {error.detail}",
             attempts=1,
-            body=arrival.body,
+            body=body,
             correlation_id="",
             causation_id="",
             died_at=self._clock(),
@@ -244,12 +311,13 @@ class Ingress:
             subscriber=envelope.context,
             reason=reply.reason,
             attempts=1,
-            body=envelope.data,
+            body=storable(f"{COMMANDS}{envelope.name}", envelope.data),
             correlation_id=envelope.correlation_id,
             causation_id=envelope.causation_id,
             died_at=self._clock(),
         )
 
 
-def _error_body(code: str, detail: str) -> bytes:
-    return msgspec.json.encode({"error": {"code": code, "detail": detail}})
+def _error_body(code: str, detail: str, retry_after_seconds: int = 0) -> bytes:
+    retry = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
+    return msgspec.json.encode({"error": {"code": code, "detail": detail, **retry}})

@@ -16,8 +16,9 @@ from spark_actors.bench.daemon import running_daemon
 from spark_actors.bench.figures import percentile, spread
 from spark_actors.bench.machine import ProcessTree
 from spark_actors.bench.results import Measured
-from spark_actors.bench.stage import Say, Stage, StalledError
+from spark_actors.bench.stage import Say, Stage, StalledError, client_of
 from spark_actors.bench.workloads import SPREAD_PREFIX, uniform
+from spark_actors.embedded.data_dir import DaemonCard
 from spark_actors.ingress.client import SparkClient
 
 C = TypeVar("C", bound=Command)
@@ -140,12 +141,12 @@ def _waiting(workload: str, waits: Sequence[float], rate: float, cpu: Mapping[st
 def _start(folder: Path | None, say: Say) -> tuple[float, float, float]:
     """Seconds to the first command done, MiB at rest, and percent of one CPU used at rest."""
 
-    async def first_command(url: str, token: str) -> None:
-        async with await SparkClient.connect(url, token) as client:
+    async def first_command(card: DaemonCard) -> None:
+        async with await client_of(card) as client:
             await client.send(OpenAccount(account_id="first"))
 
     with running_daemon(folder, {}) as (card, started):
-        asyncio.run(first_command(card.nats_url, card.nats_token))
+        asyncio.run(first_command(card))
         seconds = time.perf_counter() - started
         time.sleep(REST_SECONDS)  # not to await anything: nothing shall happen
         processes = ProcessTree(card.pid)

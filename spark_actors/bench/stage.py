@@ -85,7 +85,7 @@ class Stage:
         """Do something with a fast producer."""
 
         async def connected() -> T:
-            async with await LoadProducer.connect(self.card.nats_url, self.card.nats_token) as producer:
+            async with await _producer(self.card) as producer:
                 return await act(producer)
 
         return asyncio.run(connected())
@@ -94,7 +94,7 @@ class Stage:
         """Do something as an ordinary client."""
 
         async def connected() -> T:
-            async with await SparkClient.connect(self.card.nats_url, self.card.nats_token) as client:
+            async with await client_of(self.card) as client:
                 return await conversation(client)
 
         return asyncio.run(connected())
@@ -181,6 +181,15 @@ class Stage:
         """What the audit finds wrong."""
         checks = [check for check in audit(self.card.dsn) if not check.is_passed]
         return [f"{check.name}: {check.findings[0].subject} {check.findings[0].detail}" for check in checks]
+
+
+def client_of(card: DaemonCard) -> Awaitable[SparkClient]:
+    """An ordinary client, with an operator's rights."""
+    return SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token)
+
+
+def _producer(card: DaemonCard) -> Awaitable[LoadProducer]:
+    return LoadProducer.connect(card.nats_url, card.nats_token, card.operator_token)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from domain.shared.errors import SparkError
-from spark_actors.cli import audit, bench, migrate, run, sagas, send, status, view
+from spark_actors.cli import audit, bench, login, migrate, run, sagas, send, status, token, view
 from spark_actors.cli import messages as messages_
 from spark_actors.cli.demo import command as demo
 from spark_actors.cli.errors import CliError, ExitCode
@@ -117,6 +117,19 @@ def _sagas_app() -> typer.Typer:
     return group
 
 
+def _token_app() -> typer.Typer:
+    group = typer.Typer(
+        help="Make tokens for services and operators, and the keys that sign them.",
+        context_settings=HELP_NAMES,
+        callback=_help_if_alone,
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+    )
+    group.command("issue", epilog=token.ISSUE_EXAMPLES)(token.issue)
+    group.command("new-key", epilog=token.NEW_KEY_EXAMPLES)(token.new_key)
+    return group
+
+
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("send", epilog=send.EXAMPLES)(send.send)
@@ -128,6 +141,8 @@ app.command("messages", epilog=messages_.EXAMPLES)(messages_.messages)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("hash-password")(hash_password)
+app.command("login", epilog=login.EXAMPLES)(login.login)
+app.add_typer(_token_app(), name="token")
 
 
 def main() -> None:

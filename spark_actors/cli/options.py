@@ -15,6 +15,15 @@ ConfigOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--config", help="A TOML file with settings.", show_default=False, metavar="FILE"),
 ]
+TokenFileOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--as",
+        help="A file with a token, as `login --save` makes it: act with it (default: as operator).",
+        show_default=False,
+        metavar="FILE",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 TimeoutOption: TypeAlias = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.", min=0.1)]
 FieldsArgument: TypeAlias = Annotated[

@@ -134,7 +134,8 @@ class NatsBroker:
     async def answer_queries(self, answer: Answer) -> None:
         async def respond(message: Msg) -> None:
             async with self._answering:
-                body = await answer(message.subject, message.data)
+                authorization = (message.headers or {}).get(cloudevents.AUTHORIZATION_HEADER, "")
+                body = await answer(message.subject, message.data, authorization)
             with suppress(nats.errors.Error):  # the asker asks again if the connection broke meanwhile
                 await message.respond(body)
 
@@ -233,10 +234,20 @@ class NatsBroker:
     def _take_in(self, request: _Request, message: Msg) -> None:
         request.delivered += 1
         sequence = _stream_sequence(message.reply)
-        if sequence not in self._in_hand:
-            self._in_hand.add(sequence)
-            reply_to = (message.headers or {}).get(cloudevents.REPLY_TO_HEADER, "")
-            request.arrived.append(Arrival(message.subject, message.data, reply_to, message.reply))
+        if sequence in self._in_hand:
+            return
+        self._in_hand.add(sequence)
+        headers = message.headers or {}
+        request.arrived.append(
+            Arrival(
+                message.subject,
+                message.data,
+                headers.get(cloudevents.REPLY_TO_HEADER, ""),
+                message.reply,
+                headers.get(cloudevents.AUTHORIZATION_HEADER, ""),
+                _stored_at(message.reply),
+            )
+        )
 
 
 def _stream_sequence(receipt: str) -> str:
@@ -246,6 +257,12 @@ def _stream_sequence(receipt: str) -> str:
     """
     tokens = receipt.split(".")
     return tokens[5] if len(tokens) == 9 else tokens[7]
+
+
+def _stored_at(receipt: str) -> float:
+    """When the stream took the message, in Unix seconds: two tokens further, in nanoseconds."""
+    tokens = receipt.split(".")
+    return int(tokens[7] if len(tokens) == 9 else tokens[9]) / 1e9
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -28,6 +28,10 @@ class Arrival:
     """Where the outcome is wanted; empty if nowhere."""
     receipt: str
     """What the broker needs to acknowledge it."""
+    authorization: str = field(default="", repr=False)
+    """What the sender showed of who it is; empty if nothing."""
+    stored_at: float = 0.0
+    """When the broker took it, in Unix seconds; the same however often it is delivered."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,8 @@ class BrokerLag:
     """Messages delivered and not acknowledged yet."""
 
 
-Answer = Callable[[str, bytes], Awaitable[bytes]]
-"""(subject, body) -> the body of the reply."""
+Answer = Callable[[str, bytes, str], Awaitable[bytes]]
+"""(subject, body, what the sender showed of who it is) -> the body of the reply."""
 
 
 class Broker(Protocol):

@@ -28,7 +28,7 @@ Model = TypeVar("Model", bound=BaseModel)
 _SHOWN_CHARACTERS = 80
 """How much of a refused value is quoted."""
 _SHOWN_PROBLEMS = 3
-_SECRETS = ("password_hash", "preimage")
+_SECRETS = ("password", "password_hash", "preimage")
 """Fields whose value is never quoted: refusals are logged."""
 _PLAINER = {
     "string_pattern_mismatch": "contains a control character or one that cannot be seen",
@@ -43,12 +43,15 @@ class RefusedError(MessageError):
     """A message was refused at the door.
 
     *code* is one of: unknown_subject, unknown_type, subject_type_mismatch, oversized, not_json, malformed_envelope,
-    malformed_data, key_mismatch. *message_id* is empty when it could not be read.
+    malformed_data, key_mismatch; or, of its sender (`identity.py`), unauthenticated, forbidden; or, of a login,
+    wrong_credentials, too_many_attempts. *message_id* is empty when it could not be read.
+    *retry_after_seconds* is 0 where trying again will not help.
     """
 
-    def __init__(self, code: str, detail: str, message_id: str = "") -> None:
-        super().__init__(code, detail, message_id)
+    def __init__(self, code: str, detail: str, message_id: str = "", retry_after_seconds: int = 0) -> None:
+        super().__init__(code, detail, message_id, retry_after_seconds)
         self.code, self.detail, self.message_id = code, detail, message_id
+        self.retry_after_seconds = retry_after_seconds
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
@@ -122,7 +125,7 @@ class Door:
         except ValueError as error:
             raise RefusedError("not_json", f"body is not JSON: {_why_not_json(body, error)}") from None
         if not isinstance(value, dict):
-            raise RefusedError("malformed_envelope", f"body = {_shown(value)}: expected a JSON object")
+            raise RefusedError("malformed_envelope", f"body = {_outlined(value)}: expected a JSON object")
         return value
 
     def _form(self, subject: str, attributes: Mapping[str, object], message_id: str) -> _CommandForm:
@@ -140,9 +143,9 @@ class Door:
         return form
 
 
-def outcome_body(reply: Reply) -> bytes:
-    """What the one who sent a command is told of how it ended."""
-    return _reply_body(reply.message_id, reply.verdict, reply.reason, reply.data)
+def outcome_body(reply: Reply, message_id: str) -> bytes:
+    """What the one who sent a command under *message_id* is told of how it ended."""
+    return _reply_body(message_id, reply.verdict, reply.reason, reply.data)
 
 
 def refusal_body(error: RefusedError) -> bytes:
@@ -218,7 +221,8 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
         return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
     if kind == "missing":
         return f"{place} {reason}"
-    value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else _shown(problem["input"])
+    show = _outlined if kind == "model_type" else _shown
+    value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else show(problem["input"])
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
 
 
@@ -228,6 +232,11 @@ def _known_fields(schema: type[BaseModel], place: Sequence[str | int]) -> Iterab
         inner = schema.model_fields[str(step)].annotation
         schema = cast(type[BaseModel], inner)
     return schema.model_fields
+
+
+def _outlined(value: object) -> str:
+    """What stands where an object should be; a text there may be a password."""
+    return "a text" if isinstance(value, str) else _shown(value)
 
 
 def _shown(value: object) -> str:

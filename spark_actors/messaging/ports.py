@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -81,6 +81,22 @@ class DeadLetters(Protocol):
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None: ...
     async def count(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What somebody who logs in is held against."""
+
+    account_id: str
+    password_hash: str = field(repr=False)
+    """argon2, in PHC form."""
+
+
+class Credentials(Protocol):
+    """Finds users by name."""
+
+    async def of(self, username: str) -> Credential | None:
+        """The user of this name, in lower case; None if there is none. Raises StorageUnavailableError."""
 
 
 @dataclass(frozen=True)

@@ -52,11 +52,19 @@ class InstancesMoved:
 
 @dataclass(frozen=True)
 class CommandsRefused:
-    """The ingress could not understand messages."""
+    """The ingress could not understand messages, or their senders may not send them."""
 
     reason: str
-    """A bounded word, e.g. unknown_type, malformed, oversized."""
+    """A bounded word, e.g. unknown_type, malformed, oversized, forbidden."""
     count: int = 1
+
+
+@dataclass(frozen=True)
+class LoginTried:
+    """Somebody has tried to log in."""
+
+    outcome: str
+    """ok, wrong_credentials or too_many_attempts"""
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,7 @@ TelemetryEvent: TypeAlias = (
     | TurnRetried
     | InstancesMoved
     | CommandsRefused
+    | LoginTried
     | EventsRouted
     | DeliveryRetried
     | MessagesBuried

@@ -86,8 +86,13 @@ ACTIVATIONS = _counter(
 PASSIVATIONS = _counter("spark_passivations_total", "Aggregate instances that left an actor's memory.", "context")
 COMMANDS_REFUSED = _counter(
     "spark_commands_refused_total",
-    "Messages from the broker that could not be understood; they went to the dead letters.",
+    "Messages refused at the door, by why. Dead letters keep what could not be understood, not who was not allowed.",
     "reason",
+)
+LOGINS = _counter(
+    "spark_logins_total",
+    "Logins tried, by how they ended; many wrong_credentials or too_many_attempts: somebody guesses passwords.",
+    "outcome",
 )
 EVENTS_ROUTED = _counter(
     "spark_events_routed_total",
@@ -139,6 +144,7 @@ CATALOGUE: tuple[Measure, ...] = (
     ACTIVATIONS,
     PASSIVATIONS,
     COMMANDS_REFUSED,
+    LOGINS,
     EVENTS_ROUTED,
     OUTBOX_PENDING,
     OUTBOX_OLDEST,

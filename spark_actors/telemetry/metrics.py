@@ -17,6 +17,7 @@ from spark_actors.messaging.telemetry import (
     IngressMeasured,
     InstancesMoved,
     LightningAsked,
+    LoginTried,
     MessagesBuried,
     OutboxMeasured,
     SagasEnded,
@@ -82,6 +83,10 @@ class ActorMetrics:
     @_record.register
     def _commands_refused(self, event: CommandsRefused) -> None:
         self._add(catalogue.COMMANDS_REFUSED, event.count, event.reason)
+
+    @_record.register
+    def _login_tried(self, event: LoginTried) -> None:
+        self._add(catalogue.LOGINS, 1, event.outcome)
 
     @_record.register
     def _events_routed(self, event: EventsRouted) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from domain.auth.messages import LogIn, Session
 from domain.contexts import CONTEXTS
 from domain.dashboard.views import CampaignList, ViewCampaigns
 from domain.shared.decisions import Verdict
@@ -24,9 +25,11 @@ from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.persistence.memory import MemoryDeadLetters
+from tests.fixtures.identity import a_guard, bearer
 from tests.unit.domain.builders import deposit
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OPERATOR = bearer(now=NOW)
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 
 
@@ -112,7 +115,7 @@ class Scene:
         self.hosts = FakeHosts(self.broker)
         self.letters = MemoryDeadLetters()
         self.views = FakeViews()
-        door = Door(REGISTRY, 10_000)
+        door, guard = Door(REGISTRY, 10_000), a_guard()
         watch = Watch(
             "ingress",
             outbox=None,
@@ -125,10 +128,11 @@ class Scene:
         self.ingress = Ingress(
             self.broker,
             door,
+            guard,
             Dispatcher(Placement(1, 10), self.hosts, max_commands=100, telemetry=lambda event: None),
             self.letters,
             watch,
-            Queries(door, self.views),
+            Queries(door, guard, self.views, no_login, lambda: NOW),
             limits=IngressLimits(in_flight=in_flight, batch=10),
             clock=lambda: NOW,
             telemetry=lambda event: None,
@@ -139,9 +143,18 @@ class Scene:
             await asyncio.sleep(0)
 
 
-def an_arrival(command: Command, message_id: str) -> Arrival:
+async def no_login(query: LogIn) -> Session:
+    raise AssertionError(query)
+
+
+def an_arrival(command: Command, message_id: str, authorization: str = OPERATOR) -> Arrival:
     body = cloudevents.command_body(command, message_id=message_id, source="test")
-    return Arrival(cloudevents.command_subject(command.TYPE), body, f"reply-{message_id}", message_id)
+    return arrived(cloudevents.command_subject(command.TYPE), body, message_id, authorization)
+
+
+def arrived(subject: str, body: bytes, name: str, authorization: str = OPERATOR) -> Arrival:
+    """What the broker delivers; *name* is the receipt and is in the subject for the reply."""
+    return Arrival(subject, body, f"reply-{name}", name, authorization, NOW.timestamp())
 
 
 def test_a_command_is_committed_then_answered_then_acknowledged() -> None:
@@ -164,9 +177,9 @@ def test_a_command_is_committed_then_answered_then_acknowledged() -> None:
 @pytest.mark.parametrize(
     "arrival",
     [
-        Arrival("spark.commands.accounting.deposit", b"\xff\x00 no json", "reply-bad", "bad"),
-        Arrival("spark.commands.accounting.print-money", b"{}", "reply-bad", "bad"),
-        Arrival("spark.commands.accounting.deposit", b"x" * 20_000, "reply-bad", "bad"),
+        arrived("spark.commands.accounting.deposit", b"\xff\x00 no json", "bad"),
+        arrived("spark.commands.accounting.print-money", b"{}", "bad"),
+        arrived("spark.commands.accounting.deposit", b"x" * 20_000, "bad"),
     ],
     ids=["no json", "unknown type", "oversized"],
 )
@@ -234,9 +247,9 @@ def test_a_broker_that_is_away_is_a_problem_that_is_told() -> None:
     assert "away" in asyncio.run(play())[0]
 
 
-def ask(scene: Scene, subject: str, body: bytes = b"") -> dict[str, Any]:
-    queries = Queries(Door(REGISTRY, 10_000), scene.views)
-    answer: dict[str, Any] = json.loads(asyncio.run(queries.answer(subject, body)))
+def ask(scene: Scene, subject: str, body: bytes = b"", authorization: str = OPERATOR) -> dict[str, Any]:
+    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW)
+    answer: dict[str, Any] = json.loads(asyncio.run(queries.answer(subject, body, authorization)))
     return answer
 
 

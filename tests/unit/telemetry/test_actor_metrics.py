@@ -17,6 +17,7 @@ from spark_actors.messaging.telemetry import (
     IngressMeasured,
     InstancesMoved,
     LightningAsked,
+    LoginTried,
     MessagesBuried,
     OutboxMeasured,
     SagasEnded,
@@ -67,6 +68,7 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
         ],
     ),
     (CommandsRefused("oversized", 2), ['spark_commands_refused_total{reason="oversized"} 2.0']),
+    (LoginTried("wrong_credentials"), ['spark_logins_total{outcome="wrong_credentials"} 1.0']),
     (
         EventsRouted("auth", "accounting", 5),
         ['spark_events_routed_total{context="auth",subscriber="accounting"} 5.0'],
