@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-import nats
 import nats.errors
 import nats.js.errors
 import structlog
@@ -23,6 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
 
+from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
 
@@ -151,7 +151,8 @@ class NatsBroker:
         async def on_error(error: Exception) -> None:
             log.warning("broker_error", error=str(error))
 
-        return await nats.connect(
+        connection = SturdyClient()
+        await connection.connect(
             self._settings.url,
             token=self._settings.token or None,
             name=f"spark {self._settings.group}",
@@ -159,6 +160,7 @@ class NatsBroker:
             allow_reconnect=False,  # whoever pulls opens anew: that also brings back what was unacknowledged
             error_cb=on_error,
         )
+        return connection
 
     async def _make_stream(self, connection: Client) -> None:
         config = StreamConfig(
