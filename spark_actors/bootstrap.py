@@ -198,12 +198,13 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     from spark_actors.ingress.nats_broker import NatsBroker
     from spark_actors.messaging.door import Door
     from spark_actors.persistence.dashboard_views import PostgresViews
+    from spark_actors.persistence.refused_messages import PostgresRefusedMessages
 
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
     pool = await parts.pool(REFUSED)
-    dead_letters = PostgresDeadLetters(pool, REFUSED)
+    dead_letters = PostgresRefusedMessages(pool, REFUSED, subscriber=REFUSED, most=settings.retention.refused_messages)
     watch = Watch(
         REFUSED,
         outbox=None,
@@ -372,6 +373,7 @@ def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         replicas=settings.nats.stream_replicas,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
         max_in_flight=_in_flight(deployment),
+        max_body_bytes=settings.ingress.max_body_bytes,
         group=f"ingress-{group}",
         all_groups=tuple(f"ingress-{number}" for number in range(len(settings.ingress.groups))),
         subjects=subjects,

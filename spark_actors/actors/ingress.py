@@ -34,6 +34,15 @@ PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.01
 """After a batch that was not full the next may take so long to grow, for each command in it: nothing waits at rest."""
 
+REFUSED = "ingress"
+"""Who could not take what was refused at the door."""
+KEPT_BYTES = 16_384
+"""Of the body of a refused message so much is kept: a flood of big ones must not fill the disk."""
+REASON_CHARACTERS = 1_000
+LOGGED_CHARACTERS = 200
+LOGGED_REFUSALS = 3
+"""Of each batch: who sends rubbish must not push everything else out of the log."""
+
 
 @dataclass(frozen=True)
 class IngressLimits:
@@ -170,7 +179,7 @@ class Ingress:
         refused: list[tuple[Arrival, RefusedError]] = []
         for arrival in arrivals:
             try:
-                good.append((arrival, self._door.command(arrival.subject, arrival.body, self._clock())))
+                good.append((arrival, self._admitted(arrival)))
             except RefusedError as error:
                 refused.append((arrival, error))
         replies = self._dispatcher.post([envelope for _, envelope in good])
@@ -178,6 +187,13 @@ class Ingress:
         self._batches.add(task)
         self._in_flight += len(arrivals)
         task.add_done_callback(lambda _: self._ended(task, arrivals))
+
+    def _admitted(self, arrival: Arrival) -> Envelope:
+        """Raises RefusedError."""
+        if arrival.oversize:
+            limit = self._door.max_body_bytes
+            raise RefusedError("oversized", f"body of {arrival.oversize}: expected at most {limit} bytes")
+        return self._door.command(arrival.subject, arrival.body, self._clock())
 
     def _ended(self, task: asyncio.Task[None], arrivals: Sequence[Arrival]) -> None:
         self._batches.discard(task)
@@ -216,24 +232,30 @@ class Ingress:
         )
         await retrying(self._dead_letters.bury, letters)
         self._telemetry(MessagesBuried("ingress", len(letters)))
-        for letter in letters:
+        refused = [letter for letter in letters if letter.subscriber == REFUSED]
+        for letter in [*(each for each in letters if each.subscriber != REFUSED), *refused[:LOGGED_REFUSALS]]:
             log.warning(
                 "command_buried",
-                message=letter.name,
+                message=letter.name[:LOGGED_CHARACTERS],
                 message_id=letter.message_id,
                 reason=letter.reason,
                 correlation_id=letter.correlation_id,
             )
+        if len(refused) > LOGGED_REFUSALS:
+            log.warning("more_commands_refused", count=len(refused) - LOGGED_REFUSALS)
 
     def _refused_letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:
+        digest = sha256(arrival.body).hexdigest()
+        whole = arrival.oversize or f"{len(arrival.body)} bytes, SHA-256 {digest}"
+        note = f" [the first {KEPT_BYTES} bytes are kept of {whole}]" if len(arrival.body) > KEPT_BYTES else ""
         return DeadLetter(
-            message_id=error.message_id or derived_id(arrival.subject, sha256(arrival.body).hexdigest()),
+            message_id=error.message_id or derived_id(arrival.subject, digest, arrival.oversize),
             name=arrival.subject,
             key="",
-            subscriber="ingress",
-            reason=f"{error.code}: {error.detail}",
+            subscriber=REFUSED,
+            reason=str(error)[: REASON_CHARACTERS - len(note)] + note,
             attempts=1,
-            body=arrival.body,
+            body=arrival.body[:KEPT_BYTES],
             correlation_id="",
             causation_id="",
             died_at=self._clock(),

@@ -14,13 +14,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from hashlib import sha256
 
 import nats.errors
 import nats.js.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
 
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
@@ -33,6 +42,8 @@ QUERY_GROUP = "spark-queries"
 CONNECT_SECONDS = 2
 CLOSE_SECONDS = 5.0
 QUERIES_AT_ONCE = 32
+QUERIES_WAITING = 1_000
+QUERIES_WAITING_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,8 @@ class NatsSettings:
     """Name of the consumer: one live ingress per group."""
     all_groups: tuple[str, ...]
     """Names of all groups of the deployment; consumers of other names are leftovers."""
+    max_body_bytes: int
+    """Of a bigger body only the beginning is held: this bounds what the messages in flight take in memory."""
     subjects: tuple[str, ...]
     """Which commands this group takes; no two groups may share any."""
 
@@ -102,26 +115,33 @@ class NatsBroker:
         with translated():
             connection = self._connected()
             for subject, body in replies:
-                try:
-                    await connection.publish(subject, body)
-                except nats.errors.BadSubjectError:
-                    log.warning("reply_subject_refused", subject=subject[:200])
+                await connection.publish(subject, body)
 
     async def answer_queries(self, answer: Answer) -> None:
         async def respond(message: Msg) -> None:
-            async with self._answering:
-                body = await answer(message.subject, message.data)
+            body = await answer(message.subject, message.data)
             with suppress(nats.errors.Error):  # the asker asks again if the connection broke meanwhile
                 await message.respond(body)
 
+        def answered(task: asyncio.Task[None]) -> None:
+            self._requests.discard(task)
+            self._answering.release()
+
         async def on_request(message: Msg) -> None:
-            if message.reply:
+            if _answerable(message.reply):
+                await self._answering.acquire()
                 task = asyncio.create_task(respond(message))
                 self._requests.add(task)
-                task.add_done_callback(self._requests.discard)
+                task.add_done_callback(answered)
 
         with translated():
-            await self._connected().subscribe(cloudevents.QUERY_SUBJECTS, queue=QUERY_GROUP, cb=on_request)
+            await self._connected().subscribe(
+                cloudevents.QUERY_SUBJECTS,
+                queue=QUERY_GROUP,
+                cb=on_request,
+                pending_msgs_limit=QUERIES_WAITING,  # what comes beyond is dropped: whoever asked asks again
+                pending_bytes_limit=QUERIES_WAITING_BYTES,
+            )
 
     async def lag(self) -> BrokerLag:
         """Raises BrokerUnavailableError too if the consumer is gone: then `open` makes it again."""
@@ -169,6 +189,7 @@ class NatsBroker:
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             num_replicas=self._settings.replicas,
+            discard=DiscardPolicy.NEW,  # a full stream refuses, rather than forget what it has confirmed
         )
         try:
             await connection.jsm().stream_info(STREAM)
@@ -202,9 +223,27 @@ class NatsBroker:
         if sequence in self._in_hand:
             return
         self._in_hand.add(sequence)
-        reply_to = (message.headers or {}).get(cloudevents.REPLY_TO_HEADER, "")
-        self._arrived.append(Arrival(message.subject, message.data, reply_to, message.reply))
+        self._arrived.append(self._arrival(message))
         self._something.set()
+
+    def _arrival(self, message: Msg) -> Arrival:
+        reply_to = (message.headers or {}).get(cloudevents.REPLY_TO_HEADER, "")
+        body, limit = message.data, self._settings.max_body_bytes
+        return Arrival(
+            message.subject,
+            body[:limit],
+            reply_to if _answerable(reply_to) else "",
+            message.reply,
+            oversize="" if len(body) <= limit else f"{len(body)} bytes, SHA-256 {sha256(body).hexdigest()}",
+        )
+
+
+def _answerable(reply_to: str) -> bool:
+    """Whether an answer is wanted, and may go there."""
+    if reply_to and not cloudevents.is_reply_subject(reply_to):
+        log.warning("reply_subject_refused", subject=reply_to[:200])
+        return False
+    return bool(reply_to)
 
 
 def _stream_sequence(receipt: str) -> str:

@@ -28,6 +28,8 @@ class Arrival:
     """Where the outcome is wanted; empty if nowhere."""
     receipt: str
     """What the broker needs to acknowledge it."""
+    oversize: str = ""
+    """Size and hash of a body that was too big to be held; `body` is then only its beginning."""
 
 
 @dataclass(frozen=True)

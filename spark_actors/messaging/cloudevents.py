@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import msgspec
@@ -15,6 +16,9 @@ REPLY_TO_HEADER = "Spark-Reply-To"
 """Header that names the subject on which the outcome of a command is published."""
 COMMAND_SUBJECTS = "spark.commands.>"
 QUERY_SUBJECTS = "spark.queries.>"
+_REPLY_SUBJECT = re.compile(r"(?!\$|spark\.)[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*", re.ASCII)
+"""Tokens of printable ASCII without wildcards; not the server's own subjects and not ours."""
+REPLY_SUBJECT_CHARACTERS = 255
 
 
 def commands_of(context: str) -> str:
@@ -30,6 +34,11 @@ def command_subject(message: MessageType) -> str:
 def query_subject(message: MessageType) -> str:
     """Where a query is asked: `spark.queries.<context>.<view>`."""
     return f"spark.queries.{message.name}"
+
+
+def is_reply_subject(subject: str) -> bool:
+    """Whether an answer may be published there: never where it would become a command, or one to the broker itself."""
+    return len(subject) <= REPLY_SUBJECT_CHARACTERS and _REPLY_SUBJECT.fullmatch(subject) is not None
 
 
 def event_type(message: MessageType) -> str:

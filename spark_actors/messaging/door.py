@@ -70,7 +70,7 @@ class Door:
 
     def __init__(self, registry: MessageRegistry, max_body_bytes: int) -> None:
         schemas = Schemas()
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
         self._forms = {
             event_type(cls.TYPE): _CommandForm(
                 cls.TYPE.name, cls.TYPE.version, cls.TYPE.key_field, command_subject(cls.TYPE), schemas.event_of(cls)
@@ -113,8 +113,8 @@ class Door:
 
     def _read(self, body: bytes) -> Mapping[str, object]:
         """The JSON object in *body*, as far as JSON alone goes."""
-        if len(body) > self._max_body_bytes:
-            raise RefusedError("oversized", f"body of {len(body)} bytes: expected at most {self._max_body_bytes}")
+        if len(body) > self.max_body_bytes:
+            raise RefusedError("oversized", f"body of {len(body)} bytes: expected at most {self.max_body_bytes}")
         try:
             value = _PARSE(body.decode("utf-8"))
         except RecursionError:
