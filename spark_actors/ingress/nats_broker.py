@@ -41,6 +41,8 @@ STREAM = "SPARK_COMMANDS"
 QUERY_GROUP = "spark-queries"
 CONNECT_SECONDS = 2
 CLOSE_SECONDS = 5.0
+BATCH_BYTES = 262_144
+"""A batch of messages ends with the one that makes it so big: checking them must not hold up everything else."""
 QUERIES_AT_ONCE = 32
 QUERIES_WAITING = 1_000
 QUERIES_WAITING_BYTES = 8 * 1024 * 1024
@@ -99,7 +101,11 @@ class NatsBroker:
                     await self._something.wait()
             except TimeoutError:
                 return []
-        return [self._arrived.popleft() for _ in range(min(limit, len(self._arrived)))]
+        arrivals, room = [], BATCH_BYTES
+        while self._arrived and len(arrivals) < limit and room > 0:
+            arrivals.append(self._arrived.popleft())
+            room -= len(arrivals[-1].body)
+        return arrivals
 
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         with translated():

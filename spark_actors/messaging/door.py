@@ -28,6 +28,8 @@ Model = TypeVar("Model", bound=BaseModel)
 _SHOWN_CHARACTERS = 80
 """How much of a refused value is quoted."""
 _SHOWN_PROBLEMS = 3
+_MEMBERS = 200
+"""Of one object at most: far more than any message has, and few enough to look for the one that is repeated."""
 _SECRETS = ("password_hash", "preimage")
 """Fields whose value is never quoted: refusals are logged."""
 _PLAINER = {
@@ -155,6 +157,8 @@ def _reply_body(message_id: str, verdict: Verdict, reason: str, data: Mapping[st
 
 
 def _unrepeated(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > _MEMBERS:
+        raise ValueError(f"an object has {len(pairs)} members: expected at most {_MEMBERS}")
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
