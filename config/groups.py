@@ -192,6 +192,7 @@ class Retention(Group):
     sagas_days: Count = 30
     activity_days: Count = 90
     dead_letters_days: Count = 365
+    refused_messages: Count = 10_000
 
 
 class SimulatedLightning(Group):

@@ -204,13 +204,14 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     from spark_actors.messaging.door import Door
     from spark_actors.messaging.identity import Guard
     from spark_actors.persistence.dashboard_views import PostgresViews
+    from spark_actors.persistence.refused_messages import PostgresRefusedMessages
 
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
     guard = Guard(parts.registry, TokenVerifier(deployment.keys, _realm(settings)))
     pool = await parts.pool(REFUSED)
-    dead_letters = PostgresDeadLetters(pool, REFUSED)
+    dead_letters = PostgresRefusedMessages(pool, REFUSED, subscriber=REFUSED, most=settings.retention.refused_messages)
     watch = Watch(
         REFUSED,
         outbox=None,
@@ -405,6 +406,7 @@ def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
+        max_body_bytes=settings.ingress.max_body_bytes,
         group=f"ingress-{group}",
         all_groups=tuple(f"ingress-{number}" for number in range(len(settings.ingress.groups))),
         subjects=subjects,

@@ -42,6 +42,15 @@ log = structlog.get_logger(__name__)
 PULL_WAIT = timedelta(seconds=1)
 MEASURE_SECONDS = 2.0
 
+REFUSED = "ingress"
+"""Who could not take what was refused at the door."""
+KEPT_BYTES = 16_384
+"""Of the body of a refused message so much is kept: a flood of big ones must not fill the disk."""
+REASON_CHARACTERS = 1_000
+LOGGED_CHARACTERS = 200
+LOGGED_REFUSALS = 3
+"""Of each batch: who sends rubbish must not push everything else out of the log."""
+
 
 @dataclass(frozen=True)
 class IngressLimits:
@@ -229,11 +238,18 @@ class Ingress:
         sender: Principal | None = None
         try:
             sender = self._guard.sender(arrival.subject, arrival.authorization, arrival.stored_at)
-            envelope = self._door.command(arrival.subject, arrival.body, self._clock())
+            envelope = self._envelope(arrival)
             good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))
         except RefusedError as error:
             is_kept = sender is not None and sender.is_known and error.code != FORBIDDEN
             refused.append(_Refused(arrival, error, is_kept))
+
+    def _envelope(self, arrival: Arrival) -> Envelope:
+        """Raises RefusedError."""
+        if arrival.oversize:
+            limit = self._door.max_body_bytes
+            raise RefusedError("oversized", f"body of {arrival.oversize}: expected at most {limit} bytes")
+        return self._door.command(arrival.subject, arrival.body, self._clock())
 
     def _ended(self, task: asyncio.Task[None], arrivals: Sequence[Arrival]) -> None:
         self._batches.discard(task)
@@ -278,26 +294,32 @@ class Ingress:
         )
         await retrying(self._dead_letters.bury, letters)
         self._telemetry(MessagesBuried("ingress", len(letters)))
-        for letter in letters:
+        refused = [letter for letter in letters if letter.subscriber == REFUSED]
+        for letter in [*(each for each in letters if each.subscriber != REFUSED), *refused[:LOGGED_REFUSALS]]:
             log.warning(
                 "command_buried",
-                message=letter.name,
+                message=letter.name[:LOGGED_CHARACTERS],
                 message_id=letter.message_id,
                 reason=letter.reason,
                 correlation_id=letter.correlation_id,
             )
+        if len(refused) > LOGGED_REFUSALS:
+            log.warning("more_commands_refused", count=len(refused) - LOGGED_REFUSALS)
 
     def _refused_letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:
         body = storable(arrival.subject, arrival.body)
-        digest = sha256(b"%f %b" % (arrival.stored_at, body)).hexdigest()  # the same when it is delivered again
+        digest = sha256(body).hexdigest()
+        whole = arrival.oversize or f"{len(arrival.body)} bytes, SHA-256 {digest}"
+        note = f" [the first {KEPT_BYTES} bytes are kept of {whole}]" if len(body) > KEPT_BYTES else ""
+        identity = (f"{arrival.stored_at}", digest, arrival.oversize)  # the same when it is delivered again
         return DeadLetter(
-            message_id=error.message_id or derived_id(arrival.subject, digest),
+            message_id=error.message_id or derived_id(arrival.subject, *identity),
             name=arrival.subject,
             key="",
-            subscriber="ingress",
-            reason=f"{error.code}: {error.detail}",
+            subscriber=REFUSED,
+            reason=str(error)[: REASON_CHARACTERS - len(note)] + note,
             attempts=1,
-            body=body,
+            body=body[:KEPT_BYTES],
             correlation_id="",
             causation_id="",
             died_at=self._clock(),

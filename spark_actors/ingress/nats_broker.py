@@ -9,20 +9,30 @@ and in order, rather than after the acknowledgement wait and behind newer messag
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import sha256
 
 import msgspec
-import nats
 import nats.errors
 import nats.js.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
 
+from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
 
@@ -36,7 +46,11 @@ ANSWER_SECONDS = 5.0
 """How long the server may take to answer beyond what it was asked to wait."""
 NOTHING_THERE = frozenset({"404", "408"})
 """Statuses that end a request without fault: there is no message, or none came in time."""
+BATCH_BYTES = 262_144
+"""A batch of messages ends with the one that makes it so big: checking them must not hold up everything else."""
 QUERIES_AT_ONCE = 32
+QUERIES_WAITING = 1_000
+QUERIES_WAITING_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class NatsSettings:
     """Name of the consumer: one live ingress per group."""
     all_groups: tuple[str, ...]
     """Names of all groups of the deployment; consumers of other names are leftovers."""
+    max_body_bytes: int
+    """Of a bigger body only the beginning is held: this bounds what the messages in flight take in memory."""
     subjects: tuple[str, ...]
     """Which commands this group takes; no two groups may share any."""
 
@@ -62,7 +78,6 @@ class _Request:
     """A request for messages: ended by the last one asked for, or by a status."""
 
     wanted: int
-    arrived: list[Arrival] = field(default_factory=list)
     delivered: int = 0
     status: str = ""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,6 +90,7 @@ class NatsBroker:
         self._settings = settings
         self._nats: Client | None = None
         self._inbox = ""
+        self._arrived: deque[Arrival] = deque()
         self._request = _Request(0)
         """The last one made."""
         self._in_hand: set[str] = set()
@@ -92,10 +108,20 @@ class NatsBroker:
 
     async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
         """At most *limit* messages that are there, else the next one that comes within *timeout*."""
-        return await self._ask(limit, None) or await self._ask(1, timeout)
+        if not self._arrived:
+            await self._ask(limit, None)
+        if not self._arrived:
+            await self._ask(1, timeout)
+        self._connected()
+        arrivals: list[Arrival] = []
+        room = BATCH_BYTES
+        while self._arrived and len(arrivals) < limit and room > 0:
+            arrivals.append(self._arrived.popleft())
+            room -= len(arrivals[-1].body)
+        return arrivals
 
-    async def _ask(self, wanted: int, wait: timedelta | None) -> Sequence[Arrival]:
-        """At most *wanted* messages: what is there, or what comes while the server waits."""
+    async def _ask(self, wanted: int, wait: timedelta | None) -> None:
+        """Have at most *wanted* messages come: what is there, or what comes while the server waits."""
         seconds = wait.total_seconds() if wait else 0
         terms = {"expires": round(seconds * 1e9)} if wait else {"no_wait": True}
         request = self._request = _Request(wanted)
@@ -107,10 +133,8 @@ class NatsBroker:
             )
             async with asyncio.timeout(seconds + ANSWER_SECONDS):
                 await request.ended.wait()
-        self._connected()
         if request.status and request.status not in NOTHING_THERE:
             raise BrokerUnavailableError(f"the server ended a request for messages with status {request.status}")
-        return request.arrived
 
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         with translated():
@@ -126,27 +150,34 @@ class NatsBroker:
         with translated():
             connection = self._connected()
             for subject, body in replies:
-                try:
-                    await connection.publish(subject, body)
-                except nats.errors.BadSubjectError:
-                    log.warning("reply_subject_refused", subject=subject[:200])
+                await connection.publish(subject, body)
 
     async def answer_queries(self, answer: Answer) -> None:
         async def respond(message: Msg) -> None:
-            async with self._answering:
-                authorization = (message.headers or {}).get(cloudevents.AUTHORIZATION_HEADER, "")
-                body = await answer(message.subject, message.data, authorization)
+            authorization = (message.headers or {}).get(cloudevents.AUTHORIZATION_HEADER, "")
+            body = await answer(message.subject, message.data, authorization)
             with suppress(nats.errors.Error):  # the asker asks again if the connection broke meanwhile
                 await message.respond(body)
 
+        def answered(task: asyncio.Task[None]) -> None:
+            self._requests.discard(task)
+            self._answering.release()
+
         async def on_request(message: Msg) -> None:
-            if message.reply:
+            if _answerable(message.reply):
+                await self._answering.acquire()
                 task = asyncio.create_task(respond(message))
                 self._requests.add(task)
-                task.add_done_callback(self._requests.discard)
+                task.add_done_callback(answered)
 
         with translated():
-            await self._connected().subscribe(cloudevents.QUERY_SUBJECTS, queue=QUERY_GROUP, cb=on_request)
+            await self._connected().subscribe(
+                cloudevents.QUERY_SUBJECTS,
+                queue=QUERY_GROUP,
+                cb=on_request,
+                pending_msgs_limit=QUERIES_WAITING,  # what comes beyond is dropped: whoever asked asks again
+                pending_bytes_limit=QUERIES_WAITING_BYTES,
+            )
 
     async def lag(self) -> BrokerLag:
         """Raises BrokerUnavailableError too if the consumer is gone: then `open` makes it again."""
@@ -157,6 +188,7 @@ class NatsBroker:
     async def close(self) -> None:
         """Send what is buffered, then disconnect."""
         connection, self._nats = self._nats, None
+        self._arrived.clear()
         self._in_hand.clear()
         if connection is None or connection.is_closed:
             return
@@ -178,7 +210,8 @@ class NatsBroker:
         async def on_closed() -> None:
             self._request.ended.set()
 
-        return await nats.connect(
+        connection = SturdyClient()
+        await connection.connect(
             self._settings.url,
             token=self._settings.token or None,
             name=f"spark {self._settings.group}",
@@ -187,6 +220,7 @@ class NatsBroker:
             error_cb=on_error,
             closed_cb=on_closed,
         )
+        return connection
 
     async def _make_stream(self, connection: Client) -> None:
         config = StreamConfig(
@@ -195,6 +229,7 @@ class NatsBroker:
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             num_replicas=self._settings.replicas,
+            discard=DiscardPolicy.NEW,  # a full stream refuses, rather than forget what it has confirmed
         )
         try:
             await connection.jsm().stream_info(STREAM)
@@ -225,29 +260,41 @@ class NatsBroker:
     async def _on_message(self, message: Msg) -> None:
         request = self._request
         if message.reply:
-            self._take_in(request, message)
+            request.delivered += 1
+            self._take_in(message)
         else:
             request.status = (message.headers or {}).get("Status", "unknown")
         if request.status or request.delivered == request.wanted:
             request.ended.set()
 
-    def _take_in(self, request: _Request, message: Msg) -> None:
-        request.delivered += 1
+    def _take_in(self, message: Msg) -> None:
         sequence = _stream_sequence(message.reply)
         if sequence in self._in_hand:
             return
         self._in_hand.add(sequence)
+        self._arrived.append(self._arrival(message))
+
+    def _arrival(self, message: Msg) -> Arrival:
         headers = message.headers or {}
-        request.arrived.append(
-            Arrival(
-                message.subject,
-                message.data,
-                headers.get(cloudevents.REPLY_TO_HEADER, ""),
-                message.reply,
-                headers.get(cloudevents.AUTHORIZATION_HEADER, ""),
-                _stored_at(message.reply),
-            )
+        reply_to = headers.get(cloudevents.REPLY_TO_HEADER, "")
+        body, limit = message.data, self._settings.max_body_bytes
+        return Arrival(
+            message.subject,
+            body[:limit],
+            reply_to if _answerable(reply_to) else "",
+            message.reply,
+            headers.get(cloudevents.AUTHORIZATION_HEADER, ""),
+            _stored_at(message.reply),
+            oversize="" if len(body) <= limit else f"{len(body)} bytes, SHA-256 {sha256(body).hexdigest()}",
         )
+
+
+def _answerable(reply_to: str) -> bool:
+    """Whether an answer is wanted, and may go there."""
+    if reply_to and not cloudevents.is_reply_subject(reply_to):
+        log.warning("reply_subject_refused", subject=reply_to[:200])
+        return False
+    return bool(reply_to)
 
 
 def _stream_sequence(receipt: str) -> str:

@@ -32,6 +32,8 @@ class Arrival:
     """What the sender showed of who it is; empty if nothing."""
     stored_at: float = 0.0
     """When the broker took it, in Unix seconds; the same however often it is delivered."""
+    oversize: str = ""
+    """Size and hash of a body that was too big to be held; `body` is then only its beginning."""
 
 
 @dataclass(frozen=True)

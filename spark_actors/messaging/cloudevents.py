@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import msgspec
@@ -19,6 +20,9 @@ COMMANDS = "spark.commands."
 """What the subject of every command begins with."""
 COMMAND_SUBJECTS = f"{COMMANDS}>"
 QUERY_SUBJECTS = "spark.queries.>"
+_REPLY_SUBJECT = re.compile(r"(?!\$|spark\.)[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*", re.ASCII)
+"""Tokens of printable ASCII without wildcards; not the server's own subjects and not ours."""
+REPLY_SUBJECT_CHARACTERS = 255
 
 
 def authorization(token: str) -> dict[str, str]:
@@ -39,6 +43,11 @@ def command_subject(message: MessageType) -> str:
 def query_subject(message: MessageType) -> str:
     """Where a query is asked: `spark.queries.<context>.<view>`."""
     return f"spark.queries.{message.name}"
+
+
+def is_reply_subject(subject: str) -> bool:
+    """Whether an answer may be published there: never where it would become a command, or one to the broker itself."""
+    return len(subject) <= REPLY_SUBJECT_CHARACTERS and _REPLY_SUBJECT.fullmatch(subject) is not None
 
 
 def event_type(message: MessageType) -> str:

@@ -28,6 +28,8 @@ Model = TypeVar("Model", bound=BaseModel)
 _SHOWN_CHARACTERS = 80
 """How much of a refused value is quoted."""
 _SHOWN_PROBLEMS = 3
+_MEMBERS = 200
+"""Of one object at most: far more than any message has, and few enough to look for the one that is repeated."""
 _SECRETS = ("password", "password_hash", "preimage")
 """Fields whose value is never quoted: refusals are logged."""
 _PLAINER = {
@@ -73,7 +75,7 @@ class Door:
 
     def __init__(self, registry: MessageRegistry, max_body_bytes: int) -> None:
         schemas = Schemas()
-        self._max_body_bytes = max_body_bytes
+        self.max_body_bytes = max_body_bytes
         self._forms = {
             event_type(cls.TYPE): _CommandForm(
                 cls.TYPE.name, cls.TYPE.version, cls.TYPE.key_field, command_subject(cls.TYPE), schemas.event_of(cls)
@@ -116,8 +118,8 @@ class Door:
 
     def _read(self, body: bytes) -> Mapping[str, object]:
         """The JSON object in *body*, as far as JSON alone goes."""
-        if len(body) > self._max_body_bytes:
-            raise RefusedError("oversized", f"body of {len(body)} bytes: expected at most {self._max_body_bytes}")
+        if len(body) > self.max_body_bytes:
+            raise RefusedError("oversized", f"body of {len(body)} bytes: expected at most {self.max_body_bytes}")
         try:
             value = _PARSE(body.decode("utf-8"))
         except RecursionError:
@@ -158,6 +160,8 @@ def _reply_body(message_id: str, verdict: Verdict, reason: str, data: Mapping[st
 
 
 def _unrepeated(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > _MEMBERS:
+        raise ValueError(f"an object has {len(pairs)} members: expected at most {_MEMBERS}")
     members = dict(pairs)
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]

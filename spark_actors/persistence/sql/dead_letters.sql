@@ -27,3 +27,13 @@ DELETE FROM {schema}.dead_letters
 WHERE letter_id IN (
     SELECT letter_id FROM {schema}.dead_letters WHERE died_at < %(before)s ORDER BY died_at LIMIT %(limit)s
 )
+
+-- trim
+-- Delete some of the letters of one subscriber that are older than its newest few.
+DELETE FROM {schema}.dead_letters
+WHERE letter_id IN (
+    SELECT letter_id FROM {schema}.dead_letters
+    WHERE subscriber = %(subscriber)s
+    ORDER BY letter_id DESC
+    OFFSET %(most)s LIMIT %(limit)s
+)

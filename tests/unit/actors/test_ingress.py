@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.auth.messages import LogIn, Session
 from domain.contexts import CONTEXTS
@@ -17,12 +20,13 @@ from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import Command, MessageRegistry, Query
 from spark_actors.actors.dispatcher import Dispatcher
-from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+from spark_actors.actors.ingress import KEPT_BYTES, LOGGED_REFUSALS, Ingress, IngressLimits, Queries
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
+from spark_actors.messaging.ports import DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.persistence.memory import MemoryDeadLetters
 from tests.fixtures.identity import a_guard, bearer
@@ -115,7 +119,7 @@ class Scene:
         self.hosts = FakeHosts(self.broker)
         self.letters = MemoryDeadLetters()
         self.views = FakeViews()
-        door, guard = Door(REGISTRY, 10_000), a_guard()
+        door, guard = Door(REGISTRY, 40_000), a_guard()
         watch = Watch(
             "ingress",
             outbox=None,
@@ -179,7 +183,7 @@ def test_a_command_is_committed_then_answered_then_acknowledged() -> None:
     [
         arrived("spark.commands.accounting.deposit", b"\xff\x00 no json", "bad"),
         arrived("spark.commands.accounting.print-money", b"{}", "bad"),
-        arrived("spark.commands.accounting.deposit", b"x" * 20_000, "bad"),
+        arrived("spark.commands.accounting.deposit", b"x" * 50_000, "bad"),
     ],
     ids=["no json", "unknown type", "oversized"],
 )
@@ -198,8 +202,51 @@ def test_what_is_not_understood_is_kept_told_and_acknowledged_and_its_neighbours
     assert answer["outcome"] == "failed"
     assert answer["reason"]
     [letter] = asyncio.run(scene.letters.newest(10))
-    assert letter.body == arrival.body
+    assert letter.body == arrival.body[:KEPT_BYTES]
     assert letter.subscriber == "ingress"
+
+
+def the_letter_of(arrival: Arrival) -> DeadLetter:
+    """What is kept of a message that is refused."""
+
+    async def play() -> Scene:
+        scene = Scene(arrival)
+        await scene.ingress.start()
+        await scene.until(f"acknowledged {arrival.receipt}")
+        await scene.ingress.stop()
+        return scene
+
+    [letter] = asyncio.run(asyncio.run(play()).letters.newest(10))
+    return letter
+
+
+def test_of_a_big_refused_body_the_beginning_is_kept_with_its_size_and_hash() -> None:
+    body = b'{"x": "' + b"y" * 30_000
+    letter = the_letter_of(arrived("spark.commands.accounting.deposit", body, "big"))
+    assert letter.body == body[:KEPT_BYTES]
+    assert f"{len(body)} bytes" in letter.reason
+    assert sha256(body).hexdigest() in letter.reason
+
+
+def test_a_body_that_was_cut_by_the_broker_is_refused_with_its_whole_size() -> None:
+    letter = the_letter_of(
+        replace(arrived("spark.commands.accounting.deposit", b"{}", "cut"), oversize="1000000 bytes, x")
+    )
+    assert letter.reason.startswith("oversized: body of 1000000 bytes, x")
+
+
+def test_refusals_do_not_flood_the_log() -> None:
+    async def play() -> None:
+        scene = Scene(*[arrived("spark.commands.accounting.deposit", b"%d" % n, f"bad-{n}") for n in range(10)])
+        await scene.ingress.start()
+        await scene.until("acknowledged bad-9")
+        await scene.ingress.stop()
+
+    with capture_logs() as lines:
+        asyncio.run(play())
+    told = [line["event"] for line in lines]
+    assert told.count("command_buried") == LOGGED_REFUSALS
+    assert [line["count"] for line in lines if line["event"] == "more_commands_refused"] == [10 - LOGGED_REFUSALS]
 
 
 def test_a_batch_that_failed_is_not_acknowledged_but_comes_again() -> None:

@@ -13,7 +13,7 @@ from config import Settings
 
 TEXT = files("config").joinpath("default.toml").read_text("utf-8")
 UNIT_LESS_NUMBERS = ("port", "rate", "replicas")
-COUNTED = ("actors", "instances", "commands", "events", "attempts", "calls")
+COUNTED = ("actors", "instances", "commands", "events", "attempts", "calls", "messages")
 
 
 def leaves(group: BaseModel, path: str = "") -> Iterator[tuple[str, Any]]:

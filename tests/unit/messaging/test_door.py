@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -253,3 +254,13 @@ def test_the_sender_is_told_why_a_message_was_refused() -> None:
     body = refusal_body(RefusedError("not_json", "body is not JSON", ""))
     expected = {"id": "", "outcome": "failed", "reason": "not_json", "data": {"detail": "body is not JSON"}}
     assert msgspec.json.decode(body) == expected
+
+
+@pytest.mark.parametrize("repeated", ["", ', "k7999": 2'], ids=["many members", "many members, the last twice"])
+def test_an_object_of_very_many_members_is_refused_without_a_look_at_each(repeated: str) -> None:
+    members = ", ".join(f'"k{number}": 1' for number in range(8_000))
+    before = time.process_time()
+    error = refusal(f"{{{members}{repeated}}}".encode(), door=Door(REGISTRY, 1_000_000))
+    assert time.process_time() - before < 0.3
+    assert error.code == "not_json"
+    assert "at most 200" in error.detail

@@ -1,0 +1,33 @@
+"""A NATS client that no message can stop.
+
+nats-py decodes subjects and status lines strictly in its reading loop: one that is no UTF-8 ends the loop, the
+connection stays "connected" and deaf, and a stream delivers the same message again after every new start. The two
+private methods that decode are overridden here; a test holds them to the version in use.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nats.aio.client import Client
+
+
+class SturdyClient(Client):
+    """Reads on whatever producers write into subjects and headers."""
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Any:
+        """What is no UTF-8 shows as escapes, so that such a subject is unknown rather than unreadable."""
+        return super()._build_message(sid, _readable(subject), _readable(reply), data, headers)
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        """Headers that cannot be read count as none."""
+        try:
+            return await super()._process_headers(headers)
+        except (UnicodeDecodeError, LookupError):
+            return None
+
+
+def _readable(text: bytes) -> bytes:
+    return text.decode("utf-8", "backslashreplace").encode()

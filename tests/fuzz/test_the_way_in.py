@@ -1,0 +1,20 @@
+"""The way in under thousands of hostile messages; `scripts/fuzz` runs the same with as many as are asked for."""
+
+from __future__ import annotations
+
+from tests.fuzz.checks import CODES, Checker, run_many
+from tests.fuzz.hostile import big, messages
+
+
+def test_every_message_is_refused_with_a_reason_or_handled_like_a_good_one() -> None:
+    checker = Checker()
+    run_many(messages, checker.check, 1_500)
+    assert checker.fates["accepted"] > 50
+    assert set(checker.fates) >= (CODES - {"oversized"}), "the messages are not various enough"
+
+
+def test_big_messages_are_refused_at_once() -> None:
+    checker = Checker()
+    run_many(big(), checker.check, 60)
+    assert checker.fates["oversized"] > 3
+    assert checker.fates["not_json"] > 3

@@ -1,0 +1,174 @@
+"""The broker port on a real NATS server: no message stops it, no reply becomes a command, a full stream refuses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError, ServiceUnavailableError
+
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
+from spark_actors.ingress.port import Arrival
+from tests.fixtures.raw_nats import hpub, pub, reply_to, send_raw
+
+T = TypeVar("T")
+GOOD = b"spark.commands.good"
+LIMIT = 1_000
+
+
+def settings_for(server: EmbeddedNats) -> NatsSettings:
+    return NatsSettings(
+        url=server.url,
+        token=server.token,
+        replicas=1,
+        ack_wait=timedelta(seconds=30),
+        group="ingress-0",
+        all_groups=("ingress-0",),
+        max_body_bytes=LIMIT,
+        subjects=("spark.commands.>",),
+    )
+
+
+def with_broker(server: EmbeddedNats, act: Callable[[NatsBroker], Awaitable[T]]) -> T:
+    """Do something with an open broker on an empty stream."""
+
+    async def play() -> T:
+        async with await nats.connect(server.url, token=server.token) as connection:
+            with suppress(NotFoundError):
+                await connection.jsm().delete_stream(STREAM)
+        broker = NatsBroker(settings_for(server))
+        await broker.open()
+        try:
+            return await act(broker)
+        finally:
+            await broker.close()
+
+    return asyncio.run(play())
+
+
+async def pulled(broker: NatsBroker, count: int) -> Sequence[Arrival]:
+    arrivals: list[Arrival] = []
+    async with asyncio.timeout(10):
+        while len(arrivals) < count:
+            arrivals += await broker.pull(count, timedelta(seconds=1))
+    return arrivals
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        pub(b"spark.commands.\xff\xfe", b"{}"),
+        hpub(b"spark.commands.x", b"NATS/1.0", b"{}"),
+        hpub(b"spark.commands.x", b"NATS/1.0 404 \xff\xff\r\n\r\n", b"{}"),
+        hpub(b"spark.commands.x", b"NATS/1.0 100 Idle Heartbeat\r\n\r\n", b""),
+        hpub(b"spark.commands.x", b"\x00\x01\x02", b"{}"),
+        hpub(b"spark.commands.x", reply_to(b"\xff\xfe"), b"{}"),
+        hpub(b"spark.commands.x", reply_to(b"a" * 60_000), b"{}"),
+        pub(b"spark.commands." + b"a" * 3_000, b"{}"),
+    ],
+    ids=[
+        *("subject no UTF-8", "no line end", "status no UTF-8", "status", "no header line"),
+        *("value no UTF-8", "long header", "long subject"),
+    ],
+)
+def test_a_message_that_cannot_be_read_does_not_stop_those_behind_it(nats_server: EmbeddedNats, hostile: bytes) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        await send_raw(nats_server.port, nats_server.token, hostile + pub(GOOD, b"{}"))
+        return await pulled(broker, 2)
+
+    bad, good = with_broker(nats_server, act)
+    assert good.subject == GOOD.decode()
+    assert bad.subject.startswith("spark.commands.")
+    assert bad.reply_to == ""
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        *("spark.commands.accounting.deposit", "spark.queries.dashboard.campaigns", "spark.commands", "SPARK"),
+        *("$JS.API.STREAM.PURGE.SPARK_COMMANDS", "$JS.ACK.x", "$SYS.REQ.SERVER.PING", "$"),
+        *("a.>", "*", ">", "a.*.b", "a..b", ".a", "a.", "a b", "\u202ea", "é", "a" * 256),
+    ],
+)
+def test_an_answer_goes_nowhere_but_to_a_plain_subject(nats_server: EmbeddedNats, wanted: str) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        message = hpub(GOOD, reply_to(wanted.encode()), b"{}")
+        await send_raw(nats_server.port, nats_server.token, message)
+        return await pulled(broker, 1)
+
+    (arrival,) = with_broker(nats_server, act)
+    assert arrival.reply_to == ("SPARK" if wanted == "SPARK" else "")
+
+
+def test_a_query_is_not_answered_into_the_command_stream(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        async def answer(subject: str, body: bytes, authorization: str) -> bytes:
+            return b"an answer"
+
+        await broker.answer_queries(answer)
+        async with await nats.connect(nats_server.url, token=nats_server.token) as connection:
+            await connection.publish("spark.queries.x", b"{}", reply="spark.commands.x")
+            await connection.request("spark.queries.x", b"{}", timeout=5)  # the one before is through by now
+            await connection.publish("spark.commands.last", b"{}")
+            return await pulled(broker, 1)
+
+    assert [arrival.subject for arrival in with_broker(nats_server, act)] == ["spark.commands.last"]
+
+
+def test_of_a_body_that_is_too_big_only_the_beginning_is_held(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        big, just_right = pub(GOOD, b"x" * 1_000_000), pub(GOOD, b"y" * LIMIT)
+        await send_raw(nats_server.port, nats_server.token, big + just_right)
+        return await pulled(broker, 2)
+
+    cut, whole = with_broker(nats_server, act)
+    assert cut.body == b"x" * LIMIT
+    assert cut.oversize.startswith("1000000 bytes, SHA-256 ")
+    assert (whole.body, whole.oversize) == (b"y" * LIMIT, "")
+
+
+@pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[EmbeddedNats]:
+    """A server whose store is soon full."""
+    server = EmbeddedNats(DataDir(tmp_path), NatsOptions(port=ANY_PORT, max_store_bytes=300_000))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def test_a_full_stream_refuses_and_keeps_what_it_has_confirmed(small_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> None:
+        async with await nats.connect(small_server.url, token=small_server.token) as connection:
+            confirmed = 0
+            while confirmed < 1_000 and await is_stored(connection, b"%d" % confirmed + b"x" * 900):
+                confirmed += 1
+            state = (await connection.jsm().stream_info(STREAM)).state
+            assert state.messages == confirmed > 100
+            taken = await pulled(broker, 100)
+            assert [int(arrival.body.rstrip(b"x")) for arrival in taken] == list(range(100))
+            await broker.acknowledge(taken)
+            async with asyncio.timeout(10):
+                while not await is_stored(connection, b"again"):
+                    await asyncio.sleep(0.01)
+
+    with_broker(small_server, act)
+
+
+async def is_stored(connection: Client, body: bytes) -> bool:
+    """Whether the server confirms it; the other answer that it may give is that there is no room."""
+    try:
+        await connection.jetstream().publish(GOOD.decode(), body)
+    except ServiceUnavailableError:
+        return False
+    return True

@@ -1,0 +1,298 @@
+"""Each guarantee of ARCHITECTURE.md broken on purpose: a small change to the source, and the tests that must fail."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+ACTORS, STORE = "spark_actors/actors", "spark_actors/persistence"
+TURNS = "tests/contracts/test_turns.py"
+REPOSITORY = "tests/contracts/test_repository_contract.py"
+CONSTRAINTS = "tests/contracts/test_constraints_contract.py"
+DISPATCHER = "tests/unit/actors/test_dispatcher.py"
+RELAY = "tests/unit/messaging/test_relay.py"
+OUTBOX_RELAY = "tests/unit/actors/test_outbox_relay.py"
+INGRESS = "tests/unit/actors/test_ingress.py"
+CONTEXT = "tests/unit/actors/test_context_actor.py"
+MONEY = "tests/unit/domain/test_money_conservation.py"
+READS = "tests/integration/persistence/test_relay_reads.py"
+COMMIT = "tests/integration/persistence/test_turn_commit.py"
+BROKER = "tests/integration/ingress/test_nats_broker.py"
+NOTHING = "pass"
+
+
+class Mutant(NamedTuple):
+    """One way to break a guarantee."""
+
+    guarantee: int
+    """Its number in ARCHITECTURE.md."""
+    broken_by: str
+    file: str
+    old: str
+    """Stands exactly once in the file."""
+    new: str
+    tests: tuple[str, ...]
+    """`file::test`, each linked from the guarantee; at least one must fail."""
+
+
+MUTANTS = (
+    Mutant(
+        1,
+        "a second batch is sent to a host while the first is under way",
+        f"{ACTORS}/dispatcher.py",
+        "if lane.worker is None or lane.worker.done():",
+        "if lane:",
+        (f"{DISPATCHER}::test_what_comes_while_a_batch_is_in_flight_makes_up_the_next_one",),
+    ),
+    Mutant(
+        1,
+        "the dispatcher takes what came last first",
+        f"{ACTORS}/dispatcher.py",
+        "batch = [lane.parcels.popleft()]",
+        "batch = [lane.parcels.pop()]",
+        (f"{DISPATCHER}::test_a_large_send_is_split_into_turns_in_order",),
+    ),
+    Mutant(
+        1,
+        "each command of a turn is decided on the state before the turn",
+        f"{ACTORS}/turn.py",
+        "return self.current.get(key) or self.loaded[key]",
+        "return self.loaded[key]",
+        (f"{TURNS}::test_commands_of_one_instance_run_in_order_on_what_the_one_before_left",),
+    ),
+    Mutant(
+        2,
+        "the events are committed in a transaction of their own, before the state",
+        f"{STORE}/uow.py",
+        "queued = [*self._marks, *self._changes, *self._events]",
+        "self._connection.transact([*self._events], [])\n        queued = [*self._marks, *self._changes]",
+        (f"{TURNS}::test_a_turn_is_one_transaction",),
+    ),
+    Mutant(
+        2,
+        "the inbox mark is committed in a transaction of its own, before the state",
+        f"{STORE}/uow.py",
+        "queued = [*self._marks, *self._changes, *self._events]",
+        "self._connection.transact([*self._marks], [])\n        queued = [*self._changes, *self._events]",
+        (f"{TURNS}::test_a_turn_is_one_transaction",),
+    ),
+    Mutant(
+        2,
+        "a row that the store refuses fails its whole batch",
+        f"{ACTORS}/aggregate.py",
+        "        if len(commands) > 1:\n            middle",
+        "        if len(commands) > 1_000_000:\n            middle",
+        (f"{TURNS}::test_a_command_that_trips_a_constraint_leaves_its_neighbours_untouched",),
+    ),
+    Mutant(
+        2,
+        "a handler that raises ends the turn",
+        f"{ACTORS}/turn.py",
+        "turn.failures.append((envelope, error))",
+        "raise",
+        (f"{TURNS}::test_a_command_that_cannot_be_read_fails_alone",),
+    ),
+    Mutant(
+        3,
+        "no inbox mark is written",
+        f"{ACTORS}/aggregate.py",
+        "uow.inbox.mark(turn.marks)",
+        NOTHING,
+        (f"{TURNS}::test_a_redelivered_command_takes_effect_once_and_answers_the_same",),
+    ),
+    Mutant(
+        3,
+        "the inbox looks at this week only",
+        f"{STORE}/sql/inbox.sql",
+        "AND week < {schema}.week_of(now())",
+        "AND week < {schema}.week_of(now()) AND false",
+        ("tests/integration/persistence/test_maintenance.py::test_a_message_of_an_earlier_week_is_still_known",),
+    ),
+    Mutant(
+        3,
+        "a movement's key is new each time",
+        "domain/accounting/account.py",
+        'f"deposit/{command.deposit_id}", LIGHTNING',
+        'f"deposit/{command.deposit_id}/{now}", LIGHTNING',
+        (f"{TURNS}::test_an_idempotency_key_is_remembered_beyond_the_inbox",),
+    ),
+    Mutant(
+        3,
+        "a repeated saga step sends its commands under new ids",
+        f"{ACTORS}/context.py",
+        "message_id=derived_id(cause.message_id, self._context.name, index),",
+        "message_id=derived_id(cause.message_id, self._context.name, id(object()), id(command)),",
+        (f"{CONTEXT}::test_a_repeated_step_sends_the_same_ids",),
+    ),
+    Mutant(
+        4,
+        "a row is settled when the first of its subscribers has it",
+        "spark_actors/messaging/relay.py",
+        "if self._waiting_for[row.position] == 0:",
+        "if self._waiting_for[row.position] >= 0:",
+        (f"{RELAY}::test_a_row_is_settled_only_after_each_subscriber_has_taken_it",),
+    ),
+    Mutant(
+        4,
+        "the ingress acknowledges before the commit",
+        f"{ACTORS}/ingress.py",
+        "        answers = [(arrival.reply_to, refusal_body(error)) for arrival, error in refused]\n",
+        "        await self._broker.acknowledge([arrival for arrival, _ in [*refused, *good]])\n"
+        "        answers = [(arrival.reply_to, refusal_body(error)) for arrival, error in refused]\n",
+        (f"{INGRESS}::test_a_command_is_committed_then_answered_then_acknowledged",),
+    ),
+    Mutant(
+        4,
+        "what is refused at the door is acknowledged and not kept",
+        f"{ACTORS}/ingress.py",
+        "        await self._bury(letters)\n",
+        "",
+        (f"{INGRESS}::test_what_is_not_understood_is_kept_told_and_acknowledged_and_its_neighbours_pass",),
+    ),
+    Mutant(
+        4,
+        "a turn does not write its events",
+        f"{ACTORS}/aggregate.py",
+        "uow.outbox.add(turn.outgoing)",
+        NOTHING,
+        (f"{TURNS}::test_commands_of_one_instance_run_in_order_on_what_the_one_before_left",),
+    ),
+    Mutant(
+        4,
+        "a full stream forgets its oldest messages",
+        "spark_actors/ingress/nats_broker.py",
+        "discard=DiscardPolicy.NEW,",
+        "discard=DiscardPolicy.OLD, max_bytes=200_000,",
+        (f"{BROKER}::test_a_full_stream_refuses_and_keeps_what_it_has_confirmed",),
+    ),
+    Mutant(
+        5,
+        "the relay overtakes a writer that commits late",
+        f"{STORE}/outbox.py",
+        "if self.writers is not None and not self.writers:",
+        "if self.writers is not None:",
+        (
+            f"{READS}::test_a_writer_that_drew_its_position_first_and_wrote_last_is_not_overtaken",
+            "tests/unit/persistence/test_floor.py::test_it_stays_until_a_read_after_all_who_may_hold_lower_positions_have_ended",
+        ),
+    ),
+    Mutant(
+        5,
+        "later events of a key pass the one that waits for its next attempt",
+        "spark_actors/messaging/relay.py",
+        "if held := queue.held.get(row.envelope.key):\n                held.rows.append(row)",
+        'if held := queue.held.get(row.envelope.key + "?"):\n                held.rows.append(row)',
+        (f"{RELAY}::test_whatever_subscribers_answer_each_key_stays_in_order_and_every_row_ends",),
+    ),
+    Mutant(
+        5,
+        "the events of a turn are written in another order",
+        f"{STORE}/sql/outbox.sql",
+        "ORDER BY place",
+        "ORDER BY place DESC",
+        ("tests/contracts/test_outbox_contract.py::test_events_come_in_the_order_in_which_they_were_added",),
+    ),
+    Mutant(
+        6,
+        "a message that fails holds back every key",
+        "spark_actors/messaging/relay.py",
+        "if held := queue.held.get(row.envelope.key):\n                held.rows.append(row)",
+        "if held := next(iter(queue.held.values()), None):\n                held.rows.append(row)",
+        (f"{RELAY}::test_a_row_that_is_not_taken_holds_back_its_key_only",),
+    ),
+    Mutant(
+        6,
+        "a saga step that raises takes its whole batch along",
+        f"{ACTORS}/context.py",
+        'refusals[item.envelope.message_id] = f"step raised {type(error).__name__}"',
+        "raise",
+        (f"{CONTEXT}::test_a_step_that_raises_stops_no_other_event",),
+    ),
+    Mutant(
+        6,
+        "a subject that is no UTF-8 stops the ingress",
+        "spark_actors/ingress/nats_client.py",
+        "_build_message(sid, _readable(subject),",
+        "_build_message(sid, subject,",
+        (f"{BROKER}::test_a_message_that_cannot_be_read_does_not_stop_those_behind_it",),
+    ),
+    Mutant(
+        7,
+        "a debit leaves the balance as it is",
+        "domain/accounting/account.py",
+        "balance_sat=self.balance_sat - amount)",
+        "balance_sat=self.balance_sat)",
+        (f"{MONEY}::test_the_ledger_agrees_with_every_balance_after_any_command",),
+    ),
+    Mutant(
+        7,
+        "negative amounts are taken",
+        "domain/shared/money.py",
+        "        return 0 < value <= SUPPLY_SAT",
+        "        return abs(value) <= SUPPLY_SAT",
+        (f"{MONEY}::test_the_ledger_agrees_with_every_balance_after_any_command",),
+    ),
+    Mutant(
+        7,
+        "one debit may be credited and refunded",
+        f"{STORE}/migrations/accounting/0002_ledger.sql",
+        "ON ledger (follows) WHERE",
+        "ON ledger (follows, idempotency_key) WHERE",
+        (f"{CONSTRAINTS}::test_a_debit_is_credited_or_refunded_and_never_both",),
+    ),
+    Mutant(
+        7,
+        "the database takes a balance below zero",
+        f"{STORE}/migrations/accounting/0001_accounts.sql",
+        "CHECK (balance_sat >= 0)",
+        "CHECK (balance_sat > -1000000000)",
+        (f"{CONSTRAINTS}::test_a_balance_is_never_below_zero",),
+    ),
+    Mutant(
+        8,
+        "an account is written over whatever version it has",
+        f"{STORE}/sql/accounts.sql",
+        "WHERE held.account_id = new.key AND held.version = new.expected",
+        "WHERE held.account_id = new.key",
+        (f"{TURNS}::test_a_stale_writer_is_refused_and_decides_again_on_the_truth",),
+    ),
+    Mutant(
+        8,
+        "a refusal is not checked against the version that it was decided on",
+        f"{ACTORS}/aggregate.py",
+        "uow.repository.save(turn.changes, turn.records, turn.unchanged)",
+        "uow.repository.save(turn.changes, turn.records, {})",
+        (f"{TURNS}::test_a_stale_writer_may_not_even_refuse",),
+    ),
+    Mutant(
+        8,
+        "what was only looked at may change before the commit",
+        f"{STORE}/sql/accounts.sql",
+        "    FOR SHARE OF held\n",
+        "",
+        (f"{COMMIT}::test_a_stale_refusal_waits_for_the_writer_and_then_gives_way",),
+    ),
+    Mutant(
+        9,
+        "an account remembers what has happened to it",
+        "domain/accounting/account.py",
+        "    status: AccountStatus = AccountStatus.PENDING\n",
+        "    status: AccountStatus = AccountStatus.PENDING\n    history: tuple[int, ...] = ()\n",
+        ("tests/unit/domain/test_seed_faults.py::test_no_aggregate_holds_anything_that_grows",),
+    ),
+    Mutant(
+        9,
+        "the relay reads from the bottom each time",
+        f"{STORE}/outbox.py",
+        "self.position = max(self.position, min([self.aim + 1, *waiting]))",
+        NOTHING,
+        (f"{READS}::test_a_read_does_not_walk_through_what_was_settled",),
+    ),
+    Mutant(
+        9,
+        "instances are loaded for each turn",
+        f"{ACTORS}/aggregate.py",
+        "held = self._residents.find(name, keys)",
+        "held: dict[str, Versioned[Any]] = {}",
+        ("tests/contracts/test_costs.py::test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size",),
+    ),
+)
