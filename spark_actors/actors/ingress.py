@@ -21,6 +21,7 @@ from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.ports import Clock, DeadLetter, DeadLetters, Telemetry
@@ -87,6 +88,7 @@ class Ingress:
         limits: IngressLimits,
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
     ) -> None:
         self._broker = broker
         self._door = door
@@ -97,6 +99,7 @@ class Ingress:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
+        self._pass = pass_point
         self._open = False
         self._in_flight = 0
         self._batches: set[asyncio.Task[None]] = set()
@@ -204,7 +207,9 @@ class Ingress:
         await self._bury(letters)
         for _, error in refused:
             self._telemetry(CommandsRefused(error.code))
+        self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
         await self._broker.reply([(subject, body) for subject, body in answers if subject])
+        self._pass(CrashPoint.INGRESS_AFTER_REPLY, "")
         await self._broker.acknowledge([arrival for arrival, _ in [*refused, *good]])
 
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:

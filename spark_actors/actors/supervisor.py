@@ -17,6 +17,7 @@ from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import Subscribers
 from spark_actors.actors.watch import Watch
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import pack, unpack_deliveries
 from spark_actors.messaging.ports import (
     Clock,
@@ -75,6 +76,7 @@ class OutboxRelay:
         policy: RetryPolicy,
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
     ) -> None:
         self._context = context
         self._outbox = outbox
@@ -83,6 +85,7 @@ class OutboxRelay:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
+        self._pass = pass_point
         self._relay = Relay(subscriptions.of, policy)
         self._is_full = False
         """Whether the reader waits for room rather than for rows."""
@@ -134,6 +137,7 @@ class OutboxRelay:
         batch = self._relay.next_batch(subscriber, self._limits.batch, self._clock())
         if not batch:
             return self._until_due(subscriber)
+        self._pass(CrashPoint.RELAY_BEFORE_DELIVERY, subscriber)
         try:
             answer = await self._subscribers.take_events(subscriber, pack([row.envelope for row in batch]))
             deliveries = unpack_deliveries(answer)
@@ -142,6 +146,7 @@ class OutboxRelay:
         except Exception:  # a bug over there: the loop shows it and slows down, and the batch is offered again
             self._relay.undelivered(subscriber)
             raise
+        self._pass(CrashPoint.RELAY_AFTER_DELIVERY, subscriber)
         burials = self._relay.delivered(subscriber, deliveries, self._clock())
         for burial in burials:
             await self._bury(burial)
