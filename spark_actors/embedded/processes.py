@@ -60,6 +60,11 @@ class ChildProcess:
         """Whether it does not run: it has ended by itself, was stopped, or was never launched."""
         return self._process is None or self._process.poll() is not None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it has ended; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def launch(self) -> None:
         """Start the process and return at once. Only the main thread may do it: see `require_main_thread`."""
         require_main_thread(self._command.name)
