@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 READ_PACE_SECONDS = 0.005
 SETTLE_PACE_SECONDS = 0.05
 """After a small batch the next may take so long to grow: nothing waits at rest, and under load fewer cost less."""
+ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 AWAY_SECONDS = 0.2
 """Pause before a batch is offered again to a subscriber that is away."""
 
@@ -134,7 +135,7 @@ class OutboxRelay:
 
     async def deliver(self, subscriber: str) -> float:
         """Hand *subscriber* its next batch and take in its answers."""
-        batch = self._relay.next_batch(subscriber, self._limits.batch, self._clock())
+        batch = self._relay.next_batch(subscriber, self._limits.batch, _steady())
         if not batch:
             return self._until_due(subscriber)
         self._pass(CrashPoint.RELAY_BEFORE_DELIVERY, subscriber)
@@ -147,7 +148,7 @@ class OutboxRelay:
             self._relay.undelivered(subscriber)
             raise
         self._pass(CrashPoint.RELAY_AFTER_DELIVERY, subscriber)
-        burials = self._relay.delivered(subscriber, deliveries, self._clock())
+        burials = self._relay.delivered(subscriber, deliveries, _steady())
         for burial in burials:
             await self._bury(burial)
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
@@ -179,7 +180,7 @@ class OutboxRelay:
 
     def _until_due(self, subscriber: str) -> float:
         due = self._relay.next_due(subscriber)
-        wait = self._limits.poll_seconds if due is None else (due - self._clock()).total_seconds()
+        wait = self._limits.poll_seconds if due is None else (due - _steady()).total_seconds()
         return min(max(wait, 0.001), self._limits.poll_seconds)
 
     def _away(self, subscriber: str, batch: Sequence[PendingMessage], error: Exception) -> float:
@@ -213,6 +214,11 @@ class OutboxRelay:
             reason=burial.reason,
             correlation_id=envelope.correlation_id,
         )
+
+
+def _steady() -> datetime:
+    """Time to wait by: it counts from any moment, and no jump of the clock moves it."""
+    return ANY_MOMENT + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 class Supervisor:
