@@ -14,7 +14,7 @@ Step = Callable[[], Awaitable[float]]
 """Does one round and gives how many seconds to wait before the next (0: at once); `Loop.wake` ends the wait."""
 
 FIRST_WAIT_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 2.0
 
 
 class Loop:
