@@ -232,6 +232,10 @@ class Shutdown(Group):
     grace_seconds: Seconds = 15
 
 
+class Faults(Group):
+    enabled: bool = False
+
+
 class Log(Group):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from config.groups import (
     CONTEXTS,
+    Faults,
     Group,
     Http,
     Identity,
@@ -57,6 +58,7 @@ class Settings(Group):
     supervision: Supervision = Supervision()
     shutdown: Shutdown = Shutdown()
     log: Log = Log()
+    faults: Faults = Faults()
 
     def dsn_of(self, context: str) -> str:
         """Where *context* keeps its tables; empty: in the embedded Postgres."""

@@ -29,6 +29,7 @@ from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch, housekeeping_loop
 from spark_actors.deployment import Deployment, token_issuer
+from spark_actors.faults.wiring import NoFaults, faults
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
@@ -72,6 +73,11 @@ def clock() -> datetime:
     return datetime.now(UTC)
 
 
+def faults_of(deployment: Deployment) -> NoFaults:
+    """What the deployment's processes are wrapped with: nothing, unless tests may hurt them."""
+    return faults(deployment.settings.data_dir, enabled=deployment.settings.faults.enabled)
+
+
 def placement(deployment: Deployment) -> Placement:
     """Where instances live."""
     wanted = deployment.settings.placement
@@ -82,7 +88,7 @@ def placement(deployment: Deployment) -> Placement:
 def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor, Callable[[], bytes]]:
     """An AggregateActor for one slot, and its metrics."""
     _log_as(deployment, names.aggregate_actor(slot))
-    metrics = ActorMetrics()
+    metrics, hurt = ActorMetrics(), faults_of(deployment)
     turns = deployment.settings.turns
     hosted = [
         HostedContext(
@@ -94,7 +100,13 @@ def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor,
         for context in WRITE_CONTEXTS
     ]
     actor = AggregateActor(
-        hosted, registry(), capacity=slot.capacity, max_attempts=turns.max_attempts, clock=clock, telemetry=metrics
+        hosted,
+        registry(),
+        capacity=slot.capacity,
+        max_attempts=turns.max_attempts,
+        clock=hurt.clock(clock),
+        telemetry=metrics,
+        pass_point=hurt.pass_point,
     )
     return actor, metrics.snapshot
 
@@ -107,6 +119,8 @@ class Parts:
         self.deployment = deployment
         self.settings = deployment.settings
         self.metrics = ActorMetrics()
+        self.faults = faults_of(deployment)
+        self.clock = self.faults.clock(clock)
         self.registry = registry()
         self.directory = Directory(self.settings.ray.namespace)
         self.open = AsyncExitStack()
@@ -156,7 +170,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     if context.sagas:
         does.append(Tracking(context, PostgresSagaLog(pool, name), parts.metrics))
     if context.steps:
-        does.append(Steps(context, dispatcher, parts.registry))
+        does.append(Steps(context, dispatcher, parts.registry, parts.faults.pass_point))
     if name == READ_MODELS:
         os.nice(READERS_NICENESS)
         projecting, housekeeping = _dashboard(parts, pool, context)
@@ -181,7 +195,7 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
         saga_log=PostgresSagaLog(pool, name),
         dead_letters=PostgresDeadLetters(pool, name),
         maintenance=_maintenance(parts, pool, name),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
     )
     keeper = parts.context_keeper(name)
@@ -218,7 +232,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         saga_log=None,
         dead_letters=dead_letters,
         maintenance=DeadLetterMaintenance(pool, REFUSED, timedelta(days=settings.retention.dead_letters_days)),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
     )
     service = Ingress(
@@ -230,8 +244,9 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         watch,
         Queries(door, guard, PostgresViews(await parts.pool(READ_MODELS)), (await _login(parts)).answer, clock),
         limits=IngressLimits(in_flight=_in_flight(deployment), batch=settings.turns.max_commands),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
+        pass_point=parts.faults.pass_point,
     )
     return Unit(service, parts.metrics.snapshot, close=parts.close)
 
@@ -326,8 +341,9 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
             timedelta(seconds=wanted.retry_base_seconds),
             timedelta(seconds=wanted.retry_ceiling_seconds),
         ),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
+        pass_point=parts.faults.pass_point,
     )
 
 
@@ -349,7 +365,7 @@ def _dashboard(parts: Parts, pool: Pool, context: BoundedContext) -> tuple[Proje
 
     maintenance = DashboardMaintenance(pool, retention=timedelta(days=parts.settings.retention.activity_days))
     return Projecting(context, PostgresProjection(pool, parts.registry)), housekeeping_loop(
-        context.name, maintenance, clock
+        context.name, maintenance, parts.clock
     )
 
 
@@ -378,7 +394,7 @@ def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskLi
     parts.open.push_async_callback(node.close)
     worker = LightningWorker(
         tasks,
-        node,
+        parts.faults.node(node),
         dispatcher,
         settings=WorkerSettings(
             invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
@@ -386,11 +402,12 @@ def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskLi
             call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
             max_concurrent_calls=wanted.max_concurrent_calls,
         ),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
+        pass_point=parts.faults.pass_point,
     )
     loop = Loop("lightning", worker.step)
-    return TaskListing(task_for, tasks, clock, loop.wake), loop
+    return TaskListing(task_for, tasks, parts.clock, loop.wake), loop
 
 
 def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:

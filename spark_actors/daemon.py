@@ -6,10 +6,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import FrameType
@@ -22,6 +22,7 @@ from config.settings import Settings
 from domain.shared.errors import SparkError
 from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.embedded.keeping import ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
@@ -76,6 +77,23 @@ class Signals:
         self.stop_wanted.set()
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the actors stand on, and what keeps those parts of it alive that are built in."""
+
+    deployment: Deployment
+    keepers: Sequence[ServiceKeeper]
+
+    def look_after(self) -> None:
+        """Start again what has ended by itself."""
+        for keeper in self.keepers:
+            keeper.look()
+
+    def problems(self) -> dict[str, str | None]:
+        """Each built-in service, and why it cannot be counted on just now (None: it can)."""
+        return {keeper.name: keeper.problem for keeper in self.keepers}
+
+
 def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
     """Run until SIGTERM or Ctrl-C; returns the exit code. Raises SparkError if it cannot start.
 
@@ -94,8 +112,8 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
         tail.start()
         stack.callback(tail.stop)
         try:
-            with services(settings, data_dir) as deployment:
-                _run_tree(deployment, data_dir, signals, out)
+            with services(settings, data_dir) as surroundings:
+                _run_tree(surroundings, data_dir, signals, out)
         except StopAtOnce:
             log.warning("stopped_at_once")
             return 128 + signal.SIGINT
@@ -104,7 +122,7 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
 
 
 @contextmanager
-def services(settings: Settings, data_dir: DataDir) -> Iterator[Deployment]:
+def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
     """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side."""
     postgres = EmbeddedPostgres(data_dir) if settings.needs_embedded_postgres else None
     nats = EmbeddedNats(data_dir, NatsOptions(port=settings.nats.port)) if settings.needs_embedded_nats else None
@@ -126,7 +144,9 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Deployment]:
             stack.callback(ray_node.stop)
             ray_node.launch()
         _connect_ray(settings, ray_node)
-        yield store.result()
+        kept = {"postgres": postgres, "nats": nats}
+        keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
+        yield Surroundings(store.result(), keepers)
 
 
 def _deployment(
@@ -158,10 +178,11 @@ def _connect_ray(settings: Settings, ray_node: EmbeddedRay | None) -> None:
         connect(settings.ray.address, settings.ray.namespace)
 
 
-def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
+def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
     from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
     from spark_actors.bootstrap import root_builder
 
+    deployment = surroundings.deployment
     settings = deployment.settings
     root = RayRoot(settings.ray.namespace)
     signals.install()
@@ -171,7 +192,7 @@ def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: 
         settings.http.host,
         settings.http.port,
         metrics=root.metrics,
-        readiness=root.readiness,
+        readiness=lambda: {**surroundings.problems(), **root.readiness()},
         status=root.status,
     )
     with ExitStack() as stack:
@@ -184,6 +205,7 @@ def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: 
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
             while not signals.stop_wanted.wait(WATCH_SECONDS):
+                surroundings.look_after()
                 root.problems()  # whoever asks a root that Ray has restarted sets it to work again
                 if time.monotonic() > renewal:
                     _renew_token(deployment, data_dir)

@@ -26,6 +26,7 @@ from domain.shared.errors import (
 from domain.shared.messages import MessageRegistry
 from domain.shared.ports import UnitOfWorkFactory, Versioned
 from spark_actors.actors.turn import Turn, TurnRules, decide_turn
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
 from spark_actors.messaging.telemetry import InstancesMoved, TurnRetried, TurnTaken
@@ -95,6 +96,7 @@ class AggregateActor:
         max_attempts: int,
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
     ) -> None:
         self._hosted = {hosted.context.name: hosted for hosted in contexts}
         self._registry = registry
@@ -102,6 +104,7 @@ class AggregateActor:
         self._max_attempts = max_attempts
         self._clock = clock
         self._telemetry = telemetry
+        self._pass = pass_point
 
     def take_turn(self, context: str, payload: bytes) -> bytes:
         """Handle packed envelopes and give packed replies, in the same order, once they are committed.
@@ -166,7 +169,9 @@ class AggregateActor:
                     uow.repository.save(turn.changes, turn.records, turn.unchanged)
                     uow.inbox.mark(turn.marks)
                     uow.outbox.add(turn.outgoing)
+                    self._pass(CrashPoint.TURN_BEFORE_COMMIT, name)
                     uow.commit()
+                    self._pass(CrashPoint.TURN_AFTER_COMMIT, name)
         except Exception:
             self._residents.forget(name, turn.loaded)
             raise

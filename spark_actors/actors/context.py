@@ -23,6 +23,7 @@ from domain.shared.messages import Command, Event, MessageRegistry
 from domain.shared.sagas import SagaState, progress_of
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.loop import Loop
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import (
     Delivery,
     Envelope,
@@ -99,10 +100,17 @@ class Tracking:
 class Steps:
     """Runs the saga steps: each event's commands go to their aggregates under ids derived from the event's."""
 
-    def __init__(self, context: BoundedContext, sender: CommandSender, registry: MessageRegistry) -> None:
+    def __init__(
+        self,
+        context: BoundedContext,
+        sender: CommandSender,
+        registry: MessageRegistry,
+        pass_point: PassPoint = pass_unharmed,
+    ) -> None:
         self._context = context
         self._sender = sender
         self._registry = registry
+        self._pass = pass_point
 
     async def take(self, received: Sequence[Received]) -> Refusals:
         caused: list[tuple[Envelope, str]] = []
@@ -117,11 +125,17 @@ class Steps:
                 except Exception as error:  # a bug in one step must not stop the other events
                     log.exception("saga_step_failed", **_story(item.envelope))
                     refusals[item.envelope.message_id] = f"step raised {type(error).__name__}"
+        self._pass_for(CrashPoint.STEP_BEFORE_COMMANDS, received)
         replies = await self._sender.send([command for command, _ in caused])
+        self._pass_for(CrashPoint.STEP_AFTER_COMMANDS, received)
         for (command, event_id), reply in zip(caused, replies, strict=True):
             if reply.verdict is Verdict.FAILED:
                 refusals[event_id] = f"{command.name} failed: {reply.reason}"
         return refusals
+
+    def _pass_for(self, point: CrashPoint, received: Sequence[Received]) -> None:
+        for name in {item.envelope.name for item in received if type(item.event) in self._context.steps}:
+            self._pass(point, name)
 
     def _addressed(self, cause: Envelope, command: Command, index: int) -> Envelope:
         return Envelope(

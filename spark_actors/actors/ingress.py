@@ -30,6 +30,7 @@ from spark_actors.actors.refusals import RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
 from spark_actors.messaging.cloudevents import COMMANDS
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.identity import FORBIDDEN, Guard, Principal
@@ -142,6 +143,7 @@ class Ingress:
         limits: IngressLimits,
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
     ) -> None:
         self._broker = broker
         self._door = door
@@ -154,6 +156,7 @@ class Ingress:
         self._clock = clock
         self._telemetry = telemetry
         self._refusals = RefusalLog()
+        self._pass = pass_point
         self._open = False
         self._in_flight = 0
         self._batches: set[asyncio.Task[None]] = set()
@@ -275,7 +278,9 @@ class Ingress:
                 letters.append(self._failed_letter(taken.envelope, reply))
         await self._bury(letters)
         self._tell(refused)
+        self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
         await self._broker.reply([(subject, body) for subject, body in answers if subject])
+        self._pass(CrashPoint.INGRESS_AFTER_REPLY, "")
         await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])
 
     def _tell(self, refused: Sequence[_Refused]) -> None:

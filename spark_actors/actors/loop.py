@@ -16,7 +16,7 @@ Step = Callable[[], Awaitable[float]]
 GROWTH_SECONDS = 0.001
 LONGEST_GROWTH_SECONDS = 0.025
 FIRST_WAIT_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 2.0
 
 
 def time_to_grow(size: int) -> float:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -17,6 +17,7 @@ from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.ports import Subscribers
 from spark_actors.actors.watch import Watch
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import pack, unpack_deliveries
 from spark_actors.messaging.ports import (
     Clock,
@@ -38,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 SETTLE_PACE_SECONDS = 0.05
 """After a settlement the next may take so long to grow: nobody waits for it."""
+ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 AWAY_SECONDS = 0.2
 """Pause before a batch is offered again to a subscriber that is away."""
 
@@ -74,6 +76,7 @@ class OutboxRelay:
         policy: RetryPolicy,
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
     ) -> None:
         self._context = context
         self._outbox = outbox
@@ -82,6 +85,7 @@ class OutboxRelay:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
+        self._pass = pass_point
         self._relay = Relay(subscriptions.of, policy)
         self._is_full = False
         """Whether the reader waits for room rather than for rows."""
@@ -130,9 +134,10 @@ class OutboxRelay:
 
     async def deliver(self, subscriber: str) -> float:
         """Hand *subscriber* its next batch and take in its answers."""
-        batch = self._relay.next_batch(subscriber, self._limits.batch, self._clock())
+        batch = self._relay.next_batch(subscriber, self._limits.batch, _steady())
         if not batch:
             return self._until_due(subscriber)
+        self._pass(CrashPoint.RELAY_BEFORE_DELIVERY, subscriber)
         try:
             answer = await self._subscribers.take_events(subscriber, pack([row.envelope for row in batch]))
             deliveries = unpack_deliveries(answer)
@@ -141,7 +146,8 @@ class OutboxRelay:
         except Exception:  # a bug over there: the loop shows it and slows down, and the batch is offered again
             self._relay.undelivered(subscriber)
             raise
-        burials = self._relay.delivered(subscriber, deliveries, self._clock())
+        self._pass(CrashPoint.RELAY_AFTER_DELIVERY, subscriber)
+        burials = self._relay.delivered(subscriber, deliveries, _steady())
         for burial in burials:
             await self._bury(burial)
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
@@ -173,7 +179,7 @@ class OutboxRelay:
 
     def _until_due(self, subscriber: str) -> float:
         due = self._relay.next_due(subscriber)
-        wait = self._limits.poll_seconds if due is None else (due - self._clock()).total_seconds()
+        wait = self._limits.poll_seconds if due is None else (due - _steady()).total_seconds()
         return min(max(wait, 0.001), self._limits.poll_seconds)
 
     def _away(self, subscriber: str, batch: Sequence[PendingMessage], error: Exception) -> float:
@@ -207,6 +213,11 @@ class OutboxRelay:
             reason=burial.reason,
             correlation_id=envelope.correlation_id,
         )
+
+
+def _steady() -> datetime:
+    """Time to wait by: it counts from any moment, and no jump of the clock moves it."""
+    return ANY_MOMENT + timedelta(seconds=asyncio.get_running_loop().time())
 
 
 class Supervisor:

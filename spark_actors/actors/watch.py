@@ -12,7 +12,8 @@ log = structlog.get_logger(__name__)
 
 MEASURE_SECONDS = 2.0
 """How often the backlog and the sagas are looked at."""
-HOUSEKEEPING_SECONDS = 600.0
+HOUSEKEEPING_SECONDS = 60.0
+"""At most so long nothing can be stored after the clock has jumped into a week that has no partition yet."""
 OVERDUE_AT_ONCE = 500
 """How many overdue sagas are marked in one statement."""
 

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from domain.shared.errors import SparkError
-from spark_actors.cli import audit, bench, login, migrate, run, sagas, send, status, token, view
+from spark_actors.cli import audit, bench, chaos, login, migrate, run, sagas, send, status, token, view
 from spark_actors.cli import messages as messages_
 from spark_actors.cli.demo import command as demo
 from spark_actors.cli.errors import CliError, ExitCode
@@ -140,6 +140,7 @@ app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("messages", epilog=messages_.EXAMPLES)(messages_.messages)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.command("chaos", epilog=chaos.EXAMPLES)(chaos.chaos)
 app.command("hash-password")(hash_password)
 app.command("login", epilog=login.EXAMPLES)(login.login)
 app.add_typer(_token_app(), name="token")

@@ -216,6 +216,11 @@ class SparkClient:
             raise UnreachableError(f"the connection to the broker broke: {_text(error)}") from error
         return _view_result(name, message.data)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection was closed or broke."""
+        return self._connection.is_closed or not self._connection.is_connected
+
     async def close(self) -> None:
         """Close the connection. Closing twice does nothing."""
         await self._connection.close()

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from domain.accounting.account import Account, Movement
 from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice
-from domain.bitcoin.ports import LightningTask, LightningTaskKind
+from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
 from domain.crowdfunding.campaign import Donation
 from domain.shared.decisions import Outcome
 from domain.shared.errors import ConstraintError, DuplicateMessageError, StaleVersionError
@@ -302,7 +302,7 @@ class MemoryLightningTasks:
             self.tasks.setdefault((task.invoice_id, task.kind), task)
 
     async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
-        due = [task for task in self.tasks.values() if task.due_at <= now]
+        due = [task for task in self.tasks.values() if not now < task.due_at <= now + FARTHEST]
         return sorted(due, key=lambda task: task.due_at)[:limit]
 
     async def reschedule(self, tasks: Sequence[LightningTask]) -> None:

@@ -54,10 +54,11 @@ class NoHints:
 
 
 class Scene:
-    def __init__(self, *, in_flight: int = 100) -> None:
+    def __init__(self, *, in_flight: int = 100, first_retry: timedelta = timedelta(milliseconds=1)) -> None:
         self.store = MemoryStore()
         self.letters = MemoryDeadLetters()
         self.subscribers = FakeSubscribers()
+        self.clock_is_off_by = timedelta()
         self.outbox = MemoryOutboxReader(self.store, self.letters)
         self.relay = OutboxRelay(
             "accounting",
@@ -66,8 +67,8 @@ class Scene:
             self.subscribers,
             Subscriptions(CONTEXTS, REGISTRY),
             limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=0.01, patience={}),
-            policy=RetryPolicy(3, timedelta(milliseconds=1), timedelta(milliseconds=2)),
-            clock=lambda: datetime.now(UTC),
+            policy=RetryPolicy(3, first_retry, 2 * first_retry),
+            clock=lambda: datetime.now(UTC) + self.clock_is_off_by,
             telemetry=lambda event: None,
         )
 
@@ -162,3 +163,27 @@ def test_a_poisoned_key_with_more_events_than_may_be_in_hand_starves_no_other() 
         return len(await scene.letters.newest(100))
 
     assert asyncio.run(play()) < 20
+
+
+def test_a_clock_that_is_set_back_delays_no_retry() -> None:
+    async def play() -> list[str]:
+        scene = Scene(first_retry=timedelta(milliseconds=50))
+        refused: list[str] = []
+
+        def refuse_once(subscriber: str, _: str) -> Receipt:
+            if subscriber != "dashboard" or refused:
+                return Receipt.TAKEN
+            refused.append(subscriber)
+            return Receipt.RETRY
+
+        def is_taken() -> bool:
+            if refused:
+                scene.clock_is_off_by = timedelta(hours=-1)
+            return bool(scene.subscribers.taken["dashboard"])
+
+        scene.subscribers.answer = refuse_once
+        scene.add("a1")
+        await scene.run_until(is_taken)
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == ["a1"]
