@@ -89,7 +89,7 @@ class Producer:
                 card = self._card()
                 if card is None:
                     raise UnreachableError("no daemon")
-                self._client = await SparkClient.connect(card.nats_url, card.nats_token)
+                self._client = await SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token)
             return self._client
 
 
