@@ -96,7 +96,7 @@ class NatsBroker:
                 self._in_hand.discard(_stream_sequence(arrival.receipt))
 
     async def erase(self, arrivals: Sequence[Arrival]) -> None:
-        """The server overwrites a message that is deleted, where one that is acknowledged stays on the disk for a while."""
+        """The server overwrites what is deleted; what is acknowledged it only takes out of its index at first."""
         with translated():
             for arrival in arrivals:
                 with suppress(nats.js.errors.NotFoundError, nats.js.errors.ServerError):  # it is gone already
