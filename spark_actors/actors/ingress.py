@@ -35,7 +35,7 @@ from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusa
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.identity import FORBIDDEN, Guard, Principal
 from spark_actors.messaging.ports import Clock, DeadLetter, DeadLetters, Telemetry
-from spark_actors.messaging.scrubbing import storable
+from spark_actors.messaging.scrubbing import is_of_auth, may_hold_password, storable
 from spark_actors.messaging.telemetry import CommandsRefused, IngressMeasured, MessagesBuried
 
 log = structlog.get_logger(__name__)
@@ -281,7 +281,16 @@ class Ingress:
         self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
         await self._broker.reply([(subject, body) for subject, body in answers if subject])
         self._pass(CrashPoint.INGRESS_AFTER_REPLY, "")
+        await self._erase_passwords(good, refused)
         await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])
+
+    async def _erase_passwords(self, good: Sequence[_Taken], refused: Sequence[_Refused]) -> None:
+        """What somebody has sent by mistake shall not stay on the broker's disk either."""
+        suspects = [each.arrival for each in refused] + [
+            each.arrival for each in good if is_of_auth(each.arrival.subject)
+        ]
+        if found := [each for each in suspects if may_hold_password(each.subject, each.body)]:
+            await self._broker.erase(found)
 
     def _tell(self, refused: Sequence[_Refused]) -> None:
         """Count the refused; those that are kept are logged with their letters."""

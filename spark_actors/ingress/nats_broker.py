@@ -143,6 +143,13 @@ class NatsBroker:
                 await connection.publish(arrival.receipt, b"+ACK")
                 self._in_hand.discard(_stream_sequence(arrival.receipt))
 
+    async def erase(self, arrivals: Sequence[Arrival]) -> None:
+        """The server overwrites what is deleted; what is acknowledged it only takes out of its index at first."""
+        with translated():
+            for arrival in arrivals:
+                with suppress(nats.js.errors.NotFoundError, nats.js.errors.ServerError):  # it is gone already
+                    await self._connected().jsm().delete_msg(STREAM, int(_stream_sequence(arrival.receipt)))
+
     def release(self, arrivals: Sequence[Arrival]) -> None:
         self._in_hand.difference_update(_stream_sequence(arrival.receipt) for arrival in arrivals)
 

@@ -62,6 +62,9 @@ class Broker(Protocol):
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         """These are durable: the broker may forget them."""
 
+    async def erase(self, arrivals: Sequence[Arrival]) -> None:
+        """Overwrite what is stored of these, before they are acknowledged: they hold what must rest nowhere."""
+
     def release(self, arrivals: Sequence[Arrival]) -> None:
         """These will not be acknowledged: the broker is to deliver them again, in its own time."""
 

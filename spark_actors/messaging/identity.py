@@ -84,7 +84,9 @@ class Guard:
         if sent_by is Sender.ANYBODY:
             return sender
         if not sender.is_known:
-            raise RefusedError(UNAUTHENTICATED, f"needs a token, in a header {AUTHORIZATION_HEADER}: Bearer <token>")
+            raise RefusedError(
+                UNAUTHENTICATED, f"needs a token (a user logs in for one), in the header {AUTHORIZATION_HEADER}"
+            )
         if subject in self._by_subject and _role(sent_by) not in sender.roles:
             raise RefusedError(FORBIDDEN, f"needs the role {_role(sent_by)}; the token has {_told(sender)}")
         return sender

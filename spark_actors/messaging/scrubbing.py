@@ -23,9 +23,20 @@ _HARMLESS = frozenset(
 )
 
 
+def is_of_auth(subject: str) -> bool:
+    """Whether a command is one of those that have to do with passwords."""
+    return subject.startswith(_AUTH)
+
+
+def may_hold_password(subject: str, body: bytes) -> bool:
+    """Whether *body* holds, or may hold, a password in clear."""
+    kept = storable(subject, body)
+    return kept != body and (kept.startswith(b"(") or f'"{MASK}"'.encode() in kept)
+
+
 def storable(subject: str, body: bytes) -> bytes:
     """*body* as it may be kept, which is as it came unless it holds, or may hold, a password."""
-    is_auth = subject.startswith(_AUTH)
+    is_auth = is_of_auth(subject)
     if not is_auth and not _SECRET_BYTES.search(body.replace(b"\0", b"")) and b"\\u" not in body:
         return body
     try:  # encoded anew in any case: of keys that come twice the parser has seen the last
