@@ -101,7 +101,8 @@ class NatsBroker:
                     await self._something.wait()
             except TimeoutError:
                 return []
-        arrivals, room = [], BATCH_BYTES
+        arrivals: list[Arrival] = []
+        room = BATCH_BYTES
         while self._arrived and len(arrivals) < limit and room > 0:
             arrivals.append(self._arrived.popleft())
             room -= len(arrivals[-1].body)
