@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from domain.shared.errors import SparkError
-from spark_actors.bench import latency, peers, workloads
+from spark_actors.bench import latency, overload, peers, workloads
 from spark_actors.bench.machine import commit, machine, versions
 from spark_actors.bench.peers import common
 from spark_actors.bench.reference import Reference
@@ -35,6 +35,7 @@ ALONE: Mapping[str, Sequence[Workload]] = {
     "crowd": (workloads.crowd,),
     "backlog": (workloads.backlog_of_commands, workloads.backlog_of_events),
     "long-transaction": (workloads.long_transaction,),
+    "overload": (overload.overload,),
 }
 """Each on a fresh daemon, so that what it leaves behind is in nobody's way."""
 HOSTS = (1, 2, 4, 8)

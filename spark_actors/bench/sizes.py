@@ -26,6 +26,8 @@ class Sizes:
     """Donations made one at a time."""
     load_seconds: float = 15.0
     """For how long the latency under load is measured."""
+    overload_seconds: float = 120.0
+    """For how long three times the sustainable load is offered."""
     crowd_accounts: int = 1_000_000
     """Accounts stored."""
     crowd_touched: int = 200_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -38,6 +39,7 @@ class Workload(StrEnum):
     CROWD = "crowd"
     BACKLOG = "backlog"
     LONG_TRANSACTION = "long-transaction"
+    OVERLOAD = "overload"
     HOSTS = "hosts"
     START = "start"
 
@@ -53,6 +55,9 @@ def bench(
         int | None, typer.Option("--runs", min=1, help="Runs of each workload (default: 3 to 5).", show_default=False)
     ] = None,
     scale: Annotated[float, typer.Option("--scale", min=0.0001, help="Multiplies all sizes; for trying it out.")] = 1.0,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=1, help="How long the overload lasts.", show_default="120")
+    ] = None,
     peers: Annotated[bool, typer.Option("--peers", help="Other systems too, where they are installed.")] = False,
     folder: Annotated[
         Path | None,
@@ -75,7 +80,10 @@ def bench(
 
     names = tuple(only or (QUICK if quick else Workload))
     runs = runs or (QUICK_RUNS if quick else None)
-    wanted = Wanted(names, Sizes().scaled(scale), runs, peers, folder)
+    sizes = Sizes().scaled(scale)
+    if seconds is not None:
+        sizes = replace(sizes, overload_seconds=seconds)
+    wanted = Wanted(names, sizes, runs, peers, folder)
     signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is stopped
     report = Benchmark(wanted, _Progress()).run()
     if as_json:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from tests.fuzz.checks import CODES, Checker, run_many
-from tests.fuzz.hostile import big, messages
+from tests.fuzz.hostile import Hostile, big, messages
+from tests.fuzz.mutations import variants
 
 
 def test_every_message_is_refused_with_a_reason_or_handled_like_a_good_one() -> None:
     checker = Checker()
-    run_many(messages, checker.check, 1_500)
+
+    def check(message: Hostile) -> None:
+        for each in (message, *variants(message, 3)):
+            checker.check(each)
+
+    run_many(messages, check, 1_000)
     assert checker.fates["accepted"] > 50
     assert set(checker.fates) >= (CODES - {"oversized"}), "the messages are not various enough"
 

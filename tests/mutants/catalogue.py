@@ -10,7 +10,6 @@ REPOSITORY = "tests/contracts/test_repository_contract.py"
 CONSTRAINTS = "tests/contracts/test_constraints_contract.py"
 DISPATCHER = "tests/unit/actors/test_dispatcher.py"
 RELAY = "tests/unit/messaging/test_relay.py"
-OUTBOX_RELAY = "tests/unit/actors/test_outbox_relay.py"
 INGRESS = "tests/unit/actors/test_ingress.py"
 CONTEXT = "tests/unit/actors/test_context_actor.py"
 MONEY = "tests/unit/domain/test_money_conservation.py"
@@ -65,7 +64,7 @@ MUTANTS = (
         f"{STORE}/uow.py",
         "queued = [*self._marks, *self._changes, *self._events]",
         "self._connection.transact([*self._events], [])\n        queued = [*self._marks, *self._changes]",
-        (f"{TURNS}::test_a_turn_is_one_transaction",),
+        (f"{REPOSITORY}::test_one_stale_change_stops_the_whole_turn",),
     ),
     Mutant(
         2,
@@ -73,7 +72,7 @@ MUTANTS = (
         f"{STORE}/uow.py",
         "queued = [*self._marks, *self._changes, *self._events]",
         "self._connection.transact([*self._marks], [])\n        queued = [*self._changes, *self._events]",
-        (f"{TURNS}::test_a_turn_is_one_transaction",),
+        (f"{REPOSITORY}::test_one_stale_change_stops_the_whole_turn",),
     ),
     Mutant(
         2,
@@ -109,10 +108,10 @@ MUTANTS = (
     ),
     Mutant(
         3,
-        "a movement's key is new each time",
-        "domain/accounting/account.py",
-        'f"deposit/{command.deposit_id}", LIGHTNING',
-        'f"deposit/{command.deposit_id}/{now}", LIGHTNING',
+        "a movement whose key is in the ledger is passed over, and the balance is written all the same",
+        f"{STORE}/sql/accounts.sql",
+        "%(follows)s::text[], %(recorded_at)s::timestamptz[]\n)",
+        "%(follows)s::text[], %(recorded_at)s::timestamptz[]\n)\nON CONFLICT DO NOTHING",
         (f"{TURNS}::test_an_idempotency_key_is_remembered_beyond_the_inbox",),
     ),
     Mutant(
@@ -197,7 +196,7 @@ MUTANTS = (
         "spark_actors/messaging/relay.py",
         "if held := queue.held.get(row.envelope.key):\n                held.rows.append(row)",
         "if held := next(iter(queue.held.values()), None):\n                held.rows.append(row)",
-        (f"{RELAY}::test_a_row_that_is_not_taken_holds_back_its_key_only",),
+        (f"{RELAY}::test_all_other_keys_flow_while_one_is_held_back",),
     ),
     Mutant(
         6,

@@ -162,11 +162,21 @@ def played(commands: list[tuple[int, Command]], random: Random, *, remembers: bo
     return world.settle()
 
 
+FUNDED: tuple[Command, ...] = tuple(
+    command
+    for name in NAMES
+    for command in (OpenAccount(account_id=name), Deposit(account_id=name, deposit_id=f"d{name}", amount_sat=150))
+)
+"""Without it hardly any story comes to spend money."""
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.lists(ON_THE_LEDGER, max_size=40))
-def test_the_ledger_agrees_with_every_balance_after_any_command(commands: list[Command]) -> None:
+@given(st.sampled_from([FUNDED, ()]), st.lists(ON_THE_LEDGER, max_size=40))
+def test_the_ledger_agrees_with_every_balance_after_any_command(
+    beginning: tuple[Command, ...], commands: list[Command]
+) -> None:
     world = World()
-    for command in commands:
+    for command in [*beginning, *commands]:
         world.send(command)
         assert_the_books_agree(world)
 

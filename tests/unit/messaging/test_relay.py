@@ -72,6 +72,13 @@ def test_a_row_that_is_not_taken_holds_back_its_key_only() -> None:
     assert [row.position for row in relay.next_batch("bitcoin", 10, due)] == [2, 4]
 
 
+def test_all_other_keys_flow_while_one_is_held_back() -> None:
+    relay = a_relay(a_row(1, "alice"), a_row(2, "bob"), a_row(3, "alice"), a_row(4, "bob"), a_row(5, "carol"))
+    relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 1, NOW), Receipt.RETRY), NOW)
+    others = relay.next_batch("bitcoin", 10, NOW)
+    assert [row.position for row in others] == [2, 4, 5]
+
+
 def test_a_message_that_keeps_failing_is_buried_and_its_key_goes_on_only_then() -> None:
     relay = a_relay(a_row(1), a_row(2))
     now, burials = NOW, []

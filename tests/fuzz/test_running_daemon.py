@@ -1,0 +1,59 @@
+"""A running daemon under hostile messages: all are answered, good ones in between, and nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from statistics import median
+
+import psutil
+import pytest
+
+from tests.fixtures.daemon import Daemon, eventually
+from tests.fuzz.checks import run_many
+from tests.fuzz.daemon import UNREADABLE, converse, send_unreadable
+from tests.fuzz.hostile import Hostile, big, messages
+
+GOOD, HOSTILE, BIG = 60, 1_000, 12
+GROWTH_MIB = 80
+
+
+def collected() -> list[Hostile]:
+    """Messages that a client can send: on a subject of ours, refused or not."""
+    found: list[Hostile] = []
+    run_many(messages, found.append, HOSTILE)
+    run_many(big(), found.append, BIG)
+    return [message for message in found if message.subject.isascii() and len(message.body) < 1_000_000]
+
+
+def ingress_mib(daemon: Daemon) -> float:
+    """Memory of the Ingress' process."""
+    children = psutil.Process(daemon.pid).children(recursive=True)
+    return sum(child.memory_info().rss for child in children if "Ingress" in " ".join(child.cmdline())) / 2**20
+
+
+@pytest.mark.timeout(240)
+def test_hostile_messages_are_answered_and_good_ones_do_not_wait_for_them(daemon: Daemon) -> None:
+    daemon.start()
+    alone = asyncio.run(converse(daemon.card, "alone", GOOD, []))
+    before = ingress_mib(daemon)
+    hostile = [message for message in collected() if message.subject.startswith("spark.commands.")]
+    asyncio.run(send_unreadable(daemon.card))
+    together = asyncio.run(converse(daemon.card, "together", GOOD, hostile))
+    assert set(together.outcomes.values()) == set(alone.outcomes.values()) == {"done"}
+    assert sum(together.refusals.values()) == len(hostile)
+    assert len(together.refusals) > 5
+    # Each good message comes behind dozens of hostile ones: what these cost, and no more.
+    assert median(together.waits) < 20 * median(alone.waits) + 1
+    assert ingress_mib(daemon) - before < GROWTH_MIB
+    assert eventually(lambda: waiting_in_broker(daemon) == 0), daemon.last_words()
+    audit = daemon.cli("audit")
+    assert audit.returncode == 0, audit.stdout + audit.stderr
+    assert len(UNREADABLE) > 5
+    assert daemon.terminate() == 0, daemon.last_words()
+
+
+def waiting_in_broker(daemon: Daemon) -> int:
+    """Commands that the broker holds: a reply that became a command, or a message that stops the others, would show."""
+    status = json.loads(daemon.cli("status", "--json").stdout)
+    return int(status["ingress"]["waiting"]) if "ingress" in status else 0
