@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ from random import Random
 
 import psutil
 
+from domain.contexts import CONTEXTS
 from domain.shared.errors import StorageError
 from spark_actors.chaos.target import Target, TargetError
 from spark_actors.faults.folder import NodeMood, Strike
@@ -104,10 +105,18 @@ async def kill_daemon(stage: Stage) -> str:
     return "killed and started again"
 
 
-async def crash(point: CrashPoint, stage: Stage) -> str:
+async def crash(point: CrashPoint, stage: Stage, detail: str = "") -> str:
     """A process dies exactly at the named point."""
-    pid = await _struck(stage, point, Strike.KILL, passes=stage.random.randint(0, 5))
+    pid = await _struck(stage, point, Strike.KILL, detail, passes=stage.random.randint(0, 5))
     return f"process {pid}" if pid else "nobody passed"
+
+
+async def crash_several(points: Sequence[CrashPoint], stage: Stage) -> str:
+    """A process each dies at these points, all at about the same time. Raises TargetError if nobody comes by."""
+    struck = await asyncio.gather(*(_struck(stage, point, Strike.KILL) for point in points))
+    if not all(struck):
+        raise TargetError(f"nobody passed all of {', '.join(points)}")
+    return f"processes {', '.join(map(str, struck))}"
 
 
 async def kill_postgres(stage: Stage) -> str:
@@ -207,6 +216,23 @@ def _refusing(state: str, share: float, queries: ChaosQueries) -> AbstractContex
     return queries.refusing(state, share)
 
 
+BEFORE = (
+    CrashPoint.TURN_BEFORE_COMMIT,
+    CrashPoint.INGRESS_BEFORE_REPLY,
+    CrashPoint.RELAY_BEFORE_DELIVERY,
+    CrashPoint.STEP_BEFORE_COMMANDS,
+    CrashPoint.LIGHTNING_BEFORE_ASK,
+)
+AFTER = (
+    CrashPoint.TURN_AFTER_COMMIT,
+    CrashPoint.INGRESS_AFTER_REPLY,
+    CrashPoint.RELAY_AFTER_DELIVERY,
+    CrashPoint.STEP_AFTER_COMMANDS,
+    CrashPoint.LIGHTNING_AFTER_ASK,
+    CrashPoint.LIGHTNING_AFTER_RECORD,
+)
+STEPS = tuple(sorted({event.TYPE.name for context in CONTEXTS for event in context.steps}))
+"""The events that make a saga take a step."""
 KINDS = ("aggregate", "context", "supervisor", "ingress")
 FAULTS: Mapping[str, Act] = {
     **{f"kill {kind}": partial(kill_actor, kind) for kind in KINDS},
@@ -217,6 +243,13 @@ FAULTS: Mapping[str, Act] = {
     "pause a third": pause_several,
     "kill daemon": kill_daemon,
     **{f"crash {point}": partial(crash, point) for point in CrashPoint},
+    "crash before": partial(crash_several, BEFORE),
+    "crash after": partial(crash_several, AFTER),
+    **{
+        f"crash {point} {event}": partial(crash, point, detail=event)
+        for point in (CrashPoint.STEP_BEFORE_COMMANDS, CrashPoint.STEP_AFTER_COMMANDS)
+        for event in STEPS
+    },
     "kill postgres": kill_postgres,
     "restart postgres": restart_postgres,
     "kill postgres session": kill_postgres_session,
@@ -238,15 +271,15 @@ FAULTS: Mapping[str, Act] = {
 """By the name that the account and the command line use."""
 
 
-async def _struck(stage: Stage, point: CrashPoint, strike: Strike, passes: int = 0) -> int | None:
+async def _struck(stage: Stage, point: CrashPoint, strike: Strike, detail: str = "", passes: int = 0) -> int | None:
     """The process that was struck at the point, if one came by in time."""
     orders = stage.target.faults
-    orders.arm(point, strike=strike, passes=passes)
+    orders.arm(point, detail, strike=strike, passes=passes)
     try:
-        await stage.target.until(lambda: orders.struck(point) is not None, STRIKE_SECONDS, f"a process passes {point}")
+        await stage.target.until(lambda: orders.struck(point, detail) is not None, STRIKE_SECONDS, f"passing {point}")
     except TargetError:
-        orders.disarm(point)
-    return orders.struck(point)
+        orders.disarm(point, detail)
+    return orders.struck(point, detail)
 
 
 async def _stopped(pids: Iterable[int], seconds: float) -> None:

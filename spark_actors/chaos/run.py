@@ -79,9 +79,9 @@ class Chaos:
         except HICCUPS as error:
             self.account.skipped += 1
             detail = f"not done: {error}"
-            await self._recovered()
+            await self.recovered()
             return None
-        served, ended = await self._recovered()
+        served, ended = await self.recovered()
         strike = Strike(number, fault, at, detail, served, ended)
         self.account.strikes.append(strike)
         return strike
@@ -101,7 +101,7 @@ class Chaos:
         self.account.seconds = time.monotonic() - self._began
         return self.account
 
-    async def _recovered(self) -> tuple[float | None, float | None]:
+    async def recovered(self) -> tuple[float | None, float | None]:
         """Seconds until each slot answers new commands, and until a new donation has gone all its way."""
         began = time.monotonic()
         deposits = [self._orders.deposit(account, 1) for account in self._one_for_each_slot()]

@@ -95,7 +95,7 @@ def _totals(known: list[Order], unknown: list[Order], queries: ChaosQueries) -> 
     """Balances and campaigns, of the write side and as the views have them, from the orders alone."""
     if unknown:
         return  # whatever became of these is right, so the totals are not known
-    balances: Counter[str] = Counter()
+    balances = Counter({order.opens: 0 for order in known if order.opens})
     for movement in (movement for order in known for movement in order.movements):
         balances[movement.credit] += movement.amount_sat
         balances[movement.debit] -= movement.amount_sat
