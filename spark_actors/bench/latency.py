@@ -17,7 +17,7 @@ from spark_actors.bench.figures import percentile, spread
 from spark_actors.bench.machine import ProcessTree
 from spark_actors.bench.results import Measured
 from spark_actors.bench.stage import Say, Stage, StalledError, client_of
-from spark_actors.bench.workloads import SPREAD_PREFIX, uniform
+from spark_actors.bench.workloads import SPREAD_PREFIX, sustainable_rate
 from spark_actors.embedded.data_dir import DaemonCard
 from spark_actors.ingress.client import SparkClient
 
@@ -26,8 +26,6 @@ POLL_SECONDS = 0.002
 REGISTERED_SECONDS = 30.0
 WARM_UP = 10
 """Samples that are not counted."""
-OVERLOAD = 2
-"""Times the uniform rate: more than can be sustained."""
 SUSTAINABLE_SHARE = 0.5
 REST_SECONDS = 3.0
 
@@ -40,9 +38,7 @@ def at_rest(stage: Stage) -> list[Measured]:
 
 def under_load(stage: Stage) -> list[Measured]:
     """Commands at half of the sustainable rate, each sent at its appointed time whatever became of those before."""
-    if not stage.uniform_rate:
-        uniform(stage)
-    sizes, rate = stage.sizes, _sustainable_rate(stage) * SUSTAINABLE_SHARE
+    sizes, rate = stage.sizes, sustainable_rate(stage) * SUSTAINABLE_SHARE
     count = max(1, round(rate * sizes.load_seconds))
     messages = stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
     stage.expected.deposit(count)
@@ -60,16 +56,6 @@ def start(folder: Path | None, runs: int, say: Say) -> list[Measured]:
     seconds, memory, idle = ([each[number] for each in starts] for number in range(3))
     figures = {"seconds": median(seconds), "memory_mib": median(memory), "idle_cpu_percent": median(idle)}
     return [Measured("start", spread=spread(seconds), figures=figures, note="first command done; memory as PSS")]
-
-
-def _sustainable_rate(stage: Stage) -> float:
-    """How many commands that want a reply are answered, with all that follows from them done, when more are sent."""
-    count = stage.sizes.commands
-    messages = stage.commands.deposits_over(SPREAD_PREFIX, stage.sizes.accounts, count)
-    stage.expected.deposit(count)
-    began = time.perf_counter()
-    stage.produce(lambda producer: producer.open_loop(messages, stage.uniform_rate * OVERLOAD))
-    return count / (stage.settle() - began)
 
 
 def _single_commands(stage: Stage) -> Measured:

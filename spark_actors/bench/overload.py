@@ -9,7 +9,7 @@ from statistics import median
 from spark_actors.bench.figures import percentile
 from spark_actors.bench.results import Measured
 from spark_actors.bench.stage import Stage
-from spark_actors.bench.workloads import SPREAD_PREFIX, uniform
+from spark_actors.bench.workloads import SPREAD_PREFIX, sustainable_rate
 from spark_actors.ingress.load import Message
 from spark_actors.ingress.overload import Overload, flood
 
@@ -36,11 +36,9 @@ class _Seen:
 
 
 def overload(stage: Stage) -> list[Measured]:
-    """Deposits at three times the rate at which everything settles: the backlog is to stay in the broker."""
-    if not stage.sustainable_rate:
-        uniform(stage)
-    sizes, rate = stage.sizes, stage.sustainable_rate * FACTOR
-    stage.say(f"{rate:,.0f} commands/s for {sizes.overload_seconds:.0f} s: {FACTOR} × what settles")
+    """Deposits at three times the sustainable rate: the backlog is to stay in the broker."""
+    sizes, rate = stage.sizes, sustainable_rate(stage) * FACTOR
+    stage.say(f"{rate:,.0f} commands/s for {sizes.overload_seconds:.0f} s: {FACTOR} × what it sustains")
     went, seen = asyncio.run(_flooded(stage, rate))
     settled = stage.settle()
     caught_up = went.began + went.offered_seconds

@@ -75,6 +75,8 @@ class Stage:
         self.expected = Expected()
         self.uniform_rate = 0.0
         """What the uniform workload last reached here; 0 before it has run."""
+        self.sustainable_rate = 0.0
+        """What it keeps up with when each command is answered; 0 before it was measured."""
         self._has_donors = False
 
     def repeat(self, usual: int) -> range:
