@@ -10,6 +10,7 @@ import msgspec
 
 from domain.shared.decisions import Outcome, Verdict
 from domain.shared.messages import Message, MessageRegistry
+from domain.shared.ports import StoredMessage
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +36,11 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     @property
     def context(self) -> str:
         return self.name.partition(".")[0]
+
+
+def stored(envelope: Envelope) -> StoredMessage:
+    """The envelope as rows hold it; `Envelope(*row)` is the way back."""
+    return StoredMessage(*msgspec.structs.astuple(envelope))
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):

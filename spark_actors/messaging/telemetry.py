@@ -36,7 +36,7 @@ class TurnRetried:
 
     context: str
     reason: str
-    """stale_version, duplicate_message, constraint or storage_unavailable"""
+    """stale_version, duplicate_message, key_parked, constraint or storage_unavailable"""
 
 
 @dataclass(frozen=True)

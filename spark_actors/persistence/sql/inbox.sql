@@ -5,15 +5,17 @@ FROM {schema}.inbox
 WHERE message_id = ANY(%(message_ids)s::text[])
 
 -- mark
--- Remember messages. The primary key refuses what is known from this week, expect_unseen what is from earlier ones;
--- the outer query reads the inbox as it was before the statement.
+-- Remember messages. The primary key refuses what is known from this week, expect_unseen what is from earlier ones, and
+-- expect_not_parked what is for keys that must wait; the outer query reads the inbox as it was before the statement.
 WITH marked AS (
     INSERT INTO {schema}.inbox (message_id, week, verdict, reason, data)
     SELECT message_id, {schema}.week_of(now()), verdict, reason, data
     FROM unnest(%(message_ids)s::text[], %(verdicts)s::text[], %(reasons)s::text[], %(data)s::json[])
         AS mark (message_id, verdict, reason, data)
 )
-SELECT {schema}.expect_unseen(count(*))
+SELECT {schema}.expect_unseen(count(*)), {schema}.expect_not_parked((
+    SELECT count(*) FROM {schema}.parked_keys WHERE subscriber = 'commands' AND key = ANY(%(keys)s::text[])
+))
 FROM {schema}.inbox
 WHERE message_id = ANY(%(message_ids)s::text[]) AND week < {schema}.week_of(now())
 
