@@ -138,14 +138,13 @@ class AggregateActor:
         self._tell(context, distinct, outcomes, duplicates + len(commands) - len(distinct), started)
         return pack([Reply.of(command.message_id, outcomes[command.message_id]) for command in commands])
 
-    def release(self, context: str, keys: Sequence[str]) -> None:
-        """Handle what waits for these released keys, in order, until nothing is left or one of it fails again.
+    def release(self, context: str, keys: Sequence[str]) -> list[str]:
+        """Handle the first of what waits for these released keys, in order; gives those for which more waits.
 
-        A key that is not released (any more) is left alone. Raises StorageUnavailableError: ask again.
+        If one fails again, its key is parked again. A key that is not released (any more) is left alone. Raises
+        StorageUnavailableError: ask again.
         """
-        for key in keys:
-            while self._release_some(self._hosted[context], key):
-                pass
+        return [key for key in keys if self._release_some(self._hosted[context], key)]
 
     def _release_some(self, hosted: HostedContext, key: str) -> bool:
         """Handle the first of what waits for *key*; whether there may be more to do."""

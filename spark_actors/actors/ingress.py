@@ -14,7 +14,6 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
 from domain.dashboard.views import Views
-from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
 from spark_actors.actors.dispatcher import Dispatcher
@@ -197,10 +196,8 @@ class Ingress:
         """Make everything durable, then answer, then acknowledge."""
         answers = [(arrival.reply_to, refusal_body(error)) for arrival, error in refused]
         letters = [self._refused_letter(arrival, error) for arrival, error in refused]
-        for (arrival, envelope), reply in zip(good, await replies, strict=True):
+        for (arrival, _), reply in zip(good, await replies, strict=True):
             answers.append((arrival.reply_to, outcome_body(reply)))
-            if reply.verdict is Verdict.FAILED:
-                letters.append(self._failed_letter(envelope, reply))
         await self._bury(letters)
         for _, error in refused:
             self._telemetry(CommandsRefused(error.code))
@@ -236,20 +233,6 @@ class Ingress:
             body=arrival.body,
             correlation_id="",
             causation_id="",
-            died_at=self._clock(),
-        )
-
-    def _failed_letter(self, envelope: Envelope, reply: Reply) -> DeadLetter:
-        return DeadLetter(
-            message_id=envelope.message_id,
-            name=envelope.name,
-            key=envelope.key,
-            subscriber=envelope.context,
-            reason=reply.reason,
-            attempts=1,
-            body=envelope.data,
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.causation_id,
             died_at=self._clock(),
         )
 

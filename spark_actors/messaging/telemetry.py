@@ -103,6 +103,15 @@ class DeadLettersMeasured:
 
 
 @dataclass(frozen=True)
+class KeysParkedMeasured:
+    """Which keys of a context wait: by what waits for them (`commands`, or a subscriber), state and cause."""
+
+    context: str
+    keys: Mapping[tuple[str, str, str], int]
+    oldest_ages: Mapping[tuple[str, str, str], timedelta]
+
+
+@dataclass(frozen=True)
 class SagasEnded:
     """Sagas have come to an end."""
 
@@ -157,6 +166,7 @@ TelemetryEvent: TypeAlias = (
     | MessagesBuried
     | OutboxMeasured
     | DeadLettersMeasured
+    | KeysParkedMeasured
     | SagasEnded
     | SagasMeasured
     | ActorRestarted

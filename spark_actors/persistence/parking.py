@@ -107,7 +107,10 @@ class PostgresParkedEvents:
     async def summary(self) -> Sequence[ParkedSummary]:
         async with self._transaction() as connection:
             rows = await (await connection.execute(self._sql["summary"], {"limit": SUMMARY_ROWS})).fetchall()
-        return [ParkedSummary(*row[:4], max(timedelta(), row[4])) for row in rows]
+        return [
+            ParkedSummary(subscriber, state, cause, keys, max(timedelta(), age))
+            for subscriber, state, cause, keys, age in rows
+        ]
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -23,7 +23,7 @@ from spark_actors.messaging import cloudevents
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.routing import Placement, Slot
-from spark_actors.persistence.memory import MemoryDeadLetters
+from spark_actors.persistence.memory_parking import MemoryDeadLetters
 from tests.unit.domain.builders import deposit
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
