@@ -63,8 +63,11 @@ REFUSED = "ingress"
 
 
 def registry() -> MessageRegistry:
-    """Every message of every context."""
-    return MessageRegistry(message for context in CONTEXTS for message in context.messages)
+    """Every message of every context, and how older versions of them are read."""
+    return MessageRegistry(
+        (message for context in CONTEXTS for message in context.messages),
+        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
+    )
 
 
 def clock() -> datetime:
