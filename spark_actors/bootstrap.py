@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from domain.contexts import CONTEXTS
@@ -22,6 +23,7 @@ from spark_actors.actors.context import ContextActor, ContextService, Part, Proj
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
+from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec
 from spark_actors.actors.references import Directory, RayChildren, RayHosts, RaySubscribers
 from spark_actors.actors.root import RootSupervisor
@@ -59,13 +61,18 @@ LIGHTNING = "bitcoin"
 READERS_NICENESS = 10
 READERS_PATIENCE_SECONDS = 0.05
 """Under load read models may lag: commands and sagas come first, and fewer, larger batches cost less."""
+RETRY_JITTER = 0.3
+"""Part of a retry's delay that is left to chance."""
 REFUSED = "ingress"
 """The schema for what never reached a context."""
 
 
 def registry() -> MessageRegistry:
-    """Every message of every context."""
-    return MessageRegistry(message for context in CONTEXTS for message in context.messages)
+    """Every message of every context, and how older versions of them are read."""
+    return MessageRegistry(
+        (message for context in CONTEXTS for message in context.messages),
+        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
+    )
 
 
 def clock() -> datetime:
@@ -199,8 +206,9 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
         telemetry=parts.metrics,
     )
     keeper = parts.context_keeper(name)
+    releases = CommandReleases(name, outbox.parking, placement(deployment), RayHosts(parts.directory))
     service = Supervisor(
-        watch, _relay(parts, name, outbox), keeper, grace_seconds=parts.settings.shutdown.grace_seconds
+        watch, _relay(parts, name, outbox), releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds
     )
     return Unit(
         service,
@@ -340,10 +348,12 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
             wanted.max_attempts,
             timedelta(seconds=wanted.retry_base_seconds),
             timedelta(seconds=wanted.retry_ceiling_seconds),
+            RETRY_JITTER,
         ),
         clock=parts.clock,
         telemetry=parts.metrics,
         pass_point=parts.faults.pass_point,
+        draw=SystemRandom().random,
     )
 
 
@@ -371,8 +381,6 @@ def _dashboard(parts: Parts, pool: Pool, context: BoundedContext) -> tuple[Proje
 
 def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskListing, Loop]:
     """What lists tasks for the Lightning node, and the loop that works them off."""
-    from random import SystemRandom
-
     from domain.bitcoin.lightning import task_for
     from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
     from spark_actors.lightning.worker import LightningWorker, WorkerSettings

@@ -7,7 +7,7 @@ Fields are plain values (str, int, bool, datetime, str enums), so any language c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal, TypeAlias, TypeVar
@@ -114,26 +114,76 @@ def _named(message_type: MessageType) -> Callable[[M], M]:
     return register
 
 
-class MessageRegistry:
-    """Finds message classes by wire name and version. Built once, by the composition root."""
+Upcast = Callable[[Mapping[str, object]], Mapping[str, object]]
+"""A pure function from the data of a message in one version to its data in the next."""
 
-    def __init__(self, classes: Iterable[type[Message]]) -> None:
+
+@dataclass(frozen=True)
+class Upcaster:
+    """Reads what was written before a message changed: in the outbox, among what is parked, in the broker."""
+
+    name: str
+    """Wire name."""
+    from_version: int
+    upcast: Upcast
+    """Gives the data of *from_version* + 1."""
+
+
+class MessageRegistry:
+    """Finds message classes by wire name and version. Built once, by the composition root.
+
+    A message has a class for its current version, and may have upcasters for older ones, without a gap.
+    """
+
+    def __init__(self, classes: Iterable[type[Message]], upcasters: Iterable[Upcaster] = ()) -> None:
+        self._upcasters = {(each.name, each.from_version): each.upcast for each in upcasters}
+        self._current: dict[str, type[Message]] = {}
         self._by_name: dict[tuple[str, int], type[Message]] = {}
         for cls in classes:
             previous = self._by_name.setdefault((cls.TYPE.name, cls.TYPE.version), cls)
             if previous is not cls:
                 raise ValueError(f"{cls.TYPE.name} v{cls.TYPE.version} is registered twice: {previous} and {cls}")
+            known = self._current.setdefault(cls.TYPE.name, cls)
+            if known.TYPE.version < cls.TYPE.version:
+                self._current[cls.TYPE.name] = cls
+        self._chains = {name: self._chain(*name) for name in self._upcasters}
 
     def __iter__(self) -> Iterator[type[Message]]:
         return iter(self._by_name.values())
 
     def has(self, name: str, version: int = 1) -> bool:
-        """Whether a message is known under this name and version."""
-        return (name, version) in self._by_name
+        """Whether a message of this name and version can be read."""
+        return (name, version) in self._by_name or (name, version) in self._chains
+
+    def current(self, name: str) -> type[Message]:
+        """The class of a message's newest version. Raises UnknownMessageError."""
+        try:
+            return self._current[name]
+        except KeyError:
+            raise UnknownMessageError(name, 0) from None
 
     def find(self, name: str, version: int = 1) -> type[Message]:
-        """The class for a wire name. Raises UnknownMessageError."""
+        """The class that messages of this name and version are read as. Raises UnknownMessageError."""
         try:
             return self._by_name[name, version]
         except KeyError:
+            if (name, version) in self._chains:
+                return self._current[name]
             raise UnknownMessageError(name, version) from None
+
+    def upcasts(self, name: str, version: int) -> Sequence[Upcast]:
+        """What makes the data of an older version into that of the class that `find` gives; empty for its own."""
+        return self._chains.get((name, version), ())
+
+    @property
+    def older_versions(self) -> Sequence[tuple[str, int]]:
+        """Names and versions that are read through upcasters."""
+        return list(self._chains)
+
+    def _chain(self, name: str, version: int) -> tuple[Upcast, ...]:
+        """Raises ValueError if it does not lead to the current version."""
+        current = self._current.get(name)
+        steps = range(version, current.TYPE.version if current else version)
+        if not steps or any((name, step) not in self._upcasters for step in steps) or (name, version) in self._by_name:
+            raise ValueError(f"the upcaster of {name} v{version} does not lead to a known version")
+        return tuple(self._upcasters[name, step] for step in steps)

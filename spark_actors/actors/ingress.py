@@ -20,7 +20,6 @@ from tenacity.wait import wait_exponential_jitter
 
 from domain.auth.messages import LogIn, Session
 from domain.dashboard.views import Views
-from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
 from domain.shared.messages import Query
@@ -29,7 +28,6 @@ from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.refusals import RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
-from spark_actors.messaging.cloudevents import COMMANDS
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
@@ -274,8 +272,6 @@ class Ingress:
         letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]
         for taken, reply in zip(good, await replies, strict=True):
             answers.append((taken.arrival.reply_to, outcome_body(reply, taken.message_id)))
-            if reply.verdict is Verdict.FAILED:
-                letters.append(self._failed_letter(taken.envelope, reply))
         await self._bury(letters)
         self._tell(refused)
         self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
@@ -336,20 +332,6 @@ class Ingress:
             body=body[:KEPT_BYTES],
             correlation_id="",
             causation_id="",
-            died_at=self._clock(),
-        )
-
-    def _failed_letter(self, envelope: Envelope, reply: Reply) -> DeadLetter:
-        return DeadLetter(
-            message_id=envelope.message_id,
-            name=envelope.name,
-            key=envelope.key,
-            subscriber=envelope.context,
-            reason=reply.reason,
-            attempts=1,
-            body=storable(f"{COMMANDS}{envelope.name}", envelope.data),
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.causation_id,
             died_at=self._clock(),
         )
 

@@ -35,8 +35,9 @@ class OutcomeBody(BaseModel):
     """How a command ended, published on the subject that its `Spark-Reply-To` header names."""
 
     id: str = Field(description="Id of the command; empty if it could not be read.")
-    outcome: Literal["done", "rejected", "failed"] = Field(
-        description="done; rejected: the business said no; failed: it could not be understood or handled."
+    outcome: Literal["done", "rejected", "failed", "parked"] = Field(
+        description="done; rejected: the business said no; failed: it could not be understood or handled; "
+        "parked: it waits durably behind one that failed, and is handled once an operator has seen to that."
     )
     reason: str = Field(description="Why, in snake case; empty when done.")
     data: dict[str, Any] = Field(description="A few plain values, such as the detail of a refusal.")

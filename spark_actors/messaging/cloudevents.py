@@ -52,7 +52,11 @@ def is_reply_subject(subject: str) -> bool:
 
 def event_type(message: MessageType) -> str:
     """The CloudEvents `type` of a message: `spark.<context>.<kebab-name>.v<version>`."""
-    return f"spark.{message.name}.v{message.version}"
+    return event_type_of(message.name, message.version)
+
+
+def event_type_of(name: str, version: int) -> str:
+    return f"spark.{name}.v{version}"
 
 
 class _CloudEvent(msgspec.Struct, omit_defaults=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -17,10 +17,10 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from domain.shared.decisions import Verdict
-from domain.shared.errors import MessageError
-from domain.shared.messages import Command, MessageRegistry, Query
-from spark_actors.messaging.cloudevents import command_subject, event_type, query_subject
-from spark_actors.messaging.envelope import Envelope, Reply
+from domain.shared.errors import MalformedMessageError, MessageError
+from domain.shared.messages import Command, MessageRegistry, Query, Upcast
+from spark_actors.messaging.cloudevents import command_subject, event_type, event_type_of, query_subject
+from spark_actors.messaging.envelope import Envelope, Reply, upcasted
 from spark_actors.messaging.schemas import ID_CHARACTERS, CloudEvent, Schemas
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,6 +68,9 @@ class _CommandForm:
     key_field: str
     subject: str
     schema: type[CloudEvent]
+    type: str
+    upcasts: Sequence[Upcast] = ()
+    """What makes the data of an older version into that which the schema asks for."""
 
 
 class Door:
@@ -78,10 +81,20 @@ class Door:
         self.max_body_bytes = max_body_bytes
         self._forms = {
             event_type(cls.TYPE): _CommandForm(
-                cls.TYPE.name, cls.TYPE.version, cls.TYPE.key_field, command_subject(cls.TYPE), schemas.event_of(cls)
+                cls.TYPE.name,
+                cls.TYPE.version,
+                cls.TYPE.key_field,
+                command_subject(cls.TYPE),
+                schemas.event_of(cls),
+                event_type(cls.TYPE),
             )
             for cls in registry
             if issubclass(cls, Command)
+        }
+        self._forms |= {
+            event_type_of(name, version): replace(current, upcasts=registry.upcasts(name, version))
+            for name, version in registry.older_versions
+            if (current := self._forms.get(event_type(registry.find(name, version).TYPE)))
         }
         self._command_subjects = {form.subject for form in self._forms.values()}
         self._queries = {query_subject(cls.TYPE): (cls, schemas.of(cls)) for cls in registry if issubclass(cls, Query)}
@@ -91,7 +104,7 @@ class Door:
         attributes = self._read(body)
         message_id = _readable_id(attributes)
         form = self._form(subject, attributes, message_id)
-        event = _checked(form.schema, attributes, message_id)
+        event = _checked(form.schema, _current(form, attributes, message_id), message_id)
         values = event.data.__dict__
         key = values[form.key_field]
         if event.subject != key:
@@ -143,6 +156,17 @@ class Door:
             detail = f"type = {_shown(given)} came on subject {_shown(subject)}: expected it on {form.subject}"
             raise RefusedError("subject_type_mismatch", detail, message_id)
         return form
+
+
+def _current(form: _CommandForm, attributes: Mapping[str, object], message_id: str) -> Mapping[str, object]:
+    """The attributes as the current version has them."""
+    data = attributes.get("data")
+    if not form.upcasts or not isinstance(data, dict):
+        return attributes if not form.upcasts else {**attributes, "type": form.type}
+    try:
+        return {**attributes, "type": form.type, "data": dict(upcasted(form.upcasts, data, form.name))}
+    except MalformedMessageError as error:
+        raise RefusedError("malformed_data", f"data: {error.reason}", message_id) from None
 
 
 def outcome_body(reply: Reply, message_id: str) -> bytes:

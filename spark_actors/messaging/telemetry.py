@@ -36,7 +36,7 @@ class TurnRetried:
 
     context: str
     reason: str
-    """stale_version, duplicate_message, constraint or storage_unavailable"""
+    """stale_version, duplicate_message, key_parked, constraint or storage_unavailable"""
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,15 @@ class DeadLettersMeasured:
 
 
 @dataclass(frozen=True)
+class KeysParkedMeasured:
+    """Which keys of a context wait: by what waits for them (`commands`, or a subscriber), state and cause."""
+
+    context: str
+    keys: Mapping[tuple[str, str, str], int]
+    oldest_ages: Mapping[tuple[str, str, str], timedelta]
+
+
+@dataclass(frozen=True)
 class SagasEnded:
     """Sagas have come to an end."""
 
@@ -166,6 +175,7 @@ TelemetryEvent: TypeAlias = (
     | MessagesBuried
     | OutboxMeasured
     | DeadLettersMeasured
+    | KeysParkedMeasured
     | SagasEnded
     | SagasMeasured
     | ActorRestarted

@@ -52,7 +52,7 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -
 
 COMMANDS = _counter(
     "spark_commands_total",
-    "Commands handled and committed, by how they ended: done, rejected (the business said no), failed (a bug).",
+    "Commands handled and committed, by how they ended: done, rejected (the business said no), failed (a bug), parked.",
     *("context", "name", "outcome"),
 )
 TURN_COMMANDS = _histogram(
@@ -111,6 +111,16 @@ OUTBOX_OLDEST = _view(
 )
 DEAD_LETTERS = _view("spark_dead_letters", "Messages that nobody could take, waiting for an operator.", "context")
 DEAD_LETTERS_BURIED = _counter("spark_dead_letters_buried_total", "Messages that became dead letters.", "context")
+PARKED_KEYS = _view(
+    "spark_parked_keys",
+    "Keys whose messages wait, by who waits (commands, or a subscriber) and why; see `spark-actors keys list`.",
+    *("context", "subscriber", "state", "cause"),
+)
+PARKED_OLDEST = _view(
+    "spark_parked_oldest_seconds",
+    "For how long the first of these keys has waited; nothing but an operator ends it.",
+    *("context", "subscriber", "state", "cause"),
+)
 SAGAS_RUNNING = _view(
     "spark_sagas_running", "Sagas that have not ended; overdue ones are past their deadline.", *("kind", "overdue")
 )
@@ -150,6 +160,8 @@ CATALOGUE: tuple[Measure, ...] = (
     OUTBOX_OLDEST,
     DEAD_LETTERS,
     DEAD_LETTERS_BURIED,
+    PARKED_KEYS,
+    PARKED_OLDEST,
     SAGAS_RUNNING,
     SAGAS_ENDED,
     SAGA_DURATION,

@@ -30,7 +30,7 @@ from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.ports import DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.telemetry import CommandsRefused, TelemetryEvent
-from spark_actors.persistence.memory import MemoryDeadLetters
+from spark_actors.persistence.memory_parking import MemoryDeadLetters
 from tests.fixtures.identity import a_guard, bearer, user
 from tests.unit.domain.builders import deposit, donate, register
 
