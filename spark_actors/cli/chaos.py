@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import time
 from dataclasses import asdict
@@ -47,6 +46,8 @@ def chaos(
     as_json: JsonOption = False,
 ) -> None:
     """Hurt a daemon under load on purpose, then hold what it did against what it was asked for."""
+    import asyncio
+
     from spark_actors.chaos.faults import FAULTS
     from spark_actors.chaos.run import Wanted, run
 

@@ -16,6 +16,7 @@ from spark_actors.messaging.telemetry import (
     EventsRouted,
     IngressMeasured,
     InstancesMoved,
+    KeysParkedMeasured,
     LightningAsked,
     LoginTried,
     MessagesBuried,
@@ -76,6 +77,17 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
     (MessagesBuried("auth"), ['spark_dead_letters_buried_total{context="auth"} 1.0']),
     (DeadLettersMeasured("auth", 4), ['spark_dead_letters{context="auth"} 4.0']),
     (
+        KeysParkedMeasured(
+            "auth",
+            {("commands", "parked", "malformed"): 2},
+            {("commands", "parked", "malformed"): timedelta(minutes=1)},
+        ),
+        [
+            'spark_parked_keys{cause="malformed",context="auth",state="parked",subscriber="commands"} 2.0',
+            'spark_parked_oldest_seconds{cause="malformed",context="auth",state="parked",subscriber="commands"} 60.0',
+        ],
+    ),
+    (
         OutboxMeasured("auth", 12, timedelta(minutes=1)),
         [
             'spark_outbox_pending_messages{context="auth"} 12.0',
@@ -116,6 +128,15 @@ def test_an_event_becomes_its_metrics(event: TelemetryEvent, lines: list[str]) -
     metrics = ActorMetrics()
     metrics(event)
     assert set(lines) <= set(shown(metrics))
+
+
+def test_keys_that_are_free_again_are_told_as_none() -> None:
+    metrics = ActorMetrics()
+    group = ("dashboard", "paused", "paused")
+    metrics(KeysParkedMeasured("auth", {group: 1}, {group: timedelta(seconds=1)}))
+    metrics(KeysParkedMeasured("auth", {}, {}))
+    line = 'spark_parked_keys{cause="paused",context="auth",state="paused",subscriber="dashboard"} 0.0'
+    assert line in shown(metrics)
 
 
 def test_no_event_is_left_out() -> None:
