@@ -105,8 +105,8 @@ def asyncapi(registry: MessageRegistry, version: str) -> JsonObject:
 
 _ABOUT = (
     "Commands are CloudEvents 1.0 (JSON, structured mode) on a JetStream subject; the outcome of each is published on "
-    f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Both say who sends them by a JWT "
-    f"in the header `{AUTHORIZATION_HEADER}`; `auth.login` gives one to a user. Events stay inside the daemon "
+    f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Both say who sends them by a "
+    f"JWT in the header `{AUTHORIZATION_HEADER}`; `auth.login` gives one to a user. Events stay inside the daemon "
     "and are listed because views and logs name them."
 )
 _SERVER: JsonObject = {
