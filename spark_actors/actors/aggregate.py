@@ -6,7 +6,6 @@ cache: every write carries the version it was decided on, and if the store refus
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -298,8 +297,7 @@ class AggregateActor:
 
     def _retried(self, hosted: HostedContext, reason: str, error: Exception) -> None:
         self._telemetry(TurnRetried(hosted.context.name, reason))
-        # Of two processes that take themselves for the same actor, the number tells which was refused.
-        log.debug("turn_retried", context=hosted.context.name, reason=reason, detail=str(error), pid=os.getpid())
+        log.debug("turn_retried", context=hosted.context.name, reason=reason, detail=str(error))
 
     def _tell(
         self,

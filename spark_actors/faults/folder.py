@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -61,6 +61,11 @@ class FaultFolder:
     def struck(self, point: CrashPoint, detail: str = "") -> int | None:
         """The process that was struck, if one was."""
         return _number(self._read(f"{_name(point, detail)}.{STRUCK}"))
+
+    def struck_at(self, point: CrashPoint, detail: str = "") -> datetime:
+        """When that was. Raises FileNotFoundError if it was not."""
+        found = self._file(f"{_name(point, detail)}.{STRUCK}").stat()
+        return datetime.fromtimestamp(found.st_mtime, UTC)
 
     def order(self, point: CrashPoint, detail: str) -> tuple[str, Order] | None:
         """What is to happen to a process that passes the point now, and the name to `take` it by."""
