@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -34,6 +34,8 @@ PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.01
 """After a batch that was not full the next may take so long to grow, for each command in it: nothing waits at rest."""
 
+BEHIND_PAUSE_SECONDS = 0.5
+"""Before each batch while the relays are behind: commands then wait in the broker, and not as events in Postgres."""
 REFUSED = "ingress"
 """Who could not take what was refused at the door."""
 KEPT_BYTES = 16_384
@@ -52,6 +54,8 @@ class IngressLimits:
     """Commands pulled and not acknowledged yet."""
     batch: int
     """Commands pulled at once."""
+    relay_backlog: int
+    """Events that may wait in an outbox before the ingress slows down; it never stops for them."""
 
 
 class Queries:
@@ -94,6 +98,7 @@ class Ingress:
         queries: Queries,
         *,
         limits: IngressLimits,
+        relay_backlog: Callable[[], Awaitable[int]],
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -106,6 +111,9 @@ class Ingress:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
+        self._relay_backlog = relay_backlog
+        self._is_behind = False
+        """Whether the relays have too much before them."""
         self._open = False
         self._in_flight = 0
         self._batches: set[asyncio.Task[None]] = set()
@@ -134,6 +142,8 @@ class Ingress:
 
     async def pull(self) -> float:
         """Take in what the broker has, as far as there is room; a batch that ends makes room and wakes this loop."""
+        if self._is_behind:
+            await asyncio.sleep(BEHIND_PAUSE_SECONDS)
         room = self._limits.in_flight - self._in_flight
         if room <= 0:
             return PULL_WAIT.total_seconds()
@@ -155,7 +165,7 @@ class Ingress:
         return 0
 
     async def measure(self) -> float:
-        """Tell how far the ingress is behind the broker."""
+        """Tell how far the ingress is behind the broker, and see whether the relays keep up."""
         if self._open:
             try:
                 lag = await self._broker.lag()
@@ -163,6 +173,10 @@ class Ingress:
                 self._open = False
                 raise
             self._telemetry(IngressMeasured(lag.waiting, lag.in_flight))
+        backlog = await self._relay_backlog()
+        was_behind, self._is_behind = self._is_behind, backlog > self._limits.relay_backlog
+        if self._is_behind != was_behind:
+            log.warning("relays_behind" if self._is_behind else "relays_caught_up", events=backlog)
         return MEASURE_SECONDS
 
     async def _connect(self) -> None:
