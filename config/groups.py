@@ -135,6 +135,7 @@ class Placement(Group):
 class Ingress(Group):
     max_in_flight_commands: Count = 1000
     max_body_bytes: Annotated[int, _Number, Field(ge=1, le=1_048_576)] = 65_536
+    max_relay_backlog_events: Count = 100_000
     groups: tuple[tuple[WriteContext, ...], ...] = (WRITE_CONTEXTS,)
 
     @field_validator("groups")

@@ -227,6 +227,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     from spark_actors.messaging.identity import Guard
     from spark_actors.persistence.dashboard_views import PostgresViews
     from spark_actors.persistence.refused_messages import PostgresRefusedMessages
+    from spark_actors.persistence.relay_backlog import PostgresRelayBacklog
 
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
@@ -251,12 +252,27 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         dead_letters,
         watch,
         Queries(door, guard, PostgresViews(await parts.pool(READ_MODELS)), (await _login(parts)).answer, clock),
-        limits=IngressLimits(in_flight=_in_flight(deployment), batch=settings.turns.max_commands),
+        limits=IngressLimits(
+            in_flight=_in_flight(deployment),
+            batch=settings.turns.max_commands,
+            relay_backlog=settings.ingress.max_relay_backlog_events,
+        ),
+        relay_backlog=PostgresRelayBacklog(await _pools_by_context(parts, pool)),
         clock=parts.clock,
         telemetry=parts.metrics,
         pass_point=parts.faults.pass_point,
     )
     return Unit(service, parts.metrics.snapshot, close=parts.close)
+
+
+async def _pools_by_context(parts: Parts, pool: Pool) -> dict[str, Pool]:
+    """A pool for each context with an outbox; *pool* for those that lie in the same database as what was refused."""
+    dsn = parts.deployment.dsn
+    by_dsn = {dsn[REFUSED]: pool}
+    for context in WRITE_CONTEXTS:
+        if dsn[context.name] not in by_dsn:
+            by_dsn[dsn[context.name]] = await parts.pool(context.name)
+    return {context.name: by_dsn[dsn[context.name]] for context in WRITE_CONTEXTS}
 
 
 async def root_unit(deployment: Deployment) -> Unit:

@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 PULL_WAIT = timedelta(seconds=1)
 MEASURE_SECONDS = 2.0
 
+BEHIND_PAUSE_SECONDS = 0.5
+"""Before each batch while the relays are behind: commands then wait in the broker, and not as events in Postgres."""
 REFUSED = "ingress"
 """Who could not take what was refused at the door."""
 KEPT_BYTES = 16_384
@@ -59,6 +61,8 @@ class IngressLimits:
     """Commands pulled and not acknowledged yet."""
     batch: int
     """Commands pulled at once."""
+    relay_backlog: int
+    """Events that may wait in an outbox before the ingress slows down; it never stops for them."""
 
 
 class _Taken(NamedTuple):
@@ -139,6 +143,7 @@ class Ingress:
         queries: Queries,
         *,
         limits: IngressLimits,
+        relay_backlog: Callable[[], Awaitable[int]],
         clock: Clock,
         telemetry: Telemetry,
         pass_point: PassPoint = pass_unharmed,
@@ -155,6 +160,9 @@ class Ingress:
         self._telemetry = telemetry
         self._refusals = RefusalLog()
         self._pass = pass_point
+        self._relay_backlog = relay_backlog
+        self._is_behind = False
+        """Whether the relays have too much before them."""
         self._open = False
         self._in_flight = 0
         self._batches: set[asyncio.Task[None]] = set()
@@ -183,6 +191,8 @@ class Ingress:
 
     async def pull(self) -> float:
         """Take in what the broker has, as far as there is room; a batch that ends makes room and wakes this loop."""
+        if self._is_behind:
+            await asyncio.sleep(BEHIND_PAUSE_SECONDS)
         room = self._limits.in_flight - self._in_flight
         if room <= 0:
             return PULL_WAIT.total_seconds()
@@ -204,7 +214,7 @@ class Ingress:
         return 0
 
     async def measure(self) -> float:
-        """Tell how far the ingress is behind the broker."""
+        """Tell how far the ingress is behind the broker, and see whether the relays keep up."""
         if self._open:
             try:
                 lag = await self._broker.lag()
@@ -212,6 +222,10 @@ class Ingress:
                 self._open = False
                 raise
             self._telemetry(IngressMeasured(lag.waiting, lag.in_flight))
+        backlog = await self._relay_backlog()
+        was_behind, self._is_behind = self._is_behind, backlog > self._limits.relay_backlog
+        if self._is_behind != was_behind:
+            log.warning("relays_behind" if self._is_behind else "relays_caught_up", events=backlog)
         return MEASURE_SECONDS
 
     async def _connect(self) -> None:

@@ -35,7 +35,7 @@ ALONE: Mapping[str, Sequence[Workload]] = {
     "crowd": (workloads.crowd,),
     "backlog": (workloads.backlog_of_commands, workloads.backlog_of_events),
     "long-transaction": (workloads.long_transaction,),
-    "overload": (overload.overload,),
+    "overload": (overload.of_deposits, overload.of_donations),
 }
 """Each on a fresh daemon, so that what it leaves behind is in nobody's way."""
 HOSTS = (1, 2, 4, 8)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
+from typing import TypeAlias
 
 from spark_actors.bench.figures import percentile
 from spark_actors.bench.results import Measured
 from spark_actors.bench.stage import Stage
-from spark_actors.bench.workloads import SPREAD_PREFIX, sustainable_rate
+from spark_actors.bench.workloads import SPREAD_PREFIX, donation, sustainable_rate
 from spark_actors.ingress.load import Message
 from spark_actors.ingress.overload import Overload, flood
 
+Make: TypeAlias = Callable[[int], list[Message]]
+"""Makes so many commands."""
 FACTOR = 3
 LOOK_SECONDS = 1.0
 OUTSIDE = ("Postgres", "NATS")
@@ -35,42 +39,62 @@ class _Seen:
         return max(self.actors_mib(number) for number in range(len(self.memory_mib)))
 
 
-def overload(stage: Stage) -> list[Measured]:
-    """Deposits at three times the sustainable rate: the backlog is to stay in the broker."""
-    sizes, rate = stage.sizes, sustainable_rate(stage) * FACTOR
-    stage.say(f"{rate:,.0f} commands/s for {sizes.overload_seconds:.0f} s: {FACTOR} × what it sustains")
-    went, seen = asyncio.run(_flooded(stage, rate))
+def of_deposits(stage: Stage) -> list[Measured]:
+    """Deposits at three times the sustainable rate."""
+    sizes = stage.sizes
+
+    def make(count: int) -> list[Message]:
+        stage.expected.deposit(count)
+        return stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
+
+    return [_overload(stage, "overload", make, sustainable_rate(stage))]
+
+
+def of_donations(stage: Stage) -> list[Measured]:
+    """Donations at three times the rate at which their sagas end: each command makes a dozen events and commands."""
+    sizes = stage.sizes
+    (usual,) = donation(stage)
+
+    def make(count: int) -> list[Message]:
+        stage.expected.donations += count
+        return stage.commands.donations(sizes.donors, sizes.campaigns, count)
+
+    return [_overload(stage, "overload of sagas", make, usual.settled_rate or 1.0)]
+
+
+def _overload(stage: Stage, workload: str, make: Make, sustainable: float) -> Measured:
+    """The backlog is to stay in the broker."""
+    rate, seconds = sustainable * FACTOR, stage.sizes.overload_seconds
+    stage.say(f"{rate:,.0f} commands/s for {seconds:.0f} s: {FACTOR} × what it sustains")
+    went, seen = asyncio.run(_flooded(stage, make, rate))
     settled = stage.settle()
-    caught_up = went.began + went.offered_seconds
+    offered_until = went.began + went.offered_seconds
     figures = {
-        "sustainable_rate": stage.sustainable_rate,
+        "sustainable_rate": sustainable,
         "offered_rate": went.offered / went.offered_seconds,
         "highest_backlog": max(look.backlog for look in went.looks),
         "highest_outbox": max(seen.outbox),
         "caught_up_seconds": went.caught_up_seconds,
-        "settled_seconds": settled - caught_up,
+        "settled_seconds": settled - offered_until,
         **{f"p{share}_ms": percentile(went.waits, share / 100) * 1000 for share in (50, 99, 100)},
         "memory_before_mib": seen.actors_mib(0),
         "memory_highest_mib": seen.highest_mib,
         "memory_after_mib": seen.actors_mib(-1),
         "memory_growth": seen.highest_mib / seen.actors_mib(0),
     }
-    _tell(stage, figures, seen)
+    _tell(stage, seen)
     done = went.offered / (went.looks[-1].at - went.began)
-    return [Measured("overload", rate=done, settled_rate=done, figures=figures, note=_note(figures))]
+    settled_rate = went.offered / (settled - went.began)
+    return Measured(workload, rate=done, settled_rate=settled_rate, figures=figures, note=_note(figures))
 
 
-async def _flooded(stage: Stage, rate: float) -> tuple[Overload, _Seen]:
+async def _flooded(stage: Stage, make: Make, rate: float) -> tuple[Overload, _Seen]:
     """Offer the load; look at memory and outboxes meanwhile, in a thread of their own."""
-    seen, accounts = _Seen(), stage.sizes.accounts
-
-    def make(count: int) -> list[Message]:
-        stage.expected.deposit(count)
-        return stage.commands.deposits_over(SPREAD_PREFIX, accounts, count)
+    seen = _Seen()
 
     def look() -> None:
         seen.memory_mib.append(stage.processes.memory_mib())
-        seen.outbox.append(stage.queries.pending_span())
+        seen.outbox.append(stage.queries.waiting_events())
 
     async def keep_looking() -> None:
         while True:
@@ -80,7 +104,14 @@ async def _flooded(stage: Stage, rate: float) -> tuple[Overload, _Seen]:
     look()
     looking = asyncio.create_task(keep_looking())
     try:
-        went = await flood(stage.card.nats_url, stage.card.nats_token, make, rate, stage.sizes.overload_seconds)
+        went = await flood(
+            stage.card.nats_url,
+            stage.card.nats_token,
+            stage.card.operator_token,
+            make,
+            rate,
+            stage.sizes.overload_seconds,
+        )
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)
@@ -88,7 +119,7 @@ async def _flooded(stage: Stage, rate: float) -> tuple[Overload, _Seen]:
     return went, seen
 
 
-def _tell(stage: Stage, figures: dict[str, float], seen: _Seen) -> None:
+def _tell(stage: Stage, seen: _Seen) -> None:
     for kind in seen.memory_mib[0]:
         each = [memory.get(kind, 0.0) for memory in seen.memory_mib]
         stage.say(f"  {kind}: {each[0]:.0f} MiB before, {max(each):.0f} at most, {each[-1]:.0f} after")

@@ -89,6 +89,7 @@ class Goal:
         return value <= wanted if self.at_most else value >= wanted
 
 
+_OVERLOAD = (Goal("p99_ms", 3_000, 1_500, at_most=True), Goal("memory_growth", 1.5, 1.2, at_most=True))
 GOALS: Mapping[str, tuple[Goal, ...]] = MappingProxyType(
     {
         "uniform": (Goal("ratio", 2.0, 3.0),),
@@ -102,7 +103,8 @@ GOALS: Mapping[str, tuple[Goal, ...]] = MappingProxyType(
         "backlog of commands": (Goal("last_of_first", 0.9, 1.0),),
         "backlog of events": (Goal("last_of_first", 0.9, 1.0),),
         "long transaction": (Goal("drop", 0.15, 0.05, at_most=True),),
-        "overload": (Goal("p99_ms", 3_000, 1_500, at_most=True), Goal("memory_growth", 1.5, 1.2, at_most=True)),
+        "overload": _OVERLOAD,
+        "overload of sagas": _OVERLOAD,
         "hosts": (Goal("cpu_spread", 0.15, 0.05, at_most=True),),
         "start": (Goal("seconds", 15, 8, at_most=True), Goal("memory_mib", 1.2 * 1024, 800, at_most=True)),
     }

@@ -103,6 +103,10 @@ class BenchQueries:
         first, last = self._row(self._sql["pending_positions"])
         return 0 if first is None else last - first + 1
 
+    def waiting_events(self) -> int:
+        """Events in all outboxes."""
+        return sum(int(self._row(statements["waiting"])[0]) for statements in self._by_context.values())
+
     @contextmanager
     def idle_in_transaction(self) -> Iterator[None]:
         """Another session that holds a snapshot and a transaction id and does nothing."""

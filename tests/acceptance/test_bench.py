@@ -22,3 +22,17 @@ def test_the_benchmark_measures_a_workload_and_finds_its_books_right() -> None:
     assert (uniform["workload"], uniform["wrong"]) == ("uniform", [])
     assert min(uniform["rate"], uniform["ratio"], uniform["cpu_us_per_command"]) > 0
     assert len(report["reference"]["runs"]) == 2
+
+
+@pytest.mark.timeout(150)
+def test_three_times_what_settles_waits_in_the_broker_and_is_caught_up_with() -> None:
+    command = [sys.executable, "-m", "spark_actors.cli", "bench"]
+    options = ["--only", "overload", "--scale", "0.02", "--runs", "1", "--seconds", "3", "--json"]
+    done = subprocess.run([*command, *options], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    deposits, donations = json.loads(done.stdout)["workloads"]
+    for row in (deposits, donations):
+        assert row["wrong"] == []
+        assert row["highest_backlog"] > 0
+        assert row["memory_growth"] < 1.5
+        assert row["p99_ms"] < 20_000

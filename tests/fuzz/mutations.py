@@ -26,7 +26,7 @@ TOKENS = [
     ),
     *(b'"id":', b'"data":', b'"subject":', b'"type":', b'"specversion":', b'"amount_sat":', b"\xef\xbb\xbf", b"\r\n"),
 ]
-MOST_CHANGES = 4
+MOST_CHANGES = 2
 
 
 def variants(message: Hostile, count: int) -> Iterator[Hostile]:

@@ -2,6 +2,10 @@
 -- The first event that waits in the outbox, if any. By position, so that rows that were settled are not read again.
 SELECT position FROM {schema}.outbox ORDER BY position LIMIT 1
 
+-- waiting
+-- How many events wait.
+SELECT count(*) FROM {schema}.outbox
+
 -- letters
 -- How many messages could not be delivered.
 SELECT count(*) FROM {schema}.dead_letters

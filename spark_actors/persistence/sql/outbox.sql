@@ -41,3 +41,7 @@ SELECT virtualtransaction
 FROM pg_locks
 WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND relation = '{schema}.outbox'::regclass
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
+-- estimate
+-- About how many rows wait, by the statistics that the server keeps anyway.
+SELECT n_live_tup FROM pg_stat_user_tables WHERE relid = '{schema}.outbox'::regclass

@@ -121,6 +121,8 @@ class Scene:
 
     def __init__(self, *arrivals: Arrival, in_flight: int = 100) -> None:
         self.broker = FakeBroker(arrivals)
+        self.events = 0
+        """Waiting in the fullest outbox."""
         self.hosts = FakeHosts(self.broker)
         self.letters = MemoryDeadLetters()
         self.views = FakeViews()
@@ -143,10 +145,14 @@ class Scene:
             self.letters,
             watch,
             Queries(door, guard, self.views, no_login, lambda: NOW),
-            limits=IngressLimits(in_flight=in_flight, batch=10),
+            limits=IngressLimits(in_flight=in_flight, batch=10, relay_backlog=1_000),
+            relay_backlog=self.count_events,
             clock=lambda: NOW,
             telemetry=self.told.append,
         )
+
+    async def count_events(self) -> int:
+        return self.events
 
     async def until(self, event: str) -> None:
         while event not in self.broker.history:
@@ -284,6 +290,30 @@ def test_no_more_is_taken_in_hand_than_allowed() -> None:
         return waiting
 
     assert asyncio.run(play()) == 7
+
+
+def test_while_the_relays_are_behind_commands_come_in_slowly_and_do_not_stop() -> None:
+    async def play(events: int) -> int:
+        scene = Scene(*[an_arrival(deposit(deposit_id=f"d{n}"), f"m{n}") for n in range(30)])
+        scene.events = events
+        await scene.ingress.measure()
+        scene.hosts.gate.set()
+        await scene.ingress.pull()
+        pulling = asyncio.create_task(scene.ingress.pull())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        waiting = len(scene.broker.waiting)
+        await pulling
+        assert len(scene.broker.waiting) == 10
+        scene.events = 0
+        await scene.ingress.measure()
+        await scene.ingress.pull()
+        await scene.until("acknowledged m29")
+        await scene.ingress.stop()
+        return waiting
+
+    assert asyncio.run(play(1_000)) == 10
+    assert asyncio.run(play(1_001)) == 20
 
 
 def test_a_broker_that_is_away_is_a_problem_that_is_told() -> None:
