@@ -38,9 +38,9 @@ def test_every_write_context_has_inbox_outbox_sagas_and_dead_letters(connection:
     assert {schema for (schema,) in found} == {"auth", "accounting", "crowdfunding", "bitcoin"}
 
 
-def test_the_ingress_has_dead_letters_and_no_more(connection: psycopg.Connection) -> None:
+def test_the_ingress_has_dead_letters_what_operators_did_about_them_and_no_more(connection: psycopg.Connection) -> None:
     found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'ingress'")
-    assert {table for (table,) in found} == {"dead_letters", "schema_migrations"}
+    assert {table for (table,) in found} == {"dead_letters", "operator_actions", "schema_migrations"}
 
 
 def test_every_constraint_and_index_was_given_a_name(connection: psycopg.Connection) -> None:

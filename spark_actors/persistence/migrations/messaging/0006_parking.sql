@@ -29,7 +29,7 @@ CREATE TABLE parked_messages (
     CONSTRAINT parked_messages_pkey PRIMARY KEY (subscriber, key, place),
     CONSTRAINT parked_messages_once UNIQUE (subscriber, message_id),
     -- Whoever parks a message or ends the parking of a key locks the key first, so that none is left behind.
-    CONSTRAINT parked_messages_wait_for_a_parked_key FOREIGN KEY (subscriber, key) REFERENCES parked_keys
+    CONSTRAINT parked_messages_wait_for_parked_keys FOREIGN KEY (subscriber, key) REFERENCES parked_keys
 );
 
 ALTER SEQUENCE parked_messages_place_seq OWNED BY parked_messages.place;
