@@ -22,7 +22,7 @@ MAX_BODY_BYTES = 65_536
 def redeliver(target: Target, subject: str, body: bytes, timeout: float) -> str:
     """Publish a message that was refused at the door on its subject again; how it ended.
 
-    This is where an operator's credentials go, should commands need some.
+    It is sent with the token of whoever acts here, not of whoever sent it first.
     """
     answer = target.talk(lambda client: client.send_raw(subject, body, timeout=timeout))
     return f"{answer.outcome.value} {answer.reason}".strip()
