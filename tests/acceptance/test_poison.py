@@ -38,7 +38,8 @@ def send(daemon: Daemon, *commands: Command) -> list[str]:
     """How commands end that are sent one after the other."""
 
     async def talk() -> list[str]:
-        async with await SparkClient.connect(daemon.card.nats_url, daemon.card.nats_token) as client:
+        card = daemon.card
+        async with await SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token) as client:
             return [(await client.send(command, timeout=30)).outcome.value for command in commands]
 
     return asyncio.run(talk())
