@@ -171,7 +171,11 @@ def _is_secret(form: type[BaseModel], path: Location) -> bool:
     if inner is not None:
         return _is_secret(inner, path[1:])
     field = form.model_fields.get(str(path[0]))
-    return field is None or field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+    return field is None or _holds_secret(field.annotation)
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(map(_holds_secret, get_args(annotation)))
 
 
 def _group_of(form: type[BaseModel], name: str | int) -> type[BaseModel] | None:

@@ -1,6 +1,6 @@
 """The Ingress: pulls commands, refuses what is not understood or allowed, routes the rest, acknowledges after commit.
 
-What cannot be understood becomes a dead letter if its sender is known. What somebody may not send is answered, counted
+What cannot be understood becomes a dead letter if a service or an operator sent it. The rest is answered, counted
 and logged at a bounded rate, but not kept: nobody could do anything with it, and strangers must not fill the database.
 """
 
@@ -256,7 +256,7 @@ class Ingress:
             envelope = self._envelope(arrival)
             good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))
         except RefusedError as error:
-            is_kept = sender is not None and sender.is_known and error.code != FORBIDDEN
+            is_kept = sender is not None and sender.is_trusted and error.code != FORBIDDEN
             refused.append(_Refused(arrival, error, is_kept))
 
     def _envelope(self, arrival: Arrival) -> Envelope:

@@ -245,6 +245,8 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
     kind, place = problem["type"], ".".join(map(str, problem["loc"]))
     place = place if place.isprintable() and len(place) <= _SHOWN_CHARACTERS else _shown(place)
     reason = _PLAINER.get(kind, problem["msg"])
+    if place.endswith("password_hash") and kind == "string_pattern_mismatch":
+        reason = "expected an argon2 hash"
     if kind == "extra_forbidden":
         return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
     if kind == "missing":

@@ -43,6 +43,11 @@ class Principal:
     def is_known(self) -> bool:
         return bool(self.roles)
 
+    @property
+    def is_trusted(self) -> bool:
+        """Whether somebody has given this token out, other than to whoever signs up."""
+        return not self.roles.isdisjoint((Role.LIGHTNING, Role.OPERATOR))
+
     def owns(self, account_id: str) -> bool:
         """Whether this is the user whose account that is."""
         return Role.USER in self.roles and account_id == self.subject

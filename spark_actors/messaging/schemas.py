@@ -55,6 +55,8 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARACTERS, pa
 OptionalId = Annotated[str, StringConstraints(max_length=ID_CHARACTERS, pattern=_ID_PATTERN)]
 Line = Annotated[str, StringConstraints(max_length=LINE_CHARACTERS, pattern=_LINE_PATTERN)]
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARACTERS, pattern=_TEXT_PATTERN)]
+PasswordHash = Annotated[str, StringConstraints(max_length=512, pattern=r"^\$argon2(id|i|d)\$[\x21-\x7e]+$")]
+"""So that a password in its place comes no further than the door."""
 Int64 = Annotated[int, Field(ge=INT64_MINIMUM, le=INT64_MAXIMUM)]
 Limit = Annotated[int, Field(ge=1, le=LIMIT_MAXIMUM)]
 Instant = Annotated[datetime, PlainValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -132,7 +134,8 @@ def _constant(value: str) -> Any:
 
 def _plain_form(name: str, hint: Any) -> Any:
     if hint is str:
-        return Id if name.endswith("_id") else Text if name == "description" else Line
+        named = {"description": Text, "password_hash": PasswordHash}
+        return Id if name.endswith("_id") else named.get(name, Line)
     if hint is int:
         return Limit if name == "limit" else Int64
     if hint is datetime:

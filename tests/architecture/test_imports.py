@@ -18,12 +18,15 @@ EXCLUSIVE = {  # library -> the only places that may import it
     "typer": ("spark_actors.cli",),
     "rich": ("spark_actors.cli", "spark_actors.telemetry"),
     "pydantic_settings": ("config",),
+    "jwt": ("spark_actors.identity.tokens",),
+    "argon2": ("spark_actors.identity.passwords",),
 }
 INWARD = {  # package -> which of ours it may import
     "domain": ("domain",),
     "spark_actors.messaging": ("domain", "spark_actors.messaging"),
     "spark_actors.persistence": ("domain", "spark_actors.messaging", "spark_actors.persistence"),
     "spark_actors.ingress": ("domain", "spark_actors.messaging", "spark_actors.ingress"),
+    "spark_actors.identity": ("domain", "spark_actors.messaging", "spark_actors.identity"),
     "spark_actors.lightning": ("domain", "spark_actors.messaging", "spark_actors.lightning"),
     "spark_actors.telemetry": ("domain", "spark_actors.messaging", "spark_actors.telemetry"),
     "spark_actors.actors": ("domain", "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),

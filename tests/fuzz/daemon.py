@@ -48,7 +48,7 @@ async def converse(card: DaemonCard, name: str, good: int, hostile: Sequence[Hos
     """Send *good* deposits one after the other, each answered before the next, and all *hostile* ones in between."""
     client = await nats.connect(card.nats_url, token=card.nats_token, allow_reconnect=False)
     try:
-        return await _Conversation(client, name, hostile).hold(good)
+        return await _Conversation(client, name, hostile, card.operator_token).hold(good)
     finally:
         await client.close()
 
@@ -60,7 +60,8 @@ async def send_unreadable(card: DaemonCard) -> None:
 
 
 class _Conversation:
-    def __init__(self, client: Client, name: str, hostile: Sequence[Hostile]) -> None:
+    def __init__(self, client: Client, name: str, hostile: Sequence[Hostile], token: str) -> None:
+        self._token = token
         self._client, self._name, self._hostile = client, name, hostile
         self._inbox = client.new_inbox()
         self._answers = Answers()
@@ -98,7 +99,7 @@ class _Conversation:
             self._all_refused.set()
 
     def _wanted(self, name: str) -> dict[str, str]:
-        return {"Spark-Reply-To": f"{self._inbox}.{name}"}
+        return {"Spark-Reply-To": f"{self._inbox}.{name}", "Spark-Authorization": f"Bearer {self._token}"}
 
     def _body(self, number: int) -> bytes:
         data = {"account_id": self._name, "deposit_id": f"{self._name}-{number}", "amount_sat": 1}

@@ -393,11 +393,12 @@ NOT_ALLOWED = [
     (arrived("spark.commands.accounting.deposit", b"\xff no json", "bad", ""), "unauthenticated"),
     (arrived("spark.commands.nobody.knows", b"{}", "bad", ""), "unauthenticated"),
     (arrived("spark.commands.auth.register-account", b"{}", "bad", ""), "malformed_envelope"),
+    (arrived("spark.commands.bitcoin.request-deposit", b"\xff", "bad", user("ann", now=NOW)), "not_json"),
 ]
 
 
 @pytest.mark.parametrize(("arrival", "reason"), NOT_ALLOWED)
-def test_what_nobody_known_may_send_reaches_no_aggregate_and_is_told_and_counted_but_not_kept(
+def test_what_nobody_or_only_a_user_sends_in_vain_reaches_no_aggregate_and_is_told_and_counted_but_not_kept(
     arrival: Arrival, reason: str
 ) -> None:
     scene = settled(an_arrival(deposit(), "m1"), arrival, an_arrival(deposit(deposit_id="d2"), "m2"))

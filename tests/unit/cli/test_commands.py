@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -12,14 +14,31 @@ from domain.dashboard.views import ViewCampaigns
 from domain.shared.decisions import Verdict
 from spark_actors.cli.errors import ExitCode
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.identity.keys import parse_keys
+from spark_actors.identity.tokens import TokenVerifier
 from spark_actors.ingress.client import Answer, OutcomeUnknownError, UnreachableError, ViewTimeoutError
+from spark_actors.messaging.identity import Principal, Role
+from tests.fixtures.identity import REALM
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.fakes import FakeClient
 
 DONATE = (
     "send", "crowdfunding.donate-to-campaign", "campaign_id=c1", "donation_id=d1", "account_id=a1", "amount_sat=500",
 )  # fmt: skip
-COMMANDS = ("run", "demo", "send", "view", "status", "audit", "messages", "migrate", "hash-password", "sagas")
+COMMANDS = (
+    "run",
+    "demo",
+    "send",
+    "view",
+    "status",
+    "audit",
+    "messages",
+    "migrate",
+    "hash-password",
+    "sagas",
+    "login",
+    "token",
+)
 
 
 def test_a_command_that_is_done_exits_with_0(cli: Cli, client: FakeClient, data_dir: Path) -> None:
@@ -146,7 +165,9 @@ def test_status_of_a_daemon_that_does_not_answer_exits_with_3(cli: Cli, data_dir
     assert cli("status", "--data-dir", str(data_dir)).exit_code == ExitCode.NO_DAEMON
 
 
-@pytest.mark.parametrize("words", [(), *((name,) for name in COMMANDS), ("sagas", "list"), ("sagas", "show")])
+@pytest.mark.parametrize(
+    "words", [(), *((name,) for name in COMMANDS), ("sagas", "list"), ("sagas", "show"), ("token", "issue")]
+)
 def test_every_command_has_help(cli: Cli, words: tuple[str, ...]) -> None:
     result = cli(*words, "-h")
     assert result.exit_code == ExitCode.DONE
@@ -198,3 +219,69 @@ def test_a_password_from_a_pipe_becomes_a_hash_that_fits_it(cli: Cli) -> None:
 
 def test_an_empty_password_is_refused(cli: Cli) -> None:
     assert cli("hash-password", stdin="\n").exit_code == ExitCode.USAGE
+
+
+def test_commands_act_as_an_operator_on_the_daemons_own_machine(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    assert cli(*DONATE, "--data-dir", str(data_dir)).exit_code == ExitCode.DONE
+    assert client.identity == "an operator's token"
+
+
+def test_commands_act_as_the_bearer_of_a_token_that_is_kept(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    kept = data_dir / "ann.token"
+    assert cli("login", "ann", "--save", str(kept), "--data-dir", str(data_dir), stdin="correct horse\n").exit_code == 0
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert cli(*DONATE, "--as", str(kept), "--data-dir", str(data_dir)).exit_code == ExitCode.DONE
+    assert client.identity == "a.user.token"
+
+
+def test_a_login_asks_as_nobody_and_prints_the_token(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    result = cli("login", "ann", "--data-dir", str(data_dir), stdin="correct horse\n")
+    assert (result.exit_code, result.stdout, client.identity) == (ExitCode.DONE, "a.user.token\n", "")
+    told = json.loads(cli("login", "ann", "--json", "--data-dir", str(data_dir), stdin="correct horse\n").stdout)
+    assert told == {"account_id": "ann-1", "expires_at": "2026-01-01T00:00:00+00:00", "token": "a.user.token"}
+
+
+def test_a_wrong_password_exits_with_1_and_is_not_repeated(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    result = cli("login", "ann", "--data-dir", str(data_dir), stdin="wrong horse\n")
+    assert (result.exit_code, "wrong horse" in result.output) == (ExitCode.REFUSED, False)
+    assert "wrong_credentials" in result.stderr
+
+
+def test_a_password_is_no_word_for_the_command_line(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    result = cli("view", "auth.login", "username=ann", "password=correct horse", "--data-dir", str(data_dir))
+    assert (result.exit_code, client.asked) == (ExitCode.USAGE, [])
+    assert "correct horse" not in result.output
+
+
+def test_who_holds_the_keys_can_issue_a_token(cli: Cli, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(cli("token", "new-key", "k-1").stdout)
+    config = tmp_path / "own.toml"
+    config.write_text(f'[identity]\nkeys_file = "{keys}"\n')
+    words = ("token", "issue", "--role", "lightning", "--sub", "watcher", "--ttl", "90s", "--config", str(config))
+    [key] = parse_keys([keys.read_text()], "keys")
+    bearer = TokenVerifier([key], REALM)(f"Bearer {cli(*words).stdout.strip()}", time.time())
+    assert bearer == Principal("watcher", frozenset([Role.LIGHTNING]))
+    assert json.loads(cli(*words, "--json").stdout)["sub"] == "watcher"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--role", "lightning"),
+        ("--role", "user", "--sub", "two words"),
+        ("--role", "god", "--sub", "x"),
+        ("--role", "operator", "--ttl", "soon"),
+        ("--role", "operator", "--ttl", "0s"),
+    ],
+)
+def test_a_token_that_makes_no_sense_is_not_issued(cli: Cli, data_dir: Path, words: tuple[str, ...]) -> None:
+    (data_dir / "secrets").mkdir()
+    (data_dir / "secrets" / "token-keys").write_text(f"k:{'s' * 32}\n")
+    assert cli("token", "issue", *words, "--data-dir", str(data_dir)).exit_code == ExitCode.USAGE
+
+
+def test_without_the_keys_no_token_is_issued(cli: Cli, tmp_path: Path) -> None:
+    result = cli("token", "issue", "--role", "operator", "--data-dir", str(tmp_path))
+    assert result.exit_code == ExitCode.REFUSED
+    assert "token-keys" in result.stderr

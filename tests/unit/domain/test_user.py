@@ -33,7 +33,11 @@ def test_a_name_must_be_plain_and_neither_short_nor_long(username: str) -> None:
     assert World().send(register(username=username)).reason == Reason.INVALID_USERNAME
 
 
-@pytest.mark.parametrize("secret", ["", "hunter2", "$argon2", "$2b$12$abc", f"{ARGON2}\n", ARGON2 + "a" * 600])
+@pytest.mark.parametrize(
+    "secret",
+    ["", "hunter2", "$argon2", "$2b$12$abc", f"{ARGON2}\n", ARGON2 + "a" * 600]
+    + [ARGON2.replace("m=65536", "m=262145"), ARGON2.replace("t=3", "t=11"), ARGON2.replace("p=4", "p=17")],
+)
 def test_a_password_must_come_as_an_argon2_hash(secret: str) -> None:
     world = World()
     assert world.send(register(password_hash=secret)).reason == Reason.INVALID_PASSWORD_HASH

@@ -48,6 +48,7 @@ def test_a_field_with_the_name_of_a_secret_is_masked(name: str) -> None:
         '{"preimage": "s3cret"}',
         "{'nats_token': 's3cret'}",
         "Authorization: Bearer s3cret",
+        "a token eyJhbGciOiJIUzI1NiJ9.s3cret.s3cret in the middle",
         "headers Basic czNjcmV0s3cret",
         "hash $argon2id$v=19$m=65536$s3cret",
     ],
