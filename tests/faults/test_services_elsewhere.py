@@ -17,7 +17,7 @@ from tests.faults.conftest import NewScene, Scene, assert_nothing_is_lost_or_dou
 from tests.fixtures.data_dirs import temporary_data_dir
 from tests.fixtures.proxy import Proxy, proxy_to_port, proxy_to_socket
 
-AWAY_SECONDS = 12.0
+AWAY_SECONDS = 8.0
 MOMENT_SECONDS = 2.0
 
 
