@@ -74,7 +74,7 @@ class Keeper:
 
     async def _start(self) -> None:
         try:
-            await self._children.start(self.spec)
+            await self._children.start(self.spec, self._patience_seconds)
         except ActorUnavailableError:
             await self._children.kill(self.spec)  # one that hangs in its start would be adopted again and again
             raise

@@ -67,8 +67,11 @@ class ActorSpec:
 class Children(Protocol):
     """Starts and watches actors. Each call raises ActorUnavailableError when the actor is not there."""
 
-    async def start(self, spec: ActorSpec) -> None:
-        """Make the actor, or adopt the one that lives under this name; returns once it has started its work."""
+    async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
+        """Make the actor, or adopt the one that lives under this name; returns once it has started its work.
+
+        One that lives already and does not answer within *patience_seconds* is not adopted.
+        """
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
         """Ask how it is. An actor that does not answer in time raises ActorUnavailableError too."""

@@ -96,15 +96,25 @@ class RayChildren:
         self._directory = directory
         self._namespace = namespace
 
-    async def start(self, spec: ActorSpec) -> None:
+    async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
         kind = BY_KIND[names.kind_of(spec.name)]
         try:
+            # One that is there already need not be made: a new root must not wait for a hung actor as for a new one.
+            patience = patience_seconds if self._is_there(spec.name) else START_SECONDS
             actor = kind.options(name=spec.name, namespace=self._namespace, get_if_exists=True, **OPTIONS).remote(
                 spec.name, spec.build
             )
-            await asyncio.wait_for(actor.start.remote(), START_SECONDS)
+            await asyncio.wait_for(actor.start.remote(), patience)
         except (ValueError, RayError, TimeoutError) as error:  # ValueError: the name was freed meanwhile
             raise ActorUnavailableError(spec.name, f"could not be started: {error}") from error
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            self._directory.find(name)
+        except ActorUnavailableError:
+            return False
+        self._directory.forget(name)
+        return True
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
         with self._directory.calling(spec.name) as actor:

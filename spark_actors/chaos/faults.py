@@ -72,6 +72,17 @@ async def zombie(stage: Stage) -> str:
     return name
 
 
+async def zombie_under_new_root(stage: Stage) -> str:
+    """The same, and the root that would have noticed dies meanwhile: its successor finds an actor that says nothing."""
+    actors = await stage.target.actors()
+    name = stage.random.choice(sorted(name for name in actors if "/aggregate/" in name))
+    _signal([actors[name]], signal.SIGSTOP)
+    _signal([actors[ROOT]], signal.SIGKILL)
+    await asyncio.sleep(2 * PATIENCE_SECONDS + stage.random.uniform(1, 4))
+    _signal([actors[name]], signal.SIGCONT)
+    return name
+
+
 async def zombie_in_turn(stage: Stage) -> str:
     """The same, exactly between deciding a turn and committing it."""
     pid = await _struck(stage, CrashPoint.TURN_BEFORE_COMMIT, Strike.STOP)
@@ -239,6 +250,7 @@ FAULTS: Mapping[str, Act] = {
     "kill root": kill_root,
     "zombie": zombie,
     "zombie in a turn": zombie_in_turn,
+    "zombie under a new root": zombie_under_new_root,
     "pause": pause,
     "pause a third": pause_several,
     "kill daemon": kill_daemon,

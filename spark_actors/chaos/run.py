@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 
 from domain.shared.errors import StorageError
 from spark_actors.chaos.account import Account, Strike
@@ -168,23 +169,35 @@ async def _in_time(work: asyncio.Future[float] | object) -> float | None:
 
 
 async def run(wanted: Wanted, say: Say) -> Account:
-    """Hurt for the wanted time; a daemon of its own, gone in the end. Raises TargetError if it cannot begin or end."""
-    with TemporaryDirectory(prefix="spark-chaos-", dir=wanted.folder, ignore_cleanup_errors=True) as home:
-        target = Target(Path(home))
-        chaos = Chaos(target, wanted.seed, wanted.rate, away_seconds=wanted.away_seconds)
-        try:
-            target.launch()
-            await target.ready()
-            await chaos.begin()
-            say(f"under load, seed {wanted.seed}, {wanted.rate:g} orders/s")
-            await _strikes(chaos, wanted, say)
-            say("no more faults; everything comes to its end")
-            account = await chaos.end()
-            if code := await target.terminate():
-                account.objections.append(Objection("wrong", f"the daemon ended with exit code {code}"))
-            return account
-        finally:
-            target.stop()
+    """Hurt for the wanted time; a daemon of its own, gone in the end. Raises TargetError if it cannot begin or end.
+
+    Its folder with all logs stays only if something is wrong.
+    """
+    home = Path(tempfile.mkdtemp(prefix="spark-chaos-", dir=wanted.folder))
+    target = Target(home)
+    account = Account(wanted.seed)
+    try:
+        target.launch()
+        await target.ready()
+        account = await _hurt(target, wanted, say)
+        if code := await target.terminate():
+            account.objections.append(Objection("wrong", f"the daemon ended with exit code {code}"))
+        return account
+    finally:
+        target.stop()
+        if account.strikes and account.is_sound:
+            shutil.rmtree(home, ignore_errors=True)
+        else:
+            say(f"the daemon's data and logs stay in {home}")
+
+
+async def _hurt(target: Target, wanted: Wanted, say: Say) -> Account:
+    chaos = Chaos(target, wanted.seed, wanted.rate, away_seconds=wanted.away_seconds)
+    await chaos.begin()
+    say(f"under load, seed {wanted.seed}, {wanted.rate:g} orders/s")
+    await _strikes(chaos, wanted, say)
+    say("no more faults; everything comes to its end")
+    return await chaos.end()
 
 
 async def _strikes(chaos: Chaos, wanted: Wanted, say: Say) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -53,6 +55,7 @@ def chaos(
 
     if unknown := set(only or ()) - FAULTS.keys():
         raise UsageMistakeError(f"no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
+    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is stopped
     seed = seed if seed is not None else time.time_ns() % 1_000_000
     wanted = Wanted(seconds, seed, rate, tuple(only or FAULTS), away_seconds=away, folder=folder)
     account = asyncio.run(run(wanted, _Progress()))
@@ -93,3 +96,7 @@ class _Progress:
 
     def __call__(self, text: str) -> None:
         print(f"{time.monotonic() - self._began:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -51,13 +51,13 @@ def test_processes_that_die_exactly_between_two_things_lose_neither(scene: Scene
     scene.strike(fault)
 
 
-@pytest.mark.parametrize("fault", ["kill postgres", "serialization errors", "postgres disk full", "kill nats"])
+@pytest.mark.parametrize("fault", ["kill postgres", "postgres disk full", "kill nats"])
 @pytest.mark.timeout(180)
 def test_a_service_that_fails_is_waited_for_and_started_again(scene: Scene, fault: str) -> None:
     scene.strike(fault)
 
 
-@pytest.mark.parametrize("fault", ["lightning mute", "clock jump", "pause a third"])
+@pytest.mark.parametrize("fault", ["lightning mute", "clock jump"])
 def test_what_is_late_or_answers_nothing_is_only_late(scene: Scene, fault: str) -> None:
     scene.strike(fault)
 

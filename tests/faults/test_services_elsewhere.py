@@ -17,7 +17,7 @@ from tests.faults.conftest import NewScene, Scene, assert_nothing_is_lost_or_dou
 from tests.fixtures.data_dirs import temporary_data_dir
 from tests.fixtures.proxy import Proxy, proxy_to_port, proxy_to_socket
 
-AWAY_SECONDS = 12.0
+AWAY_SECONDS = 8.0
 MOMENT_SECONDS = 2.0
 
 
@@ -61,7 +61,7 @@ def proxies(dsn: str, folder: Path, nats: EmbeddedNats) -> Iterator[Proxies]:
 
 
 @pytest.fixture(scope="module")
-def scene(new_scene: NewScene, proxies: Proxies, dsn: str, folder: Path, nats: EmbeddedNats) -> Scene:
+def scene(proxies: Proxies, dsn: str, folder: Path, nats: EmbeddedNats, new_scene: NewScene) -> Scene:
     to_postgres = f"[postgres]\ndsn = {json.dumps(make_conninfo(dsn, host=str(folder)))}\n"
     to_nats = f'[nats]\nurl = "nats://127.0.0.1:{proxies.nats.listen_on_port()}"\ntoken = "{nats.token}"\n'
     return new_scene(SETTINGS.replace("[nats]\nport = 0\n", to_nats + to_postgres), seed=3)

@@ -21,7 +21,7 @@ class FakeChildren:
         self.alive = False
         self.problems: list[str] = []
 
-    async def start(self, spec: ActorSpec) -> None:
+    async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
         self.calls.append("start")
         self.alive = True
 
