@@ -5,6 +5,7 @@ Defaults here equal those in `default.toml` (a test compares them), so that a gr
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -53,6 +54,12 @@ def _instance(value: str) -> str:
     return value
 
 
+def _signing_key(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}:\S{32,}", value.get_secret_value()):
+        raise ValueError("id:secret, the secret of 32 characters or more")
+    return value
+
+
 _Number = BeforeValidator(_not_a_switch)
 Count = Annotated[int, _Number, Field(ge=1)]
 Port = Annotated[int, _Number, Field(ge=0, le=65_535)]
@@ -60,6 +67,7 @@ Seconds = Annotated[float, _Number, Field(gt=0)]
 Rate = Annotated[float, _Number, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
+SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 Servers = Annotated[str, AfterValidator(_servers)]
 Instance = Annotated[str, AfterValidator(_instance)]
 
@@ -138,6 +146,24 @@ class Ingress(Group):
         return groups
 
 
+class Identity(Group):
+    keys: tuple[SigningKey, ...] = ()
+    keys_file: str = ""
+    issuer: Text = "spark-actors"
+    audience: Text = "spark"
+    session_seconds: Seconds = 3600
+    login_attempts: Count = 5
+    overall_login_attempts: Count = 300
+    login_window_seconds: Seconds = 60
+
+    @field_validator("keys_file")
+    @classmethod
+    def _one_place_for_keys(cls, value: str, info: ValidationInfo) -> str:
+        if value and info.data.get("keys"):
+            raise ValueError("nothing, when identity.keys is set")
+        return value
+
+
 class Turns(Group):
     max_commands: Count = 500
     max_attempts: Count = 5
@@ -205,6 +231,10 @@ class Supervision(Group):
 
 class Shutdown(Group):
     grace_seconds: Seconds = 15
+
+
+class Faults(Group):
+    enabled: bool = False
 
 
 class Log(Group):

@@ -9,8 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from config.groups import (
     CONTEXTS,
+    Faults,
     Group,
     Http,
+    Identity,
     Ingress,
     Lightning,
     Log,
@@ -48,6 +50,7 @@ class Settings(Group):
     http: Http = Http()
     placement: Placement = Field(default_factory=Placement)
     ingress: Ingress = Ingress()
+    identity: Identity = Identity()
     turns: Turns = Turns()
     relay: Relay = Relay()
     retention: Retention = Retention()
@@ -55,6 +58,7 @@ class Settings(Group):
     supervision: Supervision = Supervision()
     shutdown: Shutdown = Shutdown()
     log: Log = Log()
+    faults: Faults = Faults()
 
     def dsn_of(self, context: str) -> str:
         """Where *context* keeps its tables; empty: in the embedded Postgres."""

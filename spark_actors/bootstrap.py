@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from domain.contexts import CONTEXTS
@@ -22,13 +23,15 @@ from spark_actors.actors.context import ContextActor, ContextService, Part, Proj
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
+from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec
 from spark_actors.actors.references import Directory, RayChildren, RayHosts, RaySubscribers
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch, housekeeping_loop
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Deployment, token_issuer
+from spark_actors.faults.wiring import NoFaults, faults
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
@@ -45,27 +48,41 @@ from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.metrics import ActorMetrics
 
 if TYPE_CHECKING:
+    from config.settings import Settings
+    from spark_actors.identity.login import Login
+    from spark_actors.identity.tokens import Realm
     from spark_actors.ingress.nats_broker import NatsSettings
 
 BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS = "dashboard"
+USERS = "auth"
 LIGHTNING = "bitcoin"
 READERS_NICENESS = 10
 READERS_PATIENCE_SECONDS = 0.05
 """Under load read models may lag: commands and sagas come first, and fewer, larger batches cost less."""
+RETRY_JITTER = 0.3
+"""Part of a retry's delay that is left to chance."""
 REFUSED = "ingress"
 """The schema for what never reached a context."""
 
 
 def registry() -> MessageRegistry:
-    """Every message of every context."""
-    return MessageRegistry(message for context in CONTEXTS for message in context.messages)
+    """Every message of every context, and how older versions of them are read."""
+    return MessageRegistry(
+        (message for context in CONTEXTS for message in context.messages),
+        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
+    )
 
 
 def clock() -> datetime:
     """The present, in UTC."""
     return datetime.now(UTC)
+
+
+def faults_of(deployment: Deployment) -> NoFaults:
+    """What the deployment's processes are wrapped with: nothing, unless tests may hurt them."""
+    return faults(deployment.settings.data_dir, enabled=deployment.settings.faults.enabled)
 
 
 def placement(deployment: Deployment) -> Placement:
@@ -78,7 +95,7 @@ def placement(deployment: Deployment) -> Placement:
 def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor, Callable[[], bytes]]:
     """An AggregateActor for one slot, and its metrics."""
     _log_as(deployment, names.aggregate_actor(slot))
-    metrics = ActorMetrics()
+    metrics, hurt = ActorMetrics(), faults_of(deployment)
     turns = deployment.settings.turns
     hosted = [
         HostedContext(
@@ -90,7 +107,13 @@ def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor,
         for context in WRITE_CONTEXTS
     ]
     actor = AggregateActor(
-        hosted, registry(), capacity=slot.capacity, max_attempts=turns.max_attempts, clock=clock, telemetry=metrics
+        hosted,
+        registry(),
+        capacity=slot.capacity,
+        max_attempts=turns.max_attempts,
+        clock=hurt.clock(clock),
+        telemetry=metrics,
+        pass_point=hurt.pass_point,
     )
     return actor, metrics.snapshot
 
@@ -103,6 +126,8 @@ class Parts:
         self.deployment = deployment
         self.settings = deployment.settings
         self.metrics = ActorMetrics()
+        self.faults = faults_of(deployment)
+        self.clock = self.faults.clock(clock)
         self.registry = registry()
         self.directory = Directory(self.settings.ray.namespace)
         self.open = AsyncExitStack()
@@ -152,7 +177,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     if context.sagas:
         does.append(Tracking(context, PostgresSagaLog(pool, name), parts.metrics))
     if context.steps:
-        does.append(Steps(context, dispatcher, parts.registry))
+        does.append(Steps(context, dispatcher, parts.registry, parts.faults.pass_point))
     if name == READ_MODELS:
         os.nice(READERS_NICENESS)
         projecting, housekeeping = _dashboard(parts, pool, context)
@@ -177,12 +202,13 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
         saga_log=PostgresSagaLog(pool, name),
         dead_letters=PostgresDeadLetters(pool, name),
         maintenance=_maintenance(parts, pool, name),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
     )
     keeper = parts.context_keeper(name)
+    releases = CommandReleases(name, outbox.parking, placement(deployment), RayHosts(parts.directory))
     service = Supervisor(
-        watch, _relay(parts, name, outbox), keeper, grace_seconds=parts.settings.shutdown.grace_seconds
+        watch, _relay(parts, name, outbox), releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds
     )
     return Unit(
         service,
@@ -195,8 +221,10 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
 async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     """The Ingress of one group of contexts."""
     from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+    from spark_actors.identity.tokens import TokenVerifier
     from spark_actors.ingress.nats_broker import NatsBroker
     from spark_actors.messaging.door import Door
+    from spark_actors.messaging.identity import Guard
     from spark_actors.persistence.dashboard_views import PostgresViews
     from spark_actors.persistence.refused_messages import PostgresRefusedMessages
     from spark_actors.persistence.relay_backlog import PostgresRelayBacklog
@@ -204,6 +232,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
+    guard = Guard(parts.registry, TokenVerifier(deployment.keys, _realm(settings)))
     pool = await parts.pool(REFUSED)
     dead_letters = PostgresRefusedMessages(pool, REFUSED, subscriber=REFUSED, most=settings.retention.refused_messages)
     watch = Watch(
@@ -212,24 +241,26 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         saga_log=None,
         dead_letters=dead_letters,
         maintenance=DeadLetterMaintenance(pool, REFUSED, timedelta(days=settings.retention.dead_letters_days)),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
     )
     service = Ingress(
         NatsBroker(_nats_settings(deployment, group)),
         door,
+        guard,
         parts.dispatcher(),
         dead_letters,
         watch,
-        Queries(door, PostgresViews(await parts.pool(READ_MODELS))),
+        Queries(door, guard, PostgresViews(await parts.pool(READ_MODELS)), (await _login(parts)).answer, clock),
         limits=IngressLimits(
             in_flight=_in_flight(deployment),
             batch=settings.turns.max_commands,
             relay_backlog=settings.ingress.max_relay_backlog_events,
         ),
         relay_backlog=PostgresRelayBacklog(await _pools_by_context(parts, pool)),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
+        pass_point=parts.faults.pass_point,
     )
     return Unit(service, parts.metrics.snapshot, close=parts.close)
 
@@ -275,6 +306,32 @@ def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Unit]]:
     return partial(root_unit, deployment)
 
 
+def _realm(settings: Settings) -> Realm:
+    from spark_actors.identity.tokens import Realm
+
+    return Realm(settings.identity.issuer, settings.identity.audience)
+
+
+async def _login(parts: Parts) -> Login:
+    """What answers logins, with threads and connections that end with the actor."""
+    from spark_actors.identity.attempts import AttemptLimits, Attempts
+    from spark_actors.identity.login import Login, Sessions
+    from spark_actors.identity.passwords import PasswordCheck
+    from spark_actors.persistence.credentials import PostgresCredentials
+
+    wanted = parts.settings.identity
+    passwords = PasswordCheck()
+    parts.open.callback(passwords.close)
+    return Login(
+        PostgresCredentials(await parts.pool(USERS)),
+        passwords.fits,
+        Sessions(token_issuer(parts.settings, parts.deployment.keys), timedelta(seconds=wanted.session_seconds)),
+        Attempts(AttemptLimits(wanted.login_attempts, wanted.overall_login_attempts, wanted.login_window_seconds)),
+        clock=clock,
+        telemetry=parts.metrics,
+    )
+
+
 def _log_as(deployment: Deployment, process: str) -> None:
     configure_logging(process, deployment.log_file, deployment.settings.log.level)
 
@@ -307,9 +364,12 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
             wanted.max_attempts,
             timedelta(seconds=wanted.retry_base_seconds),
             timedelta(seconds=wanted.retry_ceiling_seconds),
+            RETRY_JITTER,
         ),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
+        pass_point=parts.faults.pass_point,
+        draw=SystemRandom().random,
     )
 
 
@@ -331,14 +391,12 @@ def _dashboard(parts: Parts, pool: Pool, context: BoundedContext) -> tuple[Proje
 
     maintenance = DashboardMaintenance(pool, retention=timedelta(days=parts.settings.retention.activity_days))
     return Projecting(context, PostgresProjection(pool, parts.registry)), housekeeping_loop(
-        context.name, maintenance, clock
+        context.name, maintenance, parts.clock
     )
 
 
 def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskListing, Loop]:
     """What lists tasks for the Lightning node, and the loop that works them off."""
-    from random import SystemRandom
-
     from domain.bitcoin.lightning import task_for
     from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
     from spark_actors.lightning.worker import LightningWorker, WorkerSettings
@@ -360,7 +418,7 @@ def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskLi
     parts.open.push_async_callback(node.close)
     worker = LightningWorker(
         tasks,
-        node,
+        parts.faults.node(node),
         dispatcher,
         settings=WorkerSettings(
             invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
@@ -368,11 +426,12 @@ def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskLi
             call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
             max_concurrent_calls=wanted.max_concurrent_calls,
         ),
-        clock=clock,
+        clock=parts.clock,
         telemetry=parts.metrics,
+        pass_point=parts.faults.pass_point,
     )
     loop = Loop("lightning", worker.step)
-    return TaskListing(task_for, tasks, clock, loop.wake), loop
+    return TaskListing(task_for, tasks, parts.clock, loop.wake), loop
 
 
 def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
@@ -388,7 +447,6 @@ def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
-        max_in_flight=_in_flight(deployment),
         max_body_bytes=settings.ingress.max_body_bytes,
         group=f"ingress-{group}",
         all_groups=tuple(f"ingress-{number}" for number in range(len(settings.ingress.groups))),

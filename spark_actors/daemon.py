@@ -6,10 +6,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import FrameType
 from typing import TextIO
@@ -19,11 +20,13 @@ import structlog
 from config.groups import CONTEXTS
 from config.settings import Settings
 from domain.shared.errors import SparkError
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.embedded.keeping import ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
+from spark_actors.messaging.identity import Role
 from spark_actors.persistence.migrations import migrate
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.logs import configure_logging
@@ -36,6 +39,9 @@ START_SECONDS = 120.0
 """After this a daemon that is not ready gives up."""
 POLL_SECONDS = 0.1
 WATCH_SECONDS = 1.0
+TOKEN_DAYS = 7
+"""For so long the operator's token on the card is good."""
+RENEWAL_SECONDS = 86_400.0
 SLACK_SECONDS = 5.0
 """What draining may take beyond the grace period of its parts, before everything is ended anyway."""
 
@@ -71,6 +77,23 @@ class Signals:
         self.stop_wanted.set()
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the actors stand on, and what keeps those parts of it alive that are built in."""
+
+    deployment: Deployment
+    keepers: Sequence[ServiceKeeper]
+
+    def look_after(self) -> None:
+        """Start again what has ended by itself."""
+        for keeper in self.keepers:
+            keeper.look()
+
+    def problems(self) -> dict[str, str | None]:
+        """Each built-in service, and why it cannot be counted on just now (None: it can)."""
+        return {keeper.name: keeper.problem for keeper in self.keepers}
+
+
 def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
     """Run until SIGTERM or Ctrl-C; returns the exit code. Raises SparkError if it cannot start.
 
@@ -89,8 +112,8 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
         tail.start()
         stack.callback(tail.stop)
         try:
-            with services(settings, data_dir) as deployment:
-                _run_tree(deployment, data_dir, signals, out)
+            with services(settings, data_dir) as surroundings:
+                _run_tree(surroundings, data_dir, signals, out)
         except StopAtOnce:
             log.warning("stopped_at_once")
             return 128 + signal.SIGINT
@@ -99,7 +122,7 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
 
 
 @contextmanager
-def services(settings: Settings, data_dir: DataDir) -> Iterator[Deployment]:
+def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
     """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side."""
     postgres = EmbeddedPostgres(data_dir) if settings.needs_embedded_postgres else None
     nats = EmbeddedNats(data_dir, NatsOptions(port=settings.nats.port)) if settings.needs_embedded_nats else None
@@ -121,7 +144,9 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Deployment]:
             stack.callback(ray_node.stop)
             ray_node.launch()
         _connect_ray(settings, ray_node)
-        yield store.result()
+        kept = {"postgres": postgres, "nats": nats}
+        keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
+        yield Surroundings(store.result(), keepers)
 
 
 def _deployment(
@@ -139,6 +164,7 @@ def _deployment(
         nats_token=nats.token if nats else settings.nats.token.get_secret_value(),
         log_file=data_dir.logs / "daemon.jsonl",
         simulated_node=data_dir.path / "simulated-node.sqlite3",
+        keys=signing_keys(settings, data_dir, make=True),
     )
 
 
@@ -152,10 +178,11 @@ def _connect_ray(settings: Settings, ray_node: EmbeddedRay | None) -> None:
         connect(settings.ray.address, settings.ray.namespace)
 
 
-def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
+def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
     from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
     from spark_actors.bootstrap import root_builder
 
+    deployment = surroundings.deployment
     settings = deployment.settings
     root = RayRoot(settings.ray.namespace)
     signals.install()
@@ -165,7 +192,7 @@ def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: 
         settings.http.host,
         settings.http.port,
         metrics=root.metrics,
-        readiness=root.readiness,
+        readiness=lambda: {**surroundings.problems(), **root.readiness()},
         status=root.status,
     )
     with ExitStack() as stack:
@@ -176,8 +203,13 @@ def _run_tree(deployment: Deployment, data_dir: DataDir, signals: Signals, out: 
             if not signals.stop_wanted.is_set():
                 _announce(deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
+            renewal = time.monotonic() + RENEWAL_SECONDS
             while not signals.stop_wanted.wait(WATCH_SECONDS):
+                surroundings.look_after()
                 root.problems()  # whoever asks a root that Ray has restarted sets it to work again
+                if time.monotonic() > renewal:
+                    _renew_token(deployment, data_dir)
+                    renewal += RENEWAL_SECONDS
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
             root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS)
@@ -202,7 +234,21 @@ def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, out: 
             started_at=datetime.now(UTC).isoformat(),
             version=version(),
             dsn=dict(deployment.dsn),
+            operator_token=_operator_token(deployment),
         )
     )
     log.info("daemon_started", nats_url=deployment.nats_url, metrics_url=metrics_url)
     print(f"ready  nats {deployment.nats_url}  metrics {metrics_url}  data {data_dir.path}", file=out, flush=True)
+
+
+def _renew_token(deployment: Deployment, data_dir: DataDir) -> None:
+    if card := data_dir.read_daemon_card():
+        data_dir.write_daemon_card(replace(card, operator_token=_operator_token(deployment)))
+
+
+def _operator_token(deployment: Deployment) -> str:
+    return (
+        token_issuer(deployment.settings, deployment.keys)
+        .issue("operator", [Role.OPERATOR], timedelta(days=TOKEN_DAYS))
+        .text
+    )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from domain.shared.messages import Command, Event, command, event
+from domain.shared.messages import Command, Event, Query, Sender, command, event, query
 
 
 class Reason(StrEnum):
@@ -18,7 +19,7 @@ class Reason(StrEnum):
     DUPLICATE_ACCOUNT = "duplicate_account"  # somebody has signed up under this id before
 
 
-@command("auth.register-account", key="account_id")
+@command("auth.register-account", key="account_id", sent_by=Sender.ANYBODY)
 @dataclass(frozen=True, kw_only=True)
 class RegisterAccount(Command):
     """Sign up: *password_hash* is an argon2 hash in PHC form, never the password itself."""
@@ -47,4 +48,22 @@ class RegistrationRejected(Event):
     reason: str
 
 
-MESSAGES = (RegisterAccount, AccountRegistered, RegistrationRejected)
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What one who has logged in gets: the token to send along, in the header `Spark-Authorization: Bearer …`."""
+
+    account_id: str
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+@query("auth.login", result=Session, sent_by=Sender.ANYBODY)
+@dataclass(frozen=True, kw_only=True)
+class LogIn(Query):
+    """Username and password for a token. A query and no command, because a queue keeps what is put on it."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+MESSAGES = (RegisterAccount, AccountRegistered, RegistrationRejected, LogIn)

@@ -11,8 +11,10 @@ from domain.shared.decisions import Decision, done, rejected
 from domain.shared.ids import is_account_id
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{2,31}")
-_PASSWORD_HASH = re.compile(r"\$argon2(id|i|d)(\$v=\d+)?\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+_PASSWORD_HASH = re.compile(r"\$argon2(id|i|d)(\$v=\d+)?\$m=(\d+),t=(\d+),p=(\d+)\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 MAX_HASH_LENGTH = 512  # characters
+MAX_HASH_COST = (262_144, 10, 16)
+"""KiB of memory, passes and lanes: each login has to pay what the hash asks for."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,15 @@ def _objection(command: RegisterAccount, username: str) -> Reason | None:
         return Reason.INVALID_ACCOUNT_ID
     if not _USERNAME.fullmatch(username):
         return Reason.INVALID_USERNAME
-    if len(command.password_hash) > MAX_HASH_LENGTH or not _PASSWORD_HASH.fullmatch(command.password_hash):
-        return Reason.INVALID_PASSWORD_HASH
-    return None
+    return None if is_password_hash(command.password_hash) else Reason.INVALID_PASSWORD_HASH
+
+
+def is_password_hash(text: str) -> bool:
+    """Whether *text* is an argon2 hash in PHC form that is not too expensive to compare with."""
+    found = _PASSWORD_HASH.fullmatch(text) if len(text) <= MAX_HASH_LENGTH else None
+    if found is None:
+        return False
+    return all(int(given) <= most for given, most in zip(found.groups()[2:], MAX_HASH_COST, strict=True))
 
 
 def _refuse(command: RegisterAccount, reason: Reason) -> Decision[User]:

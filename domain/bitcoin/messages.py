@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from domain.shared.messages import Command, Event, command, event
+from domain.shared.messages import Command, Event, OwnerOf, Sender, command, event
 
 
 class Reason(StrEnum):
@@ -29,7 +29,7 @@ class Reason(StrEnum):
     ALREADY_AUTHORIZED = "already_authorized"
 
 
-@command("bitcoin.request-deposit", key="invoice_id")
+@command("bitcoin.request-deposit", key="invoice_id", sent_by=OwnerOf("account_id"))
 @dataclass(frozen=True, kw_only=True)
 class RequestDeposit(Command):
     """Ask for a Lightning invoice to pay into *account_id*, under an id that the producer chooses."""
@@ -39,7 +39,7 @@ class RequestDeposit(Command):
     amount_sat: int
 
 
-@command("bitcoin.issue-invoice", key="invoice_id")
+@command("bitcoin.issue-invoice", key="invoice_id", sent_by=Sender.LIGHTNING)
 @dataclass(frozen=True, kw_only=True)
 class IssueInvoice(Command):
     """The Lightning node has made the invoice."""
@@ -50,7 +50,7 @@ class IssueInvoice(Command):
     expires_at: datetime
 
 
-@command("bitcoin.confirm-deposit", key="invoice_id")
+@command("bitcoin.confirm-deposit", key="invoice_id", sent_by=Sender.LIGHTNING)
 @dataclass(frozen=True, kw_only=True)
 class ConfirmDeposit(Command):
     """The Lightning node has been paid. Believed even of an expired invoice: money that came in is somebody's."""
@@ -58,7 +58,7 @@ class ConfirmDeposit(Command):
     invoice_id: str
 
 
-@command("bitcoin.expire-invoice", key="invoice_id")
+@command("bitcoin.expire-invoice", key="invoice_id", sent_by=Sender.LIGHTNING)
 @dataclass(frozen=True, kw_only=True)
 class ExpireInvoice(Command):
     """The Lightning node says that the invoice can no longer be paid, or that it cannot make one."""
@@ -66,7 +66,7 @@ class ExpireInvoice(Command):
     invoice_id: str
 
 
-@command("bitcoin.request-withdrawal", key="invoice_id")
+@command("bitcoin.request-withdrawal", key="invoice_id", sent_by=OwnerOf("account_id"))
 @dataclass(frozen=True, kw_only=True)
 class RequestWithdrawal(Command):
     """Pay somebody else's invoice from *account_id*. The terms are checked against the invoice before it is paid."""
@@ -79,7 +79,7 @@ class RequestWithdrawal(Command):
     expires_at: datetime
 
 
-@command("bitcoin.authorize-withdrawal", key="invoice_id")
+@command("bitcoin.authorize-withdrawal", key="invoice_id", sent_by=Sender.OPERATOR)
 @dataclass(frozen=True, kw_only=True)
 class AuthorizeWithdrawal(Command):
     """The account was debited by this amount: the Lightning node may pay, if that is what the invoice asks for."""
@@ -89,7 +89,7 @@ class AuthorizeWithdrawal(Command):
     amount_sat: int
 
 
-@command("bitcoin.settle-withdrawal", key="invoice_id")
+@command("bitcoin.settle-withdrawal", key="invoice_id", sent_by=Sender.LIGHTNING)
 @dataclass(frozen=True, kw_only=True)
 class SettleWithdrawal(Command):
     """The Lightning node has paid; *preimage* is the proof."""
@@ -98,7 +98,7 @@ class SettleWithdrawal(Command):
     preimage: str
 
 
-@command("bitcoin.reject-withdrawal", key="invoice_id")
+@command("bitcoin.reject-withdrawal", key="invoice_id", sent_by=Sender.OPERATOR)
 @dataclass(frozen=True, kw_only=True)
 class RejectWithdrawal(Command):
     """The account could not be debited by this amount."""
@@ -109,7 +109,7 @@ class RejectWithdrawal(Command):
     reason: str
 
 
-@command("bitcoin.fail-withdrawal", key="invoice_id")
+@command("bitcoin.fail-withdrawal", key="invoice_id", sent_by=Sender.LIGHTNING)
 @dataclass(frozen=True, kw_only=True)
 class FailWithdrawal(Command):
     """The Lightning node can never pay this invoice. Not to be sent while the payment may still succeed."""

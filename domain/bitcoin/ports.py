@@ -126,6 +126,10 @@ class LightningTask:
     attempts: int = 0
 
 
+FARTHEST = timedelta(hours=1)
+"""No task is ever put off for so long."""
+
+
 class LightningTasks(Protocol):
     """The durable list of LightningTasks."""
 
@@ -133,7 +137,10 @@ class LightningTasks(Protocol):
         """Add these; one that is there already stays as it is."""
 
     async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
-        """At most *limit* tasks due at *now*, longest due first. They stay in the list."""
+        """At most *limit* tasks due at *now*, longest due first. They stay in the list.
+
+        One that is due later than FARTHEST from *now* was put off by a clock that has been set back: it is due, too.
+        """
 
     async def reschedule(self, tasks: Sequence[LightningTask]) -> None:
         """Store new due times and attempts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.shared.messages import Command, Event, command, event
+from domain.shared.messages import Command, Event, OwnerOf, Sender, command, event
 
 
 class Reason(StrEnum):
@@ -23,7 +23,7 @@ class Reason(StrEnum):
     ALREADY_REGISTERED = "already_registered"
 
 
-@command("crowdfunding.create-campaign", key="campaign_id")
+@command("crowdfunding.create-campaign", key="campaign_id", sent_by=OwnerOf("account_id"))
 @dataclass(frozen=True, kw_only=True)
 class CreateCampaign(Command):
     """Open a campaign whose donations go to *account_id*."""
@@ -35,7 +35,7 @@ class CreateCampaign(Command):
     goal_sat: int
 
 
-@command("crowdfunding.donate-to-campaign", key="campaign_id")
+@command("crowdfunding.donate-to-campaign", key="campaign_id", sent_by=OwnerOf("account_id"))
 @dataclass(frozen=True, kw_only=True)
 class DonateToCampaign(Command):
     """Begin a donation from *account_id*, under an id that the producer chooses."""
@@ -46,7 +46,7 @@ class DonateToCampaign(Command):
     amount_sat: int
 
 
-@command("crowdfunding.register-donation", key="campaign_id")
+@command("crowdfunding.register-donation", key="campaign_id", sent_by=Sender.OPERATOR)
 @dataclass(frozen=True, kw_only=True)
 class RegisterDonation(Command):
     """Add a donation whose money has arrived to the campaign's total."""
@@ -57,7 +57,7 @@ class RegisterDonation(Command):
     amount_sat: int
 
 
-@command("crowdfunding.reject-donation", key="campaign_id")
+@command("crowdfunding.reject-donation", key="campaign_id", sent_by=Sender.OPERATOR)
 @dataclass(frozen=True, kw_only=True)
 class RejectDonation(Command):
     """End a donation whose money did not move."""

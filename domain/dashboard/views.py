@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from domain.shared.messages import Query, query
+from domain.shared.messages import OwnerOf, Query, Sender, query
 
 MOST_LINES = 500
 """The most lines of a kind that one answer holds."""
@@ -105,7 +105,7 @@ class Activity:
     lines: tuple[ActivityLine, ...]
 
 
-@query("dashboard.account-overview", result=AccountOverview)
+@query("dashboard.account-overview", result=AccountOverview, sent_by=OwnerOf("account_id"))
 @dataclass(frozen=True, kw_only=True)
 class ViewAccountOverview(Query):
     """The account with its newest campaigns, donations, deposits and withdrawals (at most *limit* of each)."""
@@ -114,7 +114,7 @@ class ViewAccountOverview(Query):
     limit: int = 20
 
 
-@query("dashboard.campaigns", result=CampaignList)
+@query("dashboard.campaigns", result=CampaignList, sent_by=Sender.ANYBODY)
 @dataclass(frozen=True, kw_only=True)
 class ViewCampaigns(Query):
     """The newest campaigns; `created_at` and id of the last one seen, as *before* and *before_id*, turn the page."""
@@ -124,7 +124,7 @@ class ViewCampaigns(Query):
     before_id: str = ""
 
 
-@query("dashboard.campaign", result=CampaignDetail)
+@query("dashboard.campaign", result=CampaignDetail, sent_by=Sender.ANYBODY)
 @dataclass(frozen=True, kw_only=True)
 class ViewCampaign(Query):
     """One campaign with its newest donations."""
@@ -133,7 +133,7 @@ class ViewCampaign(Query):
     limit: int = 20
 
 
-@query("dashboard.invoice", result=InvoiceLine)
+@query("dashboard.invoice", result=InvoiceLine, sent_by=OwnerOf("account_id", of_result=True))
 @dataclass(frozen=True, kw_only=True)
 class ViewInvoice(Query):
     """One deposit (with its payment request, once issued) or withdrawal."""
@@ -141,7 +141,7 @@ class ViewInvoice(Query):
     invoice_id: str
 
 
-@query("dashboard.donation", result=DonationLine)
+@query("dashboard.donation", result=DonationLine, sent_by=OwnerOf("account_id", of_result=True))
 @dataclass(frozen=True, kw_only=True)
 class ViewDonation(Query):
     """One donation."""
@@ -149,7 +149,7 @@ class ViewDonation(Query):
     donation_id: str
 
 
-@query("dashboard.activity", result=Activity)
+@query("dashboard.activity", result=Activity, sent_by=OwnerOf("account_id"))
 @dataclass(frozen=True, kw_only=True)
 class ViewActivity(Query):
     """What happened, newest first: of one account, or of everybody when *account_id* is empty.
@@ -163,7 +163,7 @@ class ViewActivity(Query):
     before_id: str = ""
 
 
-@query("dashboard.timeline", result=Activity)
+@query("dashboard.timeline", result=Activity, sent_by=Sender.OPERATOR)
 @dataclass(frozen=True, kw_only=True)
 class ViewTimeline(Query):
     """Every event of one story, in the order in which they happened."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from domain.shared.decisions import Decision
-from domain.shared.messages import Command, Event, Message
+from domain.shared.messages import Command, Event, Message, Upcaster
 from domain.shared.sagas import SagaKind, Step
 
 Handler: TypeAlias = Callable[[Any, Any, datetime], Decision[Any]]
@@ -24,6 +24,9 @@ class BoundedContext:
 
     name: str
     messages: tuple[type[Message], ...]
+    """The current version of each."""
+    upcasters: tuple[Upcaster, ...] = ()
+    """How older versions of its messages are read; never taken away while one may lie in an outbox or a broker."""
     commands: Mapping[type[Command], Handler] = field(default_factory=dict)
     """Each command has one handler."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)

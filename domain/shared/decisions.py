@@ -17,7 +17,8 @@ class Verdict(StrEnum):
 
     DONE = "done"
     REJECTED = "rejected"  # the business said no; final
-    FAILED = "failed"  # the command could not be handled (a bug, or bytes nobody understands); nothing was written
+    FAILED = "failed"  # the command could not be handled (a bug, or bytes nobody understands); it waits for an operator
+    PARKED = "parked"  # waits durably behind an earlier one of its key, and is handled once that key is released
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ SparkError
     ├── StorageUnavailableError   may pass next time; nothing is known to be written
     ├── StaleVersionError         somebody else wrote first: reload and decide again
     ├── DuplicateMessageError     a message of the turn is in the inbox already
+    ├── KeyParkedError            a message of the turn is for a key that must wait
     └── ConstraintError           a named rule of the database refused a row
 
 A refusal that the business expects is an outcome (`Rejected`), never an exception.
@@ -83,6 +84,10 @@ class StaleVersionError(StorageError):
 
 class DuplicateMessageError(StorageError):
     """A message of this turn has been handled before."""
+
+
+class KeyParkedError(StorageError):
+    """A message of this turn is for a key that must wait; or a key was to be worked off that is not released."""
 
 
 class ConstraintError(StorageError):

@@ -7,13 +7,34 @@ Fields are plain values (str, int, bool, datetime, str enums), so any language c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from enum import StrEnum
+from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from domain.shared.errors import UnknownMessageError
 
 Kind = Literal["command", "event", "query"]
+
+
+class Sender(StrEnum):
+    """Who may send a message from outside, where that is nobody's account. Operators may send everything."""
+
+    ANYBODY = "anybody"  # no token is needed
+    LIGHTNING = "lightning"  # what watches the Lightning node
+    OPERATOR = "operator"  # else only the sagas, whose own steps pass no door
+
+
+@dataclass(frozen=True)
+class OwnerOf:
+    """A message that its account's owner may send: *field* names the account."""
+
+    field: str
+    of_result: bool = False
+    """For a query: the field is one of its answer, because the question does not name the account."""
+
+
+SentBy: TypeAlias = Sender | OwnerOf
 
 
 @dataclass(frozen=True)
@@ -26,6 +47,8 @@ class MessageType:
     kind: Kind
     key_field: str
     """The field that names the aggregate instance (empty for a query)."""
+    sent_by: SentBy | None = None
+    """Who may send it from outside. None: nobody has said, so operators alone; an event is sent by nobody."""
 
     @property
     def context(self) -> str:
@@ -61,9 +84,9 @@ class Query(Message):
 M = TypeVar("M", bound=type[Message])
 
 
-def command(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
+def command(name: str, *, key: str, sent_by: SentBy | None = None, version: int = 1) -> Callable[[M], M]:
     """Register the wire name of a command; *key* is the field that names the aggregate instance."""
-    return _named(MessageType(name, version, "command", key))
+    return _named(MessageType(name, version, "command", key, sent_by))
 
 
 def event(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
@@ -71,12 +94,14 @@ def event(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
     return _named(MessageType(name, version, "event", key))
 
 
-def query(name: str, *, result: type, version: int = 1) -> Callable[[type[Query]], type[Query]]:
+def query(
+    name: str, *, result: type, sent_by: SentBy | None = None, version: int = 1
+) -> Callable[[type[Query]], type[Query]]:
     """Register the wire name of a query and the type of what it returns."""
 
     def register(cls: type[Query]) -> type[Query]:
         cls.RESULT = result
-        return _named(MessageType(name, version, "query", ""))(cls)
+        return _named(MessageType(name, version, "query", "", sent_by))(cls)
 
     return register
 
@@ -89,26 +114,76 @@ def _named(message_type: MessageType) -> Callable[[M], M]:
     return register
 
 
-class MessageRegistry:
-    """Finds message classes by wire name and version. Built once, by the composition root."""
+Upcast = Callable[[Mapping[str, object]], Mapping[str, object]]
+"""A pure function from the data of a message in one version to its data in the next."""
 
-    def __init__(self, classes: Iterable[type[Message]]) -> None:
+
+@dataclass(frozen=True)
+class Upcaster:
+    """Reads what was written before a message changed: in the outbox, among what is parked, in the broker."""
+
+    name: str
+    """Wire name."""
+    from_version: int
+    upcast: Upcast
+    """Gives the data of *from_version* + 1."""
+
+
+class MessageRegistry:
+    """Finds message classes by wire name and version. Built once, by the composition root.
+
+    A message has a class for its current version, and may have upcasters for older ones, without a gap.
+    """
+
+    def __init__(self, classes: Iterable[type[Message]], upcasters: Iterable[Upcaster] = ()) -> None:
+        self._upcasters = {(each.name, each.from_version): each.upcast for each in upcasters}
+        self._current: dict[str, type[Message]] = {}
         self._by_name: dict[tuple[str, int], type[Message]] = {}
         for cls in classes:
             previous = self._by_name.setdefault((cls.TYPE.name, cls.TYPE.version), cls)
             if previous is not cls:
                 raise ValueError(f"{cls.TYPE.name} v{cls.TYPE.version} is registered twice: {previous} and {cls}")
+            known = self._current.setdefault(cls.TYPE.name, cls)
+            if known.TYPE.version < cls.TYPE.version:
+                self._current[cls.TYPE.name] = cls
+        self._chains = {name: self._chain(*name) for name in self._upcasters}
 
     def __iter__(self) -> Iterator[type[Message]]:
         return iter(self._by_name.values())
 
     def has(self, name: str, version: int = 1) -> bool:
-        """Whether a message is known under this name and version."""
-        return (name, version) in self._by_name
+        """Whether a message of this name and version can be read."""
+        return (name, version) in self._by_name or (name, version) in self._chains
+
+    def current(self, name: str) -> type[Message]:
+        """The class of a message's newest version. Raises UnknownMessageError."""
+        try:
+            return self._current[name]
+        except KeyError:
+            raise UnknownMessageError(name, 0) from None
 
     def find(self, name: str, version: int = 1) -> type[Message]:
-        """The class for a wire name. Raises UnknownMessageError."""
+        """The class that messages of this name and version are read as. Raises UnknownMessageError."""
         try:
             return self._by_name[name, version]
         except KeyError:
+            if (name, version) in self._chains:
+                return self._current[name]
             raise UnknownMessageError(name, version) from None
+
+    def upcasts(self, name: str, version: int) -> Sequence[Upcast]:
+        """What makes the data of an older version into that of the class that `find` gives; empty for its own."""
+        return self._chains.get((name, version), ())
+
+    @property
+    def older_versions(self) -> Sequence[tuple[str, int]]:
+        """Names and versions that are read through upcasters."""
+        return list(self._chains)
+
+    def _chain(self, name: str, version: int) -> tuple[Upcast, ...]:
+        """Raises ValueError if it does not lead to the current version."""
+        current = self._current.get(name)
+        steps = range(version, current.TYPE.version if current else version)
+        if not steps or any((name, step) not in self._upcasters for step in steps) or (name, version) in self._by_name:
+            raise ValueError(f"the upcaster of {name} v{version} does not lead to a known version")
+        return tuple(self._upcasters[name, step] for step in steps)

@@ -37,6 +37,8 @@ class InboxMark(NamedTuple):
 
     message_id: str
     outcome: Outcome
+    key: str = ""
+    """The instance that it was for; empty for a command that has waited its turn (see `Parking`)."""
 
 
 class OutgoingMessage(NamedTuple):
@@ -53,6 +55,32 @@ class OutgoingMessage(NamedTuple):
     correlation_id: str
     causation_id: str
     occurred_at: datetime
+
+
+COMMANDS = "commands"
+"""What commands wait for, where the name of a context says which subscriber events wait for."""
+
+
+class StoredMessage(NamedTuple):
+    """A message with all of its envelope, as rows hold it."""
+
+    message_id: str
+    name: str
+    version: int
+    key: str
+    data: bytes
+    correlation_id: str
+    causation_id: str
+    occurred_at: datetime
+    sequence: int = 0
+
+
+class Failure(NamedTuple):
+    """A command that cannot be handled as it is."""
+
+    message: StoredMessage
+    reason: str
+    failed_at: datetime
 
 
 class Repository(Protocol[S]):
@@ -77,7 +105,10 @@ class Inbox(Protocol):
         """How those of *message_ids* that were handled before ended. At once, one round trip."""
 
     def mark(self, marks: Sequence[InboxMark]) -> None:
-        """Remember these with the unit of work's commit, which raises DuplicateMessageError if one is known."""
+        """Remember these with the unit of work's commit.
+
+        It raises DuplicateMessageError if one is known, KeyParkedError if the key of one must wait.
+        """
 
 
 class Outbox(Protocol):
@@ -87,12 +118,40 @@ class Outbox(Protocol):
         """Add these, in order, with the unit of work's commit."""
 
 
+class Parking(Protocol):
+    """Keys whose commands must wait, and the commands that wait for them, in order.
+
+    A key waits from `bury` (or an operator's pause) until it was released and nothing waits for it any more.
+    """
+
+    def parked(self, keys: Sequence[str]) -> frozenset[str]:
+        """Those of *keys* that must wait. At once, one round trip."""
+
+    def waiting(self, key: str, limit: int) -> Sequence[StoredMessage]:
+        """The first commands that wait for *key*, in order. At once, one round trip."""
+
+    def bury(self, failures: Sequence[Failure]) -> None:
+        """With the commit: keep a dead letter of each, park its key, and have it wait as the first of that key."""
+
+    def add(self, messages: Sequence[StoredMessage]) -> None:
+        """With the commit: let these wait behind what waits already. To park one twice is harmless.
+
+        The commit raises StaleVersionError if a key of theirs must not wait (any more).
+        """
+
+    def take_out(self, key: str, message_ids: Sequence[str]) -> None:
+        """With the commit: *key* is being worked off and these commands of it are through.
+
+        When nothing is left the key is free again. The commit raises KeyParkedError if the key is not released.
+        """
+
+
 class UnitOfWork(Protocol[S]):
     """One transaction of one context. What is not committed when the block ends is as if it had never been.
 
-    `commit` sends everything in one round trip and raises StaleVersionError, DuplicateMessageError, ConstraintError or
-    StorageUnavailableError; after any of these nothing of it is stored. (If the connection breaks during
-    `commit`, StorageUnavailableError means *unknown*: the inbox tells on the next try.)
+    `commit` sends everything in one round trip and raises StaleVersionError, DuplicateMessageError, KeyParkedError,
+    ConstraintError or StorageUnavailableError; after any of these nothing of it is stored. (If the connection breaks
+    during `commit`, StorageUnavailableError means *unknown*: the inbox tells on the next try.)
     """
 
     @property
@@ -101,6 +160,8 @@ class UnitOfWork(Protocol[S]):
     def inbox(self) -> Inbox: ...
     @property
     def outbox(self) -> Outbox: ...
+    @property
+    def parking(self) -> Parking: ...
 
     def commit(self) -> None: ...
     def __enter__(self) -> UnitOfWork[S]: ...

@@ -10,19 +10,20 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 
 from domain.bitcoin.ports import LightningTask, LightningTasks
 from domain.shared.context import BoundedContext
-from domain.shared.decisions import Verdict
-from domain.shared.errors import ConstraintError
+from domain.shared.errors import ConstraintError, StorageUnavailableError
 from domain.shared.ids import derived_id
 from domain.shared.messages import Command, Event, MessageRegistry
 from domain.shared.sagas import SagaState, progress_of
 from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import (
     Delivery,
     Envelope,
@@ -47,15 +48,27 @@ class Received:
     event: Event
 
 
-Refusals = Mapping[str, str]
-"""Message id -> why the event could not be taken (yet)."""
+class Refusal(NamedTuple):
+    """Why an event could not be taken."""
+
+    reason: str
+    """A word to count by, and perhaps more after a colon."""
+    receipt: Receipt = Receipt.POISON
+    """RETRY if it may pass as it is."""
+
+
+Refusals = Mapping[str, Refusal]
+"""By message id."""
 
 
 class Part(Protocol):
     """One thing that a context does with events."""
 
     async def take(self, received: Sequence[Received]) -> Refusals:
-        """Make it durable, in order. Raises StorageUnavailableError or ActorUnavailableError if it may pass later."""
+        """Make it durable, in order. Raises StorageUnavailableError or ActorUnavailableError if all may pass later.
+
+        Whatever else it raises is looked into: each event is then handed over alone.
+        """
 
 
 class CommandSender(Protocol):
@@ -97,31 +110,43 @@ class Tracking:
 
 
 class Steps:
-    """Runs the saga steps: each event's commands go to their aggregates under ids derived from the event's."""
+    """Runs the saga steps: each event's commands go to their aggregates under ids derived from the event's.
 
-    def __init__(self, context: BoundedContext, sender: CommandSender, registry: MessageRegistry) -> None:
+    An event is taken once its commands are durable: handled, refused by the business, or waiting where they failed.
+    """
+
+    def __init__(
+        self,
+        context: BoundedContext,
+        sender: CommandSender,
+        registry: MessageRegistry,
+        pass_point: PassPoint = pass_unharmed,
+    ) -> None:
         self._context = context
         self._sender = sender
         self._registry = registry
+        self._pass = pass_point
 
     async def take(self, received: Sequence[Received]) -> Refusals:
-        caused: list[tuple[Envelope, str]] = []
-        refusals: dict[str, str] = {}
+        caused: list[Envelope] = []
+        refusals: dict[str, Refusal] = {}
         for item in received:
             if step := self._context.steps.get(type(item.event)):
                 try:
                     caused += [
-                        (self._addressed(item.envelope, command, index), item.envelope.message_id)
-                        for index, command in enumerate(step(item.event))
+                        self._addressed(item.envelope, command, index) for index, command in enumerate(step(item.event))
                     ]
                 except Exception as error:  # a bug in one step must not stop the other events
                     log.exception("saga_step_failed", **_story(item.envelope))
-                    refusals[item.envelope.message_id] = f"step raised {type(error).__name__}"
-        replies = await self._sender.send([command for command, _ in caused])
-        for (command, event_id), reply in zip(caused, replies, strict=True):
-            if reply.verdict is Verdict.FAILED:
-                refusals[event_id] = f"{command.name} failed: {reply.reason}"
+                    refusals[item.envelope.message_id] = Refusal(f"step_raised_{type(error).__name__}")
+        self._pass_for(CrashPoint.STEP_BEFORE_COMMANDS, received)
+        await self._sender.send(caused)
+        self._pass_for(CrashPoint.STEP_AFTER_COMMANDS, received)
         return refusals
+
+    def _pass_for(self, point: CrashPoint, received: Sequence[Received]) -> None:
+        for name in {item.envelope.name for item in received if type(item.event) in self._context.steps}:
+            self._pass(point, name)
 
     def _addressed(self, cause: Envelope, command: Command, index: int) -> Envelope:
         return Envelope(
@@ -149,7 +174,7 @@ class Projecting:
             await self._projection.apply(mine)
         except ConstraintError as error:
             if len(mine) == 1:
-                return {mine[0].message_id: str(error)}
+                return {mine[0].message_id: Refusal(f"store_refused_{error.constraint}")}
             alone = [await self.take([item]) for item in received if type(item.event) in self._reads]
             return {message_id: reason for refusals in alone for message_id, reason in refusals.items()}
         return {}
@@ -203,18 +228,19 @@ class ContextActor:
     async def take_events(self, payload: bytes) -> bytes:
         """Do the context's part of packed envelopes; gives packed deliveries.
 
-        If one event of a key cannot be taken, the later ones of that key in the batch count as not taken either, so
-        that they are handed over again behind it. Raises StorageUnavailableError: hand the batch over again.
+        The receipts say which may pass as it is, and which will not. If one event of a key cannot be taken, the later
+        ones of that key in the batch count as not taken either, so that they are handed over again behind it.
+        Raises StorageUnavailableError: hand the batch over again.
         """
         envelopes = unpack_envelopes(payload)
         received, refusals = self._decode(envelopes)
-        for refused in await asyncio.gather(*(part.take(received) for part in self._parts)):
+        for refused in await asyncio.gather(*(_guarded(part, received) for part in self._parts)):
             refusals |= refused
         return pack(_deliveries(envelopes, refusals))
 
-    def _decode(self, envelopes: Sequence[Envelope]) -> tuple[list[Received], dict[str, str]]:
+    def _decode(self, envelopes: Sequence[Envelope]) -> tuple[list[Received], dict[str, Refusal]]:
         received: list[Received] = []
-        refusals: dict[str, str] = {}
+        refusals: dict[str, Refusal] = {}
         for envelope in envelopes:
             try:
                 message = decode_data(self._registry, envelope)
@@ -223,8 +249,28 @@ class ContextActor:
                 received.append(Received(envelope, message))
             except Exception as error:  # noqa: BLE001 - whatever the bytes hold, it concerns this event alone
                 log.error("event_not_understood", context=self._name, error=str(error), **_story(envelope))
-                refusals[envelope.message_id] = f"not understood: {error}"
+                refusals[envelope.message_id] = Refusal(f"not_understood: {error}")
         return received, refusals
+
+
+async def _guarded(part: Part, received: Sequence[Received]) -> Refusals:
+    """What *part* says; if it raises something unforeseen, the events that it raises for are found and refused."""
+    try:
+        return await part.take(received)
+    except (StorageUnavailableError, ActorUnavailableError):
+        raise
+    except Exception as error:
+        if len(received) == 1:
+            log.exception("event_not_taken", **_story(received[0].envelope))
+            return {received[0].envelope.message_id: Refusal(f"raised_{type(error).__name__}", Receipt.RETRY)}
+    refusals: dict[str, Refusal] = {}
+    stopped: set[str] = set()
+    for item in received:
+        if item.envelope.key not in stopped:
+            refused = await _guarded(part, [item])
+            refusals |= refused
+            stopped |= {item.envelope.key} if refused else set()
+    return refusals
 
 
 def _story(envelope: Envelope) -> dict[str, str]:
@@ -236,13 +282,14 @@ def _story(envelope: Envelope) -> dict[str, str]:
     }
 
 
-def _deliveries(envelopes: Sequence[Envelope], refusals: Mapping[str, str]) -> list[Delivery]:
+def _deliveries(envelopes: Sequence[Envelope], refusals: Refusals) -> list[Delivery]:
     deliveries: list[Delivery] = []
     stopped: set[str] = set()
     for envelope in envelopes:
-        if reason := refusals.get(envelope.message_id):
+        if refusal := refusals.get(envelope.message_id):
+            receipt = Receipt.RETRY if envelope.key in stopped else refusal.receipt
             stopped.add(envelope.key)
-            deliveries.append(Delivery(envelope.message_id, Receipt.RETRY, reason))
+            deliveries.append(Delivery(envelope.message_id, receipt, refusal.reason))
         elif envelope.key in stopped:
             deliveries.append(Delivery(envelope.message_id, Receipt.RETRY, "an earlier event of its key waits"))
         else:

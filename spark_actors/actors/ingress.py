@@ -1,4 +1,8 @@
-"""The Ingress: pulls commands, refuses what is not understood, routes the rest, and acknowledges after commit."""
+"""The Ingress: pulls commands, refuses what is not understood or allowed, routes the rest, acknowledges after commit.
+
+What cannot be understood becomes a dead letter if its sender is known. What somebody may not send is answered, counted
+and logged at a bounded rate, but not kept: nobody could do anything with it, and strangers must not fill the database.
+"""
 
 from __future__ import annotations
 
@@ -7,32 +11,35 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
+from domain.auth.messages import LogIn, Session
 from domain.dashboard.views import Views
-from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
+from domain.shared.messages import Query
 from spark_actors.actors.dispatcher import Dispatcher
-from spark_actors.actors.loop import Loop
+from spark_actors.actors.loop import Loop, time_to_grow
+from spark_actors.actors.refusals import RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
+from spark_actors.messaging.identity import FORBIDDEN, Guard, Principal
 from spark_actors.messaging.ports import Clock, DeadLetter, DeadLetters, Telemetry
+from spark_actors.messaging.scrubbing import is_of_auth, may_hold_password, storable
 from spark_actors.messaging.telemetry import CommandsRefused, IngressMeasured, MessagesBuried
 
 log = structlog.get_logger(__name__)
 
 PULL_WAIT = timedelta(seconds=1)
 MEASURE_SECONDS = 2.0
-PAUSE_SECONDS = 0.001
-LONGEST_PAUSE_SECONDS = 0.01
-"""After a batch that was not full the next may take so long to grow, for each command in it: nothing waits at rest."""
 
 BEHIND_PAUSE_SECONDS = 0.5
 """Before each batch while the relays are behind: commands then wait in the broker, and not as events in Postgres."""
@@ -58,19 +65,43 @@ class IngressLimits:
     """Events that may wait in an outbox before the ingress slows down; it never stops for them."""
 
 
+class _Taken(NamedTuple):
+    """A command on its way: its envelope has an id of its own for each sender, the answer the sender's."""
+
+    arrival: Arrival
+    message_id: str
+    envelope: Envelope
+
+
+class _Refused(NamedTuple):
+    arrival: Arrival
+    error: RefusedError
+    is_kept: bool
+
+
 class Queries:
-    """Answers queries from the read models, never from the write side."""
+    """Answers queries from the read models, never from the write side, and logins."""
 
-    def __init__(self, door: Door, views: Views) -> None:
+    def __init__(
+        self,
+        door: Door,
+        guard: Guard,
+        views: Views,
+        login: Callable[[LogIn], Awaitable[Session]],
+        clock: Clock,
+    ) -> None:
         self._door = door
+        self._guard = guard
         self._views = views
+        self._login = login
+        self._clock = clock
 
-    async def answer(self, subject: str, body: bytes) -> bytes:
+    async def answer(self, subject: str, body: bytes, authorization: str) -> bytes:
         """The view as JSON, or `{"error": {"code", "detail"}}`. Never raises for what a caller sent."""
         try:
-            result = await self._views.answer(self._door.query(subject, body))
+            result = await self._result(subject, body, authorization)
         except RefusedError as error:
-            return _error_body(error.code, error.detail)
+            return _error_body(error.code, error.detail, error.retry_after_seconds)
         except StorageUnavailableError as error:
             log.warning("view_unavailable", subject=subject, error=str(error))
             return _error_body("unavailable", "the read models cannot be reached just now; ask again")
@@ -80,6 +111,19 @@ class Queries:
         if result is None:
             return _error_body("not_found", f"{subject}: there is no such thing (yet: views lag behind a little)")
         return msgspec.json.encode(result)
+
+    async def _result(self, subject: str, body: bytes, authorization: str) -> object | None:
+        """What the sender may know; None if there is no such thing, or it is somebody else's."""
+        sender = self._guard.sender(subject, authorization, self._clock().timestamp())
+        query = self._door.query(subject, body)
+        self._guard.query(sender, query)
+        result = await self._asked(query)
+        return result if result is not None and self._guard.may_see(sender, query, result) else None
+
+    async def _asked(self, query: Query) -> object | None:
+        if isinstance(query, LogIn):
+            return await self._login(query)
+        return await self._views.answer(query)
 
 
 class Ingress:
@@ -92,6 +136,7 @@ class Ingress:
         self,
         broker: Broker,
         door: Door,
+        guard: Guard,
         dispatcher: Dispatcher,
         dead_letters: DeadLetters,
         watch: Watch,
@@ -101,9 +146,11 @@ class Ingress:
         relay_backlog: Callable[[], Awaitable[int]],
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
     ) -> None:
         self._broker = broker
         self._door = door
+        self._guard = guard
         self._dispatcher = dispatcher
         self._dead_letters = dead_letters
         self._watch = watch
@@ -111,6 +158,8 @@ class Ingress:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
+        self._refusals = RefusalLog()
+        self._pass = pass_point
         self._relay_backlog = relay_backlog
         self._is_behind = False
         """Whether the relays have too much before them."""
@@ -161,7 +210,7 @@ class Ingress:
             self._broker.release(arrivals)
             raise
         if len(arrivals) < limit:
-            await asyncio.sleep(min(LONGEST_PAUSE_SECONDS, len(arrivals) * PAUSE_SECONDS))
+            await asyncio.sleep(time_to_grow(len(arrivals)))
         return 0
 
     async def measure(self) -> float:
@@ -189,20 +238,28 @@ class Ingress:
         """Post what is understood, at once and in order; the rest of the batch's life is a task of its own."""
         if not arrivals:
             return
-        good: list[tuple[Arrival, Envelope]] = []
-        refused: list[tuple[Arrival, RefusedError]] = []
+        good: list[_Taken] = []
+        refused: list[_Refused] = []
         for arrival in arrivals:
-            try:
-                good.append((arrival, self._admitted(arrival)))
-            except RefusedError as error:
-                refused.append((arrival, error))
-        replies = self._dispatcher.post([envelope for _, envelope in good])
+            self._sort(arrival, good, refused)
+        replies = self._dispatcher.post([taken.envelope for taken in good])
         task = asyncio.create_task(self._finish(good, replies, refused))
         self._batches.add(task)
         self._in_flight += len(arrivals)
         task.add_done_callback(lambda _: self._ended(task, arrivals))
 
-    def _admitted(self, arrival: Arrival) -> Envelope:
+    def _sort(self, arrival: Arrival, good: list[_Taken], refused: list[_Refused]) -> None:
+        """Into what goes on and what does not."""
+        sender: Principal | None = None
+        try:
+            sender = self._guard.sender(arrival.subject, arrival.authorization, arrival.stored_at)
+            envelope = self._envelope(arrival)
+            good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))
+        except RefusedError as error:
+            is_kept = sender is not None and sender.is_known and error.code != FORBIDDEN
+            refused.append(_Refused(arrival, error, is_kept))
+
+    def _envelope(self, arrival: Arrival) -> Envelope:
         """Raises RefusedError."""
         if arrival.oversize:
             limit = self._door.max_body_bytes
@@ -220,22 +277,37 @@ class Ingress:
 
     async def _finish(
         self,
-        good: Sequence[tuple[Arrival, Envelope]],
+        good: Sequence[_Taken],
         replies: asyncio.Future[list[Reply]],
-        refused: Sequence[tuple[Arrival, RefusedError]],
+        refused: Sequence[_Refused],
     ) -> None:
         """Make everything durable, then answer, then acknowledge."""
-        answers = [(arrival.reply_to, refusal_body(error)) for arrival, error in refused]
-        letters = [self._refused_letter(arrival, error) for arrival, error in refused]
-        for (arrival, envelope), reply in zip(good, await replies, strict=True):
-            answers.append((arrival.reply_to, outcome_body(reply)))
-            if reply.verdict is Verdict.FAILED:
-                letters.append(self._failed_letter(envelope, reply))
+        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused]
+        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]
+        for taken, reply in zip(good, await replies, strict=True):
+            answers.append((taken.arrival.reply_to, outcome_body(reply, taken.message_id)))
         await self._bury(letters)
-        for _, error in refused:
-            self._telemetry(CommandsRefused(error.code))
+        self._tell(refused)
+        self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
         await self._broker.reply([(subject, body) for subject, body in answers if subject])
-        await self._broker.acknowledge([arrival for arrival, _ in [*refused, *good]])
+        self._pass(CrashPoint.INGRESS_AFTER_REPLY, "")
+        await self._erase_passwords(good, refused)
+        await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])
+
+    async def _erase_passwords(self, good: Sequence[_Taken], refused: Sequence[_Refused]) -> None:
+        """What somebody has sent by mistake shall not stay on the broker's disk either."""
+        suspects = [each.arrival for each in refused] + [
+            each.arrival for each in good if is_of_auth(each.arrival.subject)
+        ]
+        if found := [each for each in suspects if may_hold_password(each.subject, each.body)]:
+            await self._broker.erase(found)
+
+    def _tell(self, refused: Sequence[_Refused]) -> None:
+        """Count the refused; those that are kept are logged with their letters."""
+        for each in refused:
+            self._telemetry(CommandsRefused(each.error.code))
+            if not each.is_kept:
+                self._refusals.note(each.error, each.arrival.subject)
 
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:
@@ -259,36 +331,25 @@ class Ingress:
             log.warning("more_commands_refused", count=len(refused) - LOGGED_REFUSALS)
 
     def _refused_letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:
-        digest = sha256(arrival.body).hexdigest()
+        body = storable(arrival.subject, arrival.body)
+        digest = sha256(body).hexdigest()
         whole = arrival.oversize or f"{len(arrival.body)} bytes, SHA-256 {digest}"
-        note = f" [the first {KEPT_BYTES} bytes are kept of {whole}]" if len(arrival.body) > KEPT_BYTES else ""
+        note = f" [the first {KEPT_BYTES} bytes are kept of {whole}]" if len(body) > KEPT_BYTES else ""
+        identity = (f"{arrival.stored_at}", digest, arrival.oversize)  # the same when it is delivered again
         return DeadLetter(
-            message_id=error.message_id or derived_id(arrival.subject, digest, arrival.oversize),
+            message_id=error.message_id or derived_id(arrival.subject, *identity),
             name=arrival.subject,
             key="",
             subscriber=REFUSED,
             reason=str(error)[: REASON_CHARACTERS - len(note)] + note,
             attempts=1,
-            body=arrival.body[:KEPT_BYTES],
+            body=body[:KEPT_BYTES],
             correlation_id="",
             causation_id="",
             died_at=self._clock(),
         )
 
-    def _failed_letter(self, envelope: Envelope, reply: Reply) -> DeadLetter:
-        return DeadLetter(
-            message_id=envelope.message_id,
-            name=envelope.name,
-            key=envelope.key,
-            subscriber=envelope.context,
-            reason=reply.reason,
-            attempts=1,
-            body=envelope.data,
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.causation_id,
-            died_at=self._clock(),
-        )
 
-
-def _error_body(code: str, detail: str) -> bytes:
-    return msgspec.json.encode({"error": {"code": code, "detail": detail}})
+def _error_body(code: str, detail: str, retry_after_seconds: int = 0) -> bytes:
+    retry = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
+    return msgspec.json.encode({"error": {"code": code, "detail": detail, **retry}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,6 +33,16 @@ class Hosts(Protocol):
 
         Raises ActorUnavailableError or StorageUnavailableError: what happened is then unknown, and handing the same
         batch over again is safe.
+        """
+
+
+class Releases(Protocol):
+    """The pool of AggregateActors, as somebody sees it who has what waits in it worked off."""
+
+    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
+        """Have the actor in *slot* handle the first of what waits for these released keys.
+
+        Gives the keys for which more waits. Raises like `Hosts.take_turn`.
         """
 
 

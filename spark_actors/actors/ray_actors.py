@@ -45,6 +45,10 @@ class AggregateActor:
         self.start()
         return self._actor.take_turn(context, payload)  # type: ignore[union-attr]  # started just now
 
+    def release(self, context: str, keys: list[str]) -> list[str]:
+        self.start()
+        return self._actor.release(context, keys)  # type: ignore[union-attr]  # started just now
+
     def report(self) -> bytes:
         self.start()
         return msgspec.msgpack.encode(Report(self._name, self._incarnation, os.getpid(), self._metrics()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -70,6 +70,11 @@ class RayHosts:
         with self._directory.calling(names.aggregate_actor(slot)) as actor:
             answer: bytes = await actor.take_turn.remote(context, payload)
             return answer
+
+    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
+        with self._directory.calling(names.aggregate_actor(slot)) as actor:
+            more: list[str] = await actor.release.remote(context, list(keys))
+            return more
 
 
 class RaySubscribers:

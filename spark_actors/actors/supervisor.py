@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,33 +14,23 @@ import structlog
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.loop import Loop
+from spark_actors.actors.loop import Loop, steady_now, time_to_grow
+from spark_actors.actors.parking import KEYS_A_SECOND, LOOK_SECONDS, CommandReleases, EventParking
 from spark_actors.actors.ports import Subscribers
 from spark_actors.actors.watch import Watch
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import pack, unpack_deliveries
-from spark_actors.messaging.ports import (
-    Clock,
-    DeadLetter,
-    OutboxReader,
-    PendingMessage,
-    Telemetry,
-    WakeUps,
-)
-from spark_actors.messaging.relay import Burial, Relay, RetryPolicy
+from spark_actors.messaging.ports import Clock, KeyState, OutboxReader, Telemetry, WakeUps
+from spark_actors.messaging.relay import Relay, RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
-from spark_actors.messaging.telemetry import (
-    DeliveryRetried,
-    EventsRouted,
-    MessagesBuried,
-)
+from spark_actors.messaging.telemetry import DeliveryRetried, EventsRouted
 
 log = structlog.get_logger(__name__)
 
-READ_PACE_SECONDS = 0.005
 SETTLE_PACE_SECONDS = 0.05
-"""After a small batch the next may take so long to grow: nothing waits at rest, and under load fewer cost less."""
+"""After a settlement the next may take so long to grow: nobody waits for it."""
 AWAY_SECONDS = 0.2
-"""Pause before a batch is offered again to a subscriber that is away."""
+"""Pause, more or less, before a batch is offered again to a subscriber that is away."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class RelayLimits:
 class OutboxRelay:
     """Hands the events of one outbox to their subscribers, at least once and in order per aggregate.
 
-    A row leaves the outbox only after each subscriber has taken it or it lies among the dead letters.
+    A row leaves the outbox only after each subscriber has taken it, or it waits durably for its key to be released.
     """
 
     def __init__(
@@ -75,6 +65,8 @@ class OutboxRelay:
         policy: RetryPolicy,
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
+        draw: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self._context = context
         self._outbox = outbox
@@ -83,7 +75,12 @@ class OutboxRelay:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
-        self._relay = Relay(subscriptions.of, policy)
+        self._pass = pass_point
+        self._draw = draw
+        self._relay = Relay(subscriptions.of, policy, draw)
+        self._parking = EventParking(
+            context, self._relay, outbox.parking, subscribers, clock=clock, telemetry=telemetry
+        )
         self._is_full = False
         """Whether the reader waits for room rather than for rows."""
         self._lanes = {
@@ -93,10 +90,11 @@ class OutboxRelay:
         self._reader = Loop(f"read outbox {context}", self.read)
         self._settler = Loop(f"settle outbox {context}", self.settle)
         self._listener = Loop(f"listen {context}", self._listen)
+        self._looker = Loop(f"parked keys {context}", self.look)
 
     @property
     def loops(self) -> list[Loop]:
-        return [self._reader, self._settler, self._listener, *self._lanes.values()]
+        return [self._reader, self._settler, self._listener, self._looker, *self._lanes.values()]
 
     def start(self) -> None:
         for loop in self.loops:
@@ -106,6 +104,7 @@ class OutboxRelay:
         """Read no more, let the batches in hand end, settle them."""
         await self._listener.cancel()
         await self._reader.stop()
+        await self._looker.stop()
         for lane in self._lanes.values():
             await lane.stop()
         await self._settler.stop()
@@ -126,30 +125,53 @@ class OutboxRelay:
         if len(rows) == limit:
             return 0
         if rows:
-            await asyncio.sleep(READ_PACE_SECONDS)
+            await asyncio.sleep(time_to_grow(len(rows)))
         return self._limits.poll_seconds
 
     async def deliver(self, subscriber: str) -> float:
-        """Hand *subscriber* its next batch and take in its answers."""
-        batch = self._relay.next_batch(subscriber, self._limits.batch, self._clock())
+        """Hand *subscriber* its next batch, take in its answers, and see to its parked keys."""
+        if not self._parking.is_known:
+            await self._parking.look(self._lanes)
+        more = await self._see_to_parked(subscriber)
+        batch = self._relay.next_batch(subscriber, self._limits.batch, steady_now())
         if not batch:
-            return self._until_due(subscriber)
+            return 0 if more or self._relay.has_to_park(subscriber) else self._until_due(subscriber)
+        self._pass(CrashPoint.RELAY_BEFORE_DELIVERY, subscriber)
         try:
             answer = await self._subscribers.take_events(subscriber, pack([row.envelope for row in batch]))
             deliveries = unpack_deliveries(answer)
         except (ActorUnavailableError, StorageUnavailableError) as error:
-            return self._away(subscriber, batch, error)
+            self._relay.undelivered(subscriber)
+            return self._away(subscriber, len(batch), error)
         except Exception:  # a bug over there: the loop shows it and slows down, and the batch is offered again
             self._relay.undelivered(subscriber)
             raise
-        burials = self._relay.delivered(subscriber, deliveries, self._clock())
-        for burial in burials:
-            await self._bury(burial)
+        self._pass(CrashPoint.RELAY_AFTER_DELIVERY, subscriber)
+        for burial in self._relay.delivered(subscriber, deliveries, steady_now()):
+            await self._parking.bury(burial)
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
         self._settler.wake()
         if len(batch) < self._limits.batch:
-            await asyncio.sleep(self._limits.patience.get(subscriber, 0))
+            await asyncio.sleep(max(time_to_grow(len(batch)), self._limits.patience.get(subscriber, 0)))
         return 0
+
+    async def look(self) -> float:
+        """See which keys are parked, paused or released; the more there are, the more rarely."""
+        keys = await self._parking.look(self._lanes)
+        if any(key.state == KeyState.RELEASED for key in keys):
+            for lane in self._lanes.values():
+                lane.wake()
+        return max(LOOK_SECONDS, len(keys) / KEYS_A_SECOND)
+
+    async def _see_to_parked(self, subscriber: str) -> bool:
+        """Whether there may be more to do at once. A subscriber that is away now is met again with the next batch."""
+        if await self._parking.park(subscriber, self._limits.batch):
+            self._settler.wake()
+        try:
+            return await self._parking.release(subscriber)
+        except (ActorUnavailableError, StorageUnavailableError) as error:
+            await asyncio.sleep(self._away(subscriber, 0, error))
+            return False
 
     async def settle(self) -> float:
         """Delete the rows that every subscriber is through with."""
@@ -174,46 +196,22 @@ class OutboxRelay:
 
     def _until_due(self, subscriber: str) -> float:
         due = self._relay.next_due(subscriber)
-        wait = self._limits.poll_seconds if due is None else (due - self._clock()).total_seconds()
+        wait = self._limits.poll_seconds if due is None else (due - steady_now()).total_seconds()
         return min(max(wait, 0.001), self._limits.poll_seconds)
 
-    def _away(self, subscriber: str, batch: Sequence[PendingMessage], error: Exception) -> float:
-        self._relay.undelivered(subscriber)
-        self._telemetry(DeliveryRetried(self._context, subscriber, len(batch)))
+    def _away(self, subscriber: str, size: int, error: Exception) -> float:
+        self._telemetry(DeliveryRetried(self._context, subscriber, size))
         log.info("subscriber_away", context=self._context, subscriber=subscriber, error=str(error))
-        return AWAY_SECONDS
-
-    async def _bury(self, burial: Burial) -> None:
-        envelope = burial.message.envelope
-        letter = DeadLetter(
-            message_id=envelope.message_id,
-            name=envelope.name,
-            key=envelope.key,
-            subscriber=burial.subscriber,
-            reason=burial.reason,
-            attempts=burial.attempts,
-            body=envelope.data,
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.causation_id,
-            died_at=self._clock(),
-        )
-        await self._outbox.bury(burial.message.position, letter)
-        self._relay.buried(burial)
-        self._telemetry(MessagesBuried(self._context))
-        log.error(
-            "message_buried",
-            message=envelope.name,
-            message_id=envelope.message_id,
-            subscriber=burial.subscriber,
-            reason=burial.reason,
-            correlation_id=envelope.correlation_id,
-        )
+        return AWAY_SECONDS * (0.5 + self._draw())
 
 
 class Supervisor:
     """Relay, watch and the keeper of the ContextActor of one context, as one actor."""
 
-    def __init__(self, watch: Watch, relay: OutboxRelay, keeper: Keeper, *, grace_seconds: float) -> None:
+    def __init__(
+        self, watch: Watch, relay: OutboxRelay, releases: CommandReleases, keeper: Keeper, *, grace_seconds: float
+    ) -> None:
+        self._releases = releases.loop
         self._watch = watch
         self._relay = relay
         self._keeper = keeper
@@ -223,14 +221,16 @@ class Supervisor:
         self._keeper.start()
         self._watch.start()
         self._relay.start()
+        self._releases.start()
 
     async def stop(self) -> None:
         """Finish what is in hand, then end the ContextActor."""
+        await self._releases.stop()
         await self._relay.stop()
         await self._watch.stop()
         await self._keeper.stop(self._grace_seconds)
 
     def problems(self) -> list[str]:
         """Why it cannot do its work just now."""
-        loops = [*self._watch.loops, *self._relay.loops]
+        loops = [*self._watch.loops, *self._relay.loops, self._releases]
         return [problem for problem in [*(loop.problem for loop in loops), self._keeper.problem] if problem]

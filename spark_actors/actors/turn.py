@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from domain.shared.context import BoundedContext
 from domain.shared.decisions import Decision, Outcome, Verdict
-from domain.shared.errors import MessageError
+from domain.shared.errors import MalformedMessageError, UnknownMessageError
 from domain.shared.ids import derived_id
 from domain.shared.messages import Event, MessageRegistry
 from domain.shared.ports import Change, InboxMark, OutgoingMessage, Versioned
 from spark_actors.messaging.envelope import Envelope, decode_data, encode_data
+
+PARKED = Outcome(Verdict.PARKED, "key_parked")
+
+
+class CommandFailed(NamedTuple):
+    """A command that cannot be handled as it is."""
+
+    command: Envelope
+    reason: str
+    error: Exception
 
 
 @dataclass
@@ -30,12 +40,27 @@ class Turn:
     marks: list[InboxMark] = field(default_factory=list)
     outgoing: list[OutgoingMessage] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    """By message id; holds commands that failed too, which leave no mark."""
-    failures: list[tuple[Envelope, Exception]] = field(default_factory=list)
-    """Commands whose handling raised: bugs, or messages that this version does not know."""
+    """By message id; holds commands that failed or must wait too, which leave no mark."""
+    failures: list[CommandFailed] = field(default_factory=list)
+    """The first of each key whose handling raised: bugs, or messages that this version does not know."""
+    parked: list[Envelope] = field(default_factory=list)
+    """Commands that must wait, because their key does or because an earlier one of it failed in this turn."""
 
     def instance(self, key: str) -> Versioned[Any]:
         return self.current.get(key) or self.loaded[key]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to be committed."""
+        return not (self.marks or self.failures or self.parked)
+
+    def fail(self, command: Envelope, reason: str, error: Exception) -> None:
+        self.failures.append(CommandFailed(command, reason, error))
+        self.outcomes[command.message_id] = Outcome(Verdict.FAILED, reason)
+
+    def park(self, command: Envelope) -> None:
+        self.parked.append(command)
+        self.outcomes[command.message_id] = PARKED
 
     @property
     def unchanged(self) -> dict[str, int]:
@@ -61,20 +86,26 @@ def decide_turn(
     loaded: Mapping[str, Versioned[Any]],
     now: datetime,
     refused_by: str = "",
+    blocked: Collection[str] = (),
 ) -> Turn:
     """Handle *commands* in order, each on the state that the one before left behind.
 
-    A command whose handler raises fails alone. *refused_by* names the database constraint that refused this (then
+    A command whose handler raises fails, and the later ones of its key must wait, as do those of the *blocked* keys;
+    the others are not touched by it. *refused_by* names the database constraint that refused this (then
     single) command before: the context's refusal decides instead of its handler.
     """
     turn = Turn(loaded)
+    waiting = set(blocked)
     for envelope in commands:
+        if envelope.key in waiting:
+            turn.park(envelope)
+            continue
         try:
             decision = _decide(rules, envelope, turn.instance(envelope.key).state, now, refused_by)
             outgoing = _outgoing(envelope, decision.events, turn, decision, now)
         except Exception as error:  # noqa: BLE001 - a bug in one handler must not stop the neighbours: the command fails, visibly
-            turn.failures.append((envelope, error))
-            turn.outcomes[envelope.message_id] = Outcome(Verdict.FAILED, _reason(error))
+            turn.fail(envelope, _reason(error), error)
+            waiting.add(envelope.key)
         else:
             _apply(turn, envelope, decision, outgoing)
     return turn
@@ -112,14 +143,14 @@ def _apply(turn: Turn, envelope: Envelope, decision: Decision[Any], outgoing: li
         turn.current[envelope.key] = Versioned(decision.state, turn.instance(envelope.key).version + 1)
     turn.records += decision.records
     turn.outgoing += outgoing
-    turn.marks.append(InboxMark(envelope.message_id, decision.outcome))
+    turn.marks.append(InboxMark(envelope.message_id, decision.outcome, envelope.key))
     turn.outcomes[envelope.message_id] = decision.outcome
 
 
 def _reason(error: Exception) -> str:
     """A short, machine-readable reason without the content of the message."""
-    if isinstance(error, MessageError):
+    if isinstance(error, UnknownMessageError):
         return "unknown_message"
-    if isinstance(error, msgspec.ValidationError):
+    if isinstance(error, (MalformedMessageError, msgspec.DecodeError)):
         return "malformed"
     return f"handler_raised_{type(error).__name__}"

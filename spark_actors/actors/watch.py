@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from spark_actors.actors.loop import Loop
-from spark_actors.messaging.ports import Clock, DeadLetters, Maintenance, OutboxReader, SagaLog, Telemetry
-from spark_actors.messaging.telemetry import DeadLettersMeasured, OutboxMeasured, SagasMeasured
+from spark_actors.messaging.ports import (
+    Clock,
+    DeadLetters,
+    Maintenance,
+    OutboxReader,
+    ParkedSummary,
+    SagaLog,
+    Telemetry,
+)
+from spark_actors.messaging.telemetry import DeadLettersMeasured, KeysParkedMeasured, OutboxMeasured, SagasMeasured
 
 log = structlog.get_logger(__name__)
 
 MEASURE_SECONDS = 2.0
 """How often the backlog and the sagas are looked at."""
-HOUSEKEEPING_SECONDS = 600.0
+HOUSEKEEPING_SECONDS = 60.0
+"""At most so long nothing can be stored after the clock has jumped into a week that has no partition yet."""
 OVERDUE_AT_ONCE = 500
 """How many overdue sagas are marked in one statement."""
 
@@ -62,6 +73,7 @@ class Watch:
         if self._outbox is not None:
             backlog = await self._outbox.backlog()
             self._telemetry(OutboxMeasured(self._context, backlog.pending, backlog.oldest_age))
+            self._telemetry(_measured(self._context, await self._outbox.parking.summary()))
         if self._saga_log is not None:
             for saga in await self._saga_log.mark_overdue(self._clock(), OVERDUE_AT_ONCE):
                 log.error(
@@ -75,3 +87,11 @@ class Watch:
             self._telemetry(SagasMeasured(await self._saga_log.running()))
         self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
         return MEASURE_SECONDS
+
+
+def _measured(context: str, summary: Sequence[ParkedSummary]) -> KeysParkedMeasured:
+    return KeysParkedMeasured(
+        context,
+        {(group.subscriber, group.state, group.cause): group.keys for group in summary},
+        {(group.subscriber, group.state, group.cause): group.oldest_age for group in summary},
+    )

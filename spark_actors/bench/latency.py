@@ -16,8 +16,9 @@ from spark_actors.bench.daemon import running_daemon
 from spark_actors.bench.figures import percentile, spread
 from spark_actors.bench.machine import ProcessTree
 from spark_actors.bench.results import Measured
-from spark_actors.bench.stage import Say, Stage, StalledError
-from spark_actors.bench.workloads import SPREAD_PREFIX, uniform
+from spark_actors.bench.stage import Say, Stage, StalledError, client_of
+from spark_actors.bench.workloads import SPREAD_PREFIX, sustainable_rate
+from spark_actors.embedded.data_dir import DaemonCard
 from spark_actors.ingress.client import SparkClient
 
 C = TypeVar("C", bound=Command)
@@ -37,9 +38,7 @@ def at_rest(stage: Stage) -> list[Measured]:
 
 def under_load(stage: Stage) -> list[Measured]:
     """Commands at half of the sustainable rate, each sent at its appointed time whatever became of those before."""
-    if not stage.sustainable_rate:
-        uniform(stage)
-    sizes, rate = stage.sizes, stage.sustainable_rate * SUSTAINABLE_SHARE
+    sizes, rate = stage.sizes, sustainable_rate(stage) * SUSTAINABLE_SHARE
     count = max(1, round(rate * sizes.load_seconds))
     messages = stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
     stage.expected.deposit(count)
@@ -48,7 +47,7 @@ def under_load(stage: Stage) -> list[Measured]:
     waits = stage.produce(lambda producer: producer.open_loop(messages, rate))
     stage.settle()
     cpu = stage.cpu_us_since(before, count)
-    return [_waiting("command under load", waits, rate, cpu, "half of the settled rate of uniform, publish to reply")]
+    return [_waiting("command under load", waits, rate, cpu, "at half of the sustainable rate, publish to reply")]
 
 
 def start(folder: Path | None, runs: int, say: Say) -> list[Measured]:
@@ -128,12 +127,12 @@ def _waiting(workload: str, waits: Sequence[float], rate: float, cpu: Mapping[st
 def _start(folder: Path | None, say: Say) -> tuple[float, float, float]:
     """Seconds to the first command done, MiB at rest, and percent of one CPU used at rest."""
 
-    async def first_command(url: str, token: str) -> None:
-        async with await SparkClient.connect(url, token) as client:
+    async def first_command(card: DaemonCard) -> None:
+        async with await client_of(card) as client:
             await client.send(OpenAccount(account_id="first"))
 
     with running_daemon(folder, {}) as (card, started):
-        asyncio.run(first_command(card.nats_url, card.nats_token))
+        asyncio.run(first_command(card))
         seconds = time.perf_counter() - started
         time.sleep(REST_SECONDS)  # not to await anything: nothing shall happen
         processes = ProcessTree(card.pid)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from spark_actors.bench.figures import percentile
 from spark_actors.bench.results import Measured
 from spark_actors.bench.stage import Stage
-from spark_actors.bench.workloads import SPREAD_PREFIX, donation, uniform
+from spark_actors.bench.workloads import SPREAD_PREFIX, donation, sustainable_rate
 from spark_actors.ingress.load import Message
 from spark_actors.ingress.overload import Overload, flood
 
@@ -40,16 +40,14 @@ class _Seen:
 
 
 def of_deposits(stage: Stage) -> list[Measured]:
-    """Deposits at three times the rate at which everything settles."""
+    """Deposits at three times the sustainable rate."""
     sizes = stage.sizes
-    if not stage.sustainable_rate:
-        uniform(stage)
 
     def make(count: int) -> list[Message]:
         stage.expected.deposit(count)
         return stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
 
-    return [_overload(stage, "overload", make, stage.sustainable_rate)]
+    return [_overload(stage, "overload", make, sustainable_rate(stage))]
 
 
 def of_donations(stage: Stage) -> list[Measured]:
@@ -64,15 +62,15 @@ def of_donations(stage: Stage) -> list[Measured]:
     return [_overload(stage, "overload of sagas", make, usual.settled_rate or 1.0)]
 
 
-def _overload(stage: Stage, workload: str, make: Make, sustainable_rate: float) -> Measured:
+def _overload(stage: Stage, workload: str, make: Make, sustainable: float) -> Measured:
     """The backlog is to stay in the broker."""
-    rate, seconds = sustainable_rate * FACTOR, stage.sizes.overload_seconds
-    stage.say(f"{rate:,.0f} commands/s for {seconds:.0f} s: {FACTOR} × what settles")
+    rate, seconds = sustainable * FACTOR, stage.sizes.overload_seconds
+    stage.say(f"{rate:,.0f} commands/s for {seconds:.0f} s: {FACTOR} × what it sustains")
     went, seen = asyncio.run(_flooded(stage, make, rate))
     settled = stage.settle()
     offered_until = went.began + went.offered_seconds
     figures = {
-        "sustainable_rate": sustainable_rate,
+        "sustainable_rate": sustainable,
         "offered_rate": went.offered / went.offered_seconds,
         "highest_backlog": max(look.backlog for look in went.looks),
         "highest_outbox": max(seen.outbox),
@@ -106,7 +104,14 @@ async def _flooded(stage: Stage, make: Make, rate: float) -> tuple[Overload, _Se
     look()
     looking = asyncio.create_task(keep_looking())
     try:
-        went = await flood(stage.card.nats_url, stage.card.nats_token, make, rate, stage.sizes.overload_seconds)
+        went = await flood(
+            stage.card.nats_url,
+            stage.card.nats_token,
+            stage.card.operator_token,
+            make,
+            rate,
+            stage.sizes.overload_seconds,
+        )
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)

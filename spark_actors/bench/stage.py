@@ -76,7 +76,7 @@ class Stage:
         self.uniform_rate = 0.0
         """What the uniform workload last reached here; 0 before it has run."""
         self.sustainable_rate = 0.0
-        """What it reached with everything that follows from its commands done, too."""
+        """What it keeps up with when each command is answered; 0 before it was measured."""
         self._has_donors = False
 
     def repeat(self, usual: int) -> range:
@@ -87,7 +87,7 @@ class Stage:
         """Do something with a fast producer."""
 
         async def connected() -> T:
-            async with await LoadProducer.connect(self.card.nats_url, self.card.nats_token) as producer:
+            async with await _producer(self.card) as producer:
                 return await act(producer)
 
         return asyncio.run(connected())
@@ -96,7 +96,7 @@ class Stage:
         """Do something as an ordinary client."""
 
         async def connected() -> T:
-            async with await SparkClient.connect(self.card.nats_url, self.card.nats_token) as client:
+            async with await client_of(self.card) as client:
                 return await conversation(client)
 
         return asyncio.run(connected())
@@ -183,6 +183,15 @@ class Stage:
         """What the audit finds wrong."""
         checks = [check for check in audit(self.card.dsn) if not check.is_passed]
         return [f"{check.name}: {check.findings[0].subject} {check.findings[0].detail}" for check in checks]
+
+
+def client_of(card: DaemonCard) -> Awaitable[SparkClient]:
+    """An ordinary client, with an operator's rights."""
+    return SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token)
+
+
+def _producer(card: DaemonCard) -> Awaitable[LoadProducer]:
+    return LoadProducer.connect(card.nats_url, card.nats_token, card.operator_token)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from spark_actors.bench.stage import Stage
 SLICES = 10
 SPREAD_PREFIX = "account-"
 RELAY_WATCH_SECONDS = 0.1
+TOO_MUCH = 2
+"""Times the rate of uniform: more than can be sustained with replies."""
 CROWD_SAT = 1_000
 """What each account of the crowd holds."""
 
@@ -23,7 +25,6 @@ def uniform(stage: Stage) -> list[Measured]:
     _warm_up(stage)
     runs = [_uniform_run(stage) for _ in stage.repeat(5)]
     stage.uniform_rate = median(run.rate for run in runs)
-    stage.sustainable_rate = median(run.settled_rate for run in runs)
     return [of_runs("uniform", runs, note=f"{stage.sizes.commands:,} over {stage.sizes.accounts:,} accounts")]
 
 
@@ -140,6 +141,19 @@ def hosts_together(rows: Sequence[Measured]) -> list[Measured]:
         return []
     figures = {"cpu_spread": max(costs) / min(costs) - 1}
     return [Measured("hosts", cpu_us_per_command=median(costs), figures=figures, note="highest over lowest cost")]
+
+
+def sustainable_rate(stage: Stage) -> float:
+    """Commands a second that are answered, with all that follows from them done, while more are sent than that."""
+    if not stage.sustainable_rate:
+        _warm_up(stage)
+        count = stage.sizes.commands
+        messages = stage.commands.deposits_over(SPREAD_PREFIX, stage.sizes.accounts, count)
+        stage.expected.deposit(count)
+        too_fast, began = stage.uniform_rate * TOO_MUCH, time.perf_counter()
+        stage.produce(lambda producer: producer.open_loop(messages, too_fast))
+        stage.sustainable_rate = count / (stage.settle() - began)
+    return stage.sustainable_rate
 
 
 def _warm_up(stage: Stage) -> None:

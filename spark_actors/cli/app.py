@@ -9,7 +9,21 @@ import typer
 from typer.core import TyperGroup
 
 from domain.shared.errors import SparkError
-from spark_actors.cli import audit, bench, migrate, run, sagas, send, status, view
+from spark_actors.cli import (
+    audit,
+    bench,
+    chaos,
+    dead_letters,
+    keys,
+    login,
+    migrate,
+    run,
+    sagas,
+    send,
+    status,
+    token,
+    view,
+)
 from spark_actors.cli import messages as messages_
 from spark_actors.cli.demo import command as demo
 from spark_actors.cli.errors import CliError, ExitCode
@@ -117,17 +131,67 @@ def _sagas_app() -> typer.Typer:
     return group
 
 
+def _token_app() -> typer.Typer:
+    group = typer.Typer(
+        help="Make tokens for services and operators, and the keys that sign them.",
+        context_settings=HELP_NAMES,
+        callback=_help_if_alone,
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+    )
+    group.command("issue", epilog=token.ISSUE_EXAMPLES)(token.issue)
+    group.command("new-key", epilog=token.NEW_KEY_EXAMPLES)(token.new_key)
+    return group
+
+
+def _dead_letters_app() -> typer.Typer:
+    group = typer.Typer(
+        help="Messages that nobody could take: look at them, have them handled again, mend or discard them.",
+        context_settings=HELP_NAMES,
+        callback=_help_if_alone,
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+    )
+    group.command("list", epilog=dead_letters.LIST_EXAMPLES)(dead_letters.list_letters)
+    group.command("show")(dead_letters.show_letter)
+    group.command("retry", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.retry_letters)
+    group.command("edit", epilog=dead_letters.EDIT_EXAMPLES)(dead_letters.edit_letter)
+    group.command("discard", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.discard_letters)
+    return group
+
+
+def _keys_app() -> typer.Typer:
+    group = typer.Typer(
+        help="Keys whose messages wait, because the first of them failed or an operator wants it so.",
+        context_settings=HELP_NAMES,
+        callback=_help_if_alone,
+        invoke_without_command=True,
+        rich_markup_mode="rich",
+        epilog=keys.EXAMPLES,
+    )
+    group.command("list")(keys.list_keys)
+    group.command("pause")(keys.pause_key)
+    group.command("resume")(keys.resume_key)
+    group.command("skip")(keys.skip_key)
+    return group
+
+
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("send", epilog=send.EXAMPLES)(send.send)
 app.command("view", epilog=view.EXAMPLES)(view.view)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 app.add_typer(_sagas_app(), name="sagas")
+app.add_typer(_dead_letters_app(), name="dead-letters")
+app.add_typer(_keys_app(), name="keys")
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("messages", epilog=messages_.EXAMPLES)(messages_.messages)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.command("chaos", epilog=chaos.EXAMPLES)(chaos.chaos)
 app.command("hash-password")(hash_password)
+app.command("login", epilog=login.EXAMPLES)(login.login)
+app.add_typer(_token_app(), name="token")
 
 
 def main() -> None:

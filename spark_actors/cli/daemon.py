@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spark_actors.cli.errors import NoDaemonError
+from spark_actors.cli.errors import NoDaemonError, UsageMistakeError
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from spark_actors.ingress.client import SparkClient
 
 T = TypeVar("T")
+OWN_TOKEN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Daemon:
 
     nats_url: str
     nats_token: str = field(default="", repr=False)
+    identity: str = field(default="", repr=False)
+    """The token with which a command acts there."""
     metrics_url: str = ""
     dsn: Mapping[str, str] = field(default_factory=dict, repr=False)
     pid: int = 0
@@ -37,6 +41,8 @@ class Target:
 
     data_dir: Path | None = None
     config: Path | None = None
+    token_file: Path | None = None
+    """Who to act as. None: an operator, as far as the daemon's card or the keys can be read here."""
 
     def settings(self, **overrides: Any) -> Settings:
         """The settings. Raises SettingsError."""
@@ -54,6 +60,7 @@ class Target:
             return Daemon(
                 card.nats_url,
                 card.nats_token,
+                card.operator_token,
                 card.metrics_url,
                 card.dsn,
                 pid=card.pid,
@@ -69,6 +76,8 @@ class Target:
         import asyncio
 
         daemon = self.find()
+        if self.token_file is not None:
+            daemon = replace(daemon, identity=_kept_token(self.token_file))
         return asyncio.run(_talk(daemon, conversation))
 
 
@@ -102,7 +111,7 @@ def is_alive(pid: int) -> bool:
 async def _talk(daemon: Daemon, conversation: Callable[[SparkClient], Awaitable[T]]) -> T:
     from spark_actors.ingress.client import SparkClient
 
-    async with await SparkClient.connect(daemon.nats_url, daemon.nats_token) as client:
+    async with await SparkClient.connect(daemon.nats_url, daemon.nats_token, identity=daemon.identity) as client:
         return await conversation(client)
 
 
@@ -112,7 +121,29 @@ def _daemon_elsewhere(settings: Settings) -> Daemon:
 
     dsns = {context: dsn for context in CONTEXTS if (dsn := settings.dsn_of(context))}
     metrics_url = f"http://{settings.http.host}:{settings.http.port}" if settings.http.port else ""
-    return Daemon(settings.nats.url, settings.nats.token.get_secret_value(), metrics_url, dsns)
+    token = _own_operator_token(settings)
+    return Daemon(settings.nats.url, settings.nats.token.get_secret_value(), token, metrics_url, dsns)
+
+
+def _own_operator_token(settings: Settings) -> str:
+    """For who holds the keys; empty for others."""
+    from spark_actors.deployment import signing_keys, token_issuer
+    from spark_actors.embedded.data_dir import DataDir
+    from spark_actors.identity.keys import TokenKeysError
+    from spark_actors.messaging.identity import Role
+
+    try:
+        keys = signing_keys(settings, DataDir(settings.data_dir), make=False)
+    except TokenKeysError:
+        return ""
+    return token_issuer(settings, keys).issue("operator", [Role.OPERATOR], OWN_TOKEN).text
+
+
+def _kept_token(file: Path) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageMistakeError(f"the token in {file} cannot be read: {error}") from None
 
 
 def _absence(data_dir: Path, card: DaemonCard | None) -> str:

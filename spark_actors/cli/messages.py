@@ -79,7 +79,12 @@ def _details(cls: type[Message]) -> RenderableType:
 
     entry = next(entry for entry in catalogue.entries(registry()) if entry.name == cls.TYPE.name)
     facts = Text()
-    for label, value in (("subject", entry.subject), ("type", entry.type), ("key", entry.key_field)):
+    for label, value in (
+        ("subject", entry.subject),
+        ("type", entry.type),
+        ("key", entry.key_field),
+        ("sent by", entry.sent_by),
+    ):
         if value:
             facts.append(f"{label:<9}", style="dim").append(f"{value}\n")
     parts: list[RenderableType] = [Text(entry.description), Text(), facts, Text(_command_line(cls), style="bold")]
@@ -94,5 +99,7 @@ def _command_line(cls: type[Message]) -> str:
     """How it is written on the command line; empty for an event."""
     from spark_actors.cli.arguments import usage
 
+    if cls.TYPE.name == "auth.login":
+        return "spark-actors login USERNAME"
     verbs = {"command": "send", "query": "view"}
     return f"spark-actors {verbs[cls.TYPE.kind]} {usage(cls)}" if cls.TYPE.kind in verbs else ""

@@ -15,8 +15,21 @@ ConfigOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--config", help="A TOML file with settings.", show_default=False, metavar="FILE"),
 ]
+TokenFileOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--as",
+        help="A file with a token, as `login --save` makes it: act with it (default: as operator).",
+        show_default=False,
+        metavar="FILE",
+    ),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 TimeoutOption: TypeAlias = Annotated[float, typer.Option("--timeout", help="Seconds to wait for the answer.", min=0.1)]
+WhyOption: TypeAlias = Annotated[str, typer.Option("--why", help="Kept with the action.", metavar="TEXT")]
+ByOption: TypeAlias = Annotated[
+    str | None, typer.Option("--by", help="Who acts (default: who is logged in).", show_default=False, metavar="NAME")
+]
 FieldsArgument: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="FIELD=VALUE…", help="The fields, by name.", show_default=False)
 ]

@@ -10,17 +10,17 @@ from spark_actors.cli.errors import UsageMistakeError
 
 def hash_password(password: str) -> str:
     """An argon2id hash in PHC form, with the parameters that the library recommends."""
-    from argon2 import PasswordHasher
+    from spark_actors.identity.passwords import hash_password as hashed
 
-    return PasswordHasher().hash(password)
+    return hashed(password)
 
 
-def ask_password() -> str:
-    """A password typed twice without echo, or the first line of standard input if that is no terminal."""
+def ask_password(*, is_new: bool = True) -> str:
+    """A password typed without echo (a new one twice), or the first line of standard input if that is no terminal."""
     if not sys.stdin.isatty():
         return _required(sys.stdin.readline().rstrip("\r\n"))
     password = _required(getpass.getpass("Password: "))
-    if getpass.getpass("Once more: ") != password:
+    if is_new and getpass.getpass("Once more: ") != password:
         raise UsageMistakeError("the two passwords are not the same")
     return password
 

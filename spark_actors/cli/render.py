@@ -16,7 +16,12 @@ from domain.shared.decisions import Verdict
 from spark_actors.cli.output import moment, sats
 from spark_actors.ingress.client import Answer
 
-STYLES = {Verdict.DONE: "bold green", Verdict.REJECTED: "bold yellow", Verdict.FAILED: "bold red"}
+STYLES = {
+    Verdict.DONE: "bold green",
+    Verdict.REJECTED: "bold yellow",
+    Verdict.FAILED: "bold red",
+    Verdict.PARKED: "bold cyan",
+}
 FOR_MACHINES = ("payment_request", "payment_hash", "message_id", "causation_id")
 """Long columns that tables leave to --json."""
 NOTHING = Text("–", style="dim")

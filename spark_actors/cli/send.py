@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spark_actors.cli.errors import ExitCode
-from spark_actors.cli.options import ConfigOption, DataDirOption, FieldsArgument, JsonOption, TimeoutOption
+from spark_actors.cli.options import (
+    ConfigOption,
+    DataDirOption,
+    FieldsArgument,
+    JsonOption,
+    TimeoutOption,
+    TokenFileOption,
+)
 
 if TYPE_CHECKING:
     from domain.shared.messages import Command
@@ -42,6 +49,7 @@ def send(
     ] = None,
     timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -53,7 +61,7 @@ def send(
     from spark_actors.cli.vocabulary import commands
 
     message = parse_message(choose(commands(), command), fields or [])
-    target, message_id = Target(data_dir, config), message_id or str(uuid4())
+    target, message_id = Target(data_dir, config, token_file), message_id or str(uuid4())
     if wait:
         _show(_ask(target, message, message_id, correlation_id, timeout), as_json=as_json)
     else:

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from spark_actors.cli.options import ConfigOption, DataDirOption, FieldsArgument, JsonOption, TimeoutOption
+from spark_actors.cli.errors import UsageMistakeError
+from spark_actors.cli.options import (
+    ConfigOption,
+    DataDirOption,
+    FieldsArgument,
+    JsonOption,
+    TimeoutOption,
+    TokenFileOption,
+)
 
 EXAMPLES = """
 Examples:
@@ -26,6 +34,7 @@ def view(
     fields: FieldsArgument = None,
     timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -36,8 +45,10 @@ def view(
     from spark_actors.cli.render import render_view
     from spark_actors.cli.vocabulary import queries
 
+    if name == "auth.login":  # a password is no word for a command line, which others can see
+        raise UsageMistakeError("to log in, use `spark-actors login`, which asks for the password")
     query = parse_message(choose(queries(), name), fields or [])
-    result = Target(data_dir, config).talk(lambda client: client.view(query, timeout=timeout))
+    result = Target(data_dir, config, token_file).talk(lambda client: client.view(query, timeout=timeout))
     if as_json:
         print_json(result)
     else:

@@ -8,7 +8,10 @@ from domain.shared.messages import Command, MessageRegistry, Query
 
 def registry() -> MessageRegistry:
     """All commands, events and queries of all contexts."""
-    return MessageRegistry(message for context in CONTEXTS for message in context.messages)
+    return MessageRegistry(
+        (message for context in CONTEXTS for message in context.messages),
+        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
+    )
 
 
 def commands() -> list[type[Command]]:

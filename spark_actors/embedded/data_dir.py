@@ -37,6 +37,7 @@ class DaemonCard:
     started_at: str  # ISO 8601 with offset
     version: str
     dsn: dict[str, str] = field(default_factory=dict)  # by context
+    operator_token: str = ""  # what an operator shows to the daemon; renewed long before it expires
 
 
 class DataDir:

@@ -89,10 +89,28 @@ class EmbeddedNats:
             end_leftover(leftover, SERVICE, signal.SIGTERM, grace_seconds=LEFTOVER_SECONDS)
         for old in self._folder.glob("nats-server_*.ports"):
             old.unlink()
-        configuration = self._folder / "nats-server.conf"
-        write_private_file(configuration, self._configuration(self._choose_port()))
-        self._process = ChildProcess(_server_command(configuration))
+        self._process = ChildProcess(_server_command(self._configure(self._choose_port())))
         self._process.launch()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was launched and has ended by itself."""
+        return self._process is not None and self._process.has_ended
+
+    def revive(self) -> None:
+        """Launch a server that has ended by itself once more, at the same address; do not wait for it."""
+        if self._process is not None:
+            self._configure(self._choose_port() if self._port is None else self._port)
+            self._process.launch()
+
+    def last_words(self) -> str:
+        """Why it has ended, as far as it says."""
+        return self._process.last_words() if self._process else ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it says that it takes connections."""
+        return not self.has_ended and self._is_ready()
 
     def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
         """Return when the server takes connections; raises ServiceFailedError or ServiceTimeoutError."""
@@ -135,6 +153,12 @@ class EmbeddedNats:
         if not self._options.free_port_if_taken:
             raise PortTakenError(SERVICE, HOST, wanted)
         return ANY_PORT
+
+    def _configure(self, port: int) -> Path:
+        """Write the server's configuration."""
+        configuration = self._folder / "nats-server.conf"
+        write_private_file(configuration, self._configuration(port))
+        return configuration
 
     def _configuration(self, port: int) -> str:
         options = self._options

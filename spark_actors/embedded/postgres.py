@@ -120,6 +120,26 @@ class EmbeddedPostgres:
         self._process = ChildProcess(cluster.server_command(self._socket_folder, self._settings))
         self._process.launch()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was launched and has ended by itself."""
+        return self._process is not None and self._process.has_ended
+
+    def revive(self) -> None:
+        """Launch a server that has ended by itself once more, at the same address; do not wait for it."""
+        if self._process is not None:
+            # Its pid file stays: by it Postgres sees whether sessions of the dead server still hold its memory.
+            self._process.launch()
+
+    def last_words(self) -> str:
+        """Why it has ended, as far as it says."""
+        return self._process.last_words() if self._process else ""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it says that it takes connections."""
+        return not self.has_ended and self._is_ready()
+
     def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
         """Return when the server takes connections; raises ServiceFailedError or ServiceTimeoutError."""
         if self._process is None:

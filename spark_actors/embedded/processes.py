@@ -55,19 +55,29 @@ class ChildProcess:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it does not run: it has ended by itself, was stopped, or was never launched."""
+        return self._process is None or self._process.poll() is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it has ended; None while it runs."""
+        return None if self._process is None else self._process.poll()
+
     def launch(self) -> None:
         """Start the process and return at once. Only the main thread may do it: see `require_main_thread`."""
         require_main_thread(self._command.name)
-        if self._process is None or self._process.poll() is not None:
+        if self.has_ended:
             self._process = self._spawn()
 
     def wait_ready(self, is_ready: Callable[[], bool], *, timeout_seconds: float) -> None:
         """Return once `is_ready`. Raises ServiceFailedError when the process ends first, else ServiceTimeoutError."""
         name = self._command.name
-        if not wait_until(lambda: self._has_ended() or is_ready(), timeout_seconds):
+        if not wait_until(lambda: self.has_ended or is_ready(), timeout_seconds):
             raise ServiceTimeoutError(name, "ready", timeout_seconds)
-        if self._has_ended():
-            raise ServiceFailedError(name, self._last_words())
+        if self.has_ended:
+            raise ServiceFailedError(name, self.last_words())
 
     def stop(self, *, grace_seconds: float) -> None:
         """Ask the process to end, and kill it when it has not within the grace time."""
@@ -100,10 +110,8 @@ class ChildProcess:
                 extra_groups=None if identity is None else [],
             )
 
-    def _has_ended(self) -> bool:
-        return self._process is None or self._process.poll() is not None
-
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """What it left when it ended: its exit code and the end of its output."""
         code = "never launched" if self._process is None else f"exit code {self._process.returncode}"
         return f"{code}; {tail(self._command.output)}"
 

@@ -14,6 +14,7 @@ the same outcome.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -28,6 +29,7 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
+from domain.auth.messages import LogIn, Session
 from domain.shared.decisions import Verdict
 from domain.shared.errors import SparkError
 from domain.shared.messages import Command, Query
@@ -106,17 +108,21 @@ class SparkClient:
     It does not reconnect: when the connection breaks, everything under way raises UnreachableError.
     """
 
-    def __init__(self, connection: NatsClient, stream: JetStreamContext, reply_prefix: str) -> None:
+    def __init__(self, connection: NatsClient, stream: JetStreamContext, authorization: str) -> None:
         self._connection = connection
         self._stream = stream
-        self._reply_prefix = reply_prefix
+        self._reply_prefix = ""
+        self._identity = cloudevents.authorization(authorization)
         self._waiting: dict[str, asyncio.Future[Answer]] = {}
 
     @classmethod
-    async def connect(cls, url: str, token: str = "") -> SparkClient:
-        """Connect within a few seconds. Raises UnreachableError."""
+    async def connect(cls, url: str, token: str = "", *, identity: str = "") -> SparkClient:
+        """Connect within a few seconds. Raises UnreachableError.
+
+        *token* is the broker's; *identity* the JWT that says who sends what (empty: nobody says).
+        """
         connection = NatsClient()
-        client = cls(connection, connection.jetstream(), "")
+        client = cls(connection, connection.jetstream(), identity)
         try:
             await connection.connect(
                 url,
@@ -135,6 +141,17 @@ class SparkClient:
         client._reply_prefix = connection.new_inbox()
         await connection.subscribe(f"{client._reply_prefix}.*", cb=client._take_answer)
         return client
+
+    def acting_as(self, identity: str) -> SparkClient:
+        """The same connection for somebody else: *identity* is their JWT. Close the original."""
+        other = copy.copy(self)
+        other._identity = cloudevents.authorization(identity)
+        return other
+
+    async def log_in(self, username: str, password: str, *, timeout: float = OUTCOME_SECONDS) -> Session:
+        """A token for who has this name and password. Raises as `view`; who is refused, ViewRefusedError."""
+        answer = await self.view(LogIn(username=username, password=password), timeout=timeout)
+        return msgspec.convert(answer, Session)
 
     async def send(
         self,
@@ -186,7 +203,10 @@ class SparkClient:
         name = query.TYPE.name
         try:
             message = await self._connection.request(
-                cloudevents.query_subject(query.TYPE), msgspec.json.encode(query), timeout=timeout
+                cloudevents.query_subject(query.TYPE),
+                msgspec.json.encode(query),
+                timeout=timeout,
+                headers=self._identity or None,
             )
         except nats.errors.NoRespondersError:
             raise ViewTimeoutError(f"{name}: the broker is up, but no daemon answers queries") from None
@@ -195,6 +215,11 @@ class SparkClient:
         except nats.errors.Error as error:
             raise UnreachableError(f"the connection to the broker broke: {_text(error)}") from error
         return _view_result(name, message.data)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection was closed or broke."""
+        return self._connection.is_closed or not self._connection.is_connected
 
     async def close(self) -> None:
         """Close the connection. Closing twice does nothing."""
@@ -209,6 +234,7 @@ class SparkClient:
         await self.close()
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, Any]) -> None:
+        headers = {**self._identity, **headers}
         try:
             await self._stream.publish(subject, body, timeout=ACCEPT_SECONDS, headers=headers or None)
         except nats.errors.ConnectionClosedError as error:

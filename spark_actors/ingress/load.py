@@ -71,13 +71,16 @@ class Drained:
 class LoadProducer:
     """One connection to a daemon's broker; made by `connect`, used by one task. Errors: BrokerUnavailableError."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: Client, identity: str) -> None:
         self._connection = connection
+        self._identity = cloudevents.authorization(identity)
 
     @classmethod
-    async def connect(cls, url: str, token: str) -> LoadProducer:
+    async def connect(cls, url: str, token: str, identity: str) -> LoadProducer:
+        """*token* is the broker's; *identity* the JWT that says who sends the load."""
         with translated():
-            return cls(await nats.connect(url, token=token or None, name="spark bench", allow_reconnect=False))
+            connection = await nats.connect(url, token=token or None, name="spark bench", allow_reconnect=False)
+        return cls(connection, identity)
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,7 +121,7 @@ class LoadProducer:
                 early = began + number / rate - time.perf_counter()
                 if early > 0 or number % YIELD_EVERY == 0:  # replies are to be read even when it is late
                     await asyncio.sleep(max(0.0, early))
-                header = {cloudevents.REPLY_TO_HEADER: f"{prefix}.{number}"}
+                header = {**self._identity, cloudevents.REPLY_TO_HEADER: f"{prefix}.{number}"}
                 await self._connection.publish(subject, body, headers=header)
             await replies.wait()
             await subscription.unsubscribe()
@@ -132,9 +135,10 @@ class LoadProducer:
             confirmations: deque[tuple[int, asyncio.Future[PubAck]]] = deque()
             for number, (subject, body) in enumerate(messages, 1):
                 if number % CHUNK and number < len(messages):
-                    await self._connection.publish(subject, body)
+                    await self._connection.publish(subject, body, headers=self._identity or None)
                     continue
-                confirmations.append((before + number, await stream.publish_async(subject, body)))
+                stored = await stream.publish_async(subject, body, headers=dict(self._identity) or None)
+                confirmations.append((before + number, stored))
                 if len(confirmations) == CHUNKS_UNCONFIRMED:
                     await _confirm(*confirmations.popleft())
             for confirmation in confirmations:

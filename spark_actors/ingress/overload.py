@@ -57,7 +57,7 @@ class Overload:
 
 
 async def flood(
-    url: str, token: str, make: Callable[[int], Sequence[Message]], rate: float, seconds: float
+    url: str, token: str, identity: str, make: Callable[[int], Sequence[Message]], rate: float, seconds: float
 ) -> Overload:
     """Offer what *make* makes (it is told how many) at *rate* a second, then wait until all is acknowledged.
 
@@ -65,14 +65,15 @@ async def flood(
     """
     with translated():
         async with await nats.connect(url, token=token or None, name="spark overload", allow_reconnect=False) as client:
-            return await _Flood(client).run(make, rate, seconds)
+            return await _Flood(client, identity).run(make, rate, seconds)
 
 
 class _Flood:
     """One run over one connection."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: Client, identity: str) -> None:
         self._connection = connection
+        self._identity = cloudevents.authorization(identity)
         self._stream = connection.jetstream(timeout=CONFIRM_SECONDS)
         self._inbox = connection.new_inbox()
         self._is_over = False
@@ -111,11 +112,11 @@ class _Flood:
 
     async def _publish(self, tick: int, messages: Sequence[Message]) -> asyncio.Future[PubAck]:
         for number, (subject, body) in enumerate(messages[:-1]):
-            await self._connection.publish(subject, body)
+            await self._connection.publish(subject, body, headers=self._identity or None)
             if number % YIELD_EVERY == 0:  # replies are to be read even when it is late
                 await asyncio.sleep(0)
         subject, body = messages[-1]
-        headers = {cloudevents.REPLY_TO_HEADER: f"{self._inbox}.{tick}"}
+        headers = {**self._identity, cloudevents.REPLY_TO_HEADER: f"{self._inbox}.{tick}"}
         return await self._stream.publish_async(subject, body, headers=headers)
 
     async def _confirm(self, tick: int, expected: int, confirmation: asyncio.Future[PubAck]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -28,6 +28,10 @@ class Arrival:
     """Where the outcome is wanted; empty if nowhere."""
     receipt: str
     """What the broker needs to acknowledge it."""
+    authorization: str = field(default="", repr=False)
+    """What the sender showed of who it is; empty if nothing."""
+    stored_at: float = 0.0
+    """When the broker took it, in Unix seconds; the same however often it is delivered."""
     oversize: str = ""
     """Size and hash of a body that was too big to be held; `body` is then only its beginning."""
 
@@ -42,8 +46,8 @@ class BrokerLag:
     """Messages delivered and not acknowledged yet."""
 
 
-Answer = Callable[[str, bytes], Awaitable[bytes]]
-"""(subject, body) -> the body of the reply."""
+Answer = Callable[[str, bytes, str], Awaitable[bytes]]
+"""(subject, body, what the sender showed of who it is) -> the body of the reply."""
 
 
 class Broker(Protocol):
@@ -57,6 +61,9 @@ class Broker(Protocol):
 
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         """These are durable: the broker may forget them."""
+
+    async def erase(self, arrivals: Sequence[Arrival]) -> None:
+        """Overwrite what is stored of these, before they are acknowledged: they hold what must rest nowhere."""
 
     def release(self, arrivals: Sequence[Arrival]) -> None:
         """These will not be acknowledged: the broker is to deliver them again, in its own time."""

@@ -34,6 +34,7 @@ from domain.bitcoin.ports import (
 from domain.shared.decisions import Verdict
 from domain.shared.ids import derived_id
 from domain.shared.messages import Command
+from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import Envelope, Reply, encode_data
 from spark_actors.messaging.ports import Clock, Telemetry
 from spark_actors.messaging.telemetry import LightningAsked
@@ -82,6 +83,7 @@ class LightningWorker:
         settings: WorkerSettings,
         clock: Clock,
         telemetry: Telemetry,
+        pass_point: PassPoint = pass_unharmed,
     ) -> None:
         self._tasks = tasks
         self._node = node
@@ -89,6 +91,7 @@ class LightningWorker:
         self._settings = settings
         self._clock = clock
         self._telemetry = telemetry
+        self._pass = pass_point
         self._asks: dict[LightningTaskKind, Ask] = {
             LightningTaskKind.ISSUE: self._issue,
             LightningTaskKind.WATCH: self._watch,
@@ -111,12 +114,16 @@ class LightningWorker:
 
     async def _answer(self, task: LightningTask, gate: asyncio.Semaphore) -> Command | None:
         async with gate:
+            self._pass(CrashPoint.LIGHTNING_BEFORE_ASK, task.kind)
             try:
-                return await self._asks[task.kind](task)
+                answer = await self._asks[task.kind](task)
             except LightningError as error:
                 log.info("lightning_unknown", kind=task.kind, error=error.detail, correlation_id=task.correlation_id)
             except Exception:  # a bug in an adapter concerns this task alone; it is asked again, ever more slowly
                 log.exception("lightning_call_failed", kind=task.kind, correlation_id=task.correlation_id)
+            else:
+                self._pass(CrashPoint.LIGHTNING_AFTER_ASK, task.kind)
+                return answer
         return None
 
     async def _issue(self, task: LightningTask) -> Command | None:
@@ -170,6 +177,8 @@ class LightningWorker:
             return
         replies = await self._sender.send([self._addressed(task, command) for task, command in answers])
         tasks = [task for task, _ in answers]
+        for kind in {task.kind for task in tasks}:
+            self._pass(CrashPoint.LIGHTNING_AFTER_RECORD, kind)
         failed = [task for task, reply in zip(tasks, replies, strict=True) if reply.verdict is Verdict.FAILED]
         if settled := [task for task in tasks if task not in failed]:
             await self._tasks.remove(settled)

@@ -10,8 +10,9 @@ import msgspec
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from domain.shared.messages import Command, Kind, Message, MessageRegistry, Query
+from domain.shared.messages import Command, Kind, Message, MessageRegistry, MessageType, OwnerOf, Query, Sender
 from spark_actors.messaging.cloudevents import (
+    AUTHORIZATION_HEADER,
     EVENT_CONTENT_TYPE,
     REPLY_TO_HEADER,
     command_body,
@@ -34,16 +35,20 @@ class OutcomeBody(BaseModel):
     """How a command ended, published on the subject that its `Spark-Reply-To` header names."""
 
     id: str = Field(description="Id of the command; empty if it could not be read.")
-    outcome: Literal["done", "rejected", "failed"] = Field(
-        description="done; rejected: the business said no; failed: it could not be understood or handled."
+    outcome: Literal["done", "rejected", "failed", "parked"] = Field(
+        description="done; rejected: the business said no; failed: it could not be understood or handled; "
+        "parked: it waits durably behind one that failed, and is handled once an operator has seen to that."
     )
     reason: str = Field(description="Why, in snake case; empty when done.")
     data: dict[str, Any] = Field(description="A few plain values, such as the detail of a refusal.")
 
 
 class ErrorDetail(BaseModel):
-    code: str = Field(description="A door's refusal (such as malformed_data), not_found, unavailable or failed.")
+    code: str = Field(
+        description="A refusal (malformed_data, forbidden, too_many_attempts …), not_found, unavailable or failed."
+    )
     detail: str
+    retry_after_seconds: int | None = Field(None, description="When it is worth trying again, if waiting helps.")
 
 
 class ErrorBody(BaseModel):
@@ -65,6 +70,8 @@ class MessageEntry:
     type: str
     """The CloudEvents type; empty for a query."""
     key_field: str
+    sent_by: str
+    """Who may send it, in words; empty for an event."""
     description: str
     schema: JsonObject
     """JSON Schema of the message's own fields."""
@@ -99,7 +106,8 @@ def asyncapi(registry: MessageRegistry, version: str) -> JsonObject:
 
 _ABOUT = (
     "Commands are CloudEvents 1.0 (JSON, structured mode) on a JetStream subject; the outcome of each is published on "
-    f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Events stay inside the daemon "
+    f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Both say who sends them by a "
+    f"JWT in the header `{AUTHORIZATION_HEADER}`; `auth.login` gives one to a user. Events stay inside the daemon "
     "and are listed because views and logs name them."
 )
 _SERVER: JsonObject = {
@@ -109,6 +117,17 @@ _SERVER: JsonObject = {
     "variables": {"host": {"default": "127.0.0.1"}, "port": {"default": "4222"}},
     "security": [{"type": "userPassword", "description": "The NATS token, as the password."}],
 }
+
+
+def sent_by(message: MessageType) -> str:
+    """Who may send it from outside, in words; empty for an event."""
+    if message.kind == "event":
+        return ""
+    if isinstance(message.sent_by, OwnerOf):
+        whose = "that of the answer" if message.sent_by.of_result else message.sent_by.field
+        return f"the user whose account is {whose}, operators"
+    words = {Sender.ANYBODY: "anybody, without a token", Sender.LIGHTNING: "the role lightning, operators"}
+    return words.get(message.sent_by or Sender.OPERATOR, "operators")
 
 
 def _entry(cls: type[Message], schemas: Schemas) -> MessageEntry:
@@ -121,6 +140,7 @@ def _entry(cls: type[Message], schemas: Schemas) -> MessageEntry:
         subject=subject,
         type="" if issubclass(cls, Query) else event_type(cls.TYPE),
         key_field=cls.TYPE.key_field,
+        sent_by=sent_by(cls.TYPE),
         description=own_docstring(cls) or "",
         schema=schemas.of(cls).model_json_schema(),
         example=_plain_example(cls),
@@ -173,6 +193,7 @@ def _messages(registry: MessageRegistry) -> JsonObject:
             continue
         messages[name] = _message(cls.TYPE.name, name, _plain_example(cls), summary=own_docstring(cls) or "")
         if issubclass(cls, Query):
+            messages[name]["headers"] = _headers(cls.TYPE, {})
             result = cls.RESULT
             messages[result.__name__] = _message(result.__name__, result.__name__, _plain_example(result))
     return messages
@@ -186,9 +207,16 @@ def _command_message(cls: type[Command]) -> JsonObject:
             event_type(cls.TYPE), f"{cls.__name__}Event", msgspec.json.decode(body), summary=own_docstring(cls) or ""
         ),
         "contentType": EVENT_CONTENT_TYPE,
-        "headers": {"type": "object", "properties": {REPLY_TO_HEADER: header}},
+        "headers": _headers(cls.TYPE, {REPLY_TO_HEADER: header}),
         "correlationId": {"location": "$message.payload#/correlationid"},
     }
+
+
+def _headers(message: MessageType, others: JsonObject) -> JsonObject:
+    """The headers of a message; the token is not needed for what anybody may send."""
+    token: JsonObject = {"type": "string", "description": f"Bearer <JWT>. May send it: {sent_by(message)}."}
+    needed: JsonObject = {} if message.sent_by is Sender.ANYBODY else {"required": [AUTHORIZATION_HEADER]}
+    return {"type": "object", "properties": {AUTHORIZATION_HEADER: token, **others}, **needed}
 
 
 def _message(name: str, schema: str, shown: JsonObject, *, summary: str = "") -> JsonObject:

@@ -14,21 +14,30 @@ EVENT_CONTENT_TYPE = "application/cloudevents+json"
 """Of a command with its attributes."""
 REPLY_TO_HEADER = "Spark-Reply-To"
 """Header that names the subject on which the outcome of a command is published."""
-COMMAND_SUBJECTS = "spark.commands.>"
+AUTHORIZATION_HEADER = "Spark-Authorization"
+"""Header that says who sends a command or query: `Bearer <token>`. Not in the body, which may be kept."""
+COMMANDS = "spark.commands."
+"""What the subject of every command begins with."""
+COMMAND_SUBJECTS = f"{COMMANDS}>"
 QUERY_SUBJECTS = "spark.queries.>"
 _REPLY_SUBJECT = re.compile(r"(?!\$|spark\.)[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*", re.ASCII)
 """Tokens of printable ASCII without wildcards; not the server's own subjects and not ours."""
 REPLY_SUBJECT_CHARACTERS = 255
 
 
+def authorization(token: str) -> dict[str, str]:
+    """The header with which a sender shows its token; none without one."""
+    return {AUTHORIZATION_HEADER: f"Bearer {token}"} if token else {}
+
+
 def commands_of(context: str) -> str:
     """Every command of one context."""
-    return f"spark.commands.{context}.>"
+    return f"{COMMANDS}{context}.>"
 
 
 def command_subject(message: MessageType) -> str:
     """Where a command is published: `spark.commands.<context>.<kebab-name>`."""
-    return f"spark.commands.{message.name}"
+    return f"{COMMANDS}{message.name}"
 
 
 def query_subject(message: MessageType) -> str:
@@ -43,7 +52,11 @@ def is_reply_subject(subject: str) -> bool:
 
 def event_type(message: MessageType) -> str:
     """The CloudEvents `type` of a message: `spark.<context>.<kebab-name>.v<version>`."""
-    return f"spark.{message.name}.v{message.version}"
+    return event_type_of(message.name, message.version)
+
+
+def event_type_of(name: str, version: int) -> str:
+    return f"spark.{name}.v{version}"
 
 
 class _CloudEvent(msgspec.Struct, omit_defaults=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -17,10 +17,10 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from domain.shared.decisions import Verdict
-from domain.shared.errors import MessageError
-from domain.shared.messages import Command, MessageRegistry, Query
-from spark_actors.messaging.cloudevents import command_subject, event_type, query_subject
-from spark_actors.messaging.envelope import Envelope, Reply
+from domain.shared.errors import MalformedMessageError, MessageError
+from domain.shared.messages import Command, MessageRegistry, Query, Upcast
+from spark_actors.messaging.cloudevents import command_subject, event_type, event_type_of, query_subject
+from spark_actors.messaging.envelope import Envelope, Reply, upcasted
 from spark_actors.messaging.schemas import ID_CHARACTERS, CloudEvent, Schemas
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -30,7 +30,7 @@ _SHOWN_CHARACTERS = 80
 _SHOWN_PROBLEMS = 3
 _MEMBERS = 200
 """Of one object at most: far more than any message has, and few enough to look for the one that is repeated."""
-_SECRETS = ("password_hash", "preimage")
+_SECRETS = ("password", "password_hash", "preimage")
 """Fields whose value is never quoted: refusals are logged."""
 _PLAINER = {
     "string_pattern_mismatch": "contains a control character or one that cannot be seen",
@@ -45,12 +45,15 @@ class RefusedError(MessageError):
     """A message was refused at the door.
 
     *code* is one of: unknown_subject, unknown_type, subject_type_mismatch, oversized, not_json, malformed_envelope,
-    malformed_data, key_mismatch. *message_id* is empty when it could not be read.
+    malformed_data, key_mismatch; or, of its sender (`identity.py`), unauthenticated, forbidden; or, of a login,
+    wrong_credentials, too_many_attempts. *message_id* is empty when it could not be read.
+    *retry_after_seconds* is 0 where trying again will not help.
     """
 
-    def __init__(self, code: str, detail: str, message_id: str = "") -> None:
-        super().__init__(code, detail, message_id)
+    def __init__(self, code: str, detail: str, message_id: str = "", retry_after_seconds: int = 0) -> None:
+        super().__init__(code, detail, message_id, retry_after_seconds)
         self.code, self.detail, self.message_id = code, detail, message_id
+        self.retry_after_seconds = retry_after_seconds
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
@@ -65,6 +68,9 @@ class _CommandForm:
     key_field: str
     subject: str
     schema: type[CloudEvent]
+    type: str
+    upcasts: Sequence[Upcast] = ()
+    """What makes the data of an older version into that which the schema asks for."""
 
 
 class Door:
@@ -75,10 +81,20 @@ class Door:
         self.max_body_bytes = max_body_bytes
         self._forms = {
             event_type(cls.TYPE): _CommandForm(
-                cls.TYPE.name, cls.TYPE.version, cls.TYPE.key_field, command_subject(cls.TYPE), schemas.event_of(cls)
+                cls.TYPE.name,
+                cls.TYPE.version,
+                cls.TYPE.key_field,
+                command_subject(cls.TYPE),
+                schemas.event_of(cls),
+                event_type(cls.TYPE),
             )
             for cls in registry
             if issubclass(cls, Command)
+        }
+        self._forms |= {
+            event_type_of(name, version): replace(current, upcasts=registry.upcasts(name, version))
+            for name, version in registry.older_versions
+            if (current := self._forms.get(event_type(registry.find(name, version).TYPE)))
         }
         self._command_subjects = {form.subject for form in self._forms.values()}
         self._queries = {query_subject(cls.TYPE): (cls, schemas.of(cls)) for cls in registry if issubclass(cls, Query)}
@@ -88,7 +104,7 @@ class Door:
         attributes = self._read(body)
         message_id = _readable_id(attributes)
         form = self._form(subject, attributes, message_id)
-        event = _checked(form.schema, attributes, message_id)
+        event = _checked(form.schema, _current(form, attributes, message_id), message_id)
         values = event.data.__dict__
         key = values[form.key_field]
         if event.subject != key:
@@ -124,7 +140,7 @@ class Door:
         except ValueError as error:
             raise RefusedError("not_json", f"body is not JSON: {_why_not_json(body, error)}") from None
         if not isinstance(value, dict):
-            raise RefusedError("malformed_envelope", f"body = {_shown(value)}: expected a JSON object")
+            raise RefusedError("malformed_envelope", f"body = {_outlined(value)}: expected a JSON object")
         return value
 
     def _form(self, subject: str, attributes: Mapping[str, object], message_id: str) -> _CommandForm:
@@ -142,9 +158,20 @@ class Door:
         return form
 
 
-def outcome_body(reply: Reply) -> bytes:
-    """What the one who sent a command is told of how it ended."""
-    return _reply_body(reply.message_id, reply.verdict, reply.reason, reply.data)
+def _current(form: _CommandForm, attributes: Mapping[str, object], message_id: str) -> Mapping[str, object]:
+    """The attributes as the current version has them."""
+    data = attributes.get("data")
+    if not form.upcasts or not isinstance(data, dict):
+        return attributes if not form.upcasts else {**attributes, "type": form.type}
+    try:
+        return {**attributes, "type": form.type, "data": dict(upcasted(form.upcasts, data, form.name))}
+    except MalformedMessageError as error:
+        raise RefusedError("malformed_data", f"data: {error.reason}", message_id) from None
+
+
+def outcome_body(reply: Reply, message_id: str) -> bytes:
+    """What the one who sent a command under *message_id* is told of how it ended."""
+    return _reply_body(message_id, reply.verdict, reply.reason, reply.data)
 
 
 def refusal_body(error: RefusedError) -> bytes:
@@ -222,7 +249,8 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
         return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
     if kind == "missing":
         return f"{place} {reason}"
-    value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else _shown(problem["input"])
+    show = _outlined if kind == "model_type" else _shown
+    value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else show(problem["input"])
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
 
 
@@ -232,6 +260,11 @@ def _known_fields(schema: type[BaseModel], place: Sequence[str | int]) -> Iterab
         inner = schema.model_fields[str(step)].annotation
         schema = cast(type[BaseModel], inner)
     return schema.model_fields
+
+
+def _outlined(value: object) -> str:
+    """What stands where an object should be; a text there may be a password."""
+    return "a text" if isinstance(value, str) else _shown(value)
 
 
 def _shown(value: object) -> str:

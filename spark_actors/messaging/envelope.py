@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
 from domain.shared.decisions import Outcome, Verdict
-from domain.shared.messages import Message, MessageRegistry
+from domain.shared.errors import MalformedMessageError
+from domain.shared.messages import Message, MessageRegistry, Upcast
+from domain.shared.ports import StoredMessage
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +38,11 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True):
     @property
     def context(self) -> str:
         return self.name.partition(".")[0]
+
+
+def stored(envelope: Envelope) -> StoredMessage:
+    """The envelope as rows hold it; `Envelope(*row)` is the way back."""
+    return StoredMessage(*msgspec.structs.astuple(envelope))
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True):
@@ -71,8 +79,26 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
 
 
 def decode_data(registry: MessageRegistry, envelope: Envelope) -> Message:
-    """The message inside an envelope that passed the door. Raises UnknownMessageError, or msgspec.ValidationError."""
-    return msgspec.json.decode(envelope.data, type=registry.find(envelope.name, envelope.version))
+    """The message inside an envelope that passed the door, in its current version.
+
+    Raises UnknownMessageError, MalformedMessageError (an upcaster cannot read it), or msgspec.ValidationError.
+    """
+    cls = registry.find(envelope.name, envelope.version)
+    upcasts = registry.upcasts(envelope.name, envelope.version)
+    if not upcasts:
+        return msgspec.json.decode(envelope.data, type=cls)
+    data = upcasted(upcasts, msgspec.json.decode(envelope.data, type=dict[str, Any]), envelope.name)
+    return msgspec.convert(data, type=cls)
+
+
+def upcasted(upcasts: Sequence[Upcast], data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The data of an older version as that of the current one. Raises MalformedMessageError."""
+    try:
+        for upcast in upcasts:
+            data = upcast(data)
+    except Exception as error:
+        raise MalformedMessageError(name, f"an older version that cannot be read: {type(error).__name__}") from error
+    return data
 
 
 def encode_data(message: Message) -> bytes:

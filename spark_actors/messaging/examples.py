@@ -19,6 +19,8 @@ _WORDS: dict[str, object] = {
     "campaign_id": "4e9a1c70-3f2d-4b8b-a6c5-0d7e8f9a1b33",
     "donation_id": "9d8c7b6a-5e4f-4a3b-8c2d-1e0f9a8b7c44",
     "username": "satoshi",
+    "password": "correct horse battery staple",
+    "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl",
     "password_hash": "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0$WmVybyBrbm93bGVkZ2UgaGFzaCBvZiAzMiBieXRl",
     "title": "A public well",
     "description": "Clean water for the village.\nEvery satoshi counts.",

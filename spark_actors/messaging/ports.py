@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Protocol
 
+from domain.shared.ports import COMMANDS, Failure
 from domain.shared.sagas import SagaProgress, SagaState
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.telemetry import TelemetryEvent
@@ -45,6 +47,98 @@ class DeadLetter:
     correlation_id: str
     causation_id: str
     died_at: datetime
+    version: int = 1
+    sequence: int = 0
+    """Of an event, as in its envelope."""
+    occurred_at: datetime | None = None
+    """None when the message could not be read."""
+
+
+def letter_of(failure: Failure) -> DeadLetter:
+    """The dead letter of a command that could not be handled."""
+    message = failure.message
+    return DeadLetter(
+        message_id=message.message_id,
+        name=message.name,
+        key=message.key,
+        subscriber=COMMANDS,
+        reason=failure.reason,
+        attempts=1,
+        body=message.data,
+        correlation_id=message.correlation_id,
+        causation_id=message.causation_id,
+        died_at=failure.failed_at,
+        version=message.version,
+        sequence=message.sequence,
+        occurred_at=message.occurred_at,
+    )
+
+
+class KeyState(StrEnum):
+    """Why the messages of a key wait."""
+
+    PARKED = "parked"  # its first message has failed; an operator releases it
+    PAUSED = "paused"  # an operator wants it so
+    RELEASED = "released"  # what waits is being worked off, in order; then the key is free
+
+
+@dataclass(frozen=True)
+class ParkedKey:
+    """A key whose messages wait."""
+
+    subscriber: str
+    """The context that events wait for, or `commands`."""
+    key: str
+    state: str
+    reason: str
+    since: datetime
+    by: str
+
+
+@dataclass(frozen=True)
+class ParkedSummary:
+    """Keys that wait for the same reason."""
+
+    subscriber: str
+    state: str
+    cause: str
+    """The first word of the reason."""
+    keys: int
+    oldest_age: timedelta
+
+
+class ParkedEvents(Protocol):
+    """The keys of one context's events (and commands) that must wait, and the events that wait for them.
+
+    Calls raise StorageUnavailableError.
+    """
+
+    async def keys(self) -> Sequence[ParkedKey]:
+        """All of them."""
+
+    async def bury(self, letter: DeadLetter, envelope: Envelope) -> None:
+        """At once: keep the dead letter, park its key for its subscriber, have the message wait as the first of it."""
+
+    async def park(self, subscriber: str, envelopes: Sequence[Envelope]) -> None:
+        """Let these wait behind what waits already. Twice is harmless.
+
+        Raises StaleVersionError, and parks nothing, if a key of theirs must not wait (any more).
+        """
+
+    async def waiting(self, subscriber: str, key: str, limit: int) -> Sequence[Envelope]:
+        """The first that wait for a key, in order."""
+
+    async def take_out(self, subscriber: str, message_ids: Sequence[str]) -> None:
+        """The subscriber is through with these."""
+
+    async def close(self, subscriber: str, key: str) -> bool:
+        """Free a released key if nothing waits for it; whether it is free now.
+
+        Raises KeyParkedError if the key is not released (any more).
+        """
+
+    async def summary(self) -> Sequence[ParkedSummary]:
+        """What waits, the most first; a few groups at most."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +164,9 @@ class OutboxReader(Protocol):
     async def settle(self, positions: Sequence[int]) -> None:
         """Forget rows that every subscriber has durably. Settling twice is harmless."""
 
-    async def bury(self, position: int, letter: DeadLetter) -> None:
-        """Add the dead letter; the row itself leaves with `settle`. Burying twice keeps one letter."""
+    @property
+    def parking(self) -> ParkedEvents:
+        """Where events wait that a subscriber cannot take; the rows themselves leave with `settle`."""
 
     async def backlog(self) -> OutboxBacklog: ...
 
@@ -81,6 +176,22 @@ class DeadLetters(Protocol):
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None: ...
     async def count(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What somebody who logs in is held against."""
+
+    account_id: str
+    password_hash: str = field(repr=False)
+    """argon2, in PHC form."""
+
+
+class Credentials(Protocol):
+    """Finds users by name."""
+
+    async def of(self, username: str) -> Credential | None:
+        """The user of this name, in lower case; None if there is none. Raises StorageUnavailableError."""
 
 
 @dataclass(frozen=True)

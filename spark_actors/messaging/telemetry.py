@@ -36,7 +36,7 @@ class TurnRetried:
 
     context: str
     reason: str
-    """stale_version, duplicate_message, constraint or storage_unavailable"""
+    """stale_version, duplicate_message, key_parked, constraint or storage_unavailable"""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,19 @@ class InstancesMoved:
 
 @dataclass(frozen=True)
 class CommandsRefused:
-    """The ingress could not understand messages."""
+    """The ingress could not understand messages, or their senders may not send them."""
 
     reason: str
-    """A bounded word, e.g. unknown_type, malformed, oversized."""
+    """A bounded word, e.g. unknown_type, malformed, oversized, forbidden."""
     count: int = 1
+
+
+@dataclass(frozen=True)
+class LoginTried:
+    """Somebody has tried to log in."""
+
+    outcome: str
+    """ok, wrong_credentials or too_many_attempts"""
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,15 @@ class DeadLettersMeasured:
 
     context: str
     count: int
+
+
+@dataclass(frozen=True)
+class KeysParkedMeasured:
+    """Which keys of a context wait: by what waits for them (`commands`, or a subscriber), state and cause."""
+
+    context: str
+    keys: Mapping[tuple[str, str, str], int]
+    oldest_ages: Mapping[tuple[str, str, str], timedelta]
 
 
 @dataclass(frozen=True)
@@ -152,11 +169,13 @@ TelemetryEvent: TypeAlias = (
     | TurnRetried
     | InstancesMoved
     | CommandsRefused
+    | LoginTried
     | EventsRouted
     | DeliveryRetried
     | MessagesBuried
     | OutboxMeasured
     | DeadLettersMeasured
+    | KeysParkedMeasured
     | SagasEnded
     | SagasMeasured
     | ActorRestarted

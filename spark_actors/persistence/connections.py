@@ -6,6 +6,7 @@ transaction mode may stand between. With an old PgBouncer, switch prepared state
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -74,9 +75,11 @@ async def _adapt(connection: AsyncConnection) -> None:
 
 
 def conninfo(dsn: str) -> str:
-    """The DSN with what it leaves open of the settings that notice a dead server."""
+    """The DSN with what it leaves open of the settings that notice a dead server, and with a name."""
     given = psycopg.conninfo.conninfo_to_dict(dsn)
-    missing = {name: value for name, value in _LIVELINESS.items() if name not in given}
+    # The process's number: pg_stat_activity and the server's log tell by it who is who, a zombie from its replacement.
+    wanted: dict[str, str | int] = {**_LIVELINESS, "application_name": f"spark {os.getpid()}"}
+    missing = {name: value for name, value in wanted.items() if name not in given}
     return make_conninfo(dsn, **missing)
 
 

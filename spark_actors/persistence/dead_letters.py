@@ -24,7 +24,7 @@ class PostgresDeadLetters:
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         with translated():
             async with self._pool.connection() as connection:
-                await connection.execute(self._sql["bury"], _columns(letters))
+                await connection.execute(self._sql["bury"], columns_of(letters))
 
     async def count(self) -> int:
         with translated():
@@ -40,21 +40,25 @@ class PostgresDeadLetters:
         return [DeadLetter(*row) for row in rows]
 
 
-def _columns(letters: Sequence[DeadLetter]) -> dict[str, list[object]]:
+def columns_of(letters: Sequence[DeadLetter]) -> dict[str, list[object]]:
+    """The parameters of the statement `bury`."""
     return {
-        "message_ids": [_text(letter.message_id) for letter in letters],
-        "names": [_text(letter.name) for letter in letters],
-        "keys": [_text(letter.key) for letter in letters],
-        "subscribers": [_text(letter.subscriber) for letter in letters],
-        "reasons": [_text(letter.reason) for letter in letters],
+        "message_ids": [storable(letter.message_id) for letter in letters],
+        "names": [storable(letter.name) for letter in letters],
+        "keys": [storable(letter.key) for letter in letters],
+        "subscribers": [storable(letter.subscriber) for letter in letters],
+        "reasons": [storable(letter.reason) for letter in letters],
         "attempts": [letter.attempts for letter in letters],
         "bodies": [letter.body for letter in letters],
-        "correlation_ids": [_text(letter.correlation_id) for letter in letters],
-        "causation_ids": [_text(letter.causation_id) for letter in letters],
+        "correlation_ids": [storable(letter.correlation_id) for letter in letters],
+        "causation_ids": [storable(letter.causation_id) for letter in letters],
         "died_at": [letter.died_at for letter in letters],
+        "versions": [letter.version for letter in letters],
+        "sequences": [letter.sequence for letter in letters],
+        "occurred_at": [letter.occurred_at for letter in letters],
     }
 
 
-def _text(value: str) -> str:
+def storable(value: str) -> str:
     """Text as Postgres can hold it: what came from outside may have NULs, lone surrogates and any length."""
     return value.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()[:1000]

@@ -11,6 +11,7 @@ import psycopg
 from domain.shared.errors import (
     ConstraintError,
     DuplicateMessageError,
+    KeyParkedError,
     StaleVersionError,
     StorageError,
     StorageUnavailableError,
@@ -20,6 +21,8 @@ STALE_VERSION = "SP001"
 """SQLSTATE that the function `expect_saved` raises."""
 DUPLICATE_MESSAGE = "SP002"
 """SQLSTATE that the function `expect_unseen` raises."""
+KEY_PARKED = "SP003"
+"""SQLSTATE that the function `expect_not_parked` raises."""
 UNSTORABLE_VALUE = "unstorable_value"
 """The constraint we name when a value itself cannot be stored (text with NUL, a number out of range)."""
 
@@ -45,6 +48,8 @@ def translate(error: psycopg.Error) -> StorageError:
         return StaleVersionError(detail)
     if state == DUPLICATE_MESSAGE or _INBOX.fullmatch(constraint or ""):
         return DuplicateMessageError(detail)
+    if state == KEY_PARKED:
+        return KeyParkedError(detail)
     if state.startswith("23"):
         return _refused(constraint or error.diag.column_name, detail)
     if state.startswith(_UNSTORABLE) or (not state and isinstance(error, psycopg.DataError)):

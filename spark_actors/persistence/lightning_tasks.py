@@ -7,7 +7,7 @@ from datetime import datetime
 
 from psycopg_pool import AsyncConnectionPool
 
-from domain.bitcoin.ports import LightningTask, LightningTaskKind
+from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load
 
@@ -25,7 +25,7 @@ class PostgresLightningTasks:
     async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
         with translated():
             async with self._pool.connection() as connection:
-                cursor = await connection.execute(self._sql["due"], {"now": now, "limit": limit})
+                cursor = await connection.execute(self._sql["due"], {"now": now, "limit": limit, "farthest": FARTHEST})
                 rows = await cursor.fetchall()
         return [LightningTask(row[0], LightningTaskKind(row[1]), *row[2:]) for row in rows]
 

@@ -13,14 +13,15 @@ from typing import Any, Generic, TypeVar
 from domain.accounting.account import Account, Movement
 from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice
-from domain.bitcoin.ports import LightningTask, LightningTaskKind
+from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
 from domain.crowdfunding.campaign import Donation
 from domain.shared.decisions import Outcome
-from domain.shared.errors import ConstraintError, DuplicateMessageError, StaleVersionError
-from domain.shared.ports import Change, InboxMark, OutgoingMessage, Versioned
+from domain.shared.errors import ConstraintError, DuplicateMessageError, KeyParkedError, StaleVersionError
+from domain.shared.ports import COMMANDS, Change, Failure, InboxMark, OutgoingMessage, StoredMessage, Versioned
 from domain.shared.sagas import SagaProgress, SagaState, merged_progress
 from spark_actors.messaging.envelope import Envelope
-from spark_actors.messaging.ports import Clock, DeadLetter, OutboxBacklog, PendingMessage, SagaRow
+from spark_actors.messaging.ports import Clock, OutboxBacklog, PendingMessage, SagaRow, letter_of
+from spark_actors.persistence.memory_parking import MemoryDeadLetters, MemoryParkedEvents, ParkedRows
 
 S = TypeVar("S")
 
@@ -54,6 +55,10 @@ class _Turn:
     unchanged: dict[str, int] = field(default_factory=dict)
     records: list[object] = field(default_factory=list)
     outgoing: list[OutgoingMessage] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    waiting: list[StoredMessage] = field(default_factory=list)
+    through: list[tuple[str, Sequence[str]]] = field(default_factory=list)
+    """Released keys, and which of their messages are through."""
 
 
 class MemoryStore:
@@ -64,6 +69,8 @@ class MemoryStore:
         self.records: list[object] = []
         self.outcomes: dict[str, Outcome] = {}
         self.outbox: dict[int, Envelope] = {}
+        self.parked = ParkedRows()
+        self.letters = MemoryDeadLetters()
         self._last_position = 0
         self._lock = threading.Lock()
 
@@ -71,6 +78,7 @@ class MemoryStore:
         """Check all, then write all."""
         with self._lock:
             self._refuse_duplicates(turn.marks)
+            self._refuse_parked(turn)
             self._refuse_stale(turn)
             self._refuse_states(turn.changes)
             self._refuse_records(turn.records)
@@ -80,6 +88,14 @@ class MemoryStore:
         counts = Counter(mark.message_id for mark in marks)
         if known := [name for name, count in counts.items() if count > 1 or name in self.outcomes]:
             raise DuplicateMessageError(f"handled before: {known[0]}")
+
+    def _refuse_parked(self, turn: _Turn) -> None:
+        if parked := [mark.key for mark in turn.marks if (COMMANDS, mark.key) in self.parked.keys]:
+            raise KeyParkedError(f"key {parked[0]} must wait")
+        for key, _ in turn.through:
+            self.parked.refuse_unreleased(COMMANDS, key)
+        failed = {failure.message.key for failure in turn.failures}
+        self.parked.refuse_free(COMMANDS, [message.key for message in turn.waiting if message.key not in failed])
 
     def _refuse_stale(self, turn: _Turn) -> None:
         expected = {change.key: change.expected_version for change in turn.changes} | turn.unchanged
@@ -110,6 +126,19 @@ class MemoryStore:
         for message in turn.outgoing:
             self._last_position += 1
             self.outbox[self._last_position] = _envelope(message)
+        self._write_parked(turn)
+
+    def _write_parked(self, turn: _Turn) -> None:
+        for key, message_ids in turn.through:
+            self.parked.take_out(COMMANDS, key, message_ids)
+        letters = [letter_of(failure) for failure in turn.failures]
+        self.letters.add(letters)
+        for letter in letters:
+            self.parked.park(letter)
+        self.parked.add(COMMANDS, [failure.message for failure in turn.failures])
+        self.parked.add(COMMANDS, turn.waiting)
+        for key, _ in turn.through:
+            self.parked.close(COMMANDS, key)
 
     def _find(self, key: str) -> Versioned[Any]:
         return self.instances.get(key) or Versioned(None, 0)
@@ -162,6 +191,28 @@ class MemoryOutbox:
         self._turn.outgoing += messages
 
 
+class MemoryParking:
+    """Port `Parking`."""
+
+    def __init__(self, store: MemoryStore, turn: _Turn) -> None:
+        self._store, self._turn = store, turn
+
+    def parked(self, keys: Sequence[str]) -> frozenset[str]:
+        return frozenset(key for key in keys if (COMMANDS, key) in self._store.parked.keys)
+
+    def waiting(self, key: str, limit: int) -> Sequence[StoredMessage]:
+        return self._store.parked.messages.get((COMMANDS, key), [])[:limit]
+
+    def bury(self, failures: Sequence[Failure]) -> None:
+        self._turn.failures += failures
+
+    def add(self, messages: Sequence[StoredMessage]) -> None:
+        self._turn.waiting += messages
+
+    def take_out(self, key: str, message_ids: Sequence[str]) -> None:
+        self._turn.through.append((key, message_ids))
+
+
 class MemoryUnitOfWork(Generic[S]):
     """Port `UnitOfWork`."""
 
@@ -181,6 +232,10 @@ class MemoryUnitOfWork(Generic[S]):
     def outbox(self) -> MemoryOutbox:
         return self._outbox
 
+    @property
+    def parking(self) -> MemoryParking:
+        return self._parking
+
     def commit(self) -> None:
         turn = self._turn
         self._begin()
@@ -199,6 +254,7 @@ class MemoryUnitOfWork(Generic[S]):
         self._repository: MemoryRepository[S] = MemoryRepository(self._store, self._turn)
         self._inbox = MemoryInbox(self._store, self._turn)
         self._outbox = MemoryOutbox(self._turn)
+        self._parking = MemoryParking(self._store, self._turn)
 
 
 class MemoryUnitOfWorkFactory:
@@ -211,31 +267,14 @@ class MemoryUnitOfWorkFactory:
         return MemoryUnitOfWork(self._store)
 
 
-class MemoryDeadLetters:
-    """Port `DeadLetters`."""
-
-    def __init__(self) -> None:
-        self.letters: dict[tuple[str, str, bytes], DeadLetter] = {}
-
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        for letter in letters:
-            self.letters.setdefault((letter.message_id, letter.subscriber, letter.body), letter)
-
-    async def count(self) -> int:
-        return len(self.letters)
-
-    async def newest(self, limit: int) -> list[DeadLetter]:
-        """The letters that came last, newest first."""
-        return sorted(self.letters.values(), key=lambda letter: letter.died_at, reverse=True)[:limit]
-
-
 class MemoryOutboxReader:
     """Port `OutboxReader`."""
 
     def __init__(
         self, store: MemoryStore, dead_letters: MemoryDeadLetters, clock: Clock = lambda: datetime.now(UTC)
     ) -> None:
-        self._store, self._dead_letters, self._clock = store, dead_letters, clock
+        self._store, self._clock = store, clock
+        self._parking = MemoryParkedEvents(store.parked, dead_letters, clock)
 
     async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
         waiting = sorted(self._store.outbox.keys() - set(skip))
@@ -245,8 +284,9 @@ class MemoryOutboxReader:
         for position in positions:
             self._store.outbox.pop(position, None)
 
-    async def bury(self, position: int, letter: DeadLetter) -> None:
-        await self._dead_letters.bury([letter])
+    @property
+    def parking(self) -> MemoryParkedEvents:
+        return self._parking
 
     async def backlog(self) -> OutboxBacklog:
         waiting = self._store.outbox
@@ -302,7 +342,7 @@ class MemoryLightningTasks:
             self.tasks.setdefault((task.invoice_id, task.kind), task)
 
     async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
-        due = [task for task in self.tasks.values() if task.due_at <= now]
+        due = [task for task in self.tasks.values() if not now < task.due_at <= now + FARTHEST]
         return sorted(due, key=lambda task: task.due_at)[:limit]
 
     async def reschedule(self, tasks: Sequence[LightningTask]) -> None:

@@ -25,10 +25,10 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.shared.ports import OutgoingMessage
 from spark_actors.messaging.envelope import Envelope
-from spark_actors.messaging.ports import DeadLetter, OutboxBacklog, PendingMessage
+from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
 from spark_actors.persistence.connections import Query, Row, Statement
-from spark_actors.persistence.dead_letters import PostgresDeadLetters
 from spark_actors.persistence.errors import translated
+from spark_actors.persistence.parking import PostgresParkedEvents
 from spark_actors.persistence.statements import load_for
 
 COUNT_LIMIT = 100_000
@@ -112,7 +112,7 @@ class PostgresOutboxReader:
     def __init__(self, pool: AsyncConnectionPool, context: str) -> None:
         self._pool = pool
         self._sql = load_for("outbox", context)
-        self._dead_letters = PostgresDeadLetters(pool, context)
+        self._parking = PostgresParkedEvents(pool, context)
         self._floor = Floor()
 
     async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
@@ -142,8 +142,9 @@ class PostgresOutboxReader:
             async with self._pool.connection() as connection:
                 await connection.execute(self._sql["settle"], {"positions": list(positions)})
 
-    async def bury(self, position: int, letter: DeadLetter) -> None:
-        await self._dead_letters.bury([letter])
+    @property
+    def parking(self) -> PostgresParkedEvents:
+        return self._parking
 
     async def backlog(self) -> OutboxBacklog:
         with translated():

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
 from spark_actors.persistence.inbox import PostgresInbox
 from spark_actors.persistence.outbox import PostgresOutbox, hint_statement
+from spark_actors.persistence.parking import PostgresParking
 from spark_actors.persistence.repositories import TABLES, AggregateTable, PostgresRepository, statements_of
 from spark_actors.persistence.statements import load_for
 
@@ -23,6 +24,8 @@ class _Sql:
     aggregate: Mapping[str, Query]
     inbox: Mapping[str, Query]
     outbox: Mapping[str, Query]
+    parking: Mapping[str, Query]
+    letters: Mapping[str, Query]
     hint: Statement
 
 
@@ -38,6 +41,8 @@ class PostgresUnitOfWork(Generic[S]):
         self._inbox = PostgresInbox(sql.inbox, connection, self._marks)
         self._repository = PostgresRepository(table, sql.aggregate, connection, self._changes)
         self._outbox = PostgresOutbox(sql.outbox, self._events)
+        self._parked = list[Statement]()
+        self._parking = PostgresParking(sql.parking, sql.letters, connection, self._parked)
 
     @property
     def repository(self) -> PostgresRepository[S]:
@@ -51,8 +56,12 @@ class PostgresUnitOfWork(Generic[S]):
     def outbox(self) -> PostgresOutbox:
         return self._outbox
 
+    @property
+    def parking(self) -> PostgresParking:
+        return self._parking
+
     def commit(self) -> None:
-        queued = [*self._marks, *self._changes, *self._events]
+        queued = [*self._marks, *self._changes, *self._events, *self._parked]
         # The hint follows the commit: inside the transaction it would make all commits wait for each other.
         hints = [self._hint] if self._events else []
         self._forget()
@@ -68,7 +77,7 @@ class PostgresUnitOfWork(Generic[S]):
         self._forget()
 
     def _forget(self) -> None:
-        for queue in (self._marks, self._changes, self._events):
+        for queue in (self._marks, self._changes, self._events, self._parked):
             queue.clear()
 
 
@@ -81,7 +90,12 @@ class PostgresUnitOfWorkFactory:
     def __init__(self, dsn: str, context: str, *, prepare_threshold: int | None = 5) -> None:
         self._table: AggregateTable[Any] = TABLES[context]
         self._sql = _Sql(
-            statements_of(self._table), load_for("inbox", context), load_for("outbox", context), hint_statement(context)
+            statements_of(self._table),
+            load_for("inbox", context),
+            load_for("outbox", context),
+            load_for("parking", context),
+            load_for("dead_letters", context),
+            hint_statement(context),
         )
         self._connection = TurnConnection(dsn, prepare_threshold=prepare_threshold)
 

@@ -52,7 +52,7 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -
 
 COMMANDS = _counter(
     "spark_commands_total",
-    "Commands handled and committed, by how they ended: done, rejected (the business said no), failed (a bug).",
+    "Commands handled and committed, by how they ended: done, rejected (the business said no), failed (a bug), parked.",
     *("context", "name", "outcome"),
 )
 TURN_COMMANDS = _histogram(
@@ -86,8 +86,13 @@ ACTIVATIONS = _counter(
 PASSIVATIONS = _counter("spark_passivations_total", "Aggregate instances that left an actor's memory.", "context")
 COMMANDS_REFUSED = _counter(
     "spark_commands_refused_total",
-    "Messages from the broker that could not be understood; they went to the dead letters.",
+    "Messages refused at the door, by why. Dead letters keep what could not be understood, not who was not allowed.",
     "reason",
+)
+LOGINS = _counter(
+    "spark_logins_total",
+    "Logins tried, by how they ended; many wrong_credentials or too_many_attempts: somebody guesses passwords.",
+    "outcome",
 )
 EVENTS_ROUTED = _counter(
     "spark_events_routed_total",
@@ -106,6 +111,16 @@ OUTBOX_OLDEST = _view(
 )
 DEAD_LETTERS = _view("spark_dead_letters", "Messages that nobody could take, waiting for an operator.", "context")
 DEAD_LETTERS_BURIED = _counter("spark_dead_letters_buried_total", "Messages that became dead letters.", "context")
+PARKED_KEYS = _view(
+    "spark_parked_keys",
+    "Keys whose messages wait, by who waits (commands, or a subscriber) and why; see `spark-actors keys list`.",
+    *("context", "subscriber", "state", "cause"),
+)
+PARKED_OLDEST = _view(
+    "spark_parked_oldest_seconds",
+    "For how long the first of these keys has waited; nothing but an operator ends it.",
+    *("context", "subscriber", "state", "cause"),
+)
 SAGAS_RUNNING = _view(
     "spark_sagas_running", "Sagas that have not ended; overdue ones are past their deadline.", *("kind", "overdue")
 )
@@ -139,11 +154,14 @@ CATALOGUE: tuple[Measure, ...] = (
     ACTIVATIONS,
     PASSIVATIONS,
     COMMANDS_REFUSED,
+    LOGINS,
     EVENTS_ROUTED,
     OUTBOX_PENDING,
     OUTBOX_OLDEST,
     DEAD_LETTERS,
     DEAD_LETTERS_BURIED,
+    PARKED_KEYS,
+    PARKED_OLDEST,
     SAGAS_RUNNING,
     SAGAS_ENDED,
     SAGA_DURATION,

@@ -22,6 +22,8 @@ _RULES = (
         re.compile(rf"((?:{_WORD})\w{{0,29}}['\"]?\s{{0,9}}[=:]\s{{0,9}})({_QUOTED}|[^\s,;)}}&]+)", re.IGNORECASE),
         rf"\1{MASK}",
     ),
+    # JSON Web Tokens, wherever they stand: the first part is always a JSON object that begins with {"
+    (re.compile(r"\beyJ[\w-]{8,4096}\.[\w-]{1,4096}(?:\.[\w-]{0,4096})?"), MASK),
     # password hashes in PHC form
     (re.compile(r"\$argon2\w{0,9}\$[^\s'\"]+"), MASK),
 )

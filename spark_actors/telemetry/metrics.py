@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import singledispatchmethod
 from itertools import count
 
@@ -16,7 +17,9 @@ from spark_actors.messaging.telemetry import (
     EventsRouted,
     IngressMeasured,
     InstancesMoved,
+    KeysParkedMeasured,
     LightningAsked,
+    LoginTried,
     MessagesBuried,
     OutboxMeasured,
     SagasEnded,
@@ -45,6 +48,7 @@ class ActorMetrics:
             for m in _of_kind("histogram")
         }
         self._sagas_seen: frozenset[tuple[str, bool]] = frozenset()
+        self._parked_seen: frozenset[tuple[str, str, str, str]] = frozenset()
         self._taken = count(1)
 
     def __call__(self, event: TelemetryEvent) -> None:
@@ -84,6 +88,10 @@ class ActorMetrics:
         self._add(catalogue.COMMANDS_REFUSED, event.count, event.reason)
 
     @_record.register
+    def _login_tried(self, event: LoginTried) -> None:
+        self._add(catalogue.LOGINS, 1, event.outcome)
+
+    @_record.register
     def _events_routed(self, event: EventsRouted) -> None:
         self._add(catalogue.EVENTS_ROUTED, event.count, event.context, event.subscriber)
 
@@ -103,6 +111,17 @@ class ActorMetrics:
     @_record.register
     def _dead_letters_measured(self, event: DeadLettersMeasured) -> None:
         self._set(catalogue.DEAD_LETTERS, event.count, event.context)
+
+    @_record.register
+    def _keys_parked_measured(self, event: KeysParkedMeasured) -> None:
+        self._parked_seen |= {(event.context, *group) for group in event.keys}
+        for labels in self._parked_seen:
+            context, *group = labels
+            if context == event.context:
+                about = (group[0], group[1], group[2])
+                self._set(catalogue.PARKED_KEYS, event.keys.get(about, 0), *labels)
+                age = event.oldest_ages.get(about, timedelta())
+                self._set(catalogue.PARKED_OLDEST, age.total_seconds(), *labels)
 
     @_record.register
     def _sagas_have_ended(self, event: SagasEnded) -> None:

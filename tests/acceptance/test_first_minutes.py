@@ -75,6 +75,7 @@ def test_no_secret_is_in_the_logs(running: Daemon) -> None:
     for secret in (running.data_dir / "secrets").iterdir():
         assert secret.read_text().strip() not in lines
     assert "$argon2" not in lines
+    assert "eyJ" not in lines  # how every JSON Web Token begins
     assert all(json.loads(line)["event"] for line in lines.splitlines())
 
 

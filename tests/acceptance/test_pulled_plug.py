@@ -66,6 +66,10 @@ def the_load() -> Iterator[tuple[str, bytes]]:
             )
 
 
+def authorization(daemon: Daemon) -> dict[str, str]:
+    return {"Spark-Authorization": f"Bearer {daemon.card.operator_token}"}
+
+
 async def connected(daemon: Daemon) -> Client:
     return await nats.connect(
         daemon.card.nats_url, token=daemon.card.nats_token, allow_reconnect=False, connect_timeout=5
@@ -75,9 +79,10 @@ async def connected(daemon: Daemon) -> Client:
 async def publish(daemon: Daemon, messages: list[tuple[str, bytes]], *, kill_after: int | None = None) -> None:
     """Publish all, in order, and wait for the broker's word; or pull the plug on the way."""
     connection = await connected(daemon)
+    headers = authorization(daemon)
     jetstream = connection.jetstream()
     for number, (subject, body) in enumerate(messages):
-        await jetstream.publish_async(subject, body)
+        await jetstream.publish_async(subject, body, headers=headers.copy())
         if number == kill_after:
             daemon.kill()
             break
@@ -90,7 +95,9 @@ async def publish(daemon: Daemon, messages: list[tuple[str, bytes]], *, kill_aft
 async def ask(daemon: Daemon, view: str, **query: Any) -> dict[str, Any]:
     connection = await connected(daemon)
     try:
-        reply = await connection.request(f"spark.queries.dashboard.{view}", json.dumps(query).encode(), timeout=10)
+        reply = await connection.request(
+            f"spark.queries.dashboard.{view}", json.dumps(query).encode(), timeout=10, headers=authorization(daemon)
+        )
         answer: dict[str, Any] = json.loads(reply.data)
         return answer
     finally:

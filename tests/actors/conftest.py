@@ -12,6 +12,7 @@ from config.settings import load_settings
 from spark_actors.deployment import Deployment
 from spark_actors.embedded.nats_server import EmbeddedNats
 from spark_actors.embedded.ray_node import EmbeddedRay
+from tests.fixtures.identity import KEY
 
 if TYPE_CHECKING:
     from tests.fixtures.tree import Tree
@@ -39,6 +40,7 @@ def tree(
         nats_token=nats_server.token,
         log_file=folder / "daemon.jsonl",
         simulated_node=folder / "node.sqlite3",
+        keys=(KEY,),
     )
     from tests.fixtures.tree import Tree  # imports ray, whose environment is only set once pytest is configured
 

@@ -10,7 +10,8 @@ from domain.accounting.messages import Deposit, OpenAccount
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.messages import RequestDeposit
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
-from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewInvoice
+from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewDonation, ViewInvoice, ViewTimeline
+from domain.shared.ids import derived_id
 from tests.fixtures.daemon import eventually
 from tests.fixtures.tree import Tree
 from tests.unit.domain.builders import ARGON2
@@ -88,6 +89,28 @@ def test_what_cannot_be_understood_is_refused_with_a_reason_and_the_actors_go_on
     assert told.startswith(reason)
     assert tree.dead_letters() == before + 1
     assert tree.send(OpenAccount(account_id=a_name("account"))) == [DONE]
+
+
+def test_nobody_can_use_up_the_id_of_a_command_or_of_a_sagas_next_step_before_its_time(tree: Tree) -> None:
+    """All these ids can be computed by whoever knows, or guesses, the first."""
+    donor, owner, mallory, campaign, gift = (a_name(noun) for noun in ("donor", "owner", "mallory", "campaign", "gift"))
+    tree.send(OpenAccount(account_id=donor), OpenAccount(account_id=owner))
+    tree.send(Deposit(account_id=donor, deposit_id=donor, amount_sat=100))
+    tree.send(CreateCampaign(campaign_id=campaign, account_id=owner, title="A", description="B", goal_sat=50))
+    requested = derived_id(f"{donor} {gift}", 0)
+    debited = derived_id(derived_id(requested, "accounting", 0), 0)
+    credited = derived_id(derived_id(debited, "accounting", 0), 0)
+    registering = derived_id(credited, "crowdfunding", 0)
+    for message_id in (gift, f"{donor} {gift}", registering):
+        squat = CreateCampaign(campaign_id=a_name("c"), account_id=mallory, title="A", description="B", goal_sat=5)
+        assert tree.send_as(mallory, squat, message_id) == DONE
+    donation = DonateToCampaign(campaign_id=campaign, donation_id=gift, account_id=donor, amount_sat=10)
+    assert tree.send_as(mallory, donation, gift) == ("failed", "forbidden")
+    assert tree.send_as(donor, donation, gift) == DONE
+    assert eventually(lambda: tree.view(ViewDonation(donation_id=gift)).get("state") == "registered")
+    lines = tree.view(ViewTimeline(correlation_id=gift))["lines"]
+    registered = [line["causation_id"] for line in lines if line["event"] == "crowdfunding.donation-registered"]
+    assert registered == [registering]  # else this would try other ids than those that matter
 
 
 def test_the_metrics_of_all_actors_come_together(tree: Tree) -> None:

@@ -28,6 +28,17 @@ INWARD = {  # package -> which of ours it may import
     "spark_actors.telemetry": ("domain", "spark_actors.messaging", "spark_actors.telemetry"),
     "spark_actors.actors": ("domain", "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),
     "spark_actors.embedded": ("domain.shared", "spark_actors.embedded"),
+    "spark_actors.faults": ("domain", "spark_actors.messaging", "spark_actors.faults"),
+    "spark_actors.chaos": (  # like the benchmark, and it gives orders to the daemon
+        "domain",
+        "spark_actors.chaos",
+        "spark_actors.embedded",
+        "spark_actors.faults",
+        "spark_actors.ingress",
+        "spark_actors.lightning",
+        "spark_actors.messaging",
+        "spark_actors.persistence",
+    ),
     "spark_actors.bench": (  # it drives a daemon from outside, so it knows nothing of what runs in one
         "domain",
         "spark_actors.bench",

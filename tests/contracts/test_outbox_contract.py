@@ -74,7 +74,7 @@ def test_a_buried_row_leaves_a_letter_and_waits_for_being_settled(stores: Stores
     commit(stores.unit_of_work("auth"), events=[an_event("one")])
     [waiting] = run(reader.pending(skip=(), limit=10))
     for _ in range(2):
-        run(reader.bury(waiting.position, a_letter("one")))
+        run(reader.parking.bury(a_letter("one"), waiting.envelope))
     assert run(stores.dead_letters("auth").count()) == 1
     assert run(reader.pending(skip=(), limit=10)) == [waiting]
 

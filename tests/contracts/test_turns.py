@@ -139,12 +139,15 @@ def test_an_idempotency_key_is_remembered_beyond_the_inbox(stores: Stores) -> No
     assert balance(stores, "ann") == 200
 
 
-def test_a_command_that_cannot_be_read_fails_alone(stores: Stores) -> None:
+def test_a_command_that_cannot_be_read_fails_and_only_its_key_waits(stores: Stores) -> None:
     host = Host(stores)
     broken = msgspec.structs.replace(sent(deposit(deposit_id="d9")), data=b'{"account_id": 7}')
-    verdicts = host.verdicts(*funded("ann", 100), broken, deposit(deposit_id="d2"))
-    assert verdicts == [("done", ""), ("done", ""), ("failed", "malformed"), ("done", "")]
-    assert balance(stores, "ann") == 200
+    verdicts = host.verdicts(
+        *funded("ann", 100), *funded("bob", 7), broken, deposit(deposit_id="d2"), withdraw(account_id="bob")
+    )
+    assert [verdict for verdict, _ in verdicts] == ["done"] * 4 + ["failed", "parked", "rejected"]
+    assert verdicts[4] == ("failed", "malformed")
+    assert balance(stores, "ann") == 100
 
 
 def test_a_command_that_this_version_does_not_know_fails_alone(stores: Stores) -> None:

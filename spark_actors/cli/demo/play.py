@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -20,12 +21,14 @@ from domain.dashboard.views import (
     ViewTimeline,
 )
 from domain.shared.messages import Command, Query
-from spark_actors.cli.demo.story import PASSWORD_HASH, Campaign, Gift, Mischief, Payout, Person, Story
+from spark_actors.cli.demo.story import Campaign, Gift, Mischief, Payout, Person, Story
+from spark_actors.cli.password import hash_password
 from spark_actors.ingress.client import Answer, SparkClient, ViewRefusedError
 from spark_actors.lightning.requests import simulated_invoice
 
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.25
+PASSWORD_BYTES = 12
 AN_HOUR = timedelta(hours=1)
 NOT_THERE = "nothing"
 """What is seen of something that is not there."""
@@ -81,10 +84,26 @@ class Performance:
 
 
 class Play:
-    """One telling of a story. Nothing that goes otherwise than expected stops it: that becomes an unmet check."""
+    """One telling of a story. Nothing that goes otherwise than expected stops it: that becomes an unmet check.
 
-    def __init__(self, client: SparkClient, story: Story, stage: Stage, *, patience_seconds: float = 30.0) -> None:
+    Everybody signs up with a password, logs in with it, and acts with the token that they get for it. *client* is an
+    operator's, who alone may look at everything.
+    """
+
+    def __init__(
+        self,
+        client: SparkClient,
+        story: Story,
+        stage: Stage,
+        *,
+        patience_seconds: float = 30.0,
+        hashed: Callable[[str], str] = hash_password,
+    ) -> None:
         self._client = client
+        self._hashed = hashed
+        self._stranger = client.acting_as("")
+        self._sessions: dict[str, SparkClient] = {}
+        """By account id."""
         self._story = story
         self._stage = stage
         self._patience_seconds = patience_seconds
@@ -113,21 +132,34 @@ class Play:
         self._stage.advance()
 
     async def _sign_up(self, person: Person) -> None:
-        command = RegisterAccount(account_id=person.account_id, username=person.username, password_hash=PASSWORD_HASH)
-        await self._send(f"{person.name} signs up", command)
-        account = await self._watch(ViewAccountOverview(account_id=person.account_id), lambda view: view["is_open"])
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        hashed = await asyncio.to_thread(self._hashed, password)
+        command = RegisterAccount(account_id=person.account_id, username=person.username, password_hash=hashed)
+        await self._send(f"{person.name} signs up", command, None)
+        await self._log_in(person, password)
+        query = ViewAccountOverview(account_id=person.account_id)
+        account = await self._watch(query, lambda view: view["is_open"], person)
         self._seen.check(f"{person.name}'s account is open", True, account.get("is_open", NOT_THERE))
+
+    async def _log_in(self, person: Person, password: str) -> None:
+        try:
+            session = await self._stranger.log_in(person.username, password, timeout=self._patience_seconds)
+        except ViewRefusedError as refusal:
+            self._seen.check(f"{person.name} logs in", person.account_id, refusal.code)
+            return
+        self._seen.check(f"{person.name} logs in", person.account_id, session.account_id)
+        self._sessions[person.account_id] = self._client.acting_as(session.token)
 
     async def _pay_in(self, person: Person) -> None:
         """Ask for an invoice and wait until it was paid; the simulated node pays by itself after a while."""
         command = RequestDeposit(
             invoice_id=person.deposit_id, account_id=person.account_id, amount_sat=person.deposit_sat
         )
-        await self._send(f"{person.name} asks for an invoice", command)
+        await self._send(f"{person.name} asks for an invoice", command, person)
         query = ViewInvoice(invoice_id=person.deposit_id)
-        invoice = await self._watch(query, lambda view: bool(view["payment_request"]))
+        invoice = await self._watch(query, lambda view: bool(view["payment_request"]), person)
         self._seen.check(f"{person.name} gets an invoice", True, bool(invoice.get("payment_request")))
-        invoice = await self._watch(query, _has_ended)
+        invoice = await self._watch(query, _has_ended, person)
         self._seen.check(f"{person.name}'s deposit", "credited", invoice.get("state", NOT_THERE))
 
     async def _open(self, campaign: Campaign) -> None:
@@ -138,7 +170,7 @@ class Play:
             description=campaign.description,
             goal_sat=campaign.goal_sat,
         )
-        await self._send(f"{campaign.owner.name} opens “{campaign.title}”", command)
+        await self._send(f"{campaign.owner.name} opens “{campaign.title}”", command, campaign.owner)
 
     async def _donate(self) -> None:
         """All gifts and all mischief at once."""
@@ -150,9 +182,10 @@ class Play:
     async def _give(self, gift: Gift, ended: asyncio.Event) -> None:
         """Send the command as often as it is delivered, under one message id, and wait for the saga's end."""
         what = f"{gift.donor.name} gives {gift.amount_sat:,} sat"
-        deliveries = (self._send(what, gift.command, message_id=_message_id(gift)) for _ in range(gift.deliveries))
+        message_id = _message_id(gift)
+        deliveries = (self._send(what, gift.command, gift.donor, message_id=message_id) for _ in range(gift.deliveries))
         await asyncio.gather(*deliveries)
-        donation = await self._watch(ViewDonation(donation_id=gift.donation_id), _has_ended)
+        donation = await self._watch(ViewDonation(donation_id=gift.donation_id), _has_ended, gift.donor)
         self._seen.check(f"{what} ({gift.donation_id})", "registered", donation.get("state", NOT_THERE))
         ended.set()
 
@@ -160,9 +193,9 @@ class Play:
         if ready is not None:
             await ready.wait()
         what = f"{mischief.who} {mischief.what}"
-        answer = await self._answer(mischief.command)
+        answer = await self._answer(mischief.command, mischief.sender)
         if not mischief.ends_later:
-            self._seen.check(what, f"rejected: {mischief.reason}", _told(answer))
+            self._seen.check(what, f"{mischief.outcome}: {mischief.reason}", _told(answer))
             return
         self._seen.check(f"{what} (at first)", "done", _told(answer))
         lines = await self._watch_timeline(answer.message_id, "crowdfunding.donation-rejected")
@@ -171,10 +204,10 @@ class Play:
 
     async def _withdraw(self, payout: Payout) -> None:
         what = f"{payout.person.name} {payout.what}"
-        answer = await self._answer(_withdrawal(payout, datetime.now(UTC)))
+        answer = await self._answer(_withdrawal(payout, datetime.now(UTC)), payout.person)
         expected = f"rejected: {payout.reason}" if payout.is_expired else "done"
         self._seen.check(f"{what} (at first)", expected, _told(answer))
-        invoice = await self._watch(ViewInvoice(invoice_id=payout.invoice_id), _has_ended)
+        invoice = await self._watch(ViewInvoice(invoice_id=payout.invoice_id), _has_ended, payout.person)
         self._seen.payouts[payout.invoice_id] = invoice
         self._seen.check(what, payout.state, invoice.get("state", NOT_THERE))
         if payout.reason:
@@ -193,7 +226,7 @@ class Play:
     async def _look_at_account(self, person: Person) -> None:
         expected = self._story.balance_of(person)
         query = ViewAccountOverview(account_id=person.account_id, limit=200)
-        account = await self._watch(query, lambda view: view["balance_sat"] == expected)
+        account = await self._watch(query, lambda view: view["balance_sat"] == expected, person)
         self._seen.accounts[person.account_id] = account
         self._seen.check(f"{person.name}'s balance", expected, account.get("balance_sat", NOT_THERE))
 
@@ -220,12 +253,16 @@ class Play:
         ):
             self._seen.check(f"the first donation was {gift.deliveries} × sent; {event}", 1, happened.count(event))
 
-    async def _send(self, what: str, command: Command, *, message_id: str | None = None) -> None:
-        self._seen.check(what, "done", _told(await self._answer(command, message_id=message_id)))
+    def _session(self, person: Person | None) -> SparkClient:
+        """What somebody acts with; who has not logged in, and nobody, acts as a stranger."""
+        return self._sessions.get(person.account_id, self._stranger) if person else self._stranger
 
-    async def _answer(self, command: Command, *, message_id: str | None = None) -> Answer:
+    async def _send(self, what: str, command: Command, sender: Person | None, *, message_id: str | None = None) -> None:
+        self._seen.check(what, "done", _told(await self._answer(command, sender, message_id=message_id)))
+
+    async def _answer(self, command: Command, sender: Person | None, *, message_id: str | None = None) -> Answer:
         self._seen.commands += 1
-        return await self._client.send(command, message_id=message_id, timeout=self._patience_seconds)
+        return await self._session(sender).send(command, message_id=message_id, timeout=self._patience_seconds)
 
     async def _watch_timeline(self, correlation_id: str, event: str) -> list[View]:
         query = ViewTimeline(correlation_id=correlation_id)
@@ -233,23 +270,28 @@ class Play:
         lines: list[View] = view.get("lines", [])
         return lines
 
-    async def _watch(self, query: Query, happened: Callable[[View], bool]) -> View:
-        """The view once *happened* is true of it, or as it was when patience ran out (empty: there was nothing)."""
+    async def _watch(self, query: Query, happened: Callable[[View], bool], asker: Person | None = None) -> View:
+        """The view once *happened* is true of it, or as it was when patience ran out (empty: there was nothing).
+
+        Without an *asker* it is the operator who looks.
+        """
+        client = self._session(asker) if asker else self._client
         give_up_at, pause = time.monotonic() + self._patience_seconds, FIRST_PAUSE_SECONDS
         while True:
-            view = await self._view(query)
+            view = await _view(client, query)
             if (view and happened(view)) or time.monotonic() > give_up_at:
                 return view
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 1.5)
 
-    async def _view(self, query: Query) -> View:
-        try:
-            return await self._client.view(query)
-        except ViewRefusedError as refusal:
-            if refusal.code == "not_found":
-                return {}
-            raise
+
+async def _view(client: SparkClient, query: Query) -> View:
+    try:
+        return await client.view(query)
+    except ViewRefusedError as refusal:
+        if refusal.code in ("not_found", "unauthenticated"):  # who could not log in sees nothing; that was told
+            return {}
+        raise
 
 
 def _message_id(gift: Gift) -> str:

@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
+from domain.accounting.messages import Deposit
 from domain.auth.messages import RegisterAccount
 from domain.crowdfunding.messages import DonateToCampaign
+from domain.shared.decisions import Verdict
 from domain.shared.messages import Command
 from domain.shared.money import SUPPLY_SAT
 from spark_actors.lightning.requests import Behaviour
 
-PASSWORD_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2F0b3NoaS1zcGFyay1kZW1v$Zm9yLXNob3cgb25seTogbm8gcGFzc3dvcmQgZml0cyE"
-"""The form of an argon2 hash, of no password at all: nobody can log in as one of the cast."""
+NO_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2F0b3NoaS1zcGFyay1kZW1v$Zm9yLXNob3cgb25seTogbm8gcGFzc3dvcmQgZml0cyE"
+"""The form of an argon2 hash, of no password at all."""
 
 DONORS = ("Alice", "Bob", "Carol", "Dave", "Erin")
 PLOTS = (
@@ -85,6 +87,10 @@ class Mischief:
     command: Command
     reason: str
     """Why it must be refused."""
+    sender: Person | None = None
+    """Whose token it carries; None: nobody's."""
+    outcome: Verdict = Verdict.REJECTED
+    """failed: the door refuses it, and no aggregate hears of it."""
     ends_later: bool = False
     """Whether the refusal comes in the course of the saga rather than as the command's outcome."""
     after: str = ""
@@ -204,7 +210,7 @@ def _mischief(cast: Cast, gifts: Sequence[Gift]) -> list[Mischief]:
     mallory, hal, erin = cast.troublemaker, cast.owners[1], cast.donors[-1]
     school, library = _campaign_id(cast, 0), _campaign_id(cast, 1)
     impostor = RegisterAccount(
-        account_id=f"impostor-{cast.suffix}", username=cast.donors[0].username, password_hash=PASSWORD_HASH
+        account_id=f"impostor-{cast.suffix}", username=cast.donors[0].username, password_hash=NO_HASH
     )
     again = replace(gifts[1], amount_sat=gifts[1].amount_sat + 1)
     return [
@@ -222,6 +228,7 @@ def _mischief(cast: Cast, gifts: Sequence[Gift]) -> list[Mischief]:
             "uses the id of a donation a second time",
             again.command,
             "duplicate_transfer",
+            again.donor,
             ends_later=True,
             after=again.donation_id,
         ),
@@ -229,12 +236,25 @@ def _mischief(cast: Cast, gifts: Sequence[Gift]) -> list[Mischief]:
             _refused(mallory, "gives a million that she does not have", "insufficient_funds", cast, school, 1_000_000),
             ends_later=True,
         ),
+        *_trespasses(cast, school),
+    ]
+
+
+def _trespasses(cast: Cast, campaign_id: str) -> list[Mischief]:
+    """What the door does not let in, whatever the books say."""
+    mallory, alice, end = cast.troublemaker, cast.donors[0], cast.suffix
+    gift, other = (Gift(f"mischief-trespass-{number}-{end}", alice, campaign_id, 100).command for number in (1, 2))
+    mint = Deposit(account_id=mallory.account_id, deposit_id=f"mischief-mint-{end}", amount_sat=1_000_000)
+    return [
+        Mischief("Mallory", "gives Alice's money", gift, "forbidden", mallory, Verdict.FAILED),
+        Mischief("Mallory", "says herself that she has paid in a million", mint, "forbidden", mallory, Verdict.FAILED),
+        Mischief("Somebody", "gives without logging in", other, "unauthenticated", None, Verdict.FAILED),
     ]
 
 
 def _refused(donor: Person, what: str, reason: str, cast: Cast, campaign_id: str, amount_sat: int) -> Mischief:
     donation_id = f"mischief-{reason}-{abs(amount_sat)}-{cast.suffix}"
-    return Mischief(donor.name, what, Gift(donation_id, donor, campaign_id, amount_sat).command, reason)
+    return Mischief(donor.name, what, Gift(donation_id, donor, campaign_id, amount_sat).command, reason, donor)
 
 
 def _payouts(cast: Cast, story: Story) -> list[Payout]:

@@ -18,5 +18,6 @@ LIMIT %(limit)s
 -- Messages that could not be delivered.
 SELECT message_id, format('%%s for %%s: %%s', name, subscriber, reason)
 FROM {schema}.dead_letters
+WHERE state = 'waiting'
 ORDER BY died_at DESC
 LIMIT %(limit)s

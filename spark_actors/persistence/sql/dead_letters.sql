@@ -1,22 +1,28 @@
 -- bury
--- Keep letters; one that is here already stays as it is.
+-- Keep letters; one that is here already waits again if an operator had dealt with it, and stays as it is otherwise.
 INSERT INTO {schema}.dead_letters
-    (message_id, name, key, subscriber, reason, attempts, body, correlation_id, causation_id, died_at)
-SELECT *
+    (message_id, name, key, subscriber, reason, attempts, body, correlation_id, causation_id, died_at,
+     version, sequence, occurred_at)
+SELECT DISTINCT ON (message_id, subscriber, sha256(body)) *
 FROM unnest(
     %(message_ids)s::text[], %(names)s::text[], %(keys)s::text[], %(subscribers)s::text[], %(reasons)s::text[],
     %(attempts)s::int[], %(bodies)s::bytea[], %(correlation_ids)s::text[], %(causation_ids)s::text[],
-    %(died_at)s::timestamptz[]
-)
-ON CONFLICT DO NOTHING
+    %(died_at)s::timestamptz[], %(versions)s::int[], %(sequences)s::bigint[], %(occurred_at)s::timestamptz[]
+) AS letter (message_id, name, key, subscriber, reason, attempts, body, correlation_id, causation_id, died_at,
+             version, sequence, occurred_at)
+ON CONFLICT ON CONSTRAINT dead_letters_once DO UPDATE
+SET state = 'waiting', handled_at = NULL, reason = excluded.reason, died_at = excluded.died_at,
+    attempts = dead_letters.attempts + excluded.attempts
+WHERE dead_letters.state <> 'waiting'
 
 -- total
--- How many letters are kept.
-SELECT count(*) FROM {schema}.dead_letters
+-- How many letters wait for an operator.
+SELECT count(*) FROM {schema}.dead_letters WHERE state = 'waiting'
 
 -- newest
 -- The letters that came last.
-SELECT message_id, name, key, subscriber, reason, attempts, body, correlation_id, causation_id, died_at
+SELECT message_id, name, key, subscriber, reason, attempts, body, correlation_id, causation_id, died_at,
+    version, sequence, occurred_at
 FROM {schema}.dead_letters
 ORDER BY died_at DESC, letter_id DESC
 LIMIT %(limit)s

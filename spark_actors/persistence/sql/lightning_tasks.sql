@@ -11,10 +11,11 @@ FROM unnest(
 ON CONFLICT DO NOTHING
 
 -- due
--- The tasks that have been due the longest.
+-- The tasks that have been due the longest. Nothing is put off for longer than %(farthest)s: what is, was put off by a
+-- clock that has been set back since.
 SELECT invoice_id, kind, amount_sat, payment_hash, payment_request, due_at, correlation_id, causation_id, attempts
 FROM bitcoin.lightning_tasks
-WHERE due_at <= %(now)s
+WHERE due_at <= %(now)s OR due_at > %(now)s + %(farthest)s
 ORDER BY due_at
 LIMIT %(limit)s
 

@@ -45,3 +45,7 @@ WITH held AS (
 SELECT
     auth.expect_rows((SELECT count(*) FROM held), cardinality(%(keys)s::text[])),
     auth.expect_rows((SELECT count(*) FROM auth.users WHERE account_id = ANY(%(absent)s::text[])), 0)
+
+-- credential
+-- The user of a name, for a login.
+SELECT account_id, password_hash FROM auth.users WHERE username = %(username)s

@@ -31,7 +31,6 @@ def settings_for(server: EmbeddedNats) -> NatsSettings:
         token=server.token,
         replicas=1,
         ack_wait=timedelta(seconds=30),
-        max_in_flight=100,
         group="ingress-0",
         all_groups=("ingress-0",),
         max_body_bytes=LIMIT,
@@ -112,7 +111,7 @@ def test_an_answer_goes_nowhere_but_to_a_plain_subject(nats_server: EmbeddedNats
 
 def test_a_query_is_not_answered_into_the_command_stream(nats_server: EmbeddedNats) -> None:
     async def act(broker: NatsBroker) -> Sequence[Arrival]:
-        async def answer(subject: str, body: bytes) -> bytes:
+        async def answer(subject: str, body: bytes, authorization: str) -> bytes:
             return b"an answer"
 
         await broker.answer_queries(answer)

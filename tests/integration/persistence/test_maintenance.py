@@ -158,3 +158,12 @@ def test_much_that_is_old_goes_in_small_steps(
         run(housekeeping.run(NOW))
         counts.append(run(letters.count()))
     assert counts == [16, 1, 1]
+
+
+def test_a_message_handled_while_the_clock_was_ahead_is_still_known(
+    housekeeping: PostgresMaintenance, stores: PostgresStores, run: Async, connection: psycopg.Connection
+) -> None:
+    run(housekeeping.run(NOW + WEEK))
+    remember(connection, "ahead", NOW + WEEK)
+    with pytest.raises(DuplicateMessageError):
+        commit(stores.unit_of_work("auth"), marks=[a_mark("ahead")])

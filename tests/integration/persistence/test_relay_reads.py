@@ -69,7 +69,7 @@ def test_a_row_that_becomes_visible_late_is_found_by_the_next_read(
 def test_a_writer_that_drew_its_position_first_and_wrote_last_is_not_overtaken(
     stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
 ) -> None:
-    """The worst case, an INSERT in slow motion: it locks the table, draws its position, and long after writes its row."""
+    """The worst case, an INSERT in slow motion: it locks the table, draws its position, writes its row long after."""
     reader = PostgresOutboxReader(stores._pool, "auth")
     with psycopg.connect(database) as slow:
         slow.execute("LOCK TABLE auth.outbox IN ROW EXCLUSIVE MODE")

@@ -85,12 +85,11 @@ def test_a_refusal_by_the_business_is_no_reason_to_try_again() -> None:
     assert receipts(take(accounting(FakeSender(Verdict.REJECTED)), registered("ann"))) == [Receipt.TAKEN]
 
 
-def test_a_command_that_failed_holds_back_the_later_events_of_its_key_and_no_others() -> None:
+def test_a_command_that_failed_waits_where_it_failed_and_holds_back_no_event() -> None:
     sender = FakeSender()
     sender.failing = {"ann"}
     deliveries = take(accounting(sender), registered("ann", "1"), registered("bob", "2"), registered("ann", "3"))
-    assert receipts(deliveries) == [Receipt.RETRY, Receipt.TAKEN, Receipt.RETRY]
-    assert "accounting.open-account failed" in deliveries[0].reason
+    assert receipts(deliveries) == [Receipt.TAKEN] * 3
 
 
 def test_a_step_that_raises_stops_no_other_event() -> None:
@@ -102,7 +101,7 @@ def test_a_step_that_raises_stops_no_other_event() -> None:
     context = replace(BY_NAME["accounting"], steps={AccountRegistered: broken})
     sender = FakeSender()
     assert receipts(take(accounting(sender, context), registered("ann"), registered("bob"))) == [
-        Receipt.RETRY,
+        Receipt.POISON,
         Receipt.TAKEN,
     ]
     assert [command.key for command in sender.sent] == ["bob"]
@@ -111,7 +110,7 @@ def test_a_step_that_raises_stops_no_other_event() -> None:
 def test_an_event_that_cannot_be_read_concerns_itself_alone() -> None:
     unknown = Envelope("x", "auth.something-new", 9, "zoe", b"{}", "c", "", NOW)
     deliveries = take(accounting(FakeSender()), unknown, registered("bob"))
-    assert receipts(deliveries) == [Receipt.RETRY, Receipt.TAKEN]
+    assert receipts(deliveries) == [Receipt.POISON, Receipt.TAKEN]
     assert "not known here" in deliveries[0].reason
 
 
@@ -150,7 +149,23 @@ def dashboard(projection: FakeProjection) -> ContextActor:
 def test_an_event_that_a_read_model_refuses_is_found_and_the_others_are_taken() -> None:
     projection = FakeProjection(refused="event-bob")
     deliveries = take(dashboard(projection), registered("ann"), registered("bob"), registered("zoe"))
-    assert receipts(deliveries) == [Receipt.TAKEN, Receipt.RETRY, Receipt.TAKEN]
+    assert receipts(deliveries) == [Receipt.TAKEN, Receipt.POISON, Receipt.TAKEN]
+    assert projection.applied == ["event-ann", "event-zoe"]
+
+
+def test_an_event_for_which_a_read_model_raises_is_found_and_may_pass_later() -> None:
+    class Buggy(FakeProjection):
+        async def apply(self, envelopes: Sequence[Envelope]) -> None:
+            if any(envelope.key == "bob" for envelope in envelopes):
+                raise KeyError("a bug")
+            await super().apply(envelopes)
+
+    projection = Buggy()
+    deliveries = take(
+        dashboard(projection), registered("ann"), registered("bob", "b1"), registered("bob", "b2"), registered("zoe")
+    )
+    assert receipts(deliveries) == [Receipt.TAKEN, Receipt.RETRY, Receipt.RETRY, Receipt.TAKEN]
+    assert deliveries[1].reason == "raised_KeyError"
     assert projection.applied == ["event-ann", "event-zoe"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from domain.auth.messages import LogIn, Session
 from domain.contexts import CONTEXTS
 from domain.dashboard.views import CampaignList, ViewCampaigns
 from domain.shared.decisions import Verdict
@@ -19,17 +21,21 @@ from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import Command, MessageRegistry, Query
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.ingress import KEPT_BYTES, LOGGED_REFUSALS, Ingress, IngressLimits, Queries
+from spark_actors.actors.refusals import QUIET_SECONDS, RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
-from spark_actors.messaging.door import Door
+from spark_actors.messaging.door import Door, RefusedError
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.ports import DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
-from spark_actors.persistence.memory import MemoryDeadLetters
-from tests.unit.domain.builders import deposit
+from spark_actors.messaging.telemetry import CommandsRefused, TelemetryEvent
+from spark_actors.persistence.memory_parking import MemoryDeadLetters
+from tests.fixtures.identity import a_guard, bearer, user
+from tests.unit.domain.builders import deposit, donate, register
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OPERATOR = bearer(now=NOW)
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 
 
@@ -54,6 +60,9 @@ class FakeBroker:
 
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         self.history += [f"acknowledged {arrival.receipt}" for arrival in arrivals]
+
+    async def erase(self, arrivals: Sequence[Arrival]) -> None:
+        self.history += [f"erased {arrival.receipt}" for arrival in arrivals]
 
     def release(self, arrivals: Sequence[Arrival]) -> None:
         self.released += arrivals
@@ -117,7 +126,8 @@ class Scene:
         self.hosts = FakeHosts(self.broker)
         self.letters = MemoryDeadLetters()
         self.views = FakeViews()
-        door = Door(REGISTRY, 40_000)
+        self.told: list[TelemetryEvent] = []
+        door, guard = Door(REGISTRY, 40_000), a_guard()
         watch = Watch(
             "ingress",
             outbox=None,
@@ -130,14 +140,15 @@ class Scene:
         self.ingress = Ingress(
             self.broker,
             door,
+            guard,
             Dispatcher(Placement(1, 10), self.hosts, max_commands=100, telemetry=lambda event: None),
             self.letters,
             watch,
-            Queries(door, self.views),
+            Queries(door, guard, self.views, no_login, lambda: NOW),
             limits=IngressLimits(in_flight=in_flight, batch=10, relay_backlog=1_000),
             relay_backlog=self.count_events,
             clock=lambda: NOW,
-            telemetry=lambda event: None,
+            telemetry=self.told.append,
         )
 
     async def count_events(self) -> int:
@@ -148,9 +159,18 @@ class Scene:
             await asyncio.sleep(0)
 
 
-def an_arrival(command: Command, message_id: str) -> Arrival:
+async def no_login(query: LogIn) -> Session:
+    raise AssertionError(query)
+
+
+def an_arrival(command: Command, message_id: str, authorization: str = OPERATOR) -> Arrival:
     body = cloudevents.command_body(command, message_id=message_id, source="test")
-    return Arrival(cloudevents.command_subject(command.TYPE), body, f"reply-{message_id}", message_id)
+    return arrived(cloudevents.command_subject(command.TYPE), body, message_id, authorization)
+
+
+def arrived(subject: str, body: bytes, name: str, authorization: str = OPERATOR) -> Arrival:
+    """What the broker delivers; *name* is the receipt and is in the subject for the reply."""
+    return Arrival(subject, body, f"reply-{name}", name, authorization, NOW.timestamp())
 
 
 def test_a_command_is_committed_then_answered_then_acknowledged() -> None:
@@ -173,9 +193,9 @@ def test_a_command_is_committed_then_answered_then_acknowledged() -> None:
 @pytest.mark.parametrize(
     "arrival",
     [
-        Arrival("spark.commands.accounting.deposit", b"\xff\x00 no json", "reply-bad", "bad"),
-        Arrival("spark.commands.accounting.print-money", b"{}", "reply-bad", "bad"),
-        Arrival("spark.commands.accounting.deposit", b"x" * 50_000, "reply-bad", "bad"),
+        arrived("spark.commands.accounting.deposit", b"\xff\x00 no json", "bad"),
+        arrived("spark.commands.accounting.print-money", b"{}", "bad"),
+        arrived("spark.commands.accounting.deposit", b"x" * 50_000, "bad"),
     ],
     ids=["no json", "unknown type", "oversized"],
 )
@@ -214,20 +234,22 @@ def the_letter_of(arrival: Arrival) -> DeadLetter:
 
 def test_of_a_big_refused_body_the_beginning_is_kept_with_its_size_and_hash() -> None:
     body = b'{"x": "' + b"y" * 30_000
-    letter = the_letter_of(Arrival("spark.commands.accounting.deposit", body, "", "big"))
+    letter = the_letter_of(arrived("spark.commands.accounting.deposit", body, "big"))
     assert letter.body == body[:KEPT_BYTES]
     assert f"{len(body)} bytes" in letter.reason
     assert sha256(body).hexdigest() in letter.reason
 
 
 def test_a_body_that_was_cut_by_the_broker_is_refused_with_its_whole_size() -> None:
-    letter = the_letter_of(Arrival("spark.commands.accounting.deposit", b"{}", "", "cut", oversize="1000000 bytes, x"))
+    letter = the_letter_of(
+        replace(arrived("spark.commands.accounting.deposit", b"{}", "cut"), oversize="1000000 bytes, x")
+    )
     assert letter.reason.startswith("oversized: body of 1000000 bytes, x")
 
 
 def test_refusals_do_not_flood_the_log() -> None:
     async def play() -> None:
-        scene = Scene(*[Arrival("spark.commands.accounting.deposit", b"%d" % n, "", f"bad-{n}") for n in range(10)])
+        scene = Scene(*[arrived("spark.commands.accounting.deposit", b"%d" % n, f"bad-{n}") for n in range(10)])
         await scene.ingress.start()
         await scene.until("acknowledged bad-9")
         await scene.ingress.stop()
@@ -308,9 +330,9 @@ def test_a_broker_that_is_away_is_a_problem_that_is_told() -> None:
     assert "away" in asyncio.run(play())[0]
 
 
-def ask(scene: Scene, subject: str, body: bytes = b"") -> dict[str, Any]:
-    queries = Queries(Door(REGISTRY, 10_000), scene.views)
-    answer: dict[str, Any] = json.loads(asyncio.run(queries.answer(subject, body)))
+def ask(scene: Scene, subject: str, body: bytes = b"", authorization: str = OPERATOR) -> dict[str, Any]:
+    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW)
+    answer: dict[str, Any] = json.loads(asyncio.run(queries.answer(subject, body, authorization)))
     return answer
 
 
@@ -337,3 +359,133 @@ def test_a_view_that_fails_leaves_nobody_waiting(error: Exception, code: str) ->
     scene = Scene()
     scene.views.error = error
     assert ask(scene, "spark.queries.dashboard.campaigns")["error"]["code"] == code
+
+
+def settled(*arrivals: Arrival) -> Scene:
+    """Plays until all are acknowledged."""
+
+    async def play() -> Scene:
+        scene = Scene(*arrivals)
+        scene.hosts.gate.set()
+        await scene.ingress.start()
+        for arrival in arrivals:
+            await scene.until(f"acknowledged {arrival.receipt}")
+        await scene.ingress.stop()
+        return scene
+
+    return asyncio.run(play())
+
+
+def committed(scene: Scene) -> list[str]:
+    return [event.removeprefix("committed ") for event in scene.broker.history if event.startswith("committed ")]
+
+
+def letters_of(scene: Scene) -> list[DeadLetter]:
+    return asyncio.run(scene.letters.newest(10))
+
+
+NOT_ALLOWED = [
+    (an_arrival(deposit(), "bad", ""), "unauthenticated"),
+    (an_arrival(deposit(), "bad", "Bearer forged"), "unauthenticated"),
+    (an_arrival(deposit(), "bad", bearer(now=NOW - timedelta(days=1))), "unauthenticated"),
+    (an_arrival(deposit(), "bad", user("ann", now=NOW)), "forbidden"),
+    (an_arrival(donate(account_id="ann"), "bad", user("bob", now=NOW)), "forbidden"),
+    (arrived("spark.commands.accounting.deposit", b"\xff no json", "bad", ""), "unauthenticated"),
+    (arrived("spark.commands.nobody.knows", b"{}", "bad", ""), "unauthenticated"),
+    (arrived("spark.commands.auth.register-account", b"{}", "bad", ""), "malformed_envelope"),
+]
+
+
+@pytest.mark.parametrize(("arrival", "reason"), NOT_ALLOWED)
+def test_what_nobody_known_may_send_reaches_no_aggregate_and_is_told_and_counted_but_not_kept(
+    arrival: Arrival, reason: str
+) -> None:
+    scene = settled(an_arrival(deposit(), "m1"), arrival, an_arrival(deposit(deposit_id="d2"), "m2"))
+    assert committed(scene) == ["m1", "m2"]
+    answer = scene.broker.replies["reply-bad"]
+    assert (answer["outcome"], answer["reason"]) == ("failed", reason)
+    assert CommandsRefused(reason) in scene.told
+    assert letters_of(scene) == []
+
+
+def test_a_flood_of_refused_senders_is_logged_in_a_few_lines() -> None:
+    with capture_logs() as lines:
+        settled(*[an_arrival(deposit(), f"m{n}", "") for n in range(50)])
+    assert [line["reason"] for line in lines if line["event"] == "senders_refused"] == ["unauthenticated"]
+
+
+def test_the_log_of_refused_senders_tells_how_many_there_were_since() -> None:
+    moments = iter((0.0, 1.0, 9.0, QUIET_SECONDS, QUIET_SECONDS + 1))
+    refusals = RefusalLog(lambda: next(moments))
+    with capture_logs() as lines:
+        for _ in range(5):
+            refusals.note(RefusedError("forbidden", "why"), "s")
+    assert [line["count"] for line in lines] == [1, 3]
+
+
+def test_a_user_acts_under_ids_of_his_own_and_is_answered_under_the_one_that_he_chose() -> None:
+    donation = donate(account_id="ann")
+    scene = settled(an_arrival(donation, "m1", user("ann", now=NOW)), an_arrival(donation, "m2"))
+    assert committed(scene) == ["ann m1", "m2"]
+    assert [scene.broker.replies[f"reply-{name}"]["id"] for name in ("m1", "m2")] == ["m1", "m2"]
+
+
+def test_a_token_that_expired_while_its_command_waited_in_the_queue_is_good() -> None:
+    long_ago = NOW - timedelta(days=1)
+    late = replace(an_arrival(deposit(), "m1", bearer(now=long_ago)), stored_at=long_ago.timestamp())
+    assert committed(settled(late)) == ["m1"]
+
+
+def test_a_mistyped_sign_up_is_kept_without_the_password_that_was_in_it() -> None:
+    registration = {"account_id": "ann", "username": "ann", "password": "hunter2-in-clear"}
+    event = {"specversion": "1.0", "id": "m1", "source": "s", "type": "spark.auth.register-account.v1"}
+    body = json.dumps({**event, "subject": "ann", "data": registration}).encode()
+    with capture_logs() as lines:
+        scene = settled(arrived("spark.commands.auth.register-account", body, "bad"))
+    [letter] = letters_of(scene)
+    assert "data.password is not a known field" in letter.reason
+    assert json.loads(letter.body)["data"]["username"] == "ann"
+    assert "hunter2" not in f"{letter} {lines} {scene.broker.replies}"
+    assert scene.broker.history[-3:] == ["erased bad", "acknowledged bad", "closed"]
+
+
+def test_a_password_in_the_place_of_its_hash_is_erased_from_the_broker_and_a_hash_is_not() -> None:
+    mistyped = register(password_hash="hunter2-in-clear")
+    scene = settled(an_arrival(mistyped, "m1"), an_arrival(register(), "m2"), an_arrival(deposit(), "m3"))
+    assert [event for event in scene.broker.history if event.startswith("erased")] == ["erased m1"]
+
+
+LOGIN = b'{"username":"ann","password":"hunter2-in-clear"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (LOGIN, "failed"),
+        (LOGIN.replace(b"hunter2", b"hunter2\x01"), "not_json"),
+        (LOGIN.replace(b"hunter2", b"hunter2\\u0001"), "malformed_data"),
+        (LOGIN.replace(b"}", b',"otp":"hunter2"}'), "malformed_data"),
+        (b'"hunter2"', "malformed_envelope"),
+        (LOGIN[:-1], "not_json"),
+    ],
+)
+def test_a_login_that_goes_wrong_leaves_no_password_anywhere(body: bytes, code: str) -> None:
+    with capture_logs() as lines:
+        answer = ask(Scene(), "spark.queries.auth.login", body, "")
+    assert answer["error"]["code"] == code
+    assert "hunter2" not in f"{lines} {answer}"
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "authorization", "code"),
+    [
+        ("spark.queries.dashboard.campaigns", b"", "", ""),
+        ("spark.queries.dashboard.campaigns", b"", "Bearer forged", "unauthenticated"),
+        ("spark.queries.dashboard.activity", b"", "", "unauthenticated"),
+        ("spark.queries.dashboard.activity", b"", user("ann", now=NOW), "forbidden"),
+        ("spark.queries.dashboard.account-overview", b'{"account_id":"bob"}', user("ann", now=NOW), "forbidden"),
+        ("spark.queries.dashboard.account-overview", b'{"account_id":"ann"}', user("ann", now=NOW), "not_found"),
+    ],
+)
+def test_a_query_is_answered_to_who_may_ask_it(subject: str, body: bytes, authorization: str, code: str) -> None:
+    assert ask(Scene(), subject, body, authorization).get("error", {"code": ""})["code"] == code

@@ -16,9 +16,11 @@ from domain.shared.ports import OutgoingMessage
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
 from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack, unpack_envelopes
+from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
-from spark_actors.persistence.memory import MemoryDeadLetters, MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
+from spark_actors.persistence.memory import MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
+from spark_actors.persistence.memory_parking import MemoryDeadLetters
 
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 
@@ -54,10 +56,11 @@ class NoHints:
 
 
 class Scene:
-    def __init__(self, *, in_flight: int = 100) -> None:
+    def __init__(self, *, in_flight: int = 100, first_retry: timedelta = timedelta(milliseconds=1)) -> None:
         self.store = MemoryStore()
         self.letters = MemoryDeadLetters()
         self.subscribers = FakeSubscribers()
+        self.clock_is_off_by = timedelta()
         self.outbox = MemoryOutboxReader(self.store, self.letters)
         self.relay = OutboxRelay(
             "accounting",
@@ -66,8 +69,8 @@ class Scene:
             self.subscribers,
             Subscriptions(CONTEXTS, REGISTRY),
             limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=0.01, patience={}),
-            policy=RetryPolicy(3, timedelta(milliseconds=1), timedelta(milliseconds=2)),
-            clock=lambda: datetime.now(UTC),
+            policy=RetryPolicy(3, first_retry, 2 * first_retry),
+            clock=lambda: datetime.now(UTC) + self.clock_is_off_by,
             telemetry=lambda event: None,
         )
 
@@ -80,13 +83,22 @@ class Scene:
 
     async def run_until(self, condition: Callable[[], bool]) -> None:
         self.relay.start()
-        async with asyncio.timeout(10):
-            while not condition():
-                await asyncio.sleep(0.001)
+        await until(condition)
         await self.relay.stop()
+
+    @property
+    def waiting(self) -> list[str]:
+        """What waits for the key `a` at the dashboard."""
+        return [message.message_id for message in self.store.parked.messages.get(("dashboard", "a"), [])]
 
     async def is_empty(self) -> bool:
         return not await self.outbox.pending(skip=(), limit=1)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 def an_event(name: str) -> OutgoingMessage:
@@ -118,18 +130,69 @@ def test_a_subscriber_that_is_away_gets_everything_later() -> None:
     assert asyncio.run(play()) == ["a1", "a2"]
 
 
-def test_poison_is_buried_and_everything_else_flows() -> None:
-    async def play() -> tuple[list[str], list[str]]:
+def test_poison_parks_its_key_and_everything_else_flows() -> None:
+    async def play() -> tuple[Scene, list[str]]:
         scene = Scene()
         scene.subscribers.answer = lambda _, message_id: Receipt.RETRY if message_id == "a1" else Receipt.TAKEN
         scene.add("a1", "b1", "a2", "b2")
-        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == 3)
-        assert await scene.is_empty()
-        return scene.subscribers.taken["dashboard"], [letter.message_id for letter in await scene.letters.newest(9)]
+        await scene.run_until(lambda: scene.waiting == ["a1", "a2"] and not scene.store.outbox)
+        return scene, [letter.message_id for letter in await scene.letters.newest(9)]
 
-    taken, buried = asyncio.run(play())
+    scene, buried = asyncio.run(play())
     assert buried == ["a1"]
-    assert taken == ["b1", "b2", "a2"]
+    assert scene.subscribers.taken["dashboard"] == ["b1", "b2"]
+
+
+def test_a_released_key_is_handed_over_in_order_and_new_events_follow_behind() -> None:
+    async def play() -> Scene:
+        scene = Scene()
+        scene.subscribers.answer = lambda _, message_id: Receipt.POISON if message_id == "a1" else Receipt.TAKEN
+        scene.add("a1", "a2")
+        scene.relay.start()
+        await until(lambda: scene.waiting == ["a1", "a2"])
+        scene.subscribers.answer = lambda _, message_id: Receipt.TAKEN
+        scene.add("a3")
+        await until(lambda: scene.waiting == ["a1", "a2", "a3"])
+        scene.store.parked.set("dashboard", "a", KeyState.RELEASED, "mended", datetime.now(UTC))
+        scene.add("a4")
+        await until(lambda: len(scene.subscribers.taken["dashboard"]) == 4)
+        scene.add("a5")
+        await until(lambda: len(scene.subscribers.taken["dashboard"]) == 5)
+        await scene.relay.stop()
+        return scene
+
+    scene = asyncio.run(play())
+    assert scene.subscribers.taken["dashboard"] == ["a1", "a2", "a3", "a4", "a5"]
+    assert scene.store.parked.keys == {}
+
+
+def test_a_relay_that_starts_anew_knows_which_keys_are_parked() -> None:
+    async def play() -> list[str]:
+        scene = Scene()
+        scene.store.parked.set("dashboard", "a", KeyState.PAUSED, "a test", datetime.now(UTC))
+        scene.add("a1", "b1")
+        await scene.run_until(lambda: scene.waiting == ["a1"] and not scene.store.outbox)
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == ["b1"]
+
+
+def test_a_released_key_that_fails_again_is_parked_again() -> None:
+    async def play() -> Scene:
+        scene = Scene()
+        scene.subscribers.answer = lambda _, message_id: Receipt.POISON if message_id == "a2" else Receipt.TAKEN
+        scene.store.parked.set("dashboard", "a", KeyState.PAUSED, "a test", datetime.now(UTC))
+        scene.add("a1", "a2", "a3")
+        scene.relay.start()
+        await until(lambda: len(scene.waiting) == 3)
+        scene.store.parked.set("dashboard", "a", KeyState.RELEASED, "mended", datetime.now(UTC))
+        await until(lambda: scene.store.parked.keys["dashboard", "a"].state == KeyState.PARKED)
+        await scene.relay.stop()
+        return scene
+
+    scene = asyncio.run(play())
+    assert scene.subscribers.taken["dashboard"] == ["a1"]
+    assert scene.waiting == ["a2", "a3"]
 
 
 def test_more_events_than_may_be_in_hand_pass_all_the_same() -> None:
@@ -162,3 +225,27 @@ def test_a_poisoned_key_with_more_events_than_may_be_in_hand_starves_no_other() 
         return len(await scene.letters.newest(100))
 
     assert asyncio.run(play()) < 20
+
+
+def test_a_clock_that_is_set_back_delays_no_retry() -> None:
+    async def play() -> list[str]:
+        scene = Scene(first_retry=timedelta(milliseconds=50))
+        refused: list[str] = []
+
+        def refuse_once(subscriber: str, _: str) -> Receipt:
+            if subscriber != "dashboard" or refused:
+                return Receipt.TAKEN
+            refused.append(subscriber)
+            return Receipt.RETRY
+
+        def is_taken() -> bool:
+            if refused:
+                scene.clock_is_off_by = timedelta(hours=-1)
+            return bool(scene.subscribers.taken["dashboard"])
+
+        scene.subscribers.answer = refuse_once
+        scene.add("a1")
+        await scene.run_until(is_taken)
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == ["a1"]

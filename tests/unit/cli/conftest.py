@@ -47,6 +47,7 @@ def data_dir(tmp_path: Path) -> Path:
         started_at="2026-01-01T00:00:00+00:00",
         version="1",
         dsn={},
+        operator_token="an operator's token",
     )
     DataDir(folder).write_daemon_card(card)
     return folder
@@ -57,7 +58,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FakeClient:
     """What commands talk to instead of a broker."""
     fake = FakeClient()
 
-    async def connect(url: str, token: str = "") -> FakeClient:
+    async def connect(url: str, token: str = "", *, identity: str = "") -> FakeClient:
+        fake.identity = identity
         return fake
 
     monkeypatch.setattr(SparkClient, "connect", connect)

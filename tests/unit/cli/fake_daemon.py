@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
-from domain.auth.messages import RegisterAccount
+from domain.auth.messages import RegisterAccount, Session
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.dashboard.views import (
@@ -34,13 +35,20 @@ class FakeDaemon:
         self._known: set[str] = set()
         self.delivered: Counter[str] = Counter()
 
+    def acting_as(self, identity: str) -> Self:
+        return self
+
+    async def log_in(self, username: str, password: str, *, timeout: float = 0) -> Session:
+        person = next(person for person in self._story.people if person.username == username)
+        return Session(account_id=person.account_id, token="t", expires_at=datetime(2026, 1, 1, tzinfo=UTC))
+
     async def send(self, command: Command, *, message_id: str | None = None, timeout: float = 0) -> Answer:
         message_id = message_id or f"message-{len(self._known)}"
         self.delivered[message_id] += 1
         self._known |= {command.key, getattr(command, "donation_id", command.key)}
         mischief = next((each for each in self._story.mischief if each.command == command), None)
         if mischief is not None and not mischief.ends_later:
-            return Answer(message_id, Verdict.REJECTED, mischief.reason)
+            return Answer(message_id, mischief.outcome, mischief.reason)
         if mischief is not None:
             self._later[message_id] = mischief.reason
         payout = next((each for each in self._story.payouts if each.invoice_id == command.key), None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Self
 
+from domain.auth.messages import Session
 from domain.shared.decisions import Verdict
 from domain.shared.messages import Command, Query
 from spark_actors.ingress.client import Answer, ViewRefusedError
@@ -20,6 +22,7 @@ class FakeClient:
     error: Exception | None = None
     sent: list[tuple[Command, str | None, str | None]] = field(default_factory=list)
     asked: list[Query] = field(default_factory=list)
+    identity: str = ""
 
     async def send(
         self, command: Command, *, message_id: str | None = None, correlation_id: str | None = None, timeout: float = 10
@@ -40,6 +43,15 @@ class FakeClient:
         if query.TYPE.name not in self.views:
             raise ViewRefusedError(query.TYPE.name, "not_found", "there is no such thing")
         return self.views[query.TYPE.name]
+
+    def acting_as(self, identity: str) -> Self:
+        self.identity = identity
+        return self
+
+    async def log_in(self, username: str, password: str) -> Session:
+        if password != "correct horse":
+            raise ViewRefusedError("auth.login", "wrong_credentials", "no user has this name and password")
+        return Session(account_id=f"{username}-1", token="a.user.token", expires_at=datetime(2026, 1, 1, tzinfo=UTC))
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,6 +16,7 @@ from spark_actors.cli.demo.show import Silence, render_summary, summary
 from spark_actors.cli.demo.story import Story, write_story
 from spark_actors.ingress.client import SparkClient, UnreachableError
 from tests.unit.cli.fake_daemon import FakeDaemon
+from tests.unit.domain.builders import ARGON2
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def story() -> Story:
 
 
 def play(story: Story, daemon: FakeDaemon) -> Performance:
-    return asyncio.run(Play(cast(SparkClient, daemon), story, Silence(), patience_seconds=0.05).perform())
+    client = cast(SparkClient, daemon)
+    return asyncio.run(Play(client, story, Silence(), patience_seconds=0.05, hashed=lambda _: ARGON2).perform())
 
 
 def shown(seen: Performance) -> str:

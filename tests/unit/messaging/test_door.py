@@ -245,7 +245,7 @@ def test_a_refusal_survives_a_process_boundary() -> None:
 
 
 def test_the_sender_is_told_how_a_command_ended() -> None:
-    body = outcome_body(Reply("m-1", Verdict.REJECTED, "insufficient_funds", {"balance_sat": 3}))
+    body = outcome_body(Reply("ann m-1", Verdict.REJECTED, "insufficient_funds", {"balance_sat": 3}), "m-1")
     expected = {"id": "m-1", "outcome": "rejected", "reason": "insufficient_funds", "data": {"balance_sat": 3}}
     assert msgspec.json.decode(body) == expected
 

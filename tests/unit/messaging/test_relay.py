@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
-from spark_actors.messaging.ports import PendingMessage
+from spark_actors.messaging.ports import KeyState, ParkedKey, PendingMessage
 from spark_actors.messaging.relay import HOARD_FACTOR, Relay, RetryPolicy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,16 +79,99 @@ def test_all_other_keys_flow_while_one_is_held_back() -> None:
     assert [row.position for row in others] == [2, 4, 5]
 
 
-def test_a_message_that_keeps_failing_is_buried_and_its_key_goes_on_only_then() -> None:
-    relay = a_relay(a_row(1), a_row(2))
+def test_a_message_that_keeps_failing_parks_its_key_and_the_rest_of_it_waits_elsewhere() -> None:
+    relay = a_relay(a_row(1), a_row(2), a_row(3, "bob"))
     now, burials = NOW, []
     for _ in range(POLICY.max_attempts):
         now += timedelta(minutes=2)
-        burials = relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 10, now), Receipt.RETRY), now)
+        batch = relay.next_batch("bitcoin", 10, now)
+        given = [Delivery(row.envelope.message_id, _unless_alice(row), "because") for row in batch]
+        burials = relay.delivered("bitcoin", given, now)
     assert [(burial.message.position, burial.attempts) for burial in burials] == [(1, 3)]
-    assert relay.next_batch("bitcoin", 10, now) == []
+    assert relay.next_parking("bitcoin", 10) == []
     relay.buried(burials[0])
-    assert [row.position for row in relay.next_batch("bitcoin", 10, now)] == [2]
+    relay.take_in([a_row(4), a_row(5, "bob")])
+    assert positions(relay.next_batch("bitcoin", 10, now)) == [5]
+    assert relay.next_parking("bitcoin", 10) == []  # not while a batch is in hand
+    relay.delivered("bitcoin", taken([a_row(5, "bob")]), now)
+    assert positions(relay.next_parking("bitcoin", 10)) == [2, 4]
+    relay.parked("bitcoin")
+    relay.delivered("dashboard", taken(relay.next_batch("dashboard", 10, now)), now)
+    assert sorted(relay.to_settle()) == [1, 2, 3, 4, 5]
+
+
+def _unless_alice(row: PendingMessage) -> Receipt:
+    return Receipt.RETRY if row.envelope.key == "alice" else Receipt.TAKEN
+
+
+def a_key(key: str = "alice", state: KeyState = KeyState.PAUSED) -> ParkedKey:
+    return ParkedKey("bitcoin", key, state, "because", NOW, "ann")
+
+
+def positions(rows: list[PendingMessage]) -> list[int]:
+    return [row.position for row in rows]
+
+
+def test_rows_of_a_key_that_an_operator_pauses_are_parked_for_that_subscriber_alone() -> None:
+    relay = a_relay(a_row(1), a_row(2, "bob"))
+    assert relay.sync([a_key()], relay.changes, NOW)
+    assert positions(relay.next_batch("bitcoin", 10, NOW)) == [2]
+    assert positions(relay.next_batch("dashboard", 10, NOW)) == [1, 2]
+
+
+def test_a_row_in_hand_when_its_key_is_paused_is_parked_before_the_later_ones_if_it_is_not_taken() -> None:
+    relay = a_relay(a_row(1))
+    batch = relay.next_batch("bitcoin", 10, NOW)
+    relay.take_in([a_row(2)])
+    relay.sync([a_key()], relay.changes, NOW)
+    relay.delivered("bitcoin", answers(batch, Receipt.RETRY), NOW)
+    assert relay.next_batch("bitcoin", 10, NOW + timedelta(minutes=1)) == []
+    assert positions(relay.next_parking("bitcoin", 10)) == [1, 2]
+
+
+def test_rows_that_could_not_be_parked_are_given_again_in_order() -> None:
+    relay = a_relay(a_row(1), a_row(2))
+    relay.sync([a_key()], relay.changes, NOW)
+    relay.next_batch("bitcoin", 10, NOW)
+    assert positions(relay.next_parking("bitcoin", 1)) == [1]
+    relay.not_parked("bitcoin")
+    assert positions(relay.next_parking("bitcoin", 10)) == [1, 2]
+
+
+def test_rows_pass_directly_again_once_their_key_is_freed() -> None:
+    relay = a_relay(a_row(1), a_row(2))
+    relay.sync([a_key(state=KeyState.RELEASED)], relay.changes, NOW)
+    assert relay.next_batch("bitcoin", 10, NOW) == []
+    assert relay.next_releases("bitcoin", NOW) == ["alice"]
+    relay.freed("bitcoin", "alice")
+    assert relay.next_releases("bitcoin", NOW) == []
+    assert positions(relay.next_batch("bitcoin", 10, NOW)) == [1, 2]
+
+
+def test_what_was_read_before_a_key_was_parked_here_does_not_free_it() -> None:
+    relay = a_relay(a_row(1), a_row(2))
+    before = relay.changes
+    [burial] = relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 1, NOW), Receipt.POISON), NOW)
+    relay.buried(burial)
+    assert not relay.sync([], before, NOW)
+    assert relay.next_batch("bitcoin", 10, NOW) == []
+
+
+def test_a_released_key_that_fails_again_waits_ever_longer_and_is_then_buried_again() -> None:
+    relay = a_relay()
+    relay.sync([a_key(state=KeyState.RELEASED)], relay.changes, NOW)
+    refused = Delivery("m1", Receipt.RETRY, "because")
+    assert relay.not_released("bitcoin", "alice", refused, NOW) == 0
+    assert relay.next_releases("bitcoin", NOW) == []
+    assert relay.next_due("bitcoin") == NOW + timedelta(seconds=1)
+    assert relay.not_released("bitcoin", "alice", refused, NOW) == 0
+    assert relay.not_released("bitcoin", "alice", refused, NOW) == POLICY.max_attempts
+
+
+def test_part_of_a_delay_is_left_to_chance() -> None:
+    policy = RetryPolicy(3, timedelta(seconds=10), timedelta(seconds=60), jitter=0.5)
+    assert [policy.delay_after(1, draw).total_seconds() for draw in (0.0, 0.5, 1.0)] == [10, 7.5, 5]
+    assert policy.delay_after(40).total_seconds() == 60
 
 
 def test_poison_is_buried_without_further_attempts() -> None:
@@ -130,6 +213,7 @@ def test_whatever_subscribers_answer_each_key_stays_in_order_and_every_row_ends(
     relay = a_relay(*[a_row(position, key) for position, key in enumerate(keys)])
     script, now, settled = iter(receipts), NOW, list[int]()
     ended: dict[tuple[str, str], list[int]] = defaultdict(list)
+    waits: dict[tuple[str, str], list[int]] = defaultdict(list)
     while len(settled) < len(keys):
         for subscriber in ("bitcoin", "dashboard"):
             now += timedelta(seconds=30)
@@ -137,18 +221,21 @@ def test_whatever_subscribers_answer_each_key_stays_in_order_and_every_row_ends(
             deliveries = _as_a_context_actor_answers(batch, script)
             burials = relay.delivered(subscriber, deliveries, now)
             gone = {d.message_id for d in deliveries if d.receipt is Receipt.TAKEN}
-            gone |= {burial.message.envelope.message_id for burial in burials}
             for row in batch:
                 if row.envelope.message_id in gone:
                     ended[subscriber, row.envelope.key].append(row.position)
             for burial in burials:
                 relay.buried(burial)
+                waits[subscriber, burial.message.envelope.key].append(burial.message.position)
+            for row in relay.next_parking(subscriber, limit):
+                waits[subscriber, row.envelope.key].append(row.position)
+            relay.parked(subscriber)
         done = relay.to_settle()
         relay.settled(done)
         settled += done
     assert sorted(settled) == list(range(len(keys)))
-    for positions in ended.values():
-        assert positions == sorted(positions)
+    for name in {*ended, *waits}:
+        assert [*ended[name], *waits[name]] == sorted([*ended[name], *waits[name]])
 
 
 def _as_a_context_actor_answers(batch: list[PendingMessage], script: Iterator[Receipt]) -> list[Delivery]:

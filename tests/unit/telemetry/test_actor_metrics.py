@@ -16,7 +16,9 @@ from spark_actors.messaging.telemetry import (
     EventsRouted,
     IngressMeasured,
     InstancesMoved,
+    KeysParkedMeasured,
     LightningAsked,
+    LoginTried,
     MessagesBuried,
     OutboxMeasured,
     SagasEnded,
@@ -67,12 +69,24 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
         ],
     ),
     (CommandsRefused("oversized", 2), ['spark_commands_refused_total{reason="oversized"} 2.0']),
+    (LoginTried("wrong_credentials"), ['spark_logins_total{outcome="wrong_credentials"} 1.0']),
     (
         EventsRouted("auth", "accounting", 5),
         ['spark_events_routed_total{context="auth",subscriber="accounting"} 5.0'],
     ),
     (MessagesBuried("auth"), ['spark_dead_letters_buried_total{context="auth"} 1.0']),
     (DeadLettersMeasured("auth", 4), ['spark_dead_letters{context="auth"} 4.0']),
+    (
+        KeysParkedMeasured(
+            "auth",
+            {("commands", "parked", "malformed"): 2},
+            {("commands", "parked", "malformed"): timedelta(minutes=1)},
+        ),
+        [
+            'spark_parked_keys{cause="malformed",context="auth",state="parked",subscriber="commands"} 2.0',
+            'spark_parked_oldest_seconds{cause="malformed",context="auth",state="parked",subscriber="commands"} 60.0',
+        ],
+    ),
     (
         OutboxMeasured("auth", 12, timedelta(minutes=1)),
         [
@@ -114,6 +128,15 @@ def test_an_event_becomes_its_metrics(event: TelemetryEvent, lines: list[str]) -
     metrics = ActorMetrics()
     metrics(event)
     assert set(lines) <= set(shown(metrics))
+
+
+def test_keys_that_are_free_again_are_told_as_none() -> None:
+    metrics = ActorMetrics()
+    group = ("dashboard", "paused", "paused")
+    metrics(KeysParkedMeasured("auth", {group: 1}, {group: timedelta(seconds=1)}))
+    metrics(KeysParkedMeasured("auth", {}, {}))
+    line = 'spark_parked_keys{cause="paused",context="auth",state="paused",subscriber="dashboard"} 0.0'
+    assert line in shown(metrics)
 
 
 def test_no_event_is_left_out() -> None:

@@ -1,0 +1,198 @@
+"""Parked keys of one context: what a subscriber cannot take waits durably, and is handed over once it is released."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from domain.shared.errors import KeyParkedError, StaleVersionError, StorageUnavailableError
+from domain.shared.ports import COMMANDS
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.loop import Loop, steady_now
+from spark_actors.actors.ports import Releases, Subscribers
+from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, pack, unpack_deliveries
+from spark_actors.messaging.ports import Clock, DeadLetter, KeyState, ParkedEvents, ParkedKey, Telemetry
+from spark_actors.messaging.relay import Burial, Relay
+from spark_actors.messaging.routing import Placement
+from spark_actors.messaging.telemetry import EventsRouted, MessagesBuried
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 0.5
+"""How soon what an operator does to a key is seen."""
+KEYS_A_SECOND = 10_000
+"""How many parked keys are read a second at most."""
+RELEASED_AT_ONCE = 100
+"""Messages of a released key that are handed over together, and keys that are worked off before others get a turn."""
+
+
+class EventParking:
+    """The I/O behind the relay's parked keys. For each subscriber one call at a time, from its lane."""
+
+    def __init__(
+        self,
+        context: str,
+        relay: Relay,
+        parking: ParkedEvents,
+        subscribers: Subscribers,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._context = context
+        self._relay = relay
+        self._parking = parking
+        self._subscribers = subscribers
+        self._clock = clock
+        self._telemetry = telemetry
+        self.is_known = False
+        """Whether it is known which keys are parked; nothing may be handed over before."""
+
+    async def look(self, names: Collection[str]) -> Sequence[ParkedKey]:
+        """Learn which keys are parked for the subscribers *names*; gives all parked keys, those of commands too."""
+        changes = self._relay.changes
+        keys = await self._parking.keys()
+        mine = [key for key in keys if key.subscriber in names]
+        self.is_known = self._relay.sync(mine, changes, steady_now()) or self.is_known
+        return keys
+
+    async def bury(self, burial: Burial) -> None:
+        """The message waits as a dead letter, and its key from now on."""
+        await self._bury(burial.subscriber, burial.message.envelope, burial.reason, burial.attempts)
+        self._relay.buried(burial)
+
+    async def park(self, subscriber: str, limit: int) -> int:
+        """Put rows of parked keys where they wait; how many were put there."""
+        rows = self._relay.next_parking(subscriber, limit)
+        if not rows:
+            return 0
+        try:
+            await self._parking.park(subscriber, [row.envelope for row in rows])
+        except StaleVersionError:  # somebody has freed a key meanwhile
+            self._relay.not_parked(subscriber)
+            await self.look({subscriber})
+            return 0
+        except Exception:
+            self._relay.not_parked(subscriber)
+            raise
+        self._relay.parked(subscriber)
+        return len(rows)
+
+    async def release(self, subscriber: str) -> bool:
+        """Hand over the next messages of released keys; whether there may be more to do at once."""
+        more = False
+        for key in self._relay.next_releases(subscriber, steady_now())[:RELEASED_AT_ONCE]:
+            try:
+                more |= await self._release(subscriber, key)
+            except KeyParkedError:  # an operator has paused it
+                self._relay.parked_again(subscriber, key)
+        return more
+
+    async def _release(self, subscriber: str, key: str) -> bool:
+        waiting = await self._parking.waiting(subscriber, key, RELEASED_AT_ONCE)
+        refused = await self._hand_over(subscriber, key, waiting) if waiting else None
+        if refused is not None:
+            await self._refused(subscriber, *refused)
+            return False
+        if len(waiting) < RELEASED_AT_ONCE and await self._parking.close(subscriber, key):
+            self._relay.freed(subscriber, key)  # nothing may come between the two: rows pass directly from here on
+            log.info("key_freed", context=self._context, subscriber=subscriber, key=key)
+            return False
+        return True
+
+    async def _hand_over(
+        self, subscriber: str, key: str, waiting: Sequence[Envelope]
+    ) -> tuple[Envelope, Delivery] | None:
+        """Forget what was taken; gives the first message that was not."""
+        answer = await self._subscribers.take_events(subscriber, pack(waiting))
+        answers = {delivery.message_id: delivery for delivery in unpack_deliveries(answer)}
+        taken: list[Envelope] = []
+        refused: tuple[Envelope, Delivery] | None = None
+        for envelope in waiting:
+            delivery = answers.get(envelope.message_id) or Delivery(envelope.message_id, Receipt.RETRY, "no_answer")
+            if delivery.receipt is not Receipt.TAKEN:
+                refused = envelope, delivery
+                break
+            taken.append(envelope)
+        if taken:
+            await self._parking.take_out(subscriber, [envelope.message_id for envelope in taken])
+            self._relay.taken_up(subscriber, key, steady_now())
+            self._telemetry(EventsRouted(self._context, subscriber, len(taken)))
+            self._log_taken_up(subscriber, taken)
+        return refused
+
+    async def _refused(self, subscriber: str, envelope: Envelope, delivery: Delivery) -> None:
+        attempts = self._relay.not_released(subscriber, envelope.key, delivery, steady_now())
+        if attempts:
+            await self._bury(subscriber, envelope, delivery.reason, attempts)
+            self._relay.parked_again(subscriber, envelope.key)
+
+    async def _bury(self, subscriber: str, envelope: Envelope, reason: str, attempts: int) -> None:
+        letter = DeadLetter(
+            message_id=envelope.message_id,
+            name=envelope.name,
+            key=envelope.key,
+            subscriber=subscriber,
+            reason=reason,
+            attempts=attempts,
+            body=envelope.data,
+            correlation_id=envelope.correlation_id,
+            causation_id=envelope.causation_id,
+            died_at=self._clock(),
+            version=envelope.version,
+            sequence=envelope.sequence,
+            occurred_at=envelope.occurred_at,
+        )
+        await self._parking.bury(letter, envelope)
+        self._telemetry(MessagesBuried(self._context))
+        log.error(
+            "key_parked",
+            context=self._context,
+            subscriber=subscriber,
+            key=envelope.key,
+            reason=reason,
+            attempts=attempts,
+            message=envelope.name,
+            message_id=envelope.message_id,
+            correlation_id=envelope.correlation_id,
+        )
+
+    def _log_taken_up(self, subscriber: str, taken: Sequence[Envelope]) -> None:
+        for envelope in taken:
+            log.info(
+                "parked_event_taken_up",
+                context=self._context,
+                subscriber=subscriber,
+                key=envelope.key,
+                message_id=envelope.message_id,
+                correlation_id=envelope.correlation_id,
+            )
+
+
+class CommandReleases:
+    """Has the AggregateActors work off the released keys of one context's commands."""
+
+    def __init__(self, context: str, parking: ParkedEvents, placement: Placement, hosts: Releases) -> None:
+        self._context = context
+        self._parking = parking
+        self._placement = placement
+        self._hosts = hosts
+        self.loop = Loop(f"release {context}", self.step)
+
+    async def step(self) -> float:
+        """Ask the host of each released key; a host that is away is asked again later."""
+        keys = await self._parking.keys()
+        more = False
+        for key in keys:
+            if key.subscriber == COMMANDS and key.state == KeyState.RELEASED:
+                more |= await self._release(key.key)
+        return 0 if more else max(LOOK_SECONDS, len(keys) / KEYS_A_SECOND)
+
+    async def _release(self, key: str) -> bool:
+        slot = self._placement.slot_of(self._context, key)
+        try:
+            return bool(await self._hosts.release(slot, self._context, [key]))
+        except (ActorUnavailableError, StorageUnavailableError) as error:
+            log.info("host_away", slot=slot.name, context=self._context, error=str(error))
+            return False

@@ -1,0 +1,208 @@
+"""A chaos run: a daemon under load, one fault after the other, and the reckoning in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from domain.shared.errors import StorageError
+from spark_actors.chaos.account import Account, Strike
+from spark_actors.chaos.faults import FAULTS, HICCUPS, Stage
+from spark_actors.chaos.orders import Cast, Order, Orders
+from spark_actors.chaos.producer import Load, Producer
+from spark_actors.chaos.target import Target, TargetError
+from spark_actors.chaos.verify import Objection, objections
+from spark_actors.lightning.simulated import SimulatedBooks, SimulatedLightningNode, SimulatedSettings
+from spark_actors.messaging.routing import Placement
+from spark_actors.persistence.audit import audit
+from spark_actors.persistence.chaos_queries import ChaosQueries
+
+Say = Callable[[str], None]
+"""Tells how it goes, in one line."""
+RECOVERY_SECONDS = 90.0
+SETTLE_SECONDS = 180.0
+LATELY = 500
+"""How many of the last orders a redelivery repeats."""
+SLOTS = 2
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What kind of run."""
+
+    seconds: float
+    seed: int
+    rate: float = 30.0
+    """Orders a second."""
+    faults: Sequence[str] = tuple(FAULTS)
+    pause: tuple[float, float] = (0.2, 2.0)
+    """Between recovery and the next fault, in seconds."""
+    away_seconds: float = 10.0
+    folder: Path | None = None
+
+
+class Chaos:
+    """One daemon, one load, any number of faults."""
+
+    def __init__(self, target: Target, seed: int, rate: float, *, away_seconds: float = 10.0) -> None:
+        self.target = target
+        self.account = Account(seed)
+        self._random = Random(seed)
+        prefix = f"chaos{seed}"
+        self._cast = Cast.of(prefix, accounts=12, campaigns=3)
+        self._orders = Orders(self._cast, Random(seed + 1), prefix)
+        self.producer = Producer(lambda: target.card)
+        self._load = Load(self.producer, self._orders, Random(seed + 2), rate)
+        self._loading: asyncio.Task[None] | None = None
+        self._began = time.monotonic()
+        self._stage = Stage(target, self._random, self._send_again, away_seconds)
+
+    async def begin(self) -> None:
+        """Open accounts and campaigns, then let the load run."""
+        self._began = time.monotonic()
+        for order in self._orders.opening():
+            await self.producer.ask(order)
+        self._loading = asyncio.create_task(self._load.run())
+
+    async def strike(self, fault: str) -> Strike | None:
+        """Hurt once and see how long recovery takes. None if it could not be done now."""
+        number = self._load.fault = self._load.fault + 1
+        at = time.monotonic() - self._began
+        try:
+            detail = await FAULTS[fault](self._stage)
+        except HICCUPS as error:
+            self.account.skipped += 1
+            detail = f"not done: {error}"
+            await self.recovered()
+            return None
+        served, ended = await self.recovered()
+        strike = Strike(number, fault, at, detail, served, ended)
+        self.account.strikes.append(strike)
+        return strike
+
+    async def end(self) -> Account:
+        """Let everything come to its end, then reckon."""
+        await self._load.stop(RECOVERY_SECONDS)
+        if self._loading is not None:
+            await self._loading
+        await self.producer.close()
+        self.account.orders = len(self.producer.sent)
+        await self._settle()
+        books = await self._books()
+        with ChaosQueries(self.target.dsn["accounting"]) as queries:
+            self.account.objections = objections(self.producer.sent.values(), queries, books)
+        self.account.audit = self._audit()
+        self.account.seconds = time.monotonic() - self._began
+        return self.account
+
+    async def recovered(self) -> tuple[float | None, float | None]:
+        """Seconds until each slot answers new commands, and until a new donation has gone all its way."""
+        began = time.monotonic()
+        deposits = [self._orders.deposit(account, 1) for account in self._one_for_each_slot()]
+        donation = self._orders.donation(self._cast.accounts[0], 1)
+        for order in (*deposits, donation):
+            order.fault = self._load.fault
+
+        async def served() -> float:
+            await asyncio.gather(*map(self.producer.ask, deposits))
+            return time.monotonic() - began
+
+        async def ended() -> float:
+            await self.producer.ask(donation)
+            await self.producer.donation_ended(donation)
+            return time.monotonic() - began
+
+        first, second = await asyncio.gather(_in_time(served()), _in_time(ended()))
+        return first, second
+
+    def _one_for_each_slot(self) -> list[str]:
+        placement = Placement(SLOTS, 1)
+        by_slot = {placement.slot_of("accounting", account).name: account for account in self._cast.accounts}
+        return list(by_slot.values())
+
+    async def _send_again(self) -> None:
+        lately: list[Order] = list(self.producer.sent.values())[-LATELY:]
+        await asyncio.gather(*map(self.producer.ask, lately))
+
+    async def _settle(self) -> None:
+        """Until nothing waits any more; what still does in the end becomes an objection."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < deadline:
+            if not await asyncio.to_thread(self._unsettled):
+                return
+            await asyncio.sleep(0.5)
+
+    def _unsettled(self) -> bool:
+        """Whether anything waits, or the views lag behind."""
+        try:
+            with ChaosQueries(self.target.dsn["accounting"]) as queries:
+                return bool(queries.waiting()) or queries.balances() != queries.balances(seen=True)
+        except (StorageError, TargetError):
+            return True
+
+    async def _books(self) -> SimulatedBooks:
+        file = self.target.data_dir.path / "simulated-node.sqlite3"
+        node = SimulatedLightningNode(file, SimulatedSettings(), clock=lambda: datetime.now(UTC), random=self._random)
+        try:
+            return await node.books()
+        finally:
+            await node.close()
+
+    def _audit(self) -> list[str]:
+        wrong = [check for check in audit(self.target.dsn) if not check.is_passed]
+        return [f"{check.name}: {check.findings[0].subject} {check.findings[0].detail}" for check in wrong]
+
+
+async def _in_time(work: asyncio.Future[float] | object) -> float | None:
+    try:
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            return await work  # type: ignore[misc, no-any-return]
+    except TimeoutError:
+        return None
+
+
+async def run(wanted: Wanted, say: Say) -> Account:
+    """Hurt for the wanted time; a daemon of its own, gone in the end. Raises TargetError if it cannot begin or end."""
+    with TemporaryDirectory(prefix="spark-chaos-", dir=wanted.folder, ignore_cleanup_errors=True) as home:
+        target = Target(Path(home))
+        chaos = Chaos(target, wanted.seed, wanted.rate, away_seconds=wanted.away_seconds)
+        try:
+            target.launch()
+            await target.ready()
+            await chaos.begin()
+            say(f"under load, seed {wanted.seed}, {wanted.rate:g} orders/s")
+            await _strikes(chaos, wanted, say)
+            say("no more faults; everything comes to its end")
+            account = await chaos.end()
+            if code := await target.terminate():
+                account.objections.append(Objection("wrong", f"the daemon ended with exit code {code}"))
+            return account
+        finally:
+            target.stop()
+
+
+async def _strikes(chaos: Chaos, wanted: Wanted, say: Say) -> None:
+    """Every fault once in a random order, again and again, until the time is over."""
+    random, deadline = Random(wanted.seed + 3), time.monotonic() + wanted.seconds
+    while time.monotonic() < deadline:
+        for fault in random.sample(wanted.faults, len(wanted.faults)):
+            if time.monotonic() > deadline:
+                return
+            strike = await chaos.strike(fault)
+            say(told(fault, strike))
+            await asyncio.sleep(random.uniform(*wanted.pause))
+
+
+def told(fault: str, strike: Strike | None) -> str:
+    """A fault in one line."""
+    if strike is None:
+        return f"{fault}: could not be done now"
+    served = "NOT SERVED" if strike.served_seconds is None else f"served after {strike.served_seconds:.1f} s"
+    ended = "NO SAGA ENDED" if strike.ended_seconds is None else f"a saga ended after {strike.ended_seconds:.1f} s"
+    return f"{fault} ({strike.detail}): {served}, {ended}"

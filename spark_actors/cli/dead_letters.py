@@ -1,0 +1,311 @@
+"""`spark-actors dead-letters`: messages that nobody could take, and what an operator does about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from spark_actors.cli.daemon import Target, known_dsns
+from spark_actors.cli.errors import CliError, ExitCode, UsageMistakeError
+from spark_actors.cli.options import ByOption, ConfigOption, DataDirOption, JsonOption, TimeoutOption, WhyOption
+
+if TYPE_CHECKING:
+    from spark_actors.persistence.operator_desk import Letter, Operator, OperatorDesk
+
+AT_ONCE = 10_000
+"""Letters that one bulk action may touch."""
+LIST_EXAMPLES = """
+Examples:
+
+[bold]spark-actors dead-letters list --context accounting --reason handler_raised[/]
+
+[bold]spark-actors dead-letters list --since 2026-05-01T00:00:00Z --state discarded --json[/]
+"""
+ACT_EXAMPLES = """
+Examples:
+
+[bold]spark-actors dead-letters retry accounting/17 --why "fixed in 1.4.2"[/]
+
+[bold]spark-actors dead-letters retry --context accounting --reason handler_raised --why "fixed in 1.4.2"[/]
+
+Letters are named as `dead-letters list` shows them; without a name, the filters say which (all that wait).
+"""
+EDIT_EXAMPLES = """
+Example:
+
+[bold]spark-actors dead-letters edit accounting/17 amount_sat=500 --why "typo of the producer"[/]
+
+Or give the whole content with --data FILE (`-` reads standard input).
+"""
+
+ContextOption: TypeAlias = Annotated[
+    str | None, typer.Option("--context", help="Only of this context, or `ingress`.", metavar="CONTEXT")
+]
+ReasonOption: TypeAlias = Annotated[
+    str | None, typer.Option("--reason", help="Only where the reason begins like this.", metavar="TEXT")
+]
+NameOption: TypeAlias = Annotated[
+    str | None, typer.Option("--name", help="Only messages of this name.", metavar="CONTEXT.MESSAGE")
+]
+KeyOption: TypeAlias = Annotated[str | None, typer.Option("--key", help="Only of this key.", metavar="KEY")]
+SubscriberOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--subscriber", help="Only what this context could not take, or `commands`.", metavar="CONTEXT"),
+]
+SinceOption: TypeAlias = Annotated[
+    str | None, typer.Option("--since", help="Only since this moment (RFC 3339).", metavar="MOMENT")
+]
+LettersArgument: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="CONTEXT/NUMBER…", help="Letters by name.", show_default=False)
+]
+
+
+def list_letters(
+    context: ContextOption = None,
+    reason: ReasonOption = None,
+    name: NameOption = None,
+    key: KeyOption = None,
+    subscriber: SubscriberOption = None,
+    since: SinceOption = None,
+    state: Annotated[
+        str, typer.Option("--state", help="waiting, retried, edited, discarded or all.", metavar="STATE")
+    ] = "waiting",
+    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=AT_ONCE)] = 50,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List dead letters, the newest first."""
+    from spark_actors.cli.output import console, print_json
+    from spark_actors.cli.render import render_rows
+
+    desk = desk_of(Target(data_dir, config))
+    letters = _find(desk, context, _filter(state, reason, name, key, subscriber, since), limit)
+    if as_json:
+        print_json([_as_json(letter) for letter in letters])
+    else:
+        rows = [
+            {"letter": one.address, "name": one.name, "key": one.key, "for": one.subscriber, "reason": one.reason}
+            | {"attempts": one.attempts, "state": one.state, "died_at": one.died_at.isoformat()}
+            for one in letters
+        ]
+        console().print(render_rows(rows, title="dead letters") if rows else "no such dead letters")
+
+
+def show_letter(
+    letter: Annotated[str, typer.Argument(metavar="CONTEXT/NUMBER", help="As `dead-letters list` shows it.")],
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show one dead letter with its content."""
+    from spark_actors.cli.output import console, print_json
+    from spark_actors.cli.render import render_view
+
+    found = _named(desk_of(Target(data_dir, config)), letter)
+    if as_json:
+        print_json(_as_json(found))
+    else:
+        console().print(render_view(_as_json(found), title=found.address))
+
+
+def retry_letters(
+    letters: LettersArgument = None,
+    *,
+    why: WhyOption,
+    by: ByOption = None,
+    context: ContextOption = None,
+    reason: ReasonOption = None,
+    name: NameOption = None,
+    key: KeyOption = None,
+    subscriber: SubscriberOption = None,
+    since: SinceOption = None,
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Have messages handled again, as the first of their keys; safe to repeat: the inbox knows what took effect."""
+    from spark_actors.cli.redelivery import redeliver
+    from spark_actors.persistence.operator_desk import INGRESS
+
+    target = Target(data_dir, config)
+    desk = desk_of(target)
+    chosen = _chosen(desk, letters, context, _filter("waiting", reason, name, key, subscriber, since))
+
+    def retry(letter: Letter, operator: Operator) -> str:
+        desk.retry(letter, operator)
+        return redeliver(target, letter.name, letter.body, timeout) if letter.context == INGRESS else "released"
+
+    _act(list(reversed(chosen)), retry, operator_of(by, why), as_json=as_json)
+
+
+def discard_letters(
+    letters: LettersArgument = None,
+    *,
+    why: WhyOption,
+    by: ByOption = None,
+    context: ContextOption = None,
+    reason: ReasonOption = None,
+    name: NameOption = None,
+    key: KeyOption = None,
+    subscriber: SubscriberOption = None,
+    since: SinceOption = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Give messages up for good: what waits behind them goes on without them."""
+    desk = desk_of(Target(data_dir, config))
+    chosen = _chosen(desk, letters, context, _filter("waiting", reason, name, key, subscriber, since))
+
+    def discard(letter: Letter, operator: Operator) -> str:
+        desk.discard(letter, operator)
+        return "discarded"
+
+    _act(chosen, discard, operator_of(by, why), as_json=as_json)
+
+
+def edit_letter(
+    letter: Annotated[str, typer.Argument(metavar="CONTEXT/NUMBER", help="As `dead-letters list` shows it.")],
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="FIELD=VALUE…", help="What changes.", show_default=False)
+    ] = None,
+    *,
+    why: WhyOption,
+    by: ByOption = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="A file with the whole content as JSON.", metavar="FILE", allow_dash=True),
+    ] = None,
+    timeout: TimeoutOption = 10.0,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Have a corrected message, under a new id, take the place of one that failed; it is checked like any other."""
+    from uuid import uuid4
+
+    from spark_actors.cli.redelivery import edited, edited_event, redeliver
+    from spark_actors.persistence.operator_desk import INGRESS
+
+    target = Target(data_dir, config)
+    desk = desk_of(target)
+    new_id = str(uuid4())
+
+    def edit(one: Letter, operator: Operator) -> str:
+        if one.context == INGRESS:
+            body = edited_event(one.name, one.body, fields or [], data, new_id)
+            desk.edit(one, operator, new_id=new_id, data=body, version=one.version)
+            return redeliver(target, one.name, body, timeout)
+        version, content = edited(one.name, one.version, one.key, one.body, fields or [], data)
+        desk.edit(one, operator, new_id=new_id, data=content, version=version)
+        return f"edited into {new_id}"
+
+    _act([_named(desk, letter)], edit, operator_of(by, why), as_json=as_json)
+
+
+def desk_of(target: Target) -> OperatorDesk:
+    """The tables of the daemon, or of the settings. Raises NoDaemonError if neither says where they are."""
+    from spark_actors.persistence.operator_desk import INGRESS, OperatorDesk
+    from spark_actors.persistence.operator_views import MESSAGING_CONTEXTS
+
+    dsns = known_dsns(target)
+    return OperatorDesk({name: dsns[name] for name in (*MESSAGING_CONTEXTS, INGRESS) if name in dsns})
+
+
+def operator_of(by: str | None, why: str) -> Operator:
+    """Who acts: who is logged in, unless another name is given. Raises UsageMistakeError without a reason."""
+    from getpass import getuser
+
+    from spark_actors.persistence.operator_desk import Operator
+
+    if not why.strip():
+        raise UsageMistakeError("--why must say something: it is what the next one on call will read")
+    return Operator((by or getuser()).strip(), why.strip())
+
+
+def _filter(
+    state: str,
+    reason: str | None,
+    name: str | None,
+    key: str | None,
+    subscriber: str | None,
+    since: str | None,
+) -> Any:
+    from spark_actors.persistence.operator_desk import LetterFilter
+
+    try:
+        moment = datetime.fromisoformat(since) if since else None
+    except ValueError:
+        raise UsageMistakeError(f"--since: expected a moment such as 2026-05-01T00:00:00Z, got {since!r}") from None
+    wanted_state = None if state == "all" else state
+    return LetterFilter(None, wanted_state, reason, name, key, subscriber, moment)
+
+
+def _find(desk: OperatorDesk, context: str | None, wanted: Any, limit: int) -> list[Letter]:
+    contexts = [context] if context else desk.contexts
+    found = [letter for name in contexts for letter in desk.letters(name, wanted, limit=limit)]
+    return sorted(found, key=lambda letter: letter.died_at, reverse=True)[:limit]
+
+
+def _named(desk: OperatorDesk, address: str) -> Letter:
+    from spark_actors.persistence.operator_desk import LetterFilter
+
+    context, _, number = address.partition("/")
+    if not number.isdecimal():
+        raise UsageMistakeError(f"expected CONTEXT/NUMBER as `dead-letters list` shows it, got {address!r}")
+    found = desk.letters(context, LetterFilter(letter_id=int(number)), limit=1)
+    if not found:
+        raise CliError(f"there is no dead letter {address}")
+    return found[0]
+
+
+def _chosen(desk: OperatorDesk, letters: Sequence[str] | None, context: str | None, wanted: Any) -> list[Letter]:
+    """The letters that are named, or else all that wait and pass the filters, of which there must be one."""
+    if letters:
+        return [_named(desk, address) for address in letters]
+    if not (context or any((wanted.reason, wanted.name, wanted.key, wanted.subscriber, wanted.since))):
+        raise UsageMistakeError("name letters, or say which with --context, --reason, --name, --key, --since …")
+    return _find(desk, context, wanted, AT_ONCE)
+
+
+def _act(
+    letters: Sequence[Letter], action: Callable[[Letter, Operator], str], operator: Operator, *, as_json: bool
+) -> None:
+    """Act on each, in a transaction of its own, and tell how it went; one that cannot be done stops none."""
+    from spark_actors.cli.output import print_json
+    from spark_actors.persistence.operator_desk import DeskError
+
+    results = []
+    for letter in letters:
+        try:
+            results.append(
+                {"letter": letter.address, "message_id": letter.message_id, "result": action(letter, operator)}
+            )
+        except (DeskError, UsageMistakeError) as error:
+            results.append({"letter": letter.address, "message_id": letter.message_id, "error": str(error)})
+    if as_json:
+        print_json(results)
+    else:
+        for result in results:
+            print(f"{result['letter']}: {result.get('result') or 'error: ' + result['error']}")
+        print(f"{len(results)} dead letters")
+    if any("error" in result for result in results):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _as_json(letter: Letter) -> dict[str, Any]:
+    """A letter with its content as JSON, or as text if it is none."""
+    text = letter.body.decode("utf-8", "replace")
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = text
+    return {"letter": letter.address, **asdict(letter), "body": content}

@@ -1,0 +1,119 @@
+"""`spark-actors keys`: keys whose messages wait, and what an operator does about them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, TypeAlias
+
+import typer
+
+from spark_actors.cli.daemon import Target
+from spark_actors.cli.dead_letters import ReasonOption, desk_of, operator_of
+from spark_actors.cli.options import ByOption, ConfigOption, DataDirOption, JsonOption, WhyOption
+
+EXAMPLES = """
+Examples:
+
+[bold]spark-actors keys list --context accounting[/]
+
+[bold]spark-actors keys resume accounting alice --why "fixed in 1.4.2"[/]
+
+[bold]spark-actors keys skip accounting alice --for dashboard --why "the row can be made by hand"[/]
+"""
+
+ContextArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="CONTEXT", help="Whose aggregates the commands are for, or the events from.")
+]
+KeyArgument: TypeAlias = Annotated[str, typer.Argument(metavar="KEY", help="Of the aggregate instance.")]
+ForOption: TypeAlias = Annotated[
+    str, typer.Option("--for", help="What waits: `commands`, or the events for this context.", metavar="SUBSCRIBER")
+]
+
+
+def list_keys(
+    context: Annotated[str | None, typer.Option("--context", help="Only of this context.", metavar="CONTEXT")] = None,
+    subscriber: Annotated[
+        str | None, typer.Option("--for", help="Only `commands`, or events for this context.", metavar="SUBSCRIBER")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Only this key.", metavar="KEY")] = None,
+    reason: ReasonOption = None,
+    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=10_000)] = 50,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List keys whose messages wait, the longest first."""
+    from spark_actors.cli.output import console, print_json
+    from spark_actors.cli.render import render_rows
+    from spark_actors.persistence.operator_desk import INGRESS
+
+    desk = desk_of(Target(data_dir, config))
+    contexts = [context] if context else [name for name in desk.contexts if name != INGRESS]
+    found = [
+        asdict(waiting)
+        for name in contexts
+        for waiting in desk.keys(name, subscriber=subscriber, key=key, reason=reason, limit=limit)
+    ]
+    rows = sorted(found, key=lambda row: row["since"])[:limit]
+    if as_json:
+        print_json(rows)
+    else:
+        shown = [{**row, "since": row["since"].isoformat(timespec="seconds")} for row in rows]
+        console().print(render_rows(shown, title="keys that wait") if shown else "no key waits")
+
+
+def pause_key(
+    context: ContextArgument,
+    key: KeyArgument,
+    *,
+    why: WhyOption,
+    subscriber: ForOption = "commands",
+    by: ByOption = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Have the messages of a key wait, durably and in order, until it is resumed."""
+    desk_of(Target(data_dir, config)).pause(context, subscriber, key, operator_of(by, why))
+    _tell(context, subscriber, key, "paused", as_json=as_json)
+
+
+def resume_key(
+    context: ContextArgument,
+    key: KeyArgument,
+    *,
+    why: WhyOption,
+    subscriber: ForOption = "commands",
+    by: ByOption = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Have what waits for a key handled in order, the message that failed first of all."""
+    desk_of(Target(data_dir, config)).resume(context, subscriber, key, operator_of(by, why))
+    _tell(context, subscriber, key, "released", as_json=as_json)
+
+
+def skip_key(
+    context: ContextArgument,
+    key: KeyArgument,
+    *,
+    why: WhyOption,
+    subscriber: ForOption = "commands",
+    by: ByOption = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Give the first message that waits for a key up for good, and have the rest handled."""
+    skipped = desk_of(Target(data_dir, config)).skip(context, subscriber, key, operator_of(by, why))
+    _tell(context, subscriber, key, "released", as_json=as_json, skipped=skipped)
+
+
+def _tell(context: str, subscriber: str, key: str, state: str, *, as_json: bool, skipped: str = "") -> None:
+    from spark_actors.cli.output import print_json
+
+    if as_json:
+        print_json({"context": context, "subscriber": subscriber, "key": key, "state": state, "skipped": skipped})
+    else:
+        print(f"{context}: {subscriber} {key} {state}{f', without {skipped}' if skipped else ''}")

@@ -1,0 +1,103 @@
+"""Messages that operators send again: edited, checked like any other, and delivered."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from spark_actors.cli.arguments import split_fields
+from spark_actors.cli.daemon import Target
+from spark_actors.cli.errors import UsageMistakeError
+from spark_actors.cli.vocabulary import registry
+
+MAX_BODY_BYTES = 65_536
+
+
+def redeliver(target: Target, subject: str, body: bytes, timeout: float) -> str:
+    """Publish a message that was refused at the door on its subject again; how it ended.
+
+    This is where an operator's credentials go, should commands need some.
+    """
+    answer = target.talk(lambda client: client.send_raw(subject, body, timeout=timeout))
+    return f"{answer.outcome.value} {answer.reason}".strip()
+
+
+def edited(
+    name: str, version: int, key: str, body: bytes, fields: Sequence[str], data: Path | None
+) -> tuple[int, bytes]:
+    """The changed content of a message, checked by the strict schema of its current version, and that version.
+
+    Raises UsageMistakeError, also if it would be for another instance: what waits behind it waits for this one.
+    """
+    import msgspec
+
+    from spark_actors.messaging.schemas import Schemas
+
+    if not registry().has(name, version):
+        raise UsageMistakeError(f"{name} v{version} is not known to this version: it can be retried or discarded")
+    cls = registry().current(name)
+    content = _changed(_content(body), fields, data)
+    try:
+        checked = Schemas().of(cls).model_validate(content)
+    except ValidationError as error:
+        raise UsageMistakeError(_problems(name, error)) from None
+    if str(content.get(cls.TYPE.key_field)) != key:
+        raise UsageMistakeError(f"{cls.TYPE.key_field} must stay {key!r}")
+    return cls.TYPE.version, msgspec.json.encode(checked.__dict__)
+
+
+def edited_event(subject: str, body: bytes, fields: Sequence[str], data: Path | None, new_id: str) -> bytes:
+    """The changed CloudEvent of a command that was refused, under a new id, checked by the door itself.
+
+    *fields* change its data, *data* replaces all of it. Raises UsageMistakeError.
+    """
+    from spark_actors.messaging.door import Door, RefusedError
+
+    event = _content(body) if data is None else _changed({}, (), data)
+    old_id = event.get("id")
+    content = event.get("data")
+    event |= {"id": new_id, "data": _changed(content if isinstance(content, dict) else {}, fields, None)}
+    if isinstance(old_id, str) and old_id:
+        event["causationid"] = old_id
+    changed = json.dumps(event, ensure_ascii=False).encode()
+    try:
+        Door(registry(), MAX_BODY_BYTES).command(subject, changed, datetime.now(UTC))
+    except RefusedError as error:
+        raise UsageMistakeError(str(error)) from None
+    return changed
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise UsageMistakeError("its content is no JSON object: give a whole one with --data")
+    return content
+
+
+def _changed(content: Mapping[str, Any], fields: Sequence[str], data: Path | None) -> dict[str, Any]:
+    if data is not None:
+        content = _content(sys.stdin.buffer.read() if str(data) == "-" else data.read_bytes())
+    return {**content, **{name: _value(text) for name, text in split_fields(fields).items()}}
+
+
+def _value(text: str) -> Any:
+    """A number, true, false or null as JSON has it; anything else is text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, (str, list, dict)) else value
+
+
+def _problems(name: str, error: ValidationError) -> str:
+    told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_url=False)]
+    return f"{name}: {'; '.join(told)}"

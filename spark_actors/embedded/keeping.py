@@ -1,0 +1,60 @@
+"""Keeps a built-in service alive while the daemon lives: one that has ended by itself is started again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from domain.shared.errors import SparkError
+
+FIRST_WAIT_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 15.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Revivable(Protocol):
+    """A built-in service as its keeper sees it."""
+
+    @property
+    def has_ended(self) -> bool: ...
+    @property
+    def is_ready(self) -> bool: ...
+    def revive(self) -> None: ...
+    def last_words(self) -> str: ...
+
+
+class ServiceKeeper:
+    """Starts its service again whenever it has ended: at once, then ever more slowly. Logs once for each streak."""
+
+    def __init__(self, name: str, service: Revivable, now: Callable[[], float] = time.monotonic) -> None:
+        self.name = name
+        self._service = service
+        self._now = now
+        self._failures = 0
+        self._due = 0.0
+        self.problem: str | None = None
+        """Why it cannot be counted on just now; None if it can."""
+
+    def look(self) -> None:
+        """Look after it once; never raises. Belongs to the main thread, like every launch."""
+        if self._service.has_ended:
+            self._ended()
+        elif self.problem is not None and self._service.is_ready:
+            _logger.info("%s is back", self.name)
+            self.problem, self._failures = None, 0
+
+    def _ended(self) -> None:
+        if self._now() < self._due:
+            return
+        if self.problem is None:
+            self.problem = f"{self.name} has ended and is started again"
+            _logger.warning("%s has ended and is started again: %s", self.name, self._service.last_words())
+        self._failures += 1
+        self._due = self._now() + min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 8))
+        try:
+            self._service.revive()
+        except (OSError, SparkError) as error:
+            self.problem = f"{self.name} cannot be started: {error}"

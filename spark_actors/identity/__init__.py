@@ -1,0 +1,1 @@
+"""Who somebody is: tokens, the keys that sign them, and logging in."""

@@ -1,0 +1,242 @@
+"""What operators do about dead letters and parked keys. Every action is audited in its own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from domain.shared.errors import SparkError
+from domain.shared.ports import COMMANDS
+from spark_actors.persistence.connections import Query
+from spark_actors.persistence.errors import translated
+from spark_actors.persistence.statements import load_for
+
+CONNECT_SECONDS = 5
+INGRESS = "ingress"
+"""The schema of messages that were refused at the door: they have no key, and nothing waits behind them."""
+
+
+class DeskError(SparkError):
+    """An operator's wish cannot be fulfilled as things are."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who acts, and why."""
+
+    who: str
+    why: str
+
+
+@dataclass(frozen=True)
+class LetterFilter:
+    """Which dead letters are asked for; None lets everything through."""
+
+    letter_id: int | None = None
+    state: str | None = None
+    """waiting, retried, edited or discarded"""
+    reason: str | None = None
+    """What the reason begins with."""
+    name: str | None = None
+    key: str | None = None
+    subscriber: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter as operators see it."""
+
+    context: str
+    """Whose outbox or aggregates it is from, or `ingress`."""
+    letter_id: int
+    message_id: str
+    name: str
+    version: int
+    key: str
+    subscriber: str
+    reason: str
+    attempts: int
+    state: str
+    died_at: datetime
+    handled_at: datetime | None
+    edited_into: str
+    correlation_id: str
+    causation_id: str
+    body: bytes
+
+    @property
+    def address(self) -> str:
+        """Names it on the command line."""
+        return f"{self.context}/{self.letter_id}"
+
+
+@dataclass(frozen=True)
+class WaitingKey:
+    """A key that waits, as operators see it."""
+
+    context: str
+    subscriber: str
+    key: str
+    state: str
+    reason: str
+    since: datetime
+    by: str
+    messages: int
+
+
+class OperatorDesk:
+    """Reads and acts on the schemas of the contexts that *dsn* names. Calls raise DeskError or StorageError.
+
+    The daemon need not run: what is released is worked off by the next one that does.
+    """
+
+    def __init__(self, dsn: Mapping[str, str]) -> None:
+        self._dsn = dict(dsn)
+
+    @property
+    def contexts(self) -> Sequence[str]:
+        return list(self._dsn)
+
+    def letters(self, context: str, wanted: LetterFilter, *, limit: int) -> Sequence[Letter]:
+        """At most *limit* letters of one context, the newest first."""
+        with self._connected(context) as (connection, sql), connection.cursor(row_factory=dict_row) as cursor:
+            found = cursor.execute(sql["letters"], {**vars(wanted), "limit": limit})
+            return [Letter(context=context, **row) for row in found]
+
+    def retry(self, letter: Letter, operator: Operator) -> None:
+        """Have the message wait as the first of its key, and the key worked off. Safe to repeat: the inbox knows."""
+        with self._acting(letter, operator, "retry") as (connection, sql, about):
+            if letter.context != INGRESS:
+                connection.execute(sql["open_key"], about)
+                connection.execute(sql["put_in_front"], about)
+            connection.execute(sql["mark_letter"], {**about, "state": "retried", "edited_into": ""})
+
+    def edit(self, letter: Letter, operator: Operator, *, new_id: str, data: bytes, version: int) -> None:
+        """Have another message, under a new id, take the place of this one, and the key worked off.
+
+        *data* is what a schema has validated. The new message names the old one as its cause, the letter the new one.
+        """
+        with self._acting(letter, operator, "edit", f"into {new_id}") as (connection, sql, about):
+            if letter.context != INGRESS:
+                connection.execute(sql["open_key"], about)
+                connection.execute(sql["put_in_front"], about)
+                connection.execute(sql["replace"], {**about, "new_id": new_id, "data": data, "version": version})
+                _refuse_again(connection, sql, about, "edited")
+            connection.execute(sql["mark_letter"], {**about, "state": "edited", "edited_into": new_id})
+
+    def discard(self, letter: Letter, operator: Operator) -> None:
+        """Give the message up: nobody handles it any more. If its key waited for it alone, it is worked off."""
+        with self._acting(letter, operator, "discard") as (connection, sql, about):
+            connection.execute(sql["mark_letter"], {**about, "state": "discarded", "edited_into": ""})
+            if letter.context != INGRESS:
+                connection.execute(sql["drop_message"], about)
+                _refuse_again(connection, sql, about, "discarded")
+                connection.execute(sql["release_if_mended"], about)
+
+    def keys(
+        self,
+        context: str,
+        *,
+        subscriber: str | None = None,
+        key: str | None = None,
+        reason: str | None = None,
+        limit: int,
+    ) -> Sequence[WaitingKey]:
+        """Keys that wait, the longest first."""
+        wanted = {"subscriber": subscriber, "key": key, "reason": reason, "limit": limit}
+        with self._connected(context) as (connection, sql), connection.cursor(row_factory=dict_row) as cursor:
+            return [WaitingKey(context=context, **row) for row in cursor.execute(sql["keys"], wanted)]
+
+    def pause(self, context: str, subscriber: str, key: str, operator: Operator) -> None:
+        """Have the messages of a key wait from now on; what is in hand just now may still be handled."""
+        about = {"subscriber": subscriber, "key": key, **vars(operator), "reason": f"paused: {operator.why}"}
+        with self._connected(context) as (connection, sql):
+            connection.execute(sql["pause_key"], about)
+            _audit(connection, sql, about, "pause")
+
+    def resume(self, context: str, subscriber: str, key: str, operator: Operator) -> None:
+        """Have what waits for a key worked off in order, the message that failed first of all."""
+        about = {"subscriber": subscriber, "key": key, **vars(operator)}
+        with self._connected(context) as (connection, sql):
+            _release(connection, sql, about)
+            connection.execute(sql["mark_letters_of_key"], {**about, "state": "retried", "message_id": None})
+            _audit(connection, sql, about, "resume")
+
+    def skip(self, context: str, subscriber: str, key: str, operator: Operator) -> str:
+        """Give the first message of a key up and have the rest worked off; the id of the message."""
+        about = {"subscriber": subscriber, "key": key, **vars(operator)}
+        with self._connected(context) as (connection, sql):
+            _release(connection, sql, about)
+            first = connection.execute(sql["drop_first"], about).fetchone()
+            if first is None:
+                raise DeskError(f"nothing waits for {subscriber} {key!r} in {context}")
+            about["message_id"] = first[0]
+            _refuse_again(connection, sql, about, "skipped")
+            connection.execute(sql["mark_letters_of_key"], {**about, "state": "discarded"})
+            _audit(connection, sql, about, "skip", first[1])
+        return str(first[0])
+
+    def actions(self, context: str, *, limit: int) -> Sequence[Mapping[str, Any]]:
+        """What operators have done, the newest first."""
+        with self._connected(context) as (connection, sql), connection.cursor(row_factory=dict_row) as cursor:
+            return [{"context": context, **row} for row in cursor.execute(sql["actions"], {"limit": limit})]
+
+    @contextmanager
+    def _acting(
+        self, letter: Letter, operator: Operator, action: str, detail: str = ""
+    ) -> Iterator[tuple[psycopg.Connection[Any], Mapping[str, Query], dict[str, Any]]]:
+        """A transaction that has the letter to itself, and audits. Raises DeskError if it was given up already."""
+        about = {**vars(letter), **vars(operator)}
+        with self._connected(letter.context) as (connection, sql):
+            row = connection.execute(sql["lock_letter"], about).fetchone()
+            if row is None or row[0] in ("edited", "discarded"):
+                raise DeskError(f"letter {letter.address} is {row[0] if row else 'gone'}: nothing was done")
+            yield connection, sql, about
+            _audit(connection, sql, about, action, detail or letter.reason)
+
+    @contextmanager
+    def _connected(self, context: str) -> Iterator[tuple[psycopg.Connection[Any], Mapping[str, Query]]]:
+        """A transaction in the database of one context."""
+        if context not in self._dsn:
+            raise DeskError(f"there is no context {context!r} with dead letters: there are {', '.join(self._dsn)}")
+        with (
+            translated(),
+            psycopg.connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
+        ):
+            yield connection, load_for("operator_desk", context)
+
+
+def _release(connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any]) -> None:
+    if connection.execute(sql["release_key"], about).rowcount == 0:
+        raise DeskError(f"{about['subscriber']} {about['key']!r} does not wait")
+
+
+def _refuse_again(
+    connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any], reason: str
+) -> None:
+    if about["subscriber"] == COMMANDS:
+        connection.execute(sql["refuse_again"], {**about, "reason": reason})
+
+
+def _audit(
+    connection: psycopg.Connection[Any],
+    sql: Mapping[str, Query],
+    about: Mapping[str, Any],
+    action: str,
+    detail: str = "",
+) -> None:
+    connection.execute(sql["audit"], {"message_id": "", **about, "action": action, "detail": detail})

@@ -1,0 +1,142 @@
+"""Parking on Postgres: keys that must wait, and the messages that wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from domain.shared.ports import COMMANDS, Failure, StoredMessage
+from spark_actors.messaging.envelope import Envelope, stored
+from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, letter_of
+from spark_actors.persistence.connections import Query, Statement, TurnConnection
+from spark_actors.persistence.dead_letters import columns_of, storable
+from spark_actors.persistence.errors import translated
+from spark_actors.persistence.statements import load_for
+
+SUMMARY_ROWS = 50
+"""Groups in a summary: reasons are few, but nothing stops a bug from making up many."""
+
+
+class PostgresParking:
+    """Port `Parking`. What is to be written goes to *queue*, which the unit of work commits."""
+
+    def __init__(
+        self,
+        sql: Mapping[str, Query],
+        letters_sql: Mapping[str, Query],
+        connection: TurnConnection,
+        queue: list[Statement],
+    ) -> None:
+        self._sql, self._letters_sql, self._connection, self._queue = sql, letters_sql, connection, queue
+
+    def parked(self, keys: Sequence[str]) -> frozenset[str]:
+        rows = self._connection.fetch(
+            Statement(self._sql["parked"], {"subscriber": COMMANDS, "keys": [storable(key) for key in keys]})
+        )
+        return frozenset(row[0] for row in rows)
+
+    def waiting(self, key: str, limit: int) -> Sequence[StoredMessage]:
+        params = {"subscriber": COMMANDS, "key": key, "limit": limit}
+        return [StoredMessage(*row) for row in self._connection.fetch(Statement(self._sql["waiting"], params))]
+
+    def bury(self, failures: Sequence[Failure]) -> None:
+        if not failures:
+            return
+        letters = [letter_of(failure) for failure in failures]
+        self._queue.append(Statement(self._letters_sql["bury"], columns_of(letters)))
+        self._queue.append(Statement(self._sql["park"], _key_columns(letters)))
+        self.add([failure.message for failure in failures])
+
+    def add(self, messages: Sequence[StoredMessage]) -> None:
+        if messages:
+            self._queue.append(Statement(self._sql["add"], _message_columns(COMMANDS, messages)))
+
+    def take_out(self, key: str, message_ids: Sequence[str]) -> None:
+        about = {"subscriber": COMMANDS, "key": key}
+        self._queue.append(Statement(self._sql["hold"], about))
+        self._queue.append(Statement(self._sql["take_out"], {"subscriber": COMMANDS, "message_ids": list(message_ids)}))
+        self._queue.append(Statement(self._sql["close"], about))
+
+
+class PostgresParkedEvents:
+    """Port `ParkedEvents` for the outbox of one context."""
+
+    def __init__(self, pool: AsyncConnectionPool, context: str) -> None:
+        self._pool = pool
+        self._sql = load_for("parking", context)
+        self._letters_sql = load_for("dead_letters", context)
+
+    async def keys(self) -> Sequence[ParkedKey]:
+        async with self._transaction() as connection:
+            rows = await (await connection.execute(self._sql["keys"])).fetchall()
+        return [ParkedKey(*row) for row in rows]
+
+    async def bury(self, letter: DeadLetter, envelope: Envelope) -> None:
+        message = _message_columns(letter.subscriber, [stored(envelope)])
+        async with self._transaction() as connection:
+            await connection.execute(self._letters_sql["bury"], columns_of([letter]))
+            await connection.execute(self._sql["park"], _key_columns([letter]))
+            await connection.execute(self._sql["add"], message)
+
+    async def park(self, subscriber: str, envelopes: Sequence[Envelope]) -> None:
+        async with self._transaction() as connection:
+            await connection.execute(self._sql["add"], _message_columns(subscriber, list(map(stored, envelopes))))
+
+    async def waiting(self, subscriber: str, key: str, limit: int) -> Sequence[Envelope]:
+        params = {"subscriber": subscriber, "key": key, "limit": limit}
+        async with self._transaction() as connection:
+            rows = await (await connection.execute(self._sql["waiting"], params)).fetchall()
+        return [Envelope(*row) for row in rows]
+
+    async def take_out(self, subscriber: str, message_ids: Sequence[str]) -> None:
+        async with self._transaction() as connection:
+            await connection.execute(
+                self._sql["take_out"], {"subscriber": subscriber, "message_ids": list(message_ids)}
+            )
+
+    async def close(self, subscriber: str, key: str) -> bool:
+        about = {"subscriber": subscriber, "key": key}
+        async with self._transaction() as connection:
+            await connection.execute(self._sql["hold"], about)
+            return await (await connection.execute(self._sql["close"], about)).fetchone() is not None
+
+    async def summary(self) -> Sequence[ParkedSummary]:
+        async with self._transaction() as connection:
+            rows = await (await connection.execute(self._sql["summary"], {"limit": SUMMARY_ROWS})).fetchall()
+        return [
+            ParkedSummary(subscriber, state, cause, keys, max(timedelta(), age))
+            for subscriber, state, cause, keys, age in rows
+        ]
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        with translated():
+            async with self._pool.connection() as connection, connection.transaction():
+                yield connection
+
+
+def _key_columns(letters: Iterable[DeadLetter]) -> dict[str, list[object]]:
+    held = list(letters)
+    return {
+        "subscribers": [letter.subscriber for letter in held],
+        "keys": [storable(letter.key) for letter in held],
+        "reasons": [storable(letter.reason) for letter in held],
+        "since": [letter.died_at for letter in held],
+    }
+
+
+_COLUMNS = (
+    *("message_ids", "names", "versions", "keys", "data"),
+    *("correlation_ids", "causation_ids", "occurred_at", "sequences"),
+)
+"""The statement's names for the fields of a StoredMessage, in their order."""
+
+
+def _message_columns(subscriber: str, messages: Sequence[StoredMessage]) -> dict[str, object]:
+    columns: dict[str, object] = dict(zip(_COLUMNS, map(list, zip(*messages, strict=True)), strict=True))
+    columns["keys"] = [storable(message.key) for message in messages]
+    return {**columns, "subscriber": subscriber}

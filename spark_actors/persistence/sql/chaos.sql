@@ -1,0 +1,73 @@
+-- movements
+-- The whole ledger.
+SELECT idempotency_key, debit_account, credit_account, amount_sat FROM accounting.ledger
+
+-- balances
+-- Every balance.
+SELECT account_id, balance_sat FROM accounting.accounts
+
+-- seen_balances
+-- Every balance as the read model has it.
+SELECT account_id, balance_sat FROM dashboard.accounts
+
+-- donations
+-- What each campaign says of itself.
+SELECT campaign_id, raised_sat, donations FROM crowdfunding.campaigns
+
+-- seen_donations
+-- What the read model says of each campaign.
+SELECT campaign_id, raised_sat, donations FROM dashboard.campaigns
+
+-- registered
+-- Every donation that was registered.
+SELECT donation_id, campaign_id, amount_sat FROM crowdfunding.donations
+
+-- invoices
+-- Where every invoice has ended.
+SELECT invoice_id, state FROM bitcoin.invoices
+
+-- handled
+-- How often each message was handled here, by the inbox.
+SELECT message_id, count(*) FROM {schema}.inbox GROUP BY message_id
+
+-- waiting
+-- What has not come to an end in this context.
+SELECT 'outbox: ' || name || ' ' || key FROM {schema}.outbox
+UNION ALL
+SELECT 'saga: ' || kind || ' ' || saga_id || ' at ' || step FROM {schema}.sagas WHERE state = 'running'
+LIMIT 1000
+
+-- tasks
+-- What the Lightning node has still to be asked.
+SELECT 'task: ' || kind || ' ' || invoice_id FROM bitcoin.lightning_tasks LIMIT 1000
+
+-- letters
+-- Messages that were given up.
+SELECT message_id, name, reason FROM {schema}.dead_letters LIMIT 100
+
+-- cut
+-- End all other sessions.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = current_user
+
+-- make_refusal
+-- From now on a share of the events that are to be stored is refused.
+CREATE OR REPLACE FUNCTION {schema}.chaos_refuse() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF random() < TG_ARGV[1]::float8 THEN
+        RAISE EXCEPTION 'refused on purpose' USING ERRCODE = TG_ARGV[0];
+    END IF;
+    RETURN NULL;
+END
+$$
+
+-- refuse
+-- Arm it. The values are put in as text: a trigger takes no parameters.
+CREATE TRIGGER chaos_refuse AFTER INSERT ON {schema}.outbox FOR EACH STATEMENT
+EXECUTE FUNCTION {schema}.chaos_refuse(%(state)s, %(share)s)
+
+-- accept
+-- Disarm it.
+DROP TRIGGER IF EXISTS chaos_refuse ON {schema}.outbox

@@ -1,0 +1,116 @@
+-- letters
+-- Dead letters, the newest first; a filter that is null lets everything through.
+SELECT letter_id, message_id, name, version, key, subscriber, reason, attempts, state, died_at, handled_at, edited_into,
+       correlation_id, causation_id, body
+FROM {schema}.dead_letters
+WHERE (%(letter_id)s::bigint IS NULL OR letter_id = %(letter_id)s)
+  AND (%(state)s::text IS NULL OR state = %(state)s)
+  AND (%(reason)s::text IS NULL OR starts_with(reason, %(reason)s))
+  AND (%(name)s::text IS NULL OR name = %(name)s)
+  AND (%(key)s::text IS NULL OR key = %(key)s)
+  AND (%(subscriber)s::text IS NULL OR subscriber = %(subscriber)s)
+  AND (%(since)s::timestamptz IS NULL OR died_at >= %(since)s)
+ORDER BY died_at DESC, letter_id DESC
+LIMIT %(limit)s
+
+-- lock_letter
+-- Have a letter to oneself until commit.
+SELECT state FROM {schema}.dead_letters WHERE letter_id = %(letter_id)s FOR UPDATE
+
+-- mark_letter
+-- Remember what was done about a letter.
+UPDATE {schema}.dead_letters SET state = %(state)s, handled_at = now(), edited_into = %(edited_into)s
+WHERE letter_id = %(letter_id)s
+
+-- mark_letters_of_key
+-- The waiting letters of a key are being dealt with.
+UPDATE {schema}.dead_letters SET state = %(state)s, handled_at = now()
+WHERE subscriber = %(subscriber)s AND key = %(key)s AND state = 'waiting'
+  AND (%(message_id)s::text IS NULL OR message_id = %(message_id)s)
+
+-- open_key
+-- Have a key wait and be worked off, if it does not wait already; it is kept until commit. One that is paused stays so.
+INSERT INTO {schema}.parked_keys AS held (subscriber, key, state, reason, since, by)
+VALUES (%(subscriber)s, %(key)s, 'released', 'retried', now(), %(who)s)
+ON CONFLICT (subscriber, key) DO UPDATE
+SET state = CASE held.state WHEN 'paused' THEN 'paused' ELSE 'released' END, by = excluded.by
+
+-- put_in_front
+-- Have a letter's message wait as the first of its key, unless it waits already.
+INSERT INTO {schema}.parked_messages
+    (subscriber, key, place, message_id, name, version, data, correlation_id, causation_id, occurred_at, sequence)
+SELECT subscriber, key,
+       coalesce(
+           (SELECT min(place) - 1 FROM {schema}.parked_messages WHERE subscriber = letter.subscriber AND key = letter.key),
+           nextval('{schema}.parked_messages_place_seq')
+       ),
+       message_id, name, version, body, correlation_id, causation_id, coalesce(occurred_at, died_at), sequence
+FROM {schema}.dead_letters AS letter
+WHERE letter_id = %(letter_id)s
+ON CONFLICT ON CONSTRAINT parked_messages_once DO NOTHING
+
+-- replace
+-- A message that waits becomes another, in its place, and names the one that it came from.
+UPDATE {schema}.parked_messages
+SET message_id = %(new_id)s, data = %(data)s, version = %(version)s, causation_id = message_id
+WHERE subscriber = %(subscriber)s AND message_id = %(message_id)s
+
+-- drop_message
+-- A message waits no longer.
+DELETE FROM {schema}.parked_messages WHERE subscriber = %(subscriber)s AND message_id = %(message_id)s
+
+-- refuse_again
+-- A command that is given up is not handled should it be delivered again.
+INSERT INTO {schema}.inbox (message_id, week, verdict, reason, data)
+SELECT %(message_id)s, {schema}.week_of(now()), 'failed', %(reason)s, NULL
+WHERE NOT EXISTS (SELECT FROM {schema}.inbox WHERE message_id = %(message_id)s)
+ON CONFLICT DO NOTHING
+
+-- release_if_mended
+-- A key that was parked is worked off once no letter of it waits for an operator.
+UPDATE {schema}.parked_keys AS parked SET state = 'released', by = %(who)s
+WHERE subscriber = %(subscriber)s AND key = %(key)s AND state = 'parked' AND NOT EXISTS (
+    SELECT FROM {schema}.dead_letters AS letter
+    WHERE letter.subscriber = parked.subscriber AND letter.key = parked.key AND letter.state = 'waiting'
+)
+
+-- audit
+-- Remember who did what, and why.
+INSERT INTO {schema}.operator_actions (who, why, action, subscriber, key, message_id, detail)
+VALUES (%(who)s, %(why)s, %(action)s, %(subscriber)s, %(key)s, %(message_id)s, %(detail)s)
+
+-- actions
+-- What operators have done, the newest first.
+SELECT acted_at, who, why, action, subscriber, key, message_id, detail
+FROM {schema}.operator_actions ORDER BY action_id DESC LIMIT %(limit)s
+
+-- keys
+-- Keys that wait, the longest first, and how many messages wait for each.
+SELECT subscriber, key, state, reason, since, by,
+       (SELECT count(*) FROM {schema}.parked_messages AS waiting
+        WHERE waiting.subscriber = parked.subscriber AND waiting.key = parked.key) AS messages
+FROM {schema}.parked_keys AS parked
+WHERE (%(subscriber)s::text IS NULL OR subscriber = %(subscriber)s)
+  AND (%(key)s::text IS NULL OR key = %(key)s)
+  AND (%(reason)s::text IS NULL OR starts_with(reason, %(reason)s))
+ORDER BY since
+LIMIT %(limit)s
+
+-- pause_key
+-- Have the messages of a key wait from now on.
+INSERT INTO {schema}.parked_keys (subscriber, key, state, reason, since, by)
+VALUES (%(subscriber)s, %(key)s, 'paused', %(reason)s, now(), %(who)s)
+ON CONFLICT (subscriber, key) DO UPDATE SET state = 'paused', reason = excluded.reason, by = excluded.by
+
+-- release_key
+-- Have what waits for a key worked off.
+UPDATE {schema}.parked_keys SET state = 'released', by = %(who)s
+WHERE subscriber = %(subscriber)s AND key = %(key)s
+
+-- drop_first
+-- The first message of a key waits no longer.
+DELETE FROM {schema}.parked_messages
+WHERE subscriber = %(subscriber)s AND key = %(key)s AND place = (
+    SELECT min(place) FROM {schema}.parked_messages WHERE subscriber = %(subscriber)s AND key = %(key)s
+)
+RETURNING message_id, name

@@ -1,0 +1,167 @@
+"""Dead letters and parked keys from the command line, on a real Postgres: audited, in order, safe to repeat."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.messaging.envelope import Envelope
+from spark_actors.messaging.ports import KeyState
+from tests.contracts.test_parked_commands import keys, letters, waiting
+from tests.contracts.test_turns import NOW, Host, balance, sent
+from tests.fixtures.letters import a_letter
+from tests.fixtures.stores import PostgresStores
+from tests.unit.domain.builders import deposit, funded, withdraw
+
+Cli = Callable[..., Any]
+BROKEN = b'{"account_id":"ann","deposit_id":"broken","amount_sat":"many"}'
+
+
+@pytest.fixture
+def stores(dsn_by_context: Mapping[str, str]) -> Iterator[PostgresStores]:
+    with asyncio.Runner() as runner, PostgresStores(dsn_by_context["accounting"], runner) as stores:
+        yield stores
+
+
+@pytest.fixture
+def host(stores: PostgresStores) -> Host:
+    """Ann's key is parked: one command of hers cannot be read, and a withdrawal waits behind it."""
+    host = Host(stores)
+    host.take(*funded("ann", 100), *funded("bob", 1))
+    broken = Envelope("broken", "accounting.deposit", 1, "ann", BROKEN, "story", "", NOW)
+    host.take(broken, sent(withdraw(amount_sat=120), "behind"))
+    return host
+
+
+@pytest.fixture
+def cli(dsn_by_context: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs the command line against this database; gives what it prints as JSON."""
+    from spark_actors.cli.app import app
+
+    for name in [name for name in os.environ if name.startswith("SPARK_")]:
+        monkeypatch.delenv(name)
+    card = DaemonCard(
+        os.getpid(), "nats://127.0.0.1:1", "t", "http://127.0.0.1:1", "2026-01-01T00:00:00Z", "1", dict(dsn_by_context)
+    )
+    (tmp_path / "data").mkdir()
+    DataDir(tmp_path / "data").write_daemon_card(card)
+
+    def run(*words: str, code: int = 0) -> Any:
+        result = CliRunner().invoke(app, [*words, "--json", "--data-dir", str(tmp_path / "data")])
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout) if result.stdout else None
+
+    return run
+
+
+def work_off(stores: PostgresStores, host: Host) -> None:
+    for key, state in keys(stores).items():
+        while state == KeyState.RELEASED and host.actor.release("accounting", [key]):
+            continue
+
+
+def actions(dsn_by_context: Mapping[str, str]) -> list[tuple[Any, ...]]:
+    with psycopg.connect(dsn_by_context["accounting"]) as connection:
+        return connection.execute(
+            "SELECT who, why, action, key, message_id FROM accounting.operator_actions ORDER BY action_id"
+        ).fetchall()
+
+
+def test_what_failed_is_listed_with_its_reason_and_shown_with_its_content(host: Host, cli: Cli) -> None:
+    [letter] = cli("dead-letters", "list", "--context", "accounting", "--reason", "malf")
+    assert (letter["message_id"], letter["reason"], letter["subscriber"]) == ("broken", "malformed", "commands")
+    assert cli("dead-letters", "show", letter["letter"])["body"]["amount_sat"] == "many"
+    assert cli("dead-letters", "list", "--reason", "other") == []
+    [key] = cli("keys", "list", "--context", "accounting")
+    assert (key["key"], key["state"], key["messages"]) == ("ann", "parked", 2)
+
+
+def test_an_edited_message_takes_the_place_of_the_one_that_failed(
+    stores: PostgresStores, host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    [letter] = cli("dead-letters", "list")
+    why = ("--why", "typo of the producer", "--by", "zoe")
+    assert "error" in cli("dead-letters", "edit", letter["letter"], "amount_sat=much", *why, code=1)[0]
+    assert "error" in cli("dead-letters", "edit", letter["letter"], "account_id=bob", *why, code=1)[0]
+    assert "error" not in cli("dead-letters", "edit", letter["letter"], "amount_sat=50", *why)[0]
+    new_id = waiting(stores, "ann")[0]
+    work_off(stores, host)
+    assert (balance(stores, "ann"), keys(stores)) == (30, {})  # in order: the withdrawal needs the deposit
+    [told] = cli("dead-letters", "list", "--state", "edited")
+    assert told["edited_into"] == new_id != "broken"
+    assert actions(dsn_by_context) == [("zoe", "typo of the producer", "edit", "ann", "broken")]
+    [again] = host.take(Envelope("broken", "accounting.deposit", 1, "ann", BROKEN, "story", "", NOW))
+    assert (again.verdict, again.reason) == ("failed", "edited")
+    assert keys(stores) == {}
+
+
+def test_retrying_again_and_again_takes_effect_once(
+    stores: PostgresStores, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    host = Host(stores)
+    host.take(*funded("ann", 100), sent(deposit(deposit_id="late", amount_sat=7), "late"))
+    bury = stores.dead_letters("accounting").bury
+    good = sent(deposit(deposit_id="more", amount_sat=5), "more")
+    stores.run(bury([a_letter("more", subscriber="commands", body=good.data)]))
+    with psycopg.connect(dsn_by_context["accounting"], autocommit=True) as connection:
+        connection.execute("UPDATE accounting.dead_letters SET name = 'accounting.deposit', key = 'ann'")
+    [letter] = cli("dead-letters", "list")
+    for _ in range(3):
+        cli("dead-letters", "retry", letter["letter"], "--why", "again")
+        work_off(stores, host)
+    assert (balance(stores, "ann"), keys(stores)) == (112, {})
+    assert len(actions(dsn_by_context)) == 3
+
+
+def test_a_bulk_retry_that_changes_nothing_fails_again_and_keeps_the_order(
+    stores: PostgresStores, host: Host, cli: Cli
+) -> None:
+    assert len(cli("dead-letters", "retry", "--reason", "malformed", "--why", "hope")) == 1
+    work_off(stores, host)
+    assert waiting(stores, "ann") == ["broken", "behind"]
+    assert keys(stores) == {"ann": "parked"}
+    [letter] = cli("dead-letters", "list")
+    assert letter["attempts"] == 2
+
+
+def test_what_is_discarded_is_never_handled_and_what_waits_behind_goes_on(
+    stores: PostgresStores, host: Host, cli: Cli
+) -> None:
+    cli("dead-letters", "discard", "--reason", "malformed", "--why", "not ours")
+    work_off(stores, host)
+    assert (keys(stores), waiting(stores, "ann"), balance(stores, "ann")) == ({}, [], 100)
+    assert cli("dead-letters", "list") == []
+    [letter] = cli("dead-letters", "list", "--state", "discarded")
+    assert "error" in cli("dead-letters", "retry", letter["letter"], "--why", "no", code=1)[0]
+
+
+def test_a_key_is_paused_resumed_and_skipped(
+    stores: PostgresStores, host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    cli("keys", "pause", "accounting", "bob", "--why", "let me look", "--by", "zoe")
+    assert host.verdicts(deposit(account_id="bob", deposit_id="b2")) == [("parked", "key_parked")]
+    cli("keys", "resume", "accounting", "bob", "--why", "seen", "--by", "zoe")
+    assert cli("keys", "skip", "accounting", "ann", "--why", "not ours", "--by", "zoe")["skipped"] == "broken"
+    work_off(stores, host)
+    assert (keys(stores), balance(stores, "bob"), letters(stores)[0].message_id) == ({}, 101, "broken")
+    assert [row[:4] for row in actions(dsn_by_context)] == [
+        ("zoe", "let me look", "pause", "bob"),
+        ("zoe", "seen", "resume", "bob"),
+        ("zoe", "not ours", "skip", "ann"),
+    ]
+    cli("keys", "resume", "accounting", "nobody", "--why", "x", code=1)
+
+
+def test_nothing_is_done_without_a_reason_or_without_saying_to_what(host: Host, cli: Cli) -> None:
+    cli("dead-letters", "retry", "--why", "all of it", code=2)
+    cli("keys", "pause", "accounting", "ann", "--why", " ", code=2)
+    cli("dead-letters", "discard", "accounting/999999", "--why", "x", code=1)

@@ -1,0 +1,163 @@
+"""Logging in: one answer for all who are refused, a bound on attempts, and hashes that cost what they should."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from argon2 import PasswordHasher
+
+from domain.auth.messages import LogIn, Session
+from spark_actors.identity.attempts import AttemptLimits, Attempts
+from spark_actors.identity.login import WAITING_MOST, Login, Sessions
+from spark_actors.identity.passwords import NOBODYS_HASH, PasswordCheck, hash_password
+from spark_actors.identity.tokens import TokenIssuer, TokenVerifier
+from spark_actors.messaging.door import RefusedError
+from spark_actors.messaging.identity import Principal, Role
+from spark_actors.messaging.ports import Credential
+from spark_actors.messaging.telemetry import LoginTried, TelemetryEvent
+from tests.fixtures.identity import KEY, REALM
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LIMITS = AttemptLimits(for_name=3, overall=5, window_seconds=60)
+
+
+class Users:
+    """Users in memory."""
+
+    def __init__(self, users: Mapping[str, Credential]) -> None:
+        self._users = users
+
+    async def of(self, username: str) -> Credential | None:
+        return self._users.get(username)
+
+
+class Scene:
+    """A login for `ann`, whose password is `correct horse`; hashes are compared by what they look like."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.told: list[TelemetryEvent] = []
+        self.compared: list[str | None] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        users = Users({"ann": Credential("account-of-ann", "hash of correct horse")})
+        sessions = Sessions(TokenIssuer([KEY], REALM, lambda: self.now), timedelta(minutes=30))
+        self.login = Login(
+            users, self.fits, sessions, Attempts(LIMITS), clock=lambda: self.now, telemetry=self.told.append
+        )
+
+    async def fits(self, password_hash: str | None, password: str) -> bool:
+        self.compared.append(password_hash)
+        await self.gate.wait()
+        return password_hash == f"hash of {password}"
+
+    async def as_(self, username: str, password: str) -> Session:
+        return await self.login.answer(LogIn(username=username, password=password))
+
+    async def refusal(self, username: str, password: str) -> RefusedError:
+        with pytest.raises(RefusedError) as refused:
+            await self.as_(username, password)
+        return refused.value
+
+
+def test_the_right_password_gives_a_token_for_the_account() -> None:
+    async def play() -> None:
+        scene = Scene()
+        session = await scene.as_("Ann", "correct horse")
+        assert (session.account_id, session.expires_at) == ("account-of-ann", NOW + timedelta(minutes=30))
+        bearer = TokenVerifier([KEY], REALM)(f"Bearer {session.token}", NOW.timestamp())
+        assert bearer == Principal("account-of-ann", frozenset([Role.USER]))
+        assert scene.told == [LoginTried("ok")]
+        assert session.token not in repr(session)
+
+    asyncio.run(play())
+
+
+def test_a_wrong_password_and_a_name_that_nobody_has_are_told_and_treated_alike() -> None:
+    async def play() -> None:
+        scene = Scene()
+        wrong, nobody = await scene.refusal("ann", "wrong"), await scene.refusal("nobody", "wrong")
+        assert vars(wrong) == vars(nobody)
+        assert wrong.code == "wrong_credentials"
+        assert scene.compared == ["hash of correct horse", None]
+
+    asyncio.run(play())
+
+
+def test_a_name_that_is_tried_too_often_has_to_wait_even_with_the_right_password() -> None:
+    async def play() -> None:
+        scene = Scene()
+        for _ in range(LIMITS.for_name):
+            assert (await scene.refusal("ann", "wrong")).code == "wrong_credentials"
+        refused = await scene.refusal("ann", "correct horse")
+        assert (refused.code, refused.retry_after_seconds) == ("too_many_attempts", 60)
+        assert len(scene.compared) == LIMITS.for_name
+        scene.now += timedelta(seconds=60)
+        assert (await scene.as_("ann", "correct horse")).account_id == "account-of-ann"
+
+    asyncio.run(play())
+
+
+def test_who_logs_in_has_his_attempts_forgotten() -> None:
+    async def play() -> None:
+        scene = Scene()
+        for _ in range(2 * LIMITS.overall):
+            await scene.as_("ann", "correct horse")
+
+    asyncio.run(play())
+
+
+def test_all_names_together_are_bounded_too() -> None:
+    async def play() -> None:
+        scene = Scene()
+        codes = [(await scene.refusal(f"name-{n}", "x")).code for n in range(LIMITS.overall + 2)]
+        assert codes == ["wrong_credentials"] * LIMITS.overall + ["too_many_attempts"] * 2
+
+    asyncio.run(play())
+
+
+def test_only_so_many_wait_to_be_compared() -> None:
+    async def play() -> None:
+        scene = Scene()
+        scene.gate.clear()
+        attempts = Attempts(AttemptLimits(for_name=100, overall=100, window_seconds=60))
+        scene.login._attempts = attempts
+        waiting = [asyncio.create_task(scene.refusal("ann", "wrong")) for _ in range(WAITING_MOST)]
+        await asyncio.sleep(0)
+        assert (await scene.refusal("bob", "x")).code == "too_many_attempts"
+        scene.gate.set()
+        assert {refused.code for refused in await asyncio.gather(*waiting)} == {"wrong_credentials"}
+
+    asyncio.run(play())
+
+
+def test_the_window_slides_and_what_is_refused_does_not_count() -> None:
+    attempts = Attempts(AttemptLimits(for_name=2, overall=10, window_seconds=10))
+    assert [attempts.take("ann", now) for now in (0.0, 4.0, 5.0, 9.0)] == [0.0, 0.0, 5.0, 1.0]
+    assert attempts.take("ann", 10.0) == 0.0
+    assert attempts.take("ann", 11.0) == 3.0
+
+
+def test_a_password_fits_its_hash_and_nothing_fits_nobodys() -> None:
+    async def play() -> None:
+        check = PasswordCheck()
+        hashed = await asyncio.to_thread(hash_password, "correct horse")
+        assert await check.fits(hashed, "correct horse")
+        assert not await check.fits(hashed, "wrong")
+        assert not await check.fits(None, "correct horse")
+        assert not await check.fits("$argon2id$nonsense", "x")
+        check.close()
+
+    asyncio.run(play())
+
+
+def test_to_compare_with_nobodys_hash_costs_what_a_users_costs() -> None:
+    assert not PasswordHasher().check_needs_rehash(NOBODYS_HASH)
+    assert len(NOBODYS_HASH) == len(hash_password("x"))
+
+
+def test_a_login_never_shows_its_password() -> None:
+    assert "correct" not in repr(LogIn(username="ann", password="correct horse"))

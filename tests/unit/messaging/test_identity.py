@@ -1,0 +1,193 @@
+"""Who may send what: the whole table, spelled out, and ids that nobody can use up for another."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from itertools import product
+
+import pytest
+
+from domain.bitcoin.messages import RequestDeposit
+from domain.contexts import CONTEXTS
+from domain.crowdfunding.messages import CreateCampaign
+from domain.dashboard.views import DonationLine, ViewAccountOverview, ViewActivity, ViewDonation
+from domain.shared.ids import derived_id
+from domain.shared.messages import Command, Event, OwnerOf, Query
+from spark_actors.messaging.cloudevents import command_subject, query_subject
+from spark_actors.messaging.door import RefusedError
+from spark_actors.messaging.envelope import Envelope, encode_data
+from spark_actors.messaging.examples import example
+from spark_actors.messaging.identity import ANONYMOUS, Guard, Principal, Role
+from tests.fixtures.identity import REGISTRY
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ANYBODY = {"auth.register-account", "auth.login", "dashboard.campaigns", "dashboard.campaign"}
+OWNERS = {
+    "crowdfunding.create-campaign",
+    "crowdfunding.donate-to-campaign",
+    "bitcoin.request-deposit",
+    "bitcoin.request-withdrawal",
+    "dashboard.account-overview",
+    "dashboard.invoice",
+    "dashboard.donation",
+    "dashboard.activity",
+}
+LIGHTNING = {
+    "bitcoin.issue-invoice",
+    "bitcoin.confirm-deposit",
+    "bitcoin.expire-invoice",
+    "bitcoin.settle-withdrawal",
+    "bitcoin.fail-withdrawal",
+}
+ALLOWED = {
+    "nobody": ANYBODY,
+    "user": ANYBODY | OWNERS,
+    "lightning": ANYBODY | LIGHTNING,
+    "operator": {cls.TYPE.name for cls in REGISTRY if not issubclass(cls, Event)},
+}
+ACCOUNT = "ann"
+SENDERS = {"nobody": ANONYMOUS, **{str(role): Principal(ACCOUNT, frozenset([role])) for role in Role}}
+MESSAGES = [cls for cls in REGISTRY if not issubclass(cls, Event)]
+
+
+def sent(command: Command, message_id: str = "m-1") -> Envelope:
+    kind = command.TYPE
+    return Envelope(message_id, kind.name, kind.version, command.key, encode_data(command), message_id, "", NOW)
+
+
+def through(sender: Principal, message: Command | Query) -> str:
+    """Plays the guard's part of the way in; gives the code of the refusal, or that it was let in."""
+    guard = Guard(REGISTRY, lambda authorization, at: sender)
+    try:
+        if isinstance(message, Command):
+            guard.sender(command_subject(message.TYPE), "", 0.0)
+            guard.command(sender, sent(message))
+        else:
+            guard.sender(query_subject(message.TYPE), "", 0.0)
+            guard.query(sender, message)
+    except RefusedError as error:
+        return error.code
+    return "let in"
+
+
+def of_account(cls: type, account_id: str) -> Command | Query:
+    """An example of the message that acts for *account_id*, if it acts for one."""
+    shown: Command | Query = example(cls)
+    sent_by = shown.TYPE.sent_by
+    if isinstance(sent_by, OwnerOf) and not sent_by.of_result:
+        shown = dataclasses.replace(shown, **{sent_by.field: account_id})  # type: ignore[type-var]
+    return shown
+
+
+@pytest.mark.parametrize(("name", "cls"), list(product(SENDERS, MESSAGES)), ids=lambda each: str(each))
+def test_each_sender_may_send_what_the_table_says_and_nothing_else(name: str, cls: type[Command | Query]) -> None:
+    refusal = "unauthenticated" if name == "nobody" else "forbidden"
+    expected = "let in" if cls.TYPE.name in ALLOWED[name] else refusal
+    assert through(SENDERS[name], of_account(cls, ACCOUNT)) == expected
+
+
+@pytest.mark.parametrize("cls", [cls for cls in MESSAGES if isinstance(cls.TYPE.sent_by, OwnerOf)])
+def test_no_user_acts_for_the_account_of_another(cls: type[Command | Query]) -> None:
+    sent_by = cls.TYPE.sent_by
+    if isinstance(sent_by, OwnerOf) and not sent_by.of_result:
+        assert through(SENDERS["user"], of_account(cls, "bob")) == "forbidden"
+
+
+def test_what_everybody_does_is_for_operators_to_see() -> None:
+    assert through(SENDERS["user"], ViewActivity()) == "forbidden"
+    assert through(SENDERS["operator"], ViewActivity()) == "let in"
+
+
+@pytest.mark.parametrize(
+    ("name", "sees"), [("nobody", False), ("user", True), ("lightning", False), ("operator", True)]
+)
+def test_an_answer_that_is_somebody_elses_is_no_answer(name: str, sees: bool) -> None:
+    guard = Guard(REGISTRY, lambda authorization, at: ANONYMOUS)
+    line = dataclasses.replace(example(DonationLine), account_id=ACCOUNT)
+    assert guard.may_see(SENDERS[name], ViewDonation(donation_id="d"), line) is sees
+    other = dataclasses.replace(line, account_id="bob")
+    assert guard.may_see(SENDERS[name], ViewDonation(donation_id="d"), other) is (name == "operator")
+
+
+def test_an_unknown_subject_is_for_the_door_to_refuse_once_the_sender_is_known() -> None:
+    guard = Guard(REGISTRY, lambda authorization, at: SENDERS["user"])
+    assert guard.sender("spark.commands.accounting.print-money", "", 0.0) == SENDERS["user"]
+    with pytest.raises(RefusedError, match="unauthenticated"):
+        Guard(REGISTRY, lambda authorization, at: ANONYMOUS).sender("spark.commands.x.y", "", 0.0)
+
+
+def test_a_refusal_says_whose_token_it_was_and_what_was_wanted() -> None:
+    guard = Guard(REGISTRY, lambda authorization, at: SENDERS["user"])
+    with pytest.raises(RefusedError, match="for the account 'bob', and the token is that of user 'ann'") as refused:
+        guard.command(SENDERS["user"], sent(RequestDeposit(invoice_id="i", account_id="bob", amount_sat=1)))
+    assert refused.value.message_id == "m-1"
+    with pytest.raises(RefusedError, match="needs the role lightning; the token has user 'ann'"):
+        guard.sender("spark.commands.bitcoin.confirm-deposit", "", 0.0)
+
+
+def test_every_message_that_can_be_sent_says_who_may_send_it() -> None:
+    assert [cls.TYPE.name for cls in MESSAGES if cls.TYPE.sent_by is None] == []
+    assert [cls.TYPE.name for cls in REGISTRY if issubclass(cls, Event) and cls.TYPE.sent_by is not None] == []
+
+
+@pytest.mark.parametrize("cls", MESSAGES, ids=lambda cls: str(cls.TYPE.name))
+def test_the_field_that_names_the_account_is_there(cls: type[Command | Query]) -> None:
+    sent_by = cls.TYPE.sent_by
+    if isinstance(sent_by, OwnerOf):
+        described = cls.RESULT if sent_by.of_result and issubclass(cls, Query) else cls
+        assert sent_by.field in {field.name for field in dataclasses.fields(described)}
+
+
+# -- ids --
+
+
+def id_inside(sender: Principal, message_id: str, title: str = "t") -> str:
+    """Under which id a command goes on."""
+    guard = Guard(REGISTRY, lambda authorization, at: sender)
+    command = CreateCampaign(campaign_id="c", account_id=sender.subject, title=title, description="", goal_sat=1)
+    return guard.command(sender, sent(command, message_id)).message_id
+
+
+def a_user(account_id: str) -> Principal:
+    return Principal(account_id, frozenset([Role.USER]))
+
+
+def test_an_id_is_the_senders_own() -> None:
+    assert id_inside(a_user("ann"), "m") == id_inside(a_user("ann"), "m")
+    assert id_inside(a_user("ann"), "m") != id_inside(a_user("bob"), "m")
+
+
+def test_no_choice_of_names_makes_two_senders_ids_the_same() -> None:
+    words = ("a", "b", "a/b", "a:b", "b c", "a b", "c", " ")
+    accounts = [word for word in words if " " not in word]
+    made = [id_inside(a_user(account), word) for account, word in product(accounts, words)]
+    assert len(set(made)) == len(made)
+
+
+def test_no_sender_but_an_operator_can_use_an_id_that_is_made_inside() -> None:
+    coming = derived_id("ann m-1", "crowdfunding", 0)
+    assert " " not in coming
+    for sender in (a_user("mallory"), a_user(coming), Principal("watcher", frozenset([Role.LIGHTNING]))):
+        if Role.USER in sender.roles:
+            assert id_inside(sender, coming) != coming
+            assert " " in id_inside(sender, coming)
+    operator = Principal("ops", frozenset([Role.OPERATOR]))
+    assert id_inside(operator, coming) == coming
+
+
+def test_the_id_of_a_stranger_counts_for_the_same_content_alone() -> None:
+    guard = Guard(REGISTRY, lambda authorization, at: ANONYMOUS)
+    registration = example(next(cls for cls in REGISTRY if cls.TYPE.name == "auth.register-account"))
+    assert isinstance(registration, Command)
+    other = dataclasses.replace(registration, username="mallory")  # type: ignore[type-var]
+    first, again, squatter = (guard.command(ANONYMOUS, sent(each)) for each in (registration, registration, other))
+    assert first.message_id == again.message_id != squatter.message_id
+
+
+def test_an_overview_is_asked_for_by_its_owner() -> None:
+    assert through(SENDERS["user"], ViewAccountOverview(account_id=ACCOUNT)) == "let in"
+
+
+def test_all_contexts_are_in_the_table() -> None:
+    assert {name.partition(".")[0] for name in ALLOWED["operator"]} == {context.name for context in CONTEXTS}
