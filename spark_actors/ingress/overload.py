@@ -76,6 +76,7 @@ class _Flood:
         self._identity = cloudevents.authorization(identity)
         self._stream = connection.jetstream(timeout=CONFIRM_SECONDS)
         self._inbox = connection.new_inbox()
+        self._is_over = False
         self._looks: list[Look] = []
         self._replied_at: dict[int, float] = {}
         self._probes: dict[int, int] = {}
@@ -90,8 +91,8 @@ class _Flood:
             offered_seconds = time.perf_counter() - began
             await self._wait_until_done()
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            self._is_over = True  # not by cancelling: a request to the server may swallow that
+            await watching
         return Overload(began, offered, offered_seconds, tuple(self._looks), self._waits())
 
     async def _offer(self, make: Callable[[int], Sequence[Message]], rate: float, seconds: float, began: float) -> int:
@@ -130,7 +131,7 @@ class _Flood:
 
     async def _watch(self) -> None:
         manager = self._connection.jsm()
-        while True:
+        while not self._is_over:
             info = await manager.consumer_info(STREAM, GROUP)
             handed_over = info.delivered.stream_seq if info.delivered else 0
             backlog = (info.num_pending or 0) + (info.num_ack_pending or 0)
