@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 
 STREAM = "SPARK_COMMANDS"
 QUERY_GROUP = "spark-queries"
+GONE_ALREADY = (10037, 10043)
+"""What the server says to the deletion of a message that there is not (any more)."""
 CONNECT_SECONDS = 2
 CLOSE_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
@@ -147,8 +149,11 @@ class NatsBroker:
         """The server overwrites what is deleted; what is acknowledged it only takes out of its index at first."""
         with translated():
             for arrival in arrivals:
-                with suppress(nats.js.errors.NotFoundError, nats.js.errors.ServerError):  # it is gone already
+                try:
                     await self._connected().jsm().delete_msg(STREAM, int(_stream_sequence(arrival.receipt)))
+                except nats.js.errors.APIError as error:
+                    if error.err_code not in GONE_ALREADY:
+                        raise
 
     def release(self, arrivals: Sequence[Arrival]) -> None:
         self._in_hand.difference_update(_stream_sequence(arrival.receipt) for arrival in arrivals)

@@ -172,3 +172,34 @@ async def is_stored(connection: Client, body: bytes) -> bool:
     except ServiceUnavailableError:
         return False
     return True
+
+
+@pytest.mark.parametrize("is_erased", [True, False])
+def test_what_is_erased_is_gone_from_the_disk_where_what_is_acknowledged_is_not(
+    tmp_path: Path, is_erased: bool
+) -> None:
+    """As long as a neighbour in the same block waits, which a queue under load always has."""
+    server = EmbeddedNats(DataDir(tmp_path), NatsOptions(port=ANY_PORT))
+    server.start()
+
+    def is_on_disk() -> bool:
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return any(b"hunter2-in-clear" in path.read_bytes() for path in files if path.exists())
+
+    async def act(broker: NatsBroker) -> None:
+        messages = pub(GOOD, b"first") + pub(GOOD, b"hunter2-in-clear") + pub(GOOD, b"last")
+        await send_raw(server.port, server.token, messages)
+        _, secret, _ = await pulled(broker, 3)
+        if is_erased:
+            await broker.erase([secret])
+            await broker.erase([secret])
+        await broker.acknowledge([secret])
+        async with asyncio.timeout(10):
+            while (await broker.lag()).in_flight > 2:
+                await asyncio.sleep(0.01)
+
+    try:
+        with_broker(server, act)
+    finally:
+        server.stop()
+    assert is_on_disk() is not is_erased
