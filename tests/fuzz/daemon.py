@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from spark_actors.embedded.data_dir import DaemonCard
+from spark_actors.messaging.cloudevents import authorization
 from tests.fixtures.raw_nats import hpub, pub, reply_to, send_raw
 from tests.fuzz.hostile import Hostile
 
@@ -48,7 +49,7 @@ async def converse(card: DaemonCard, name: str, good: int, hostile: Sequence[Hos
     """Send *good* deposits one after the other, each answered before the next, and all *hostile* ones in between."""
     client = await nats.connect(card.nats_url, token=card.nats_token, allow_reconnect=False)
     try:
-        return await _Conversation(client, name, hostile, card.operator_token).hold(good)
+        return await _Conversation(client, card.operator_token, name, hostile).hold(good)
     finally:
         await client.close()
 
@@ -60,9 +61,9 @@ async def send_unreadable(card: DaemonCard) -> None:
 
 
 class _Conversation:
-    def __init__(self, client: Client, name: str, hostile: Sequence[Hostile], token: str) -> None:
-        self._token = token
+    def __init__(self, client: Client, identity: str, name: str, hostile: Sequence[Hostile]) -> None:
         self._client, self._name, self._hostile = client, name, hostile
+        self._identity = authorization(identity)
         self._inbox = client.new_inbox()
         self._answers = Answers()
         self._refused = 0
@@ -99,7 +100,7 @@ class _Conversation:
             self._all_refused.set()
 
     def _wanted(self, name: str) -> dict[str, str]:
-        return {"Spark-Reply-To": f"{self._inbox}.{name}", "Spark-Authorization": f"Bearer {self._token}"}
+        return {**self._identity, "Spark-Reply-To": f"{self._inbox}.{name}"}
 
     def _body(self, number: int) -> bytes:
         data = {"account_id": self._name, "deposit_id": f"{self._name}-{number}", "amount_sat": 1}

@@ -202,8 +202,15 @@ arbitrary = st.builds(
     Hostile, st.sampled_from(COMMANDS).map(lambda cls: command_subject(cls.TYPE)), st.binary(max_size=120)
 )
 good = st.sampled_from(COMMANDS).map(lambda cls: Hostile(command_subject(cls.TYPE), good_body(cls)))
+elsewhere = st.builds(
+    lambda cls, other: Hostile(command_subject(other.TYPE), good_body(cls)),
+    st.sampled_from(COMMANDS),
+    st.sampled_from(COMMANDS),
+)
+"""Good, but nearly always on another command's subject."""
 
 messages = st.one_of(
+    elsewhere,
     with_odd_members(),
     with_odd_members(),
     with_raw_values(),

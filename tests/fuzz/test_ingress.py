@@ -8,7 +8,7 @@ import time
 from spark_actors.ingress.port import Arrival
 from tests.fuzz.checks import run_many
 from tests.fuzz.hostile import Hostile, big, messages
-from tests.unit.actors.test_ingress import Scene, an_arrival
+from tests.unit.actors.test_ingress import Scene, an_arrival, arrived
 from tests.unit.domain.builders import deposit
 
 HOSTILE, BIG, GOOD_EVERY = 400, 20, 10
@@ -18,7 +18,7 @@ def arrivals(hostile: list[Hostile]) -> list[Arrival]:
     """The hostile ones, and after every few a good one."""
     mixed = []
     for number, message in enumerate(hostile):
-        mixed.append(Arrival(message.subject, message.body, f"reply-{number}", f"bad-{number}"))
+        mixed.append(arrived(message.subject, message.body, f"bad-{number}"))
         if number % GOOD_EVERY == 0:
             mixed.append(an_arrival(deposit(deposit_id=f"good-{number}"), f"good-{number}"))
     return mixed
@@ -53,7 +53,7 @@ def test_hostile_messages_are_told_and_kept_and_good_ones_pass_in_order() -> Non
 def test_a_good_message_waits_for_those_before_it_and_no_longer() -> None:
     """A batch of messages of 64 kB each, of the kind that is dearest to check, in front of one that is good."""
     dear = b'{"x":[' + b"{}," * 21_000 + b"1]}"
-    hostile = [Arrival("spark.commands.accounting.deposit", dear, f"r{n}", f"bad-{n}") for n in range(10)]
+    hostile = [arrived("spark.commands.accounting.deposit", dear, f"bad-{n}") for n in range(10)]
     scene = Scene(*hostile, an_arrival(deposit(), "good"))
     began = time.process_time()
     asyncio.run(played(scene, "good"))

@@ -62,16 +62,18 @@ MUTANTS = (
         2,
         "the events are committed in a transaction of their own, before the state",
         f"{STORE}/uow.py",
-        "queued = [*self._marks, *self._changes, *self._events]",
-        "self._connection.transact([*self._events], [])\n        queued = [*self._marks, *self._changes]",
+        "queued = [*self._marks, *self._changes, *self._events, *self._parked]",
+        "self._connection.transact([*self._events], [])\n"
+        "        queued = [*self._marks, *self._changes, *self._parked]",
         (f"{REPOSITORY}::test_one_stale_change_stops_the_whole_turn",),
     ),
     Mutant(
         2,
         "the inbox mark is committed in a transaction of its own, before the state",
         f"{STORE}/uow.py",
-        "queued = [*self._marks, *self._changes, *self._events]",
-        "self._connection.transact([*self._marks], [])\n        queued = [*self._changes, *self._events]",
+        "queued = [*self._marks, *self._changes, *self._events, *self._parked]",
+        "self._connection.transact([*self._marks], [])\n"
+        "        queued = [*self._changes, *self._events, *self._parked]",
         (f"{REPOSITORY}::test_one_stale_change_stops_the_whole_turn",),
     ),
     Mutant(
@@ -86,15 +88,15 @@ MUTANTS = (
         2,
         "a handler that raises ends the turn",
         f"{ACTORS}/turn.py",
-        "turn.failures.append((envelope, error))",
+        "turn.fail(envelope, _reason(error), error)",
         "raise",
-        (f"{TURNS}::test_a_command_that_cannot_be_read_fails_alone",),
+        (f"{TURNS}::test_a_command_that_cannot_be_read_fails_and_only_its_key_waits",),
     ),
     Mutant(
         3,
         "no inbox mark is written",
         f"{ACTORS}/aggregate.py",
-        "uow.inbox.mark(turn.marks)",
+        'uow.inbox.mark([mark._replace(key="") for mark in turn.marks] if work.draining else turn.marks)',
         NOTHING,
         (f"{TURNS}::test_a_redelivered_command_takes_effect_once_and_answers_the_same",),
     ),
@@ -134,9 +136,9 @@ MUTANTS = (
         4,
         "the ingress acknowledges before the commit",
         f"{ACTORS}/ingress.py",
-        "        answers = [(arrival.reply_to, refusal_body(error)) for arrival, error in refused]\n",
-        "        await self._broker.acknowledge([arrival for arrival, _ in [*refused, *good]])\n"
-        "        answers = [(arrival.reply_to, refusal_body(error)) for arrival, error in refused]\n",
+        "        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused]\n",
+        "        await self._broker.acknowledge([each.arrival for each in good])\n"
+        "        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused]\n",
         (f"{INGRESS}::test_a_command_is_committed_then_answered_then_acknowledged",),
     ),
     Mutant(
@@ -200,9 +202,17 @@ MUTANTS = (
     ),
     Mutant(
         6,
+        "later commands of a key pass the one that failed",
+        f"{ACTORS}/turn.py",
+        "if envelope.key in waiting:",
+        "if envelope.key in ():",
+        ("tests/contracts/test_parked_commands.py::test_a_command_that_fails_parks_its_key_and_no_other",),
+    ),
+    Mutant(
+        6,
         "a saga step that raises takes its whole batch along",
         f"{ACTORS}/context.py",
-        'refusals[item.envelope.message_id] = f"step raised {type(error).__name__}"',
+        'refusals[item.envelope.message_id] = Refusal(f"step_raised_{type(error).__name__}")',
         "raise",
         (f"{CONTEXT}::test_a_step_that_raises_stops_no_other_event",),
     ),
