@@ -1,0 +1,235 @@
+"""Processes that can be killed, stopped and doubled, and the calls between them: what Ray and the kernel do otherwise.
+
+A killed process is not cancelled, which would let its code clean up: whatever it does next outside its own memory
+simply never returns. A stopped one goes on from there when it is resumed. A zombie is out of sight of all others (its
+callers have given it up, a replacement has its name) and goes on all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Never, TypeVar
+
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.ports import ActorSpec, Report
+from tests.simulation.faults import Faults
+from tests.simulation.history import History
+
+T = TypeVar("T")
+
+EPOCH = datetime(2026, 5, 6, 12, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process has ended here, in the middle of what it did."""
+
+
+class Process:
+    """One life of an actor."""
+
+    def __init__(self, machine: Machine, name: str, number: int) -> None:
+        self.name = name
+        self.label = f"{name.removeprefix('spark/')}#{number}"
+        self.machine = machine
+        self.is_alive = True
+        self.is_zombie = False
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once others can reach it no more."""
+        self.ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        """The shell around what runs in it, once that has started."""
+        self._runs = asyncio.Event()
+        self._runs.set()
+        self.busy_seconds = 0.0
+        """How long the transactions of the turn in hand still take."""
+        self.skew = timedelta(seconds=machine.faults.random.uniform(-1, 1))
+
+    @property
+    def is_stopped(self) -> bool:
+        return not self._runs.is_set()
+
+    def clock(self) -> datetime:
+        """Its own idea of the present, up to a second off."""
+        return self.machine.now() + self.skew
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self._runs.clear()
+        self.machine.history.note(self.label, "is stopped (SIGSTOP)")
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self.is_stopped and self.is_alive:
+            self.machine.history.note(self.label, "goes on (SIGCONT)")
+        self._runs.set()
+
+    def die(self, why: str) -> None:
+        if self.is_alive:
+            self.is_alive = False
+            self.machine.history.note(self.label, f"is killed: {why}")
+            self.machine.lose(self)
+
+    async def gate(self) -> None:
+        """Pass when the process runs; a dead one never passes."""
+        while not self.is_alive or self.is_stopped:
+            if not self.is_alive:
+                await self.machine.never()
+            await self._runs.wait()
+
+    async def boundary(self, point: str, error: Callable[[str], Exception] | None) -> None:
+        """Meet the outside world at a named point: take time, and perhaps die or be refused there."""
+        await self.gate()
+        await asyncio.sleep(self.machine.faults.delay())
+        await self.gate()
+        match self.machine.faults.strikes(point):
+            case "crash":
+                self.die(f"at {point}")
+                await self.machine.never()
+            case "error" if error is not None:
+                self.machine.history.note(self.label, f"is refused at {point}")
+                raise error(f"{point}: seeded fault")
+
+    def boundary_now(self, point: str, error: Callable[[str], Exception]) -> None:
+        """The same inside code that does not wait. Raises Killed."""
+        match self.machine.faults.strikes(point):
+            case "crash":
+                self.die(f"at {point}")
+                raise Killed
+            case "error":
+                self.machine.history.note(self.label, f"is refused at {point}")
+                raise error(f"{point}: seeded fault")
+
+
+class Machine:
+    """All processes by name, and the way from one to another."""
+
+    def __init__(self, faults: Faults, history: History) -> None:
+        self.faults = faults
+        self.history = history
+        self.listed: dict[str, Process] = {}
+        self.zombies: list[Process] = []
+        self.max_commands = faults.random.choice((3, 10, 100))
+        """How many commands go into one turn."""
+        self.is_durable: Callable[[str], bool] = lambda message_id: True
+        """Whether a message that a producer sent is in the store, as handled or as a dead letter."""
+        self._births: dict[str, int] = {}
+        self._hanging: list[asyncio.Future[None]] = []
+        self._work: set[asyncio.Task[Any]] = set()
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
+
+    async def never(self) -> Never:
+        """Hang; the future is kept, so that nothing that hangs is collected while the run goes on."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._hanging.append(future)
+        await future
+        raise AssertionError("nobody ends this")
+
+    def spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+        return task  # type: ignore[return-value]  # a coroutine becomes a task
+
+    def born(self, name: str) -> Process:
+        """A new process under *name*."""
+        self._births[name] = number = self._births.get(name, 0) + 1
+        self.listed[name] = process = Process(self, name, number)
+        self.history.note(process.label, "is born")
+        return process
+
+    def lose(self, process: Process) -> None:
+        """Nobody can reach it any more; it may live on."""
+        if self.listed.get(process.name) is process:
+            del self.listed[process.name]
+        if not process.lost.done():
+            process.lost.set_result(None)
+
+    def kill(self, name: str, why: str) -> None:
+        """End the process of this name, or only lose sight of it: then it goes on as a zombie for a while."""
+        process = self.listed.get(name)
+        if process is None:
+            return
+        if self.faults.happens(self.faults.profile.zombie):
+            process.is_zombie = True
+            self.history.note(process.label, f"is out of sight and goes on: {why}")
+            self.zombies.append(process)
+            self.lose(process)
+        else:
+            process.die(why)
+
+    async def call(self, caller: Process, name: str, point: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Have the process called *name* do *work*; its own errors come back. Raises ActorUnavailableError.
+
+        When that is raised the work may have been done, or never be done, or be done later.
+        """
+        unavailable = _unavailable(name)
+        await caller.boundary(f"{point}.before", unavailable)
+        callee = self.listed.get(name)
+        if callee is None:
+            raise unavailable("no such process now")
+        task = self.spawn(self._serve(callee, work))
+        if self.faults.happens(self.faults.profile.error / 4):
+            self.history.note(caller.label, f"gives up on {name}, whose work goes on")
+            raise unavailable("connection lost, the call goes on")
+        await asyncio.wait((task, callee.lost), return_when=asyncio.FIRST_COMPLETED)
+        await caller.boundary(f"{point}.after", unavailable)
+        if not task.done():
+            raise unavailable("it died")
+        return task.result()  # type: ignore[no-any-return]
+
+    async def _serve(self, callee: Process, work: Callable[[Any], Awaitable[T]]) -> T:
+        shell = await asyncio.shield(callee.ready)
+        await callee.gate()
+        try:
+            result = await work(shell)
+        except Killed:
+            await self.never()
+        await callee.gate()
+        return result
+
+
+def _unavailable(name: str) -> Callable[[str], ActorUnavailableError]:
+    return lambda detail: ActorUnavailableError(name, detail)
+
+
+class SimulatedChildren:
+    """Port `Children`: starts processes, asks and ends them, for one keeper's process."""
+
+    def __init__(self, machine: Machine, caller: Process) -> None:
+        self._machine, self._caller = machine, caller
+
+    async def start(self, spec: ActorSpec) -> None:
+        await self._caller.boundary("children.start", None)
+        child = self._machine.listed.get(spec.name)
+        if child is None:
+            child = self._machine.born(spec.name)
+            self._machine.spawn(self._begin(child, spec))
+        await asyncio.wait((child.ready, child.lost), return_when=asyncio.FIRST_COMPLETED)
+        await self._caller.gate()
+        if not child.ready.done():
+            raise ActorUnavailableError(spec.name, "died in its start")
+
+    async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
+        try:
+            async with asyncio.timeout(patience_seconds):
+                return await self._machine.call(self._caller, spec.name, "call.report", lambda shell: shell.report())
+        except TimeoutError as error:
+            raise ActorUnavailableError(spec.name, "is silent") from error
+
+    async def kill(self, spec: ActorSpec) -> None:
+        await self._caller.gate()
+        self._machine.kill(spec.name, f"by {self._caller.label}")
+
+    async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:
+        await self.kill(spec)
+
+    async def _begin(self, child: Process, spec: ActorSpec) -> None:
+        await asyncio.sleep(self._machine.faults.random.uniform(0.05, 0.8))
+        await child.gate()
+        build: Any = spec.build()
+        shell = build(child)
+        await shell.start()
+        child.ready.set_result(shell)

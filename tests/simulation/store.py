@@ -1,0 +1,297 @@
+"""The database of a run: the store in memory, with late visibility, outages and crash points around each call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from domain.dashboard.projection import Occurrence, rows_of
+from domain.dashboard.rows import RowSeen
+from domain.shared.errors import StorageUnavailableError
+from domain.shared.messages import MessageRegistry
+from domain.shared.ports import Versioned
+from spark_actors.messaging.envelope import Envelope, decode_data
+from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
+from spark_actors.persistence.memory import (
+    MemoryDeadLetters,
+    MemoryLightningTasks,
+    MemoryOutboxReader,
+    MemoryRepository,
+    MemorySagaLog,
+    MemoryStore,
+    MemoryUnitOfWork,
+)
+from spark_actors.persistence.outbox import Floor
+from tests.simulation.history import Committed
+from tests.simulation.machine import Machine, Process
+
+FENCE_DISTANCE = 5
+"""Small, so that the floor rises often in a small world."""
+LONGEST_COMMIT_SECONDS = 0.05
+
+
+class SmallFloor(Floor):
+    """The real floor, which asks for a fence sooner."""
+
+    @property
+    def wants_fence(self) -> bool:
+        return self.fence is None and self.seen >= self.position + FENCE_DISTANCE
+
+
+@dataclass
+class _Open:
+    """A transaction that holds its positions and that no reader sees yet."""
+
+    process: Process
+    keys: frozenset[str]
+    positions: range
+
+
+@dataclass
+class Database:
+    """One server for all contexts: it may be away, and comes back as another run of itself."""
+
+    machine: Machine
+    runs: int = 1
+    is_away: bool = False
+    schemas: dict[str, Schema] = field(default_factory=dict)
+
+    def check(self, process: Process, point: str) -> None:
+        """Raises StorageUnavailableError while the server is away."""
+        if self.is_away:
+            raise StorageUnavailableError(f"{point}: the server is away")
+
+    async def outage(self, seconds: float) -> None:
+        self.machine.history.note("store", f"goes away for {seconds:.2f} s")
+        self.is_away = True
+        await asyncio.sleep(seconds)
+        self.is_away = False
+        self.runs += 1
+        self.machine.history.note("store", "is back")
+        for schema in self.schemas.values():
+            schema.hint(is_sure=True)
+
+
+class Schema(MemoryStore):
+    """The tables of one context.
+
+    A commit is durable at once. Its outbox rows are seen a little later, as if the transaction had taken that long, and
+    so behind those of higher positions; whoever touches the same keys meanwhile has waited for it.
+    """
+
+    def __init__(self, context: str, database: Database) -> None:
+        super().__init__()
+        self.context = context
+        self.machine = database.machine
+        self.sagas = MemorySagaLog()
+        self.tasks = MemoryLightningTasks()
+        self.letters = MemoryDeadLetters()
+        self.listeners: list[SimulatedWakeUps] = []
+        self._open: dict[int, _Open] = {}
+        self._next_transaction = 1
+        database.schemas[context] = self
+
+    def draw_transaction_id(self) -> int:
+        self._next_transaction += 1
+        return self._next_transaction - 1
+
+    @property
+    def horizon(self) -> int:
+        """The lowest transaction id that is open."""
+        return min(self._open, default=self._next_transaction)
+
+    def visible(self) -> dict[int, Envelope]:
+        hidden = {position for it in self._open.values() for position in it.positions}
+        return {position: row for position, row in self.outbox.items() if position not in hidden}
+
+    def await_writers(self, keys: Collection[str], process: Process) -> None:
+        """Whoever writes these keys, or in this process, is through before anything goes on."""
+        for number in [n for n, it in self._open.items() if it.process is process or not it.keys.isdisjoint(keys)]:
+            self._show(number)
+
+    def commit_for(self, process: Process, turn: Any) -> float:
+        """Commit and say after how many seconds all can see it."""
+        keys = frozenset([*(change.key for change in turn.changes), *turn.unchanged])
+        self.await_writers(keys, process)
+        first = self._last_position + 1
+        self.commit(turn)
+        events = [self.outbox[position] for position in range(first, self._last_position + 1)]
+        marks = [(mark.message_id, mark.outcome) for mark in turn.marks]
+        self.machine.history.commits.append(Committed(self.context, marks, events))
+        for message_id, outcome in marks:
+            self.machine.history.note(process.label, *self._told(message_id, str(outcome.verdict), outcome.reason))
+        number = self.draw_transaction_id()
+        self._open[number] = _Open(process, keys, range(first, self._last_position + 1))
+        lasts = min(self.machine.faults.delay(), LONGEST_COMMIT_SECONDS)
+        asyncio.get_running_loop().call_later(lasts, self._show, number)
+        return lasts
+
+    def hint(self, *, is_sure: bool = False) -> None:
+        """Tell the listeners of new rows; a hint may get lost."""
+        for listener in self.listeners:
+            if is_sure or not (self.machine.faults.profile.loses_hints and self.machine.faults.happens(0.5)):
+                listener.ring()
+
+    def _show(self, number: int) -> None:
+        if self._open.pop(number, None) is not None:
+            self.hint()
+
+    def _told(self, message_id: str, verdict: str, reason: str) -> tuple[str, str]:
+        command = self.machine.history.commands.get(message_id)
+        name, story = (command.name, command.correlation_id) if command else (message_id, "")
+        key = command.key if command else ""
+        return f"commits {name} of {key}: {verdict} {reason}".rstrip(), story
+
+
+class _Repository(MemoryRepository[Any]):
+    def __init__(self, schema: Schema, process: Process, turn: Any, database: Database) -> None:
+        super().__init__(schema, turn)
+        self._schema, self._process, self._database = schema, process, database
+
+    def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[Any]]:
+        self._database.check(self._process, "load")
+        self._process.boundary_now("turn.load.before", StorageUnavailableError)
+        self._schema.await_writers(keys, self._process)
+        return super().load(keys)
+
+
+class SimulatedUnitOfWork(MemoryUnitOfWork[Any]):
+    """A unit of work of one process, with the crash points of a commit."""
+
+    def __init__(self, database: Database, schema: Schema, process: Process) -> None:
+        self._database, self._schema, self._process = database, schema, process
+        self.lasts = 0.0
+        super().__init__(schema)
+
+    def commit(self) -> None:
+        turn = self._turn
+        self._begin()
+        self._database.check(self._process, "commit")
+        self._process.boundary_now("turn.commit.before", StorageUnavailableError)
+        self._process.busy_seconds = max(
+            self._process.busy_seconds, self._schema.commit_for(self._process, turn)
+        )
+        self._process.boundary_now("turn.commit.after", StorageUnavailableError)
+
+    def _begin(self) -> None:
+        super()._begin()
+        self._repository = _Repository(self._schema, self._process, self._turn, self._database)
+
+
+class SimulatedWakeUps:
+    """Port `WakeUps` for one process."""
+
+    def __init__(self, schema: Schema, process: Process) -> None:
+        self._process = process
+        self._hint = asyncio.Event()
+        self._hint.set()  # a new connection counts as a hint
+        schema.listeners.append(self)
+
+    def ring(self) -> None:
+        self._hint.set()
+
+    async def wait(self, timeout: timedelta) -> bool:
+        await self._process.gate()
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self._hint.wait()
+        except TimeoutError:
+            return False
+        self._hint.clear()
+        await self._process.gate()
+        return True
+
+
+class SimulatedOutboxReader(MemoryOutboxReader):
+    """Port `OutboxReader` of one process: sees what is visible, above the real floor."""
+
+    def __init__(self, database: Database, schema: Schema, owed: Callable[[Envelope], Sequence[str]]) -> None:
+        super().__init__(schema, schema.letters, schema.machine.now)
+        self._database, self._schema, self._owed = database, schema, owed
+        self.floor = SmallFloor()
+        self._server = 0
+
+    async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
+        if self._server != self._database.runs:
+            self.floor, self._server = SmallFloor(), self._database.runs
+        rows = self._read(skip, limit)
+        self.floor.rise(self._schema.horizon, [*skip, *(row.position for row in rows)])
+        if self.floor.wants_fence:
+            await asyncio.sleep(0.001)
+            self.floor.draw_fence(self._schema.draw_transaction_id())
+        return rows
+
+    def _read(self, skip: Collection[int], limit: int) -> list[PendingMessage]:
+        visible = self._schema.visible()
+        waiting = sorted(position for position in visible if position >= self.floor.position and position not in skip)
+        return [PendingMessage(position, visible[position]) for position in waiting[:limit]]
+
+    async def settle(self, positions: Sequence[int]) -> None:
+        history, buried = self._schema.machine.history, self._schema.letters.letters
+        for position in positions:
+            if (row := self._schema.outbox.get(position)) is None:
+                continue
+            for subscriber in self._owed(row):
+                is_buried = any(key[:2] == (row.message_id, subscriber) for key in buried)
+                if (subscriber, row.message_id) not in history.taken_by and not is_buried:
+                    history.accuse(f"{row.name} left the outbox before {subscriber} had it")
+            history.note(f"{self._schema.context}/outbox", f"settles {row.name} of {row.key}", row.correlation_id)
+        await super().settle(positions)
+
+    async def backlog(self) -> OutboxBacklog:
+        return OutboxBacklog(len(self._schema.outbox), timedelta())
+
+
+class SimulatedProjection:
+    """Port `Projection`: the real rows, merged as the store merges them."""
+
+    def __init__(self, registry: MessageRegistry) -> None:
+        self._registry = registry
+        self.rows: dict[tuple[type[Any], str], Any] = {}
+
+    async def apply(self, envelopes: Sequence[Envelope]) -> None:
+        for envelope in envelopes:
+            for row in self._rows(envelope):
+                known = self.rows.get((type(row), row.key))
+                self.rows[type(row), row.key] = row if known is None else known.merged(row)
+
+    def _rows(self, envelope: Envelope) -> Sequence[RowSeen]:
+        event: Any = decode_data(self._registry, envelope)
+        seen = Occurrence(
+            envelope.message_id,
+            envelope.correlation_id,
+            envelope.causation_id,
+            envelope.sequence,
+            envelope.occurred_at,
+            envelope.data.decode(),
+        )
+        return rows_of(event, seen)
+
+
+class Remote:
+    """An asynchronous port as one process reaches it: each call takes time, may be refused, and may be the last."""
+
+    def __init__(self, target: object, process: Process, kind: str, database: Database) -> None:
+        self._target, self._process, self._kind, self._database = target, process, kind, database
+
+    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
+        target, point = getattr(self._target, method), f"{self._kind}.{method}"
+
+        async def call(*args: Any, **named: Any) -> Any:
+            await self._process.boundary(f"{point}.before", StorageUnavailableError)
+            self._database.check(self._process, point)
+            result = await target(*args, **named)
+            await self._process.boundary(f"{point}.after", StorageUnavailableError)
+            return result
+
+        return call
+
+
+class NoMaintenance:
+    """Port `Maintenance`: a run is too short for any."""
+
+    async def run(self, now: datetime) -> None:
+        """Nothing to do."""

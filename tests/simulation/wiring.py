@@ -1,0 +1,341 @@
+"""The composition root of a run: the real plain classes on the stand-ins, as `spark_actors.bootstrap` does it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache, partial
+from typing import Any
+
+from domain.bitcoin.lightning import task_for
+from domain.contexts import CONTEXTS
+from domain.shared.messages import MessageRegistry
+from domain.shared.ports import UnitOfWork
+from spark_actors.actors import names
+from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.context import (
+    ContextActor,
+    ContextService,
+    Part,
+    Projecting,
+    Received,
+    Steps,
+    TaskListing,
+    Tracking,
+)
+from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.actors.root import RootSupervisor
+from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
+from spark_actors.actors.unit import Service
+from spark_actors.actors.watch import Watch
+from spark_actors.lightning.worker import LightningWorker, WorkerSettings
+from spark_actors.messaging.door import Door
+from spark_actors.messaging.envelope import Envelope, Receipt, Reply, unpack_deliveries, unpack_envelopes
+from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.routing import Placement, Slot, Subscriptions
+from spark_actors.messaging.telemetry import TelemetryEvent
+from tests.simulation.broker import BrokerServer, SimulatedBroker
+from tests.simulation.machine import Machine, Process, SimulatedChildren
+from tests.simulation.node import BooksOfTheNode, NodeClient
+from tests.simulation.store import (
+    Database,
+    NoMaintenance,
+    Remote,
+    Schema,
+    SimulatedOutboxReader,
+    SimulatedProjection,
+    SimulatedUnitOfWork,
+    SimulatedWakeUps,
+)
+
+BY_NAME = {context.name: context for context in CONTEXTS}
+WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
+READ_MODELS, LIGHTNING, REFUSED = "dashboard", "bitcoin", "ingress"
+HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.0, 2.5
+INVOICE_EXPIRY = timedelta(seconds=8)
+MAX_BODY_BYTES = 65_536
+
+
+@cache
+def registry() -> MessageRegistry:
+    return MessageRegistry(message for context in CONTEXTS for message in context.messages)
+
+
+@cache
+def door() -> Door:
+    """It holds no state, and its schemas take long to make."""
+    return Door(registry(), MAX_BODY_BYTES)
+
+
+def owed(envelope: Envelope) -> Sequence[str]:
+    """Every context that must have an event before it may leave the outbox: said again, apart from the routing."""
+    event = registry().find(envelope.name, envelope.version)
+    return [
+        context.name
+        for context in CONTEXTS
+        if event in context.steps or event in context.reads or _tracks(context.name, envelope, event)
+    ]
+
+
+def _tracks(context: str, envelope: Envelope, event: type[Any]) -> bool:
+    import msgspec
+
+    message = msgspec.json.decode(envelope.data, type=event)
+    return BY_NAME[context].tracks(message)
+
+
+def _ignore(event: TelemetryEvent) -> None:
+    """Nothing is counted in a run."""
+
+
+@dataclass
+class Shell:
+    """A service inside a process, as others reach it."""
+
+    process: Process
+    service: Service
+
+    async def start(self) -> None:
+        await self.service.start()
+
+    async def report(self) -> Report:
+        return Report(self.process.name, self.process.label, 0, b"", self.service.problems())
+
+
+class ContextShell(Shell):
+    """A ContextActor: what it takes is noted."""
+
+    async def take_events(self, payload: bytes) -> bytes:
+        service: Any = self.service
+        answer: bytes = await service.take_events(payload)
+        taken = {it.message_id for it in unpack_deliveries(answer) if it.receipt is Receipt.TAKEN}
+        history, context = self.process.machine.history, names_context(self.process.name)
+        for envelope in unpack_envelopes(payload):
+            is_taken = envelope.message_id in taken
+            word = "takes" if is_taken else "does not take"
+            history.note(self.process.label, f"{word} {envelope.name} of {envelope.key}", envelope.correlation_id)
+            if is_taken:
+                history.took(context, envelope)
+        return answer
+
+
+class HostShell:
+    """An AggregateActor: one turn at a time, and an answer only when others can see what it has done."""
+
+    def __init__(self, process: Process, actor: AggregateActor) -> None:
+        self._process, self._actor = process, actor
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Nothing to begin."""
+
+    async def report(self) -> Report:
+        async with self._turn:
+            return Report(self._process.name, self._process.label, 0, b"")
+
+    async def take_turn(self, context: str, payload: bytes) -> bytes:
+        async with self._turn:
+            await self._process.boundary("turn.begin", None)
+            for envelope in unpack_envelopes(payload):
+                self._process.machine.history.commands.setdefault(envelope.message_id, envelope)
+            self._process.busy_seconds = 0.0
+            answer = self._actor.take_turn(context, payload)
+            await asyncio.sleep(self._process.busy_seconds)
+            await self._process.boundary("turn.reply", None)
+            return answer
+
+
+def names_context(actor: str) -> str:
+    return actor.split("/")[1]
+
+
+class NotingDispatcher(Dispatcher):
+    """The real one; who posted what in which order is noted."""
+
+    def __init__(self, process: Process, placement: Placement, hosts: Any) -> None:
+        super().__init__(placement, hosts, max_commands=process.machine.max_commands, telemetry=_ignore)
+        self._process = process
+
+    def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Reply]]:
+        for command in commands:
+            self._process.machine.history.post(self._process.label, command)
+        return super().post(commands)
+
+
+class Refusing:
+    """A part that cannot take some events at first, as a bug or a poisoned row would have it."""
+
+    def __init__(self, process: Process, left: dict[tuple[str, str], int]) -> None:
+        self._process, self._left = process, left
+        self._context = names_context(process.name)
+
+    async def take(self, received: Sequence[Received]) -> Mapping[str, str]:
+        refusals = {}
+        for item in received:
+            name = (self._context, item.envelope.message_id)
+            if name not in self._left:
+                faults = self._process.machine.faults
+                is_refused = faults.happens(faults.profile.refusal)
+                self._left[name] = faults.random.randint(1, 3) if is_refused else 0
+            if self._left[name] > 0:
+                self._left[name] -= 1
+                refusals[item.envelope.message_id] = "seeded refusal"
+        return refusals
+
+
+@dataclass(frozen=True)
+class RayStandIn:
+    """Ports `Hosts` and `Subscribers` of one process."""
+
+    process: Process
+
+    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        return await self.process.machine.call(
+            self.process,
+            names.aggregate_actor(slot),
+            "call.take_turn",
+            lambda shell: shell.take_turn(context, payload),
+        )
+
+    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
+        return await self.process.machine.call(
+            self.process,
+            names.context_actor(subscriber),
+            "call.take_events",
+            lambda shell: shell.take_events(payload),
+        )
+
+
+@dataclass
+class Deployment:
+    """Everything that outlives the processes of a run, and how each process is made."""
+
+    machine: Machine
+    database: Database
+    broker: BrokerServer
+    node: BooksOfTheNode
+    projection: SimulatedProjection
+    placement: Placement
+    limits: RelayLimits
+    refusals_left: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def schema(self, context: str) -> Schema:
+        return self.database.schemas[context]
+
+    def remote(self, target: object, process: Process, kind: str) -> Any:
+        return Remote(target, process, kind, self.database)
+
+    def host(self, slot: Slot, process: Process) -> HostShell:
+        hosted = [HostedContext(context, partial(self._unit_of_work, context.name, process)) for context in WRITE_CONTEXTS]
+        return HostShell(
+            process,
+            AggregateActor(
+                hosted, registry(), capacity=slot.capacity, max_attempts=5, clock=process.clock, telemetry=_ignore
+            ),
+        )
+
+    def _unit_of_work(self, context: str, process: Process) -> UnitOfWork[Any]:
+        return SimulatedUnitOfWork(self.database, self.schema(context), process)
+
+    def context(self, name: str, process: Process) -> ContextShell:
+        context = BY_NAME[name]
+        dispatcher = NotingDispatcher(process, self.placement, RayStandIn(process))
+        does: list[Part] = [Refusing(process, self.refusals_left)]
+        loops: list[Loop] = []
+        if context.sagas:
+            does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), _ignore))
+        if context.steps:
+            does.append(Steps(context, dispatcher, registry()))
+        if name == READ_MODELS:
+            does.append(Projecting(context, self.remote(self.projection, process, "projection")))
+        if name == LIGHTNING:
+            tasks = self.remote(self.schema(name).tasks, process, "tasks")
+            worker = self._worker(tasks, dispatcher, process)
+            loops.append(Loop("lightning", worker.step))
+            does.append(TaskListing(task_for, tasks, process.clock, loops[0].wake))
+        return ContextShell(process, ContextService(ContextActor(context, registry(), does), dispatcher, loops))
+
+    def _worker(self, tasks: Any, dispatcher: Dispatcher, process: Process) -> LightningWorker:
+        node: Any = NodeClient(self.node, process)
+        settings = WorkerSettings(
+            invoice_expiry=INVOICE_EXPIRY, watch_interval=timedelta(seconds=0.3), call_timeout=timedelta(seconds=2)
+        )
+        return LightningWorker(tasks, node, dispatcher, settings=settings, clock=process.clock, telemetry=_ignore)
+
+    def supervisor(self, name: str, process: Process) -> Shell:
+        schema = self.schema(name)
+        outbox = self.remote(SimulatedOutboxReader(self.database, schema, owed), process, "outbox")
+        relay = OutboxRelay(
+            name,
+            outbox,
+            SimulatedWakeUps(schema, process),
+            RayStandIn(process),
+            Subscriptions(CONTEXTS, registry()),
+            limits=self.limits,
+            policy=RetryPolicy(8, timedelta(seconds=0.1), timedelta(seconds=1)),
+            clock=process.clock,
+            telemetry=_ignore,
+        )
+        keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
+        watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
+        return Shell(process, Supervisor(watch, relay, keeper, grace_seconds=1))
+
+    def ingress(self, group: int, process: Process) -> Shell:
+        broker: Any = SimulatedBroker(self.broker, process)
+        views: Any = None
+        service = Ingress(
+            broker,
+            door(),
+            NotingDispatcher(process, self.placement, RayStandIn(process)),
+            self.remote(self.schema(REFUSED).letters, process, "letters"),
+            self._watch(REFUSED, process, None, None),
+            Queries(door(), views),
+            limits=IngressLimits(in_flight=50, batch=10),
+            clock=process.clock,
+            telemetry=_ignore,
+        )
+        return Shell(process, service)
+
+    def root(self, process: Process) -> Shell:
+        hosts = [
+            self.keeper(process, names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot))
+            for slot in self.placement.slots
+        ]
+        supervisors = [
+            self.keeper(process, names.supervisor(context.name), "Supervisor", partial(self.supervisor, context.name))
+            for context in WRITE_CONTEXTS
+        ]
+        reader = self.keeper(
+            process, names.context_actor(READ_MODELS), "ContextActor", partial(self.context, READ_MODELS)
+        )
+        ingress = self.keeper(process, names.ingress(0), "Ingress", partial(self.ingress, 0))
+        board: Any = None
+        return Shell(
+            process, RootSupervisor(([ingress], supervisors, [reader], hosts), board, lambda: b"", grace_seconds=1)
+        )
+
+    def keeper(self, process: Process, name: str, kind: str, build: Callable[[Process], object]) -> Keeper:
+        return Keeper(
+            ActorSpec(name, kind, lambda: build),
+            SimulatedChildren(self.machine, process),
+            heartbeat_seconds=HEARTBEAT_SECONDS,
+            patience_seconds=PATIENCE_SECONDS,
+            telemetry=_ignore,
+        )
+
+    def _watch(self, context: str, process: Process, outbox: Any, saga_log: Any) -> Watch:
+        return Watch(
+            context,
+            outbox=outbox,
+            saga_log=saga_log,
+            dead_letters=self.remote(self.schema(context).letters, process, "letters"),
+            maintenance=NoMaintenance(),
+            clock=process.clock,
+            telemetry=_ignore,
+        )

@@ -1,0 +1,224 @@
+"""One run: a seed becomes a crowd, a system, bad luck, quiet, and a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import random as global_random
+from collections import Counter
+from dataclasses import dataclass
+from random import Random
+
+from spark_actors.actors import names
+from spark_actors.actors.supervisor import RelayLimits
+from spark_actors.ingress.port import BrokerUnavailableError
+from spark_actors.messaging.routing import Placement
+from tests.simulation.broker import BrokerServer
+from tests.simulation.checks import verdict
+from tests.simulation.faults import Faults
+from tests.simulation.history import Entry, History
+from tests.simulation.machine import Machine
+from tests.simulation.node import BooksOfTheNode
+from tests.simulation.store import Database, Schema, SimulatedProjection
+from tests.simulation.virtual_time import run_in_virtual_time
+from tests.simulation.wiring import READ_MODELS, REFUSED, WRITE_CONTEXTS, Deployment, registry
+from tests.simulation.work import Crowd, Message
+
+REPLY_SECONDS = 3.0
+"""After this a producer sends a command again."""
+MOST_TRIES = 3
+QUIET_SECONDS = 120.0
+"""Virtual time in which everything must have come to rest once nothing goes wrong any more."""
+LOOK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run ended."""
+
+    seed: int
+    violations: tuple[str, ...]
+    digest: str
+    virtual_seconds: float
+    commands: int
+    events: int
+    deaths: int
+    timeline: tuple[Entry, ...] = ()
+
+
+def play(seed: int, *, keep_timeline: bool = False) -> Run:
+    """Play the run of *seed* from beginning to end; the same in every process."""
+    state = global_random.getstate()
+    global_random.seed(seed)  # tenacity draws its jitter there
+    try:
+        return run_in_virtual_time(World(seed).play(keep_timeline=keep_timeline))
+    finally:
+        global_random.setstate(state)
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.faults = Faults(self.random)
+        self.stories = Crowd(self.random).stories()
+
+    async def play(self, *, keep_timeline: bool) -> Run:
+        loop = asyncio.get_running_loop()
+        self.history = History(loop.time)
+        self.machine = Machine(self.faults, self.history)
+        self.deployment = self._deployed()
+        self.machine.is_durable = self._is_durable
+        self.history.note("world", f"seed {self.seed}: {self.faults.profile}")
+        background = [self.machine.spawn(self._keep_root()), self.machine.spawn(self._strike())]
+        await asyncio.gather(*(self._produce(story) for story in self.stories))
+        self.faults.is_on = False
+        background[1].cancel()
+        self._mend()
+        await self._quiet()
+        background[0].cancel()
+        for violation in verdict(self.deployment, self.history):
+            self.history.accuse(violation)
+        return self._run(keep_timeline=keep_timeline)
+
+    def _deployed(self) -> Deployment:
+        database = Database(self.machine)
+        for context in [*(context.name for context in WRITE_CONTEXTS), READ_MODELS, REFUSED]:
+            Schema(context, database)
+        return Deployment(
+            machine=self.machine,
+            database=database,
+            broker=BrokerServer(self.machine),
+            node=BooksOfTheNode(self.machine),
+            projection=SimulatedProjection(registry()),
+            placement=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
+            limits=RelayLimits(
+                batch=self.random.choice((3, 20, 500)),
+                in_flight=2_000,
+                poll_seconds=self.faults.profile.poll_seconds,
+                patience={READ_MODELS: 0.05},
+            ),
+        )
+
+    def _run(self, *, keep_timeline: bool) -> Run:
+        deaths = sum(" is killed" in entry.what for entry in self.history.timeline)
+        return Run(
+            self.seed,
+            tuple(self.history.violations),
+            self.history.digest(),
+            asyncio.get_running_loop().time(),
+            len(self.history.commands),
+            sum(len(commit.events) for commit in self.history.commits),
+            deaths,
+            tuple(self.history.timeline) if keep_timeline else (),
+        )
+
+    async def _keep_root(self) -> None:
+        """What Ray does for the root alone: it is started again when it dies."""
+        while True:
+            process = self.machine.born(names.ROOT)
+            shell = self.deployment.root(process)
+            await shell.start()
+            process.ready.set_result(shell)
+            await process.lost
+            await asyncio.sleep(self.random.uniform(0.1, 0.5))
+
+    async def _produce(self, story: list[Message]) -> None:
+        """Send the story's commands, each again until it is answered or the producer gives up."""
+        for message in story:
+            await asyncio.sleep(message.pause_seconds)
+            self.history.sent[message.message_id] = (message.subject, message.body)
+            for copy in range(message.copies):
+                await self._send(message, copy, waits=copy == 0 and message.pause_seconds > 0.05)
+
+    async def _send(self, message: Message, copy: int, *, waits: bool) -> None:
+        for attempt in range(MOST_TRIES if waits else 1):
+            reply_to = f"{message.message_id}/{copy}/{attempt}"
+            self.deployment.broker.inbox[reply_to] = answered = asyncio.Event()
+            await self._publish(message, reply_to)
+            if not waits:
+                return
+            try:
+                async with asyncio.timeout(REPLY_SECONDS):
+                    await answered.wait()
+                return
+            except TimeoutError:
+                continue
+
+    async def _publish(self, message: Message, reply_to: str) -> None:
+        """Publish until the broker has stored it."""
+        while True:
+            try:
+                self.deployment.broker.publish(message.subject, message.body, reply_to, message.message_id)
+            except BrokerUnavailableError:
+                await asyncio.sleep(0.3)
+            else:
+                self.history.note("producer", f"sends {message.message_id} {message.subject}", message.message_id)
+                return
+
+    async def _strike(self) -> None:
+        """Blows from outside, one after the other."""
+        mean = self.faults.profile.chaos_seconds
+        while mean:
+            await asyncio.sleep(self.random.expovariate(1 / mean))
+            blow = self.random.choices(
+                (self._kill_one, self._stop_one, self._cut_store, self._cut_broker, self._kill_all), (6, 3, 2, 1, 1)
+            )[0]
+            blow()
+
+    def _kill_one(self) -> None:
+        if self.machine.listed:
+            self.machine.kill(self.faults.pick(sorted(self.machine.listed)), "kill -9")
+
+    def _stop_one(self) -> None:
+        if self.machine.listed:
+            process = self.machine.listed[self.faults.pick(sorted(self.machine.listed))]
+            process.stop()
+            asyncio.get_running_loop().call_later(self.random.uniform(0.2, 6.0), process.resume)
+
+    def _cut_store(self) -> None:
+        if not self.deployment.database.is_away:
+            self.machine.spawn(self.deployment.database.outage(self.random.uniform(0.1, 3.0)))
+
+    def _cut_broker(self) -> None:
+        if not self.deployment.broker.is_away:
+            self.machine.spawn(self.deployment.broker.outage(self.random.uniform(0.1, 3.0)))
+
+    def _kill_all(self) -> None:
+        self.history.note("world", "kill -9 of the whole daemon")
+        for process in [*self.machine.listed.values(), *self.machine.zombies]:
+            process.die("the daemon is gone")
+
+    def _mend(self) -> None:
+        """From now on nothing goes wrong: what is stopped goes on, what is out of sight ends."""
+        self.history.note("world", "nothing goes wrong from now on")
+        for process in self.machine.zombies:
+            process.die("out of sight for too long")
+        for process in self.machine.listed.values():
+            process.resume()
+
+    async def _quiet(self) -> None:
+        """Wait until nothing is left to do, in the queue, the outboxes and the node's tasks."""
+        try:
+            async with asyncio.timeout(QUIET_SECONDS):
+                while any(self._left().values()):
+                    await asyncio.sleep(LOOK_SECONDS)
+        except TimeoutError:
+            left = {name: count for name, count in self._left().items() if count}
+            self.history.accuse(f"not at rest after {QUIET_SECONDS:g} s without faults: {left}")
+
+    def _left(self) -> Counter[str]:
+        left = Counter({"queue": len(self.deployment.broker.stored)})
+        for context in WRITE_CONTEXTS:
+            schema = self.deployment.schema(context.name)
+            left[f"{context.name} outbox"] = len(schema.outbox)
+            left[f"{context.name} tasks"] = len(schema.tasks.tasks)
+        return left
+
+    def _is_durable(self, message_id: str) -> bool:
+        if any(message_id in schema.outcomes for schema in self.deployment.database.schemas.values()):
+            return True
+        subject = self.history.sent[message_id][0]
+        letters = self.deployment.schema(REFUSED).letters.letters.values()
+        return any(letter.message_id == message_id or letter.name == subject for letter in letters)
