@@ -1,8 +1,271 @@
-"""What must be true of a run when it is over."""
-from __future__ import annotations
-from collections.abc import Iterator
-from tests.simulation.history import History
-from tests.simulation.wiring import Deployment
+"""What must be true of a run when it is over: the history and the tables held against a simple model."""
 
-def verdict(deployment: Deployment, history: History) -> Iterator[str]:
-    return iter(())
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from domain.accounting.account import IN_TRANSIT, LIGHTNING, Account, Movement
+from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
+from domain.bitcoin.ports import PaymentStatus
+from domain.contexts import CONTEXTS
+from domain.crowdfunding.campaign import Campaign, Donation
+from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen
+from domain.shared.decisions import Outcome, Verdict
+from domain.shared.sagas import SagaState, merged_progress, progress_of
+from spark_actors.lightning.simulated import SimulatedBooks
+from spark_actors.messaging.door import outcome_body
+from spark_actors.messaging.envelope import Reply, decode_data
+from tests.simulation.history import History
+from tests.simulation.ledger_model import LedgerModel
+from tests.simulation.wiring import REFUSED, WRITE_CONTEXTS, Deployment, registry
+
+
+def verdict(deployment: Deployment, history: History, node: SimulatedBooks) -> Iterator[str]:
+    """Everything that is wrong with a run, in words."""
+    tables = Tables(deployment)
+    yield from _answers(deployment, history)
+    yield from _effects_once(history)
+    yield from _model_agrees(tables, history)
+    yield from _double_entry(tables)
+    yield from _invoices(tables)
+    yield from _node_agrees(tables, node)
+    yield from _donations(tables)
+    yield from _order_at_subscribers(history)
+    yield from _order_at_instances(history)
+    yield from _sagas(deployment, history)
+    yield from _dead_letters(deployment)
+    yield from _read_models(deployment, tables, history)
+
+
+class Tables:
+    """What is stored at the end, by type."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        schemas = [deployment.schema(context.name) for context in WRITE_CONTEXTS]
+        states = [held.state for schema in schemas for held in schema.instances.values()]
+        self.accounts = {it.account_id: it for it in states if isinstance(it, Account)}
+        self.campaigns = {it.campaign_id: it for it in states if isinstance(it, Campaign)}
+        self.invoices = {it.invoice_id: it for it in states if isinstance(it, Invoice)}
+        records = [record for schema in schemas for record in schema.records]
+        self.movements = [it for it in records if isinstance(it, Movement)]
+        self.donations = [it for it in records if isinstance(it, Donation)]
+        self.moved = {it.idempotency_key: (it.debit_account, it.credit_account, it.amount_sat) for it in self.movements}
+
+
+def _answers(deployment: Deployment, history: History) -> Iterator[str]:
+    """Every command that was sent has one outcome, and every reply says it."""
+    known: dict[str, Outcome] = {}
+    for context in WRITE_CONTEXTS:
+        known |= deployment.schema(context.name).outcomes
+    for message_id in history.sent:
+        is_junk = message_id.endswith("junk")
+        if message_id not in known and not is_junk:
+            yield f"{message_id} was stored by the broker and is lost"
+        if len(history.replies[message_id]) > 1:
+            yield f"{message_id} was answered differently: {sorted(history.replies[message_id])}"
+        elif history.replies[message_id] and message_id in known:
+            (said,) = history.replies[message_id]
+            if said != outcome_body(Reply.of(message_id, known[message_id])):
+                yield f"{message_id} was answered {said!r} and ended {known[message_id]}"
+
+
+def _effects_once(history: History) -> Iterator[str]:
+    handled = Counter((it.context, message_id) for it in history.commits for message_id, _ in it.marks)
+    yield from (f"{name} was handled {count} times" for name, count in handled.items() if count > 1)
+    said = Counter((event.name, event.message_id) for it in history.commits for event in it.events)
+    yield from (f"{name} was announced {count} times" for (name, _), count in said.items() if count > 1)
+    failed = [(name, outcome) for it in history.commits for name, outcome in it.marks]
+    yield from (f"{name} failed: {outcome}" for name, outcome in failed if outcome.verdict is Verdict.FAILED)
+
+
+def _model_agrees(tables: Tables, history: History) -> Iterator[str]:
+    """Each answer of accounting follows from those before it, in the order of commits, and so does each balance."""
+    model = LedgerModel()
+    for commit in history.commits:
+        for message_id, outcome in commit.marks if commit.context == "accounting" else ():
+            command: Any = decode_data(registry(), history.commands[message_id])
+            expected = model.answer(command)
+            if expected != outcome.reason:
+                yield f"{message_id} {command.TYPE.name} of {command.key}: {expected or 'done'} expected, {outcome}"
+    balances = {account_id: account.balance_sat for account_id, account in tables.accounts.items()}
+    if +Counter(balances) != +model.balances:
+        yield f"balances are {balances}, the model says {dict(model.balances)}"
+    if set(tables.moved) != model.moved:
+        yield f"movements differ from the model's: {sorted(set(tables.moved) ^ model.moved)}"
+
+
+def _double_entry(tables: Tables) -> Iterator[str]:
+    """Every balance is the sum of its entries and never below zero, and nothing is left between two accounts."""
+    sums: Counter[str] = Counter()
+    for movement in tables.movements:
+        sums[movement.debit_account] -= movement.amount_sat
+        sums[movement.credit_account] += movement.amount_sat
+    for account_id in sorted({*tables.accounts, *(key for key in sums if not key.startswith("@"))}):
+        account = tables.accounts.get(account_id)
+        balance = account.balance_sat if account else 0
+        if balance != sums[account_id]:
+            yield f"{account_id} holds {balance}, its entries sum up to {sums[account_id]}"
+        if balance < 0:
+            yield f"{account_id} is below zero"
+    if sums[IN_TRANSIT]:
+        yield f"{sums[IN_TRANSIT]} sat are in transit for good"
+    repeated = [key for key, count in Counter(it.idempotency_key for it in tables.movements).items() if count > 1]
+    yield from (f"{key} moved money twice" for key in repeated)
+
+
+_FINAL = (InvoiceState.PAID, InvoiceState.EXPIRED, InvoiceState.REJECTED, InvoiceState.FAILED)
+
+
+def _invoices(tables: Tables) -> Iterator[str]:
+    """What was paid in is credited, what was paid out is debited, what failed is refunded: each once, each exactly."""
+    for it in tables.invoices.values():
+        into, out_of = (LIGHTNING, it.account_id, it.amount_sat), (it.account_id, LIGHTNING, it.amount_sat)
+        if it.state not in _FINAL:
+            yield f"{it.kind} {it.invoice_id} is {it.state} for good"
+        keys = [f"deposit/{it.invoice_id}", f"withdrawal/{it.invoice_id}/debit", f"withdrawal/{it.invoice_id}/refund"]
+        found = [tables.moved.get(key) for key in keys]
+        is_paid, has_failed = it.state == InvoiceState.PAID, it.state == InvoiceState.FAILED
+        if it.kind == InvoiceKind.DEPOSIT:
+            expected = [into if is_paid else None, None, None]
+        else:
+            expected = [None, out_of if is_paid or has_failed else None, into if has_failed else None]
+        if found != expected:
+            yield f"{it.kind} {it.invoice_id} is {it.state}, credit, debit and refund are {found}"
+
+
+def _node_agrees(tables: Tables, node: SimulatedBooks) -> Iterator[str]:
+    """The node has taken in and paid out what the books say: nothing twice, nothing for nothing, no refund besides."""
+    withdrawals = {it.payment_hash: it for it in tables.invoices.values() if it.kind == InvoiceKind.WITHDRAWAL}
+    for payment in node.payments:
+        invoice = withdrawals.get(payment.payment_hash)
+        state = invoice.state if invoice else None
+        expected = InvoiceState.PAID if payment.status is PaymentStatus.PAID else InvoiceState.FAILED
+        if state != expected:
+            yield f"the node says {payment.status} of a withdrawal that is {state}: {payment}"
+    paid = sum(it.amount_sat for it in withdrawals.values() if it.state == InvoiceState.PAID)
+    if paid != node.paid_sat:
+        yield f"the node paid {node.paid_sat} sat, the withdrawals that are paid come to {paid}"
+    deposits = [it for it in tables.invoices.values() if it.kind == InvoiceKind.DEPOSIT]
+    credited = sum(it.amount_sat for it in deposits if f"deposit/{it.invoice_id}" in tables.moved)
+    if credited != node.received_sat:
+        yield f"the node received {node.received_sat} sat, {credited} were credited"
+
+
+def _donations(tables: Tables) -> Iterator[str]:
+    """Each donation that moved money is registered, each registered one moved it, and totals are their sum."""
+    raised: Counter[str] = Counter()
+    for donation in tables.donations:
+        raised[donation.campaign_id] += donation.amount_sat
+        credit = tables.moved.get(f"transfer/{donation.donation_id}/credit")
+        if credit is None or credit[2] != donation.amount_sat:
+            yield f"donation {donation.donation_id} is registered, credited is {credit}"
+    registered = {donation.donation_id for donation in tables.donations}
+    for key in tables.moved:
+        _, donation_id, step = f"{key}//".split("/")[:3]
+        if key.startswith("transfer/g") and step == "credit" and donation_id not in registered:
+            yield f"donation {donation_id} was paid and is not registered"
+    for campaign in tables.campaigns.values():
+        if campaign.raised_sat != raised[campaign.campaign_id]:
+            yield f"{campaign.campaign_id} says {campaign.raised_sat}, its donations are {raised[campaign.campaign_id]}"
+
+
+def _order_at_subscribers(history: History) -> Iterator[str]:
+    """Each subscriber took the events of each instance in the order in which they happened, and took all."""
+    happened: dict[tuple[str, str], list[str]] = {}
+    names = {}
+    for commit in history.commits:
+        for event in commit.events:
+            names[event.message_id] = event
+            for context in CONTEXTS:
+                if (context.name, event.message_id) in history.taken_by:
+                    happened.setdefault((context.name, f"{event.context}:{event.key}"), []).append(event.message_id)
+    for name, taken in history.taken.items():
+        if taken != happened.get(name):
+            first = next((it for it, other in zip(taken, happened.get(name, []), strict=False) if it != other), "")
+            yield f"{name[0]} took {names[first].name if first in names else '?'} of {name[1]} out of order"
+
+
+def _order_at_instances(history: History) -> Iterator[str]:
+    """What one sender posts for one instance is handled in that order."""
+    place: dict[str, tuple[int, int]] = {}
+    for number, commit in enumerate(history.commits):
+        for index, (message_id, _) in enumerate(commit.marks):
+            place.setdefault(message_id, (number, index))
+    senders = Counter(message_id for posted in history.posted.values() for message_id in posted)
+    for (sender, instance), posted in history.posted.items():
+        mine = [it for it, since in posted.items() if senders[it] == 1 and it in place and place[it][0] >= since]
+        if mine != sorted(mine, key=place.__getitem__):
+            yield f"{instance}: {sender} posted {mine}, handled in another order"
+
+
+def _sagas(deployment: Deployment, history: History) -> Iterator[str]:
+    """Each saga that began has ended, or waits visibly; its progress says what its events say."""
+    waiting = {
+        letter.correlation_id
+        for schema in deployment.database.schemas.values()
+        for letter in schema.letters.letters.values()
+    }
+    for context in WRITE_CONTEXTS:
+        rows = deployment.schema(context.name).sagas.rows
+        told = [
+            step
+            for commit in history.commits
+            for event in commit.events
+            for step in _progress(context.sagas, event)
+        ]
+        for progress in merged_progress(told):
+            row = rows.get((progress.kind, progress.saga_id))
+            if row is None or (row.step, row.state) != (progress.step, progress.state):
+                yield f"saga {progress.kind} {progress.saga_id} should be {progress.step}: {row}"
+            elif row.state is SagaState.RUNNING and row.correlation_id not in waiting:
+                yield f"saga {row.kind} {row.saga_id} has not ended: {row.step}"
+
+
+def _progress(sagas: Sequence[Any], event: Any) -> Sequence[Any]:
+    if not sagas:
+        return ()
+    message: Any = decode_data(registry(), event)
+    return progress_of(sagas, message, correlation_id=event.correlation_id, at=event.occurred_at)
+
+
+def _dead_letters(deployment: Deployment) -> Iterator[str]:
+    for context, schema in deployment.database.schemas.items():
+        for letter in schema.letters.letters.values():
+            if context != REFUSED or not letter.reason.startswith("not_json"):
+                yield f"{letter.name} was buried for {letter.subscriber}: {letter.reason}"
+
+
+_INVOICE_SHOWN: Mapping[tuple[InvoiceKind, InvoiceState], str] = {
+    (InvoiceKind.DEPOSIT, InvoiceState.PAID): "credited",
+    (InvoiceKind.DEPOSIT, InvoiceState.EXPIRED): "expired",
+    (InvoiceKind.WITHDRAWAL, InvoiceState.PAID): "paid",
+    (InvoiceKind.WITHDRAWAL, InvoiceState.REJECTED): "rejected",
+    (InvoiceKind.WITHDRAWAL, InvoiceState.FAILED): "refunded",
+}
+
+
+def _read_models(deployment: Deployment, tables: Tables, history: History) -> Iterator[str]:
+    """What views show is what the books say."""
+    rows = deployment.projection.rows
+    for account in tables.accounts.values():
+        shown = rows.get((AccountSeen, account.account_id))
+        if shown is None or (shown.balance_sat, shown.is_open) != (account.balance_sat, account.is_open):
+            yield f"the dashboard shows {shown} for {account}"
+    for campaign in tables.campaigns.values():
+        shown = rows.get((CampaignSeen, campaign.campaign_id))
+        if shown is None or (shown.raised_sat, shown.donations) != (campaign.raised_sat, campaign.donations):
+            yield f"the dashboard shows {shown} for {campaign}"
+    for donation in tables.donations:
+        shown = rows.get((DonationSeen, donation.donation_id))
+        if shown is None or shown.state != "registered":
+            yield f"the dashboard shows {shown} for {donation}"
+    for invoice in tables.invoices.values():
+        shown = rows.get((InvoiceSeen, invoice.invoice_id))
+        if shown is None or shown.state != _INVOICE_SHOWN.get((invoice.kind, invoice.state)):
+            yield f"the dashboard shows {shown} for {invoice}"
+    happened = {event.message_id for commit in history.commits for event in commit.events}
+    shown_events = {key for kind, key in rows if kind is ActivitySeen}
+    if happened != shown_events:
+        yield f"{len(happened ^ shown_events)} events are not in the feed, or were never committed"

@@ -52,8 +52,9 @@ class History:
     """Subscriber and key of the source -> ids of its events in the order in which they were first taken."""
     taken_by: set[tuple[str, str]] = field(default_factory=set)
     """Subscriber and message id."""
-    posted: dict[tuple[str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
-    """Sender (one life of it) and instance -> ids of the commands in the order in which it first posted them."""
+    posted: dict[tuple[str, str], dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    """Sender (one life of it) and instance -> ids of the commands in the order in which it first posted them, and how
+    many transactions there had been by then."""
 
     def note(self, actor: str, what: str, correlation_id: str = "") -> None:
         self.timeline.append(Entry(self.time(), actor, what, correlation_id))
@@ -72,8 +73,7 @@ class History:
 
     def post(self, sender: str, envelope: Envelope) -> None:
         posted = self.posted[sender, f"{envelope.context}:{envelope.key}"]
-        if envelope.message_id not in posted:
-            posted.append(envelope.message_id)
+        posted.setdefault(envelope.message_id, len(self.commits))
 
     def digest(self) -> str:
         """The same for two runs in which exactly the same happened at the same times."""

@@ -78,7 +78,7 @@ class World:
         self._mend()
         await self._quiet()
         background[0].cancel()
-        for violation in verdict(self.deployment, self.history):
+        for violation in verdict(self.deployment, self.history, await self.deployment.node.books()):
             self.history.accuse(violation)
         return self._run(keep_timeline=keep_timeline)
 
@@ -102,7 +102,7 @@ class World:
         )
 
     def _run(self, *, keep_timeline: bool) -> Run:
-        deaths = sum(" is killed" in entry.what for entry in self.history.timeline)
+        deaths = sum(entry.what.startswith("is killed") for entry in self.history.timeline)
         return Run(
             self.seed,
             tuple(self.history.violations),
