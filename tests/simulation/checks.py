@@ -76,6 +76,8 @@ def _effects_once(history: History) -> Iterator[str]:
     yield from (f"{name} was handled {count} times" for name, count in handled.items() if count > 1)
     said = Counter((event.name, event.message_id) for it in history.commits for event in it.events)
     yield from (f"{name} was announced {count} times" for (name, _), count in said.items() if count > 1)
+    caused = Counter((it.causation_id, it.name) for it in history.commands.values() if it.causation_id)
+    yield from (f"one event led to {count} commands {name}" for (_, name), count in caused.items() if count > 1)
     failed = [(name, outcome) for it in history.commits for name, outcome in it.marks]
     yield from (f"{name} failed: {outcome}" for name, outcome in failed if outcome.verdict is Verdict.FAILED)
 

@@ -70,10 +70,10 @@ def drawn_profile(random: Random) -> Profile:
         favourites=tuple(random.sample(names, random.choice((1, 2, 3)))) if temper else (),
         refusal=temper * random.choice((0.0, 0.0, 0.1)),
         redelivery=temper * random.choice((0.0, 0.05, 0.3)),
-        chaos_seconds=random.choice((0.5, 1.0, 3.0)) / temper if temper else 0.0,
+        chaos_seconds=random.choice((0.7, 1.5, 4.0)) / temper if temper else 0.0,
         slowness=random.choice((0.0005, 0.005, 0.03)),
-        zombie=random.choice((0.0, 0.5)),
-        poll_seconds=POLL_OFF_SECONDS if is_poll_off else random.choice((0.5, 1.0)),
+        zombie=random.choice((0.0, 0.3, 0.8)),
+        poll_seconds=POLL_OFF_SECONDS if is_poll_off else random.choice((1.0, 2.0)),
         loses_hints=not is_poll_off and random.random() < 0.5,
     )
 

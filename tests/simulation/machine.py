@@ -1,8 +1,8 @@
 """Processes that can be killed, stopped and doubled, and the calls between them: what Ray and the kernel do otherwise.
 
 A killed process is not cancelled, which would let its code clean up: whatever it does next outside its own memory
-simply never returns. A stopped one goes on from there when it is resumed. A zombie is out of sight of all others (its
-callers have given it up, a replacement has its name) and goes on all the same.
+simply never returns. A stopped one goes on from there when it is resumed. A zombie has lost its name to a replacement and
+goes on all the same: some still talk to it, since whoever has called an actor keeps its address.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Process:
         self.label = f"{name.removeprefix('spark/')}#{number}"
         self.machine = machine
         self.is_alive = True
-        self.is_zombie = False
+        self.addresses: dict[str, Process] = {}
+        """Whom it has called under which name, until one of them fails."""
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once others can reach it no more."""
         self.ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -142,10 +143,13 @@ class Machine:
 
     def lose(self, process: Process) -> None:
         """Nobody can reach it any more; it may live on."""
-        if self.listed.get(process.name) is process:
-            del self.listed[process.name]
+        self._delist(process)
         if not process.lost.done():
             process.lost.set_result(None)
+
+    def _delist(self, process: Process) -> None:
+        if self.listed.get(process.name) is process:
+            del self.listed[process.name]
 
     def kill(self, name: str, why: str) -> None:
         """End the process of this name, or only lose sight of it: then it goes on as a zombie for a while."""
@@ -153,12 +157,19 @@ class Machine:
         if process is None:
             return
         if self.faults.happens(self.faults.profile.zombie):
-            process.is_zombie = True
-            self.history.note(process.label, f"is out of sight and goes on: {why}")
-            self.zombies.append(process)
-            self.lose(process)
+            self.double(process, why)
         else:
             process.die(why)
+
+    def double(self, process: Process, why: str) -> None:
+        """Take its name, so that it is replaced, and let it live for a while: those who know it may still call it."""
+        self.history.note(process.label, f"loses its name and goes on: {why}")
+        self.zombies.append(process)
+        self._delist(process)
+        if self.faults.happens(0.25):
+            self.lose(process)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.faults.random.uniform(1.0, 6.0), process.die, "it was replaced")
 
     async def call(self, caller: Process, name: str, point: str, work: Callable[[Any], Awaitable[T]]) -> T:
         """Have the process called *name* do *work*; its own errors come back. Raises ActorUnavailableError.
@@ -167,9 +178,10 @@ class Machine:
         """
         unavailable = _unavailable(name)
         await caller.boundary(f"{point}.before", unavailable)
-        callee = self.listed.get(name)
+        callee = caller.addresses.get(name) or self.listed.get(name)
         if callee is None:
             raise unavailable("no such process now")
+        caller.addresses[name] = callee
         task = self.spawn(self._serve(callee, work))
         if self.faults.happens(self.faults.profile.error / 4):
             self.history.note(caller.label, f"gives up on {name}, whose work goes on")
@@ -177,6 +189,7 @@ class Machine:
         await asyncio.wait((task, callee.lost), return_when=asyncio.FIRST_COMPLETED)
         await caller.boundary(f"{point}.after", unavailable)
         if not task.done():
+            caller.addresses.pop(name, None)
             raise unavailable("it died")
         return task.result()  # type: ignore[no-any-return]
 
@@ -213,6 +226,7 @@ class SimulatedChildren:
             raise ActorUnavailableError(spec.name, "died in its start")
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
+        self._caller.addresses.pop(spec.name, None)  # a keeper asks whoever has the name
         try:
             async with asyncio.timeout(patience_seconds):
                 return await self._machine.call(self._caller, spec.name, "call.report", lambda shell: shell.report())
@@ -221,6 +235,7 @@ class SimulatedChildren:
 
     async def kill(self, spec: ActorSpec) -> None:
         await self._caller.gate()
+        self._caller.addresses.pop(spec.name, None)
         self._machine.kill(spec.name, f"by {self._caller.label}")
 
     async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:

@@ -16,7 +16,7 @@ from tests.simulation.broker import BrokerServer
 from tests.simulation.checks import verdict
 from tests.simulation.faults import Faults
 from tests.simulation.history import Entry, History
-from tests.simulation.machine import Machine
+from tests.simulation.machine import Machine, Process
 from tests.simulation.node import BooksOfTheNode
 from tests.simulation.store import Database, Schema, SimulatedProjection
 from tests.simulation.virtual_time import run_in_virtual_time
@@ -72,7 +72,12 @@ class World:
         self.machine.is_durable = self._is_durable
         self.history.note("world", f"seed {self.seed}: {self.faults.profile}")
         background = [self.machine.spawn(self._keep_root()), self.machine.spawn(self._strike())]
-        await asyncio.gather(*(self._produce(story) for story in self.stories))
+        scene, *others = self.stories
+        if self.random.random() < 0.75:
+            await self._produce(scene)
+        else:
+            others.append(scene)
+        await asyncio.gather(*(self._produce(story) for story in others))
         self.faults.is_on = False
         background[1].cancel()
         self._mend()
@@ -162,20 +167,31 @@ class World:
         mean = self.faults.profile.chaos_seconds
         while mean:
             await asyncio.sleep(self.random.expovariate(1 / mean))
-            blow = self.random.choices(
-                (self._kill_one, self._stop_one, self._cut_store, self._cut_broker, self._kill_all), (6, 3, 2, 1, 1)
-            )[0]
-            blow()
+            self.random.choices(
+                (self._kill_one, self._double_one, self._stop_one, self._cut_store, self._cut_broker, self._kill_all),
+                (5, 3, 2, 2, 1, 1),
+            )[0]()
 
     def _kill_one(self) -> None:
-        if self.machine.listed:
-            self.machine.kill(self.faults.pick(sorted(self.machine.listed)), "kill -9")
+        if process := self._any_process():
+            self.machine.kill(process.name, "kill -9")
+
+    def _double_one(self) -> None:
+        if self.faults.profile.zombie and (process := self._any_process()):
+            self.machine.double(process, "cut off")
 
     def _stop_one(self) -> None:
-        if self.machine.listed:
-            process = self.machine.listed[self.faults.pick(sorted(self.machine.listed))]
+        if process := self._any_process():
             process.stop()
             asyncio.get_running_loop().call_later(self.random.uniform(0.2, 6.0), process.resume)
+
+    def _any_process(self) -> Process | None:
+        """One of a random kind, so that the few AggregateActors come to their share."""
+        listed = sorted(self.machine.listed)
+        if not listed:
+            return None
+        kind = self.random.choice(sorted({names.kind_of(name) for name in listed}))
+        return self.machine.listed[self.faults.pick([name for name in listed if names.kind_of(name) == kind])]
 
     def _cut_store(self) -> None:
         if not self.deployment.database.is_away:

@@ -1,0 +1,326 @@
+"""Bugs put back on purpose, by name, to show that the simulation finds them. For tests only.
+
+Each is the mistake that somebody could make at that place, as small as it can be. Where a second guard would hide it,
+the patch takes that one away too and *also* says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+from unittest.mock import patch
+
+from domain.bitcoin.messages import FailWithdrawal
+from domain.bitcoin.ports import LightningError
+from domain.dashboard.rows import AccountSeen
+from domain.shared.decisions import DONE
+from domain.shared.errors import DuplicateMessageError, StorageUnavailableError
+from domain.shared.ids import derived_id
+from domain.shared.sagas import SagaProgress
+from spark_actors.actors import dispatcher
+from spark_actors.actors.aggregate import AggregateActor, Residents
+from spark_actors.actors.context import ContextActor, Steps
+from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.ingress import Ingress
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.turn import Turn
+from spark_actors.lightning.worker import LightningWorker
+from spark_actors.messaging.envelope import Delivery, Receipt, pack, unpack_envelopes, unpack_replies
+from spark_actors.messaging.relay import Relay
+from spark_actors.messaging.routing import Subscriptions
+from spark_actors.persistence import memory
+from spark_actors.persistence.memory import MemoryInbox, MemoryStore
+from spark_actors.persistence.outbox import Floor
+from tests.simulation.store import SimulatedOutboxReader
+
+
+@dataclass(frozen=True)
+class Bug:
+    """What is done wrong, and what is put in the place of the code that does it right."""
+
+    story: str
+    patches: Sequence[tuple[Any, str, Any]]
+    also: str = ""
+    """Which other guard is taken away, without which nobody would notice."""
+
+
+@contextmanager
+def introduced(name: str) -> Iterator[None]:
+    """Put a bug back for as long as the block lasts; an empty name puts none."""
+    with ExitStack() as stack:
+        for target, attribute, replacement in BUGS[name].patches if name else ():
+            stack.enter_context(patch.object(target, attribute, replacement))
+        yield
+
+
+# --- the relay ---
+
+_take_in = Relay.take_in
+_through = Relay._through
+
+
+def _settle_at_once(self: Relay, rows: Sequence[Any]) -> None:
+    new = [row.position for row in rows if row.position not in self._waiting_for]
+    _take_in(self, rows)
+    self._settleable += new
+
+
+def _settled_if_through(self: Relay, positions: Sequence[int]) -> None:
+    for position in positions:
+        if not self._waiting_for.get(position):
+            self._waiting_for.pop(position, None)
+
+
+def _batch_past_what_is_held(self: Relay, subscriber: str, limit: int, now: Any) -> list[Any]:
+    queue = self._queues.get(subscriber)
+    if queue is None or queue.in_flight:
+        return []
+    batch = [held.rows[0] for held in queue.held.values() if held.due_at <= now][:limit]
+    while queue.ready and len(batch) < limit:
+        batch.append(queue.ready.popleft())
+    queue.in_flight = {row.envelope.message_id: row for row in batch}
+    return batch
+
+
+def _through_in_any_order(self: Relay, queue: Any, row: Any) -> None:
+    held = queue.held.get(row.envelope.key)
+    if held and held.rows[0] is not row:
+        held = queue.held.pop(row.envelope.key)
+        _through(self, queue, row)
+        queue.held[row.envelope.key] = held
+    else:
+        _through(self, queue, row)
+
+
+def _drop_what_was_away(self: Relay, subscriber: str) -> None:
+    self._queues[subscriber].in_flight = {}
+
+
+_routes = Subscriptions.of
+
+
+def _first_only(self: Subscriptions, envelope: Any) -> tuple[str, ...]:
+    return _routes(self, envelope)[:1]
+
+
+async def _run_and_forget_hints(self: Loop) -> None:
+    while not self._stopping:
+        seconds = await self._round()
+        self._woken.clear()
+        await self._pause(seconds)
+
+
+def _rise_at_once(self: Floor, horizon: int, waiting: Sequence[int]) -> None:
+    self.seen = max([self.seen, *waiting])
+    self.position = max(self.position, min([self.seen + 1, *waiting]))
+
+
+_read_all = SimulatedOutboxReader._read
+
+
+def _read_above_the_last_seen(self: SimulatedOutboxReader, skip: Any, limit: int) -> list[Any]:
+    last = getattr(self, "last_seen", 0)
+    hidden = {position for position in self._schema.outbox if position <= last}
+    rows = _read_all(self, {*skip, *hidden}, limit)
+    self.last_seen = max([last, *(row.position for row in rows)])  # type: ignore[attr-defined]
+    return rows
+
+
+# --- the turn ---
+
+
+def _mark_later(self: AggregateActor, hosted: Any, turn: Turn) -> None:
+    try:
+        if _known_marks(hosted, turn):
+            raise DuplicateMessageError("handled before")
+        with hosted.unit_of_work() as uow:
+            uow.repository.save(turn.changes, turn.records, turn.unchanged)
+            uow.outbox.add(turn.outgoing)
+            uow.commit()
+        with hosted.unit_of_work() as uow:
+            uow.inbox.mark(turn.marks)
+            uow.commit()
+    except Exception:
+        self._residents.forget(hosted.context.name, turn.loaded)
+        raise
+    self._residents.keep(hosted.context.name, turn.current)
+
+
+def _known_marks(hosted: Any, turn: Turn) -> Any:
+    with hosted.unit_of_work() as uow:
+        return uow.inbox.outcomes([mark.message_id for mark in turn.marks])
+
+
+_commit = AggregateActor._commit
+
+
+def _believe_in_commits(self: AggregateActor, hosted: Any, turn: Turn) -> None:
+    try:
+        _commit(self, hosted, turn)
+    except StorageUnavailableError:
+        self._residents.keep(hosted.context.name, turn.current)
+
+
+def _all_were_done(self: AggregateActor, hosted: Any, commands: Sequence[Any]) -> dict[str, Any]:
+    with hosted.unit_of_work() as uow:
+        return dict.fromkeys(uow.inbox.outcomes([command.message_id for command in commands]), DONE)
+
+
+def _nothing(*args: Any, **named: Any) -> None:
+    """What was done here is not done any more."""
+
+
+# --- the ways in and on ---
+
+
+async def _let_others_pass(self: Dispatcher, lane: Any) -> None:
+    while lane.parcels:
+        parcels = self._next_batch(lane)
+        payload = pack([command for parcel in parcels for command in parcel.commands])
+        try:
+            replies = unpack_replies(await self._hosts.take_turn(lane.slot, lane.context, payload))
+        except (ActorUnavailableError, StorageUnavailableError):
+            await asyncio.sleep(dispatcher.FIRST_WAIT_SECONDS)
+            lane.parcels.extend(parcels)
+        else:
+            dispatcher._answer(parcels, replies)
+
+
+_finish = Ingress._finish
+
+
+async def _acknowledge_first(self: Ingress, good: Any, replies: Any, refused: Any) -> None:
+    await self._broker.acknowledge([arrival for arrival, _ in good])
+    await _finish(self, good, replies, refused)
+
+
+_addressed = Steps._addressed
+_tries = count()
+
+
+def _under_new_ids(self: Steps, cause: Any, command: Any, index: int) -> Any:
+    envelope = _addressed(self, cause, command, index)
+    return type(envelope)(derived_id(envelope.message_id, next(_tries)), *_rest(envelope))
+
+
+def _rest(envelope: Any) -> list[Any]:
+    return [getattr(envelope, name) for name in envelope.__struct_fields__[1:]]
+
+
+_take_events = ContextActor.take_events
+
+
+async def _take_at_once(self: ContextActor, payload: bytes) -> bytes:
+    work = asyncio.ensure_future(_take_events(self, payload))
+    work.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return pack([Delivery(envelope.message_id, Receipt.TAKEN) for envelope in unpack_envelopes(payload)])
+
+
+# --- the Lightning node ---
+
+_pay = LightningWorker._pay
+_send = LightningWorker._send
+
+
+async def _give_up_on_silence(self: LightningWorker, task: Any) -> Any:
+    try:
+        return await _pay(self, task)
+    except LightningError:
+        return FailWithdrawal(invoice_id=task.invoice_id, reason="no_answer")
+
+
+async def _forget_first(self: LightningWorker, answers: Sequence[Any]) -> None:
+    if answers:
+        await self._tasks.remove([task for task, _ in answers])
+    await _send(self, answers)
+
+
+# --- what only lets people see ---
+
+
+def _last_word(self: Any, other: Any) -> Any:
+    return other
+
+
+BUGS: Mapping[str, Bug] = {
+    "settle-before-delivery": Bug(
+        "The relay settles a row as soon as it has read it.",
+        ((Relay, "take_in", _settle_at_once), (Relay, "settled", _settled_if_through)),
+    ),
+    "no-inbox-mark": Bug("A turn does not remember what it has handled.", ((MemoryInbox, "mark", _nothing),)),
+    "no-version-check": Bug("The store takes what a stale writer hands it.", ((MemoryStore, "_refuse_stale", _nothing),)),
+    "mark-outside-transaction": Bug(
+        "The inbox is asked before, and marked after, the transaction.",
+        ((AggregateActor, "_commit", _mark_later),),
+    ),
+    "refund-on-unknown-payment": Bug(
+        "A node that does not answer counts as a payment that failed.",
+        ((LightningWorker, "_pay", _give_up_on_silence),),
+    ),
+    "order-broken-by-retry": Bug(
+        "Later events of a key pass one that waits to be offered again.",
+        (
+            (Relay, "next_batch", _batch_past_what_is_held),
+            (Relay, "_is_first", lambda self, queue, row: True),
+            (Relay, "_through", _through_in_any_order),
+        ),
+    ),
+    "lost-wake-up": Bug(
+        "A hint that comes while a round is under way is forgotten; found only where nothing polls.",
+        ((Loop, "_run", _run_and_forget_hints),),
+    ),
+    "double-credit-on-redelivery": Bug(
+        "A saga step that runs twice gives its commands new ids.",
+        ((Steps, "_addressed", _under_new_ids), (memory, "_RECORD_RULES", ())),
+        also="the ledger's and the donations' unique keys, which refuse the second movement",
+    ),
+    "new-ids-on-redelivery": Bug(
+        "The same with the unique keys in place: money is safe, and the refusal that follows tells a false story.",
+        ((Steps, "_addressed", _under_new_ids),),
+    ),
+    "acknowledge-before-commit": Bug(
+        "The Ingress acknowledges what it has handed on.", ((Ingress, "_finish", _acknowledge_first),)
+    ),
+    "first-subscriber-only": Bug("An event goes to the first of its subscribers.", ((Subscriptions, "of", _first_only),)),
+    "floor-rises-too-early": Bug(
+        "The relay's floor does not wait for transactions that are still open.", ((Floor, "rise", _rise_at_once),)
+    ),
+    "above-the-last-seen": Bug(
+        "The relay reads only positions above the last that it saw.",
+        ((SimulatedOutboxReader, "_read", _read_above_the_last_seen),),
+    ),
+    "unchecked-refusal": Bug(
+        "A turn that only refuses does not say on which version.", ((Turn, "unchanged", property(lambda self: {})),)
+    ),
+    "residents-never-forgotten": Bug(
+        "After a commit that failed the actor goes on with what it holds.", ((Residents, "forget", _nothing),)
+    ),
+    "unknown-commit-believed": Bug(
+        "A commit whose answer is lost counts as done.", ((AggregateActor, "_commit", _believe_in_commits),)
+    ),
+    "outcome-forgotten": Bug(
+        "A command that comes again is answered `done`, however it ended.", ((AggregateActor, "_known", _all_were_done),)
+    ),
+    "retry-lets-others-pass": Bug(
+        "A batch that did not get through queues up behind those that came later.",
+        ((Dispatcher, "_work", _let_others_pass),),
+    ),
+    "dropped-while-away": Bug(
+        "What a subscriber could not be handed is not offered again.", ((Relay, "undelivered", _drop_what_was_away),)
+    ),
+    "taken-before-durable": Bug(
+        "A ContextActor answers before its part is durable.", ((ContextActor, "take_events", _take_at_once),)
+    ),
+    "task-forgotten-first": Bug(
+        "A task for the node is removed before its answer is durable.", ((LightningWorker, "_send", _forget_first),)
+    ),
+    "progress-goes-back": Bug(
+        "A saga's progress is whatever was told last.", ((SagaProgress, "merged", _last_word),)
+    ),
+    "view-goes-back": Bug("A balance in view is whatever was told last.", ((AccountSeen, "merged", _last_word),)),
+}
