@@ -41,6 +41,8 @@ class Profile:
     """For each event and subscriber: it is refused a few times before it is taken."""
     redelivery: float
     """For each message: the broker delivers it twice, late, or forgets its acknowledgement."""
+    blows: tuple[int, ...]
+    """How likely each kind of blow is: a kill, a double, a stop, an outage of the store or the broker, the end of all."""
     chaos_seconds: float
     """Mean time between two blows: a killed or stopped process, an outage. Zero: none."""
     slowness: float
@@ -60,7 +62,7 @@ POLL_OFF_SECONDS = 1e6
 
 
 def drawn_profile(random: Random) -> Profile:
-    """From a fair day to the worst one, so that what only a calm sea shows is seen too."""
+    """From a fair day to the worst one; which faults come together differs, since some hide what others show."""
     temper = random.choice((0.0, 0.3, 1.0, 1.0))
     is_poll_off = random.random() < 0.25
     names = [f"{point}.{side}" for point in POINTS for side in ("before", "after")]
@@ -70,9 +72,10 @@ def drawn_profile(random: Random) -> Profile:
         favourites=tuple(random.sample(names, random.choice((1, 2, 3)))) if temper else (),
         refusal=temper * random.choice((0.0, 0.0, 0.1)),
         redelivery=temper * random.choice((0.0, 0.05, 0.3)),
+        blows=tuple(random.choices((0, 1, 4), k=5)) + (random.choice((0, 1)),),
         chaos_seconds=random.choice((0.7, 1.5, 4.0)) / temper if temper else 0.0,
         slowness=random.choice((0.0005, 0.005, 0.03)),
-        zombie=random.choice((0.0, 0.3, 0.8)),
+        zombie=random.choice((0.0, 0.5)),
         poll_seconds=POLL_OFF_SECONDS if is_poll_off else random.choice((1.0, 2.0)),
         loses_hints=not is_poll_off and random.random() < 0.5,
     )

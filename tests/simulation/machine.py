@@ -2,7 +2,7 @@
 
 A killed process is not cancelled, which would let its code clean up: whatever it does next outside its own memory
 simply never returns. A stopped one goes on from there when it is resumed. A zombie has lost its name to a replacement and
-goes on all the same: some still talk to it, since whoever has called an actor keeps its address.
+goes on all the same: some calls still reach it, since whoever has called an actor keeps its address.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ class Process:
         self.label = f"{name.removeprefix('spark/')}#{number}"
         self.machine = machine
         self.is_alive = True
-        self.addresses: dict[str, Process] = {}
-        """Whom it has called under which name, until one of them fails."""
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once others can reach it no more."""
         self.ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -166,10 +164,8 @@ class Machine:
         self.history.note(process.label, f"loses its name and goes on: {why}")
         self.zombies.append(process)
         self._delist(process)
-        if self.faults.happens(0.25):
-            self.lose(process)
         loop = asyncio.get_running_loop()
-        loop.call_later(self.faults.random.uniform(1.0, 6.0), process.die, "it was replaced")
+        loop.call_later(self.faults.random.uniform(3.0, 8.0), process.die, "it was replaced")
 
     async def call(self, caller: Process, name: str, point: str, work: Callable[[Any], Awaitable[T]]) -> T:
         """Have the process called *name* do *work*; its own errors come back. Raises ActorUnavailableError.
@@ -178,22 +174,27 @@ class Machine:
         """
         unavailable = _unavailable(name)
         await caller.boundary(f"{point}.before", unavailable)
-        callee = caller.addresses.get(name) or self.listed.get(name)
+        callee = self._reached(name)
         if callee is None:
             raise unavailable("no such process now")
-        caller.addresses[name] = callee
-        task = self.spawn(self._serve(callee, work))
+        task = self.spawn(self.serve(callee, work))
         if self.faults.happens(self.faults.profile.error / 4):
             self.history.note(caller.label, f"gives up on {name}, whose work goes on")
             raise unavailable("connection lost, the call goes on")
         await asyncio.wait((task, callee.lost), return_when=asyncio.FIRST_COMPLETED)
         await caller.boundary(f"{point}.after", unavailable)
         if not task.done():
-            caller.addresses.pop(name, None)
             raise unavailable("it died")
         return task.result()  # type: ignore[no-any-return]
 
-    async def _serve(self, callee: Process, work: Callable[[Any], Awaitable[T]]) -> T:
+    def _reached(self, name: str) -> Process | None:
+        """Whom a call reaches: the one of that name, or one that has lost it and lives on."""
+        rivals = [process for process in self.zombies if process.name == name and process.is_alive]
+        if rivals and self.faults.happens(0.5):
+            return rivals[-1]
+        return self.listed.get(name)
+
+    async def serve(self, callee: Process, work: Callable[[Any], Awaitable[T]]) -> T:
         shell = await asyncio.shield(callee.ready)
         await callee.gate()
         try:
@@ -226,16 +227,26 @@ class SimulatedChildren:
             raise ActorUnavailableError(spec.name, "died in its start")
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
-        self._caller.addresses.pop(spec.name, None)  # a keeper asks whoever has the name
         try:
             async with asyncio.timeout(patience_seconds):
-                return await self._machine.call(self._caller, spec.name, "call.report", lambda shell: shell.report())
+                return await self._report(spec.name)
         except TimeoutError as error:
             raise ActorUnavailableError(spec.name, "is silent") from error
 
+    async def _report(self, name: str) -> Report:
+        await self._caller.gate()
+        if (child := self._machine.listed.get(name)) is None:
+            raise ActorUnavailableError(name, "no such process now")
+        task = self._machine.spawn(self._machine.serve(child, lambda shell: shell.report()))
+        await asyncio.wait((task, child.lost), return_when=asyncio.FIRST_COMPLETED)
+        await self._caller.gate()
+        if not task.done():
+            raise ActorUnavailableError(name, "it died")
+        report: Report = task.result()
+        return report
+
     async def kill(self, spec: ActorSpec) -> None:
         await self._caller.gate()
-        self._caller.addresses.pop(spec.name, None)
         self._machine.kill(spec.name, f"by {self._caller.label}")
 
     async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:

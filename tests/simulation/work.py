@@ -37,19 +37,19 @@ class Crowd:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._people = PEOPLE[: random.randint(2, 4)]
+        self._people = PEOPLE[: random.choice((2, 2, 3, 4))]
         self._campaigns = [f"c{number}" for number in range(random.randint(1, 2))]
         self._numbers: dict[str, int] = {}
 
     def stories(self) -> list[list[Message]]:
         """What each producer sends, in order; the first sets the scene."""
-        count = self._random.randint(8, 30)
+        count = self._random.randint(10, 40)
         rest = [self._drawn() for _ in range(count)]
         lanes = self._random.randint(1, 3)
         return [self._sent("p0", list(self._scene())), *(self._sent(f"p{n + 1}", rest[n::lanes]) for n in range(lanes))]
 
     def _sent(self, producer: str, commands: list[Command]) -> list[Message]:
-        hurry = self._random.choice((0.01, 0.2, 0.6))
+        hurry = self._random.choice((0.01, 0.1, 0.3))
         messages = [self._message(f"{producer}-{number}", command, hurry) for number, command in enumerate(commands)]
         if self._random.random() < 0.2:
             messages.append(Message(0, f"{producer}-junk", "spark.commands.accounting.deposit", b'{"id": NaN}'))

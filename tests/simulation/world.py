@@ -164,20 +164,29 @@ class World:
 
     async def _strike(self) -> None:
         """Blows from outside, one after the other."""
-        mean = self.faults.profile.chaos_seconds
-        while mean:
-            await asyncio.sleep(self.random.expovariate(1 / mean))
-            self.random.choices(
-                (self._kill_one, self._double_one, self._stop_one, self._cut_store, self._cut_broker, self._kill_all),
-                (5, 3, 2, 2, 1, 1),
-            )[0]()
+        profile = self.faults.profile
+        kinds = (
+            self._kill_one,
+            self._double_one,
+            self._stop_one,
+            self._cut_store,
+            self._cut_broker,
+            self._kill_all,
+        )
+        while profile.chaos_seconds and any(profile.blows):
+            await asyncio.sleep(self.random.expovariate(1 / profile.chaos_seconds))
+            self.random.choices(kinds, profile.blows)[0]()
 
     def _kill_one(self) -> None:
         if process := self._any_process():
             self.machine.kill(process.name, "kill -9")
 
     def _double_one(self) -> None:
-        if self.faults.profile.zombie and (process := self._any_process()):
+        """A stale writer, mostly: an AggregateActor that some still reach while others reach its replacement."""
+        hosts = [name for name in sorted(self.machine.listed) if names.kind_of(name) == "aggregate"]
+        is_host = bool(hosts) and self.random.random() < 0.75
+        process = self.machine.listed[self.faults.pick(hosts)] if is_host else self._any_process()
+        if process:
             self.machine.double(process, "cut off")
 
     def _stop_one(self) -> None:
