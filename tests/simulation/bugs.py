@@ -253,7 +253,9 @@ BUGS: Mapping[str, Bug] = {
         ((Relay, "take_in", _settle_at_once), (Relay, "settled", _settled_if_through)),
     ),
     "no-inbox-mark": Bug("A turn does not remember what it has handled.", ((MemoryInbox, "mark", _nothing),)),
-    "no-version-check": Bug("The store takes what a stale writer hands it.", ((MemoryStore, "_refuse_stale", _nothing),)),
+    "no-version-check": Bug(
+        "The store takes what a stale writer hands it.", ((MemoryStore, "_refuse_stale", _nothing),)
+    ),
     "mark-outside-transaction": Bug(
         "The inbox is asked before, and marked after, the transaction.",
         ((AggregateActor, "_commit", _mark_later),),
@@ -286,7 +288,9 @@ BUGS: Mapping[str, Bug] = {
     "acknowledge-before-commit": Bug(
         "The Ingress acknowledges what it has handed on.", ((Ingress, "_finish", _acknowledge_first),)
     ),
-    "first-subscriber-only": Bug("An event goes to the first of its subscribers.", ((Subscriptions, "of", _first_only),)),
+    "first-subscriber-only": Bug(
+        "An event goes to the first of its subscribers.", ((Subscriptions, "of", _first_only),)
+    ),
     "floor-rises-too-early": Bug(
         "The relay's floor does not wait for transactions that are still open.", ((Floor, "rise", _rise_at_once),)
     ),
@@ -304,7 +308,8 @@ BUGS: Mapping[str, Bug] = {
         "A commit whose answer is lost counts as done.", ((AggregateActor, "_commit", _believe_in_commits),)
     ),
     "outcome-forgotten": Bug(
-        "A command that comes again is answered `done`, however it ended.", ((AggregateActor, "_known", _all_were_done),)
+        "A command that comes again is answered `done`, however it ended.",
+        ((AggregateActor, "_known", _all_were_done),),
     ),
     "retry-lets-others-pass": Bug(
         "A batch that did not get through queues up behind those that came later.",
@@ -319,8 +324,6 @@ BUGS: Mapping[str, Bug] = {
     "task-forgotten-first": Bug(
         "A task for the node is removed before its answer is durable.", ((LightningWorker, "_send", _forget_first),)
     ),
-    "progress-goes-back": Bug(
-        "A saga's progress is whatever was told last.", ((SagaProgress, "merged", _last_word),)
-    ),
+    "progress-goes-back": Bug("A saga's progress is whatever was told last.", ((SagaProgress, "merged", _last_word),)),
     "view-goes-back": Bug("A balance in view is whatever was told last.", ((AccountSeen, "merged", _last_word),)),
 }

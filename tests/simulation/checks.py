@@ -212,10 +212,7 @@ def _sagas(deployment: Deployment, history: History) -> Iterator[str]:
     for context in WRITE_CONTEXTS:
         rows = deployment.schema(context.name).sagas.rows
         told = [
-            step
-            for commit in history.commits
-            for event in commit.events
-            for step in _progress(context.sagas, event)
+            step for commit in history.commits for event in commit.events for step in _progress(context.sagas, event)
         ]
         for progress in merged_progress(told):
             row = rows.get((progress.kind, progress.saga_id))

@@ -42,7 +42,7 @@ class Profile:
     redelivery: float
     """For each message: the broker delivers it twice, late, or forgets its acknowledgement."""
     blows: tuple[int, ...]
-    """How likely each kind of blow is: a kill, a double, a stop, an outage of the store or the broker, the end of all."""
+    """How likely each kind of blow is: a kill, a double, a stop, an outage of store or broker, the end of all."""
     chaos_seconds: float
     """Mean time between two blows: a killed or stopped process, an outage. Zero: none."""
     slowness: float

@@ -63,9 +63,7 @@ class LedgerModel:
     def _request_transfer(self, command: RequestTransfer) -> Reason | None:
         if command.from_account_id == command.to_account_id:
             return Reason.OWN_ACCOUNT
-        refused = self._debit(
-            f"transfer/{command.transfer_id}/debit", command.from_account_id, command.amount_sat
-        )
+        refused = self._debit(f"transfer/{command.transfer_id}/debit", command.from_account_id, command.amount_sat)
         return Reason.DUPLICATE_TRANSFER if refused is Reason.DUPLICATE_WITHDRAWAL else refused
 
     def _credit_transfer(self, command: CreditTransfer) -> Reason | None:
@@ -98,10 +96,11 @@ class LedgerModel:
             return Reason.DUPLICATE_WITHDRAWAL
         return self._move(key, account_id, -amount_sat)
 
-    def _move(self, key: str, account_id: str, amount_sat: int) -> None:
+    def _move(self, key: str, account_id: str, amount_sat: int) -> Reason | None:
         self.moved.add(key)
         self.known.add(account_id)
         self.balances[account_id] += amount_sat
+        return None
 
 
 _RULES: Mapping[type[Command], Callable[[LedgerModel, Any], Reason | None]] = {

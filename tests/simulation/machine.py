@@ -1,8 +1,8 @@
 """Processes that can be killed, stopped and doubled, and the calls between them: what Ray and the kernel do otherwise.
 
 A killed process is not cancelled, which would let its code clean up: whatever it does next outside its own memory
-simply never returns. A stopped one goes on from there when it is resumed. A zombie has lost its name to a replacement and
-goes on all the same: some calls still reach it, since whoever has called an actor keeps its address.
+simply never returns. A stopped one goes on from there when it is resumed. A zombie has lost its name to a replacement
+and goes on all the same: some calls still reach it, since whoever has called an actor keeps its address.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Never, TypeVar
 
 from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
@@ -42,6 +43,8 @@ class Process:
         self._runs.set()
         self.busy_seconds = 0.0
         """How long the transactions of the turn in hand still take."""
+        self.loops: list[Loop] = []
+        """What only wastes time once it is dead."""
         self.skew = timedelta(seconds=machine.faults.random.uniform(-1, 1))
 
     @property
@@ -68,6 +71,8 @@ class Process:
             self.is_alive = False
             self.machine.history.note(self.label, f"is killed: {why}")
             self.machine.lose(self)
+            for loop in self.loops:
+                self.machine.spawn(loop.stop())
 
     async def gate(self) -> None:
         """Pass when the process runs; a dead one never passes."""
@@ -130,7 +135,7 @@ class Machine:
         task = asyncio.ensure_future(work)
         self._work.add(task)
         task.add_done_callback(self._work.discard)
-        return task  # type: ignore[return-value]  # a coroutine becomes a task
+        return task
 
     def born(self, name: str) -> Process:
         """A new process under *name*."""

@@ -171,9 +171,7 @@ class SimulatedUnitOfWork(MemoryUnitOfWork[Any]):
         self._begin()
         self._database.check(self._process, "commit")
         self._process.boundary_now("turn.commit.before", StorageUnavailableError)
-        self._process.busy_seconds = max(
-            self._process.busy_seconds, self._schema.commit_for(self._process, turn)
-        )
+        self._process.busy_seconds = max(self._process.busy_seconds, self._schema.commit_for(self._process, turn))
         self._process.boundary_now("turn.commit.after", StorageUnavailableError)
 
     def _begin(self) -> None:

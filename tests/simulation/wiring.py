@@ -57,7 +57,7 @@ from tests.simulation.store import (
 BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS, LIGHTNING, REFUSED = "dashboard", "bitcoin", "ingress"
-HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.0, 2.5
+HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
 INVOICE_EXPIRY = timedelta(seconds=8)
 MAX_BODY_BYTES = 65_536
 
@@ -232,7 +232,9 @@ class Deployment:
         return Remote(target, process, kind, self.database)
 
     def host(self, slot: Slot, process: Process) -> HostShell:
-        hosted = [HostedContext(context, partial(self._unit_of_work, context.name, process)) for context in WRITE_CONTEXTS]
+        hosted = [
+            HostedContext(context, partial(self._unit_of_work, context.name, process)) for context in WRITE_CONTEXTS
+        ]
         return HostShell(
             process,
             AggregateActor(
@@ -284,6 +286,7 @@ class Deployment:
         )
         keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
+        process.loops += [*relay.loops, *watch.loops]
         return Shell(process, Supervisor(watch, relay, keeper, grace_seconds=1))
 
     def ingress(self, group: int, process: Process) -> Shell:
