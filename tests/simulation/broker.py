@@ -134,6 +134,9 @@ class SimulatedBroker:
     def release(self, arrivals: Sequence[Arrival]) -> None:
         """They come again when the acknowledgement wait is over."""
 
+    async def erase(self, arrivals: Sequence[Arrival]) -> None:
+        """Nothing here outlives a run."""
+
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
         await self._boundary("broker.reply.before")
         for subject, body in replies:

@@ -115,7 +115,7 @@ async def _run_and_forget_hints(self: Loop) -> None:
         await self._pause(seconds)
 
 
-def _rise_at_once(self: Floor, horizon: int, waiting: Sequence[int]) -> None:
+def _rise_at_once(self: Floor, waiting: Sequence[int]) -> None:
     self.seen = max([self.seen, *waiting])
     self.position = max(self.position, min([self.seen + 1, *waiting]))
 
@@ -134,7 +134,8 @@ def _read_above_the_last_seen(self: SimulatedOutboxReader, skip: Any, limit: int
 # --- the turn ---
 
 
-def _mark_later(self: AggregateActor, hosted: Any, turn: Turn) -> None:
+def _mark_later(self: AggregateActor, work: Any, turn: Turn, known: Any) -> None:
+    hosted = work.hosted
     try:
         if _known_marks(hosted, turn):
             raise DuplicateMessageError("handled before")
@@ -159,11 +160,11 @@ def _known_marks(hosted: Any, turn: Turn) -> Any:
 _commit = AggregateActor._commit
 
 
-def _believe_in_commits(self: AggregateActor, hosted: Any, turn: Turn) -> None:
+def _believe_in_commits(self: AggregateActor, work: Any, turn: Turn, known: Any) -> None:
     try:
-        _commit(self, hosted, turn)
+        _commit(self, work, turn, known)
     except StorageUnavailableError:
-        self._residents.keep(hosted.context.name, turn.current)
+        self._residents.keep(work.hosted.context.name, turn.current)
 
 
 def _all_were_done(self: AggregateActor, hosted: Any, commands: Sequence[Any]) -> dict[str, Any]:
@@ -195,7 +196,7 @@ _finish = Ingress._finish
 
 
 async def _acknowledge_first(self: Ingress, good: Any, replies: Any, refused: Any) -> None:
-    await self._broker.acknowledge([arrival for arrival, _ in good])
+    await self._broker.acknowledge([each.arrival for each in good])
     await _finish(self, good, replies, refused)
 
 

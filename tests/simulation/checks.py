@@ -67,7 +67,7 @@ def _answers(deployment: Deployment, history: History) -> Iterator[str]:
             yield f"{message_id} was answered differently: {sorted(history.replies[message_id])}"
         elif history.replies[message_id] and message_id in known:
             (said,) = history.replies[message_id]
-            if said != outcome_body(Reply.of(message_id, known[message_id])):
+            if said != outcome_body(Reply.of(message_id, known[message_id]), message_id):
                 yield f"{message_id} was answered {said!r} and ended {known[message_id]}"
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from spark_actors.messaging.crash_points import CrashPoint
+
 POINTS = (
     "turn.load",
     "turn.commit",
-    "turn.reply",
     "outbox.pending",
     "outbox.settle",
     "sagas.merge",
@@ -26,7 +27,8 @@ POINTS = (
     "call.take_turn",
     "call.take_events",
 )
-"""Where a process meets the world outside. At each it may be killed or refused, before the call or after it."""
+"""Where a process meets the world outside. At each it may be killed or refused, before the call or after it; beside
+these there are the code's own crash points."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def drawn_profile(random: Random) -> Profile:
     """From a fair day to the worst one; which faults come together differs, since some hide what others show."""
     temper = random.choice((0.0, 0.3, 1.0, 1.0))
     is_poll_off = random.random() < 0.25
-    names = [f"{point}.{side}" for point in POINTS for side in ("before", "after")]
+    names = [*CrashPoint, *(f"{point}.{side}" for point in POINTS for side in ("before", "after"))]
     return Profile(
         crash=temper * random.choice((0.0, 0.001, 0.004)),
         error=temper * random.choice((0.0, 0.005, 0.02)),

@@ -15,6 +15,7 @@ from typing import Any, Never, TypeVar
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.messaging.crash_points import CrashPoint
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 
@@ -94,8 +95,15 @@ class Process:
                 self.machine.history.note(self.label, f"is refused at {point}")
                 raise error(f"{point}: seeded fault")
 
+    def pass_point(self, point: CrashPoint, detail: str = "") -> None:
+        """Perhaps die at one of the code's own crash points."""
+        if self.is_alive and self.machine.faults.strikes(point) == "crash":
+            self.die(f"at {point} {detail}".rstrip())
+
     def boundary_now(self, point: str, error: Callable[[str], Exception]) -> None:
         """The same inside code that does not wait. Raises Killed."""
+        if not self.is_alive:
+            raise Killed
         match self.machine.faults.strikes(point):
             case "crash":
                 self.die(f"at {point}")

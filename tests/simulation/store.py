@@ -16,7 +16,6 @@ from domain.shared.ports import Versioned
 from spark_actors.messaging.envelope import Envelope, decode_data
 from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
 from spark_actors.persistence.memory import (
-    MemoryDeadLetters,
     MemoryLightningTasks,
     MemoryOutboxReader,
     MemoryRepository,
@@ -28,17 +27,17 @@ from spark_actors.persistence.outbox import Floor
 from tests.simulation.history import Committed
 from tests.simulation.machine import Machine, Process
 
-FENCE_DISTANCE = 5
+RISE_DISTANCE = 5
 """Small, so that the floor rises often in a small world."""
 LONGEST_COMMIT_SECONDS = 0.05
 
 
 class SmallFloor(Floor):
-    """The real floor, which asks for a fence sooner."""
+    """The real floor, which rises sooner."""
 
     @property
-    def wants_fence(self) -> bool:
-        return self.fence is None and self.seen >= self.position + FENCE_DISTANCE
+    def wants_writers(self) -> bool:
+        return bool(self.writers) or (self.writers is None and self.seen >= self.position + RISE_DISTANCE)
 
 
 @dataclass
@@ -88,20 +87,15 @@ class Schema(MemoryStore):
         self.machine = database.machine
         self.sagas = MemorySagaLog()
         self.tasks = MemoryLightningTasks()
-        self.letters = MemoryDeadLetters()
         self.listeners: list[SimulatedWakeUps] = []
         self._open: dict[int, _Open] = {}
         self._next_transaction = 1
         database.schemas[context] = self
 
-    def draw_transaction_id(self) -> int:
-        self._next_transaction += 1
-        return self._next_transaction - 1
-
     @property
-    def horizon(self) -> int:
-        """The lowest transaction id that is open."""
-        return min(self._open, default=self._next_transaction)
+    def writers(self) -> set[str]:
+        """The transactions that are open."""
+        return set(map(str, self._open))
 
     def visible(self) -> dict[int, Envelope]:
         hidden = {position for it in self._open.values() for position in it.positions}
@@ -123,7 +117,7 @@ class Schema(MemoryStore):
         self.machine.history.commits.append(Committed(self.context, marks, events))
         for message_id, outcome in marks:
             self.machine.history.note(process.label, *self._told(message_id, str(outcome.verdict), outcome.reason))
-        number = self.draw_transaction_id()
+        self._next_transaction = number = self._next_transaction + 1
         self._open[number] = _Open(process, keys, range(first, self._last_position + 1))
         lasts = min(self.machine.faults.delay(), LONGEST_COMMIT_SECONDS)
         asyncio.get_running_loop().call_later(lasts, self._show, number)
@@ -216,10 +210,10 @@ class SimulatedOutboxReader(MemoryOutboxReader):
         if self._server != self._database.runs:
             self.floor, self._server = SmallFloor(), self._database.runs
         rows = self._read(skip, limit)
-        self.floor.rise(self._schema.horizon, [*skip, *(row.position for row in rows)])
-        if self.floor.wants_fence:
+        self.floor.rise([*skip, *(row.position for row in rows)])
+        if self.floor.wants_writers:
             await asyncio.sleep(0.001)
-            self.floor.draw_fence(self._schema.draw_transaction_id())
+            self.floor.note(self._schema.writers)
         return rows
 
     def _read(self, skip: Collection[int], limit: int) -> list[PendingMessage]:
@@ -286,6 +280,14 @@ class Remote:
             return result
 
         return call
+
+
+class RemoteOutbox(Remote):
+    """The outbox with the parked keys behind it."""
+
+    def __init__(self, reader: SimulatedOutboxReader, process: Process, database: Database) -> None:
+        super().__init__(reader, process, "outbox", database)
+        self.parking = Remote(reader.parking, process, "parking", database)
 
 
 class NoMaintenance:

@@ -21,6 +21,7 @@ from spark_actors.actors.context import (
     Part,
     Projecting,
     Received,
+    Refusal,
     Steps,
     TaskListing,
     Tracking,
@@ -29,6 +30,7 @@ from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
+from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
@@ -37,6 +39,7 @@ from spark_actors.actors.watch import Watch
 from spark_actors.lightning.worker import LightningWorker, WorkerSettings
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, Reply, unpack_deliveries, unpack_envelopes
+from spark_actors.messaging.identity import Guard, Principal, Role
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
@@ -47,6 +50,7 @@ from tests.simulation.store import (
     Database,
     NoMaintenance,
     Remote,
+    RemoteOutbox,
     Schema,
     SimulatedOutboxReader,
     SimulatedProjection,
@@ -64,13 +68,23 @@ MAX_BODY_BYTES = 65_536
 
 @cache
 def registry() -> MessageRegistry:
-    return MessageRegistry(message for context in CONTEXTS for message in context.messages)
+    return MessageRegistry(
+        (message for context in CONTEXTS for message in context.messages),
+        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
+    )
 
 
 @cache
 def door() -> Door:
     """It holds no state, and its schemas take long to make."""
     return Door(registry(), MAX_BODY_BYTES)
+
+
+@cache
+def guard() -> Guard:
+    """Everybody is an operator: who may do what is not what a run is about."""
+    operator = Principal("simulation", frozenset({Role.OPERATOR}))
+    return Guard(registry(), lambda authorization, at: operator)
 
 
 def owed(envelope: Envelope) -> Sequence[str]:
@@ -139,6 +153,10 @@ class HostShell:
         async with self._turn:
             return Report(self._process.name, self._process.label, 0, b"")
 
+    async def release(self, context: str, keys: Sequence[str]) -> list[str]:
+        async with self._turn:
+            return self._actor.release(context, keys)
+
     async def take_turn(self, context: str, payload: bytes) -> bytes:
         async with self._turn:
             await self._process.boundary("turn.begin", None)
@@ -175,7 +193,7 @@ class Refusing:
         self._process, self._left = process, left
         self._context = names_context(process.name)
 
-    async def take(self, received: Sequence[Received]) -> Mapping[str, str]:
+    async def take(self, received: Sequence[Received]) -> Mapping[str, Refusal]:
         refusals = {}
         for item in received:
             name = (self._context, item.envelope.message_id)
@@ -185,7 +203,7 @@ class Refusing:
                 self._left[name] = faults.random.randint(1, 3) if is_refused else 0
             if self._left[name] > 0:
                 self._left[name] -= 1
-                refusals[item.envelope.message_id] = "seeded refusal"
+                refusals[item.envelope.message_id] = Refusal("seeded", Receipt.RETRY)
         return refusals
 
 
@@ -201,6 +219,11 @@ class RayStandIn:
             names.aggregate_actor(slot),
             "call.take_turn",
             lambda shell: shell.take_turn(context, payload),
+        )
+
+    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
+        return await self.process.machine.call(
+            self.process, names.aggregate_actor(slot), "call.release", lambda shell: shell.release(context, keys)
         )
 
     async def take_events(self, subscriber: str, payload: bytes) -> bytes:
@@ -238,7 +261,13 @@ class Deployment:
         return HostShell(
             process,
             AggregateActor(
-                hosted, registry(), capacity=slot.capacity, max_attempts=5, clock=process.clock, telemetry=_ignore
+                hosted,
+                registry(),
+                capacity=slot.capacity,
+                max_attempts=5,
+                clock=process.clock,
+                telemetry=_ignore,
+                pass_point=process.pass_point,
             ),
         )
 
@@ -253,7 +282,7 @@ class Deployment:
         if context.sagas:
             does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), _ignore))
         if context.steps:
-            does.append(Steps(context, dispatcher, registry()))
+            does.append(Steps(context, dispatcher, registry(), process.pass_point))
         if name == READ_MODELS:
             does.append(Projecting(context, self.remote(self.projection, process, "projection")))
         if name == LIGHTNING:
@@ -268,11 +297,19 @@ class Deployment:
         settings = WorkerSettings(
             invoice_expiry=INVOICE_EXPIRY, watch_interval=timedelta(seconds=0.3), call_timeout=timedelta(seconds=2)
         )
-        return LightningWorker(tasks, node, dispatcher, settings=settings, clock=process.clock, telemetry=_ignore)
+        return LightningWorker(
+            tasks,
+            node,
+            dispatcher,
+            settings=settings,
+            clock=process.clock,
+            telemetry=_ignore,
+            pass_point=process.pass_point,
+        )
 
     def supervisor(self, name: str, process: Process) -> Shell:
         schema = self.schema(name)
-        outbox = self.remote(SimulatedOutboxReader(self.database, schema, owed), process, "outbox")
+        outbox: Any = RemoteOutbox(SimulatedOutboxReader(self.database, schema, owed), process, self.database)
         relay = OutboxRelay(
             name,
             outbox,
@@ -280,28 +317,34 @@ class Deployment:
             RayStandIn(process),
             Subscriptions(CONTEXTS, registry()),
             limits=self.limits,
-            policy=RetryPolicy(8, timedelta(seconds=0.1), timedelta(seconds=1)),
+            policy=RetryPolicy(8, timedelta(seconds=0.1), timedelta(seconds=1), 0.3),
             clock=process.clock,
             telemetry=_ignore,
+            pass_point=process.pass_point,
+            draw=self.machine.faults.random.random,
         )
+        releases = CommandReleases(name, outbox.parking, self.placement, RayStandIn(process))
         keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
-        process.loops += [*relay.loops, *watch.loops]
-        return Shell(process, Supervisor(watch, relay, keeper, grace_seconds=1))
+        process.loops += [*relay.loops, *watch.loops, releases.loop]
+        return Shell(process, Supervisor(watch, relay, releases, keeper, grace_seconds=1))
 
     def ingress(self, group: int, process: Process) -> Shell:
         broker: Any = SimulatedBroker(self.broker, process)
         views: Any = None
+        login: Any = None
         service = Ingress(
             broker,
             door(),
+            guard(),
             NotingDispatcher(process, self.placement, RayStandIn(process)),
             self.remote(self.schema(REFUSED).letters, process, "letters"),
             self._watch(REFUSED, process, None, None),
-            Queries(door(), views),
+            Queries(door(), guard(), views, login, process.clock),
             limits=IngressLimits(in_flight=50, batch=10),
             clock=process.clock,
             telemetry=_ignore,
+            pass_point=process.pass_point,
         )
         return Shell(process, service)
 
