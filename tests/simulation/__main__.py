@@ -92,7 +92,7 @@ def _tell(run: Run, bug: str) -> None:
 
 
 def _show_bugs(limit: int, first: int, jobs: int) -> int:
-    table = Table("bug", "seeds until caught", "first seen as", "what is wrong")
+    table = Table("bug", "seeds", "first seen as", "what is wrong")
     missed = 0
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         found = pool.map(tries_until_caught, BUGS, [limit] * len(BUGS))
@@ -102,7 +102,7 @@ def _show_bugs(limit: int, first: int, jobs: int) -> int:
             table.add_row(
                 name, str(tries) if run else f"not in {limit}", run.violations[0][:90] if run else "", bug.story + also
             )
-    console.print(table)
+    Console(width=max(console.width, 170)).print(table)
     return 1 if missed else 0
 
 

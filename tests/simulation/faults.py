@@ -40,7 +40,7 @@ class Profile:
     favourites: tuple[str, ...]
     """Points, such as `turn.commit.after`, at which this run is especially likely to go wrong."""
     refusal: float
-    """For each event and subscriber: it is refused a few times before it is taken."""
+    """For each event and subscriber: it is refused a few times before it is taken, or until somebody mends the bug."""
     redelivery: float
     """For each message: the broker delivers it twice, late, or forgets its acknowledgement."""
     blows: tuple[int, ...]

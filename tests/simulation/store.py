@@ -14,7 +14,7 @@ from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import MessageRegistry
 from domain.shared.ports import Versioned
 from spark_actors.messaging.envelope import Envelope, decode_data
-from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
+from spark_actors.messaging.ports import KeyState, OutboxBacklog, PendingMessage
 from spark_actors.persistence.memory import (
     MemoryLightningTasks,
     MemoryOutboxReader,
@@ -96,6 +96,17 @@ class Schema(MemoryStore):
     def writers(self) -> set[str]:
         """The transactions that are open."""
         return set(map(str, self._open))
+
+    def waiting_for(self, subscriber: str, key: str) -> set[str]:
+        """The messages that wait for a parked key."""
+        return {message.message_id for message in self.parked.messages.get((subscriber, key), ())}
+
+    def release_keys(self) -> None:
+        """What an operator does once the bug is mended."""
+        for (subscriber, key), parked in list(self.parked.keys.items()):
+            if parked.state != KeyState.RELEASED:
+                self.machine.history.note("operator", f"releases {key} for {subscriber}")
+                self.parked.set(subscriber, key, KeyState.RELEASED, parked.reason, self.machine.now())
 
     def visible(self) -> dict[int, Envelope]:
         hidden = {position for it in self._open.values() for position in it.positions}
@@ -222,13 +233,13 @@ class SimulatedOutboxReader(MemoryOutboxReader):
         return [PendingMessage(position, visible[position]) for position in waiting[:limit]]
 
     async def settle(self, positions: Sequence[int]) -> None:
-        history, buried = self._schema.machine.history, self._schema.letters.letters
+        history = self._schema.machine.history
         for position in positions:
             if (row := self._schema.outbox.get(position)) is None:
                 continue
             for subscriber in self._owed(row):
-                is_buried = any(key[:2] == (row.message_id, subscriber) for key in buried)
-                if (subscriber, row.message_id) not in history.taken_by and not is_buried:
+                waits = row.message_id in self._schema.waiting_for(subscriber, row.key)
+                if (subscriber, row.message_id) not in history.taken_by and not waits:
                     history.accuse(f"{row.name} left the outbox before {subscriber} had it")
             history.note(f"{self._schema.context}/outbox", f"settles {row.name} of {row.key}", row.correlation_id)
         await super().settle(positions)

@@ -228,6 +228,8 @@ class World:
         try:
             async with asyncio.timeout(QUIET_SECONDS):
                 while any(self._left().values()):
+                    for schema in self.deployment.database.schemas.values():
+                        schema.release_keys()
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
             left = {name: count for name, count in self._left().items() if count}
@@ -239,6 +241,7 @@ class World:
             schema = self.deployment.schema(context.name)
             left[f"{context.name} outbox"] = len(schema.outbox)
             left[f"{context.name} tasks"] = len(schema.tasks.tasks)
+            left[f"{context.name} parked keys"] = len(schema.parked.keys)
         return left
 
     def _is_durable(self, message_id: str) -> bool:
