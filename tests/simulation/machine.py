@@ -228,9 +228,12 @@ class SimulatedChildren:
     def __init__(self, machine: Machine, caller: Process) -> None:
         self._machine, self._caller = machine, caller
 
-    async def start(self, spec: ActorSpec) -> None:
+    async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
         await self._caller.boundary("children.start", None)
         child = self._machine.listed.get(spec.name)
+        if child is not None and child.ready.done():
+            await self.report(spec, patience_seconds)
+            return
         if child is None:
             child = self._machine.born(spec.name)
             self._machine.spawn(self._begin(child, spec))

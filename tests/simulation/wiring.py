@@ -343,12 +343,16 @@ class Deployment:
             self.remote(self.schema(REFUSED).letters, process, "letters"),
             self._watch(REFUSED, process, None, None),
             Queries(door(), guard(), views, login, process.clock),
-            limits=IngressLimits(in_flight=50, batch=10),
+            limits=IngressLimits(in_flight=50, batch=10, relay_backlog=20),
             clock=process.clock,
             telemetry=_ignore,
             pass_point=process.pass_point,
+            relay_backlog=self._relay_backlog,
         )
         return Shell(process, service)
+
+    async def _relay_backlog(self) -> int:
+        return max(len(self.schema(context.name).outbox) for context in WRITE_CONTEXTS)
 
     def root(self, process: Process) -> Shell:
         hosts = [
