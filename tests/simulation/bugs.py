@@ -80,9 +80,11 @@ def _batch_past_what_is_held(self: Relay, subscriber: str, limit: int, now: Any)
     queue = self._queues.get(subscriber)
     if queue is None or queue.in_flight:
         return []
+    self._set_aside(queue)
     batch = [held.rows[0] for held in queue.held.values() if held.due_at <= now][:limit]
     while queue.ready and len(batch) < limit:
-        batch.append(queue.ready.popleft())
+        row = queue.ready.popleft()
+        (queue.to_park if row.envelope.key in queue.parked else batch).append(row)
     queue.in_flight = {row.envelope.message_id: row for row in batch}
     return batch
 

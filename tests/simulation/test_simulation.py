@@ -72,5 +72,12 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-CAUGHT_BY: dict[str, int] = {}
+CAUGHT_BY = {
+    "no-version-check": 24,
+    "unchecked-refusal": 41,
+    "residents-never-forgotten": 34,
+    "lost-wake-up": 15,
+    "floor-rises-too-early": 14,
+    "task-forgotten-first": 13,
+}
 """A seed near which a rare one is known to be caught, so that the suite need not search for long."""
