@@ -231,14 +231,16 @@ class SimulatedChildren:
     async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
         await self._caller.boundary("children.start", None)
         child = self._machine.listed.get(spec.name)
-        patience = patience_seconds if child else None
+        if child is not None and child.ready.done():
+            await self.report(spec, patience_seconds)
+            return
         if child is None:
             child = self._machine.born(spec.name)
             self._machine.spawn(self._begin(child, spec))
-        await asyncio.wait((child.ready, child.lost), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((child.ready, child.lost), return_when=asyncio.FIRST_COMPLETED)
         await self._caller.gate()
         if not child.ready.done():
-            raise ActorUnavailableError(spec.name, "did not start")
+            raise ActorUnavailableError(spec.name, "died in its start")
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
         try:

@@ -106,11 +106,6 @@ def _tracks(context: str, envelope: Envelope, event: type[Any]) -> bool:
     return BY_NAME[context].tracks(message)
 
 
-async def _no_backlog() -> int:
-    """The ingress never slows down in a run: the worlds are small."""
-    return 0
-
-
 def _ignore(event: TelemetryEvent) -> None:
     """Nothing is counted in a run."""
 
@@ -348,13 +343,16 @@ class Deployment:
             self.remote(self.schema(REFUSED).letters, process, "letters"),
             self._watch(REFUSED, process, None, None),
             Queries(door(), guard(), views, login, process.clock),
-            limits=IngressLimits(in_flight=50, batch=10, relay_backlog=1_000_000),
-            relay_backlog=_no_backlog,
+            limits=IngressLimits(in_flight=50, batch=10, relay_backlog=20),
             clock=process.clock,
             telemetry=_ignore,
             pass_point=process.pass_point,
+            relay_backlog=self._relay_backlog,
         )
         return Shell(process, service)
+
+    async def _relay_backlog(self) -> int:
+        return max(len(self.schema(context.name).outbox) for context in WRITE_CONTEXTS)
 
     def root(self, process: Process) -> Shell:
         hosts = [
