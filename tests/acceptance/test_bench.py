@@ -24,6 +24,7 @@ def test_the_benchmark_measures_a_workload_and_finds_its_books_right() -> None:
     assert len(report["reference"]["runs"]) == 2
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_three_times_what_settles_waits_in_the_broker_and_is_caught_up_with() -> None:
     command = [sys.executable, "-m", "spark_actors.cli", "bench"]
