@@ -118,61 +118,17 @@ def hash_password() -> None:
     print(hashed(ask_password()))
 
 
-def _sagas_app() -> typer.Typer:
+def _group(name: str, help_: str, epilog: str = "") -> typer.Typer:
+    """A command that is made of commands; it belongs to the app already."""
     group = typer.Typer(
-        help="Look at sagas: sign-ups, deposits, donations, withdrawals and how far each has come.",
+        help=help_,
         context_settings=HELP_NAMES,
         callback=_help_if_alone,
         invoke_without_command=True,
         rich_markup_mode="rich",
+        epilog=epilog,
     )
-    group.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)
-    group.command("show", epilog=sagas.SHOW_EXAMPLES)(sagas.show_saga)
-    return group
-
-
-def _token_app() -> typer.Typer:
-    group = typer.Typer(
-        help="Make tokens for services and operators, and the keys that sign them.",
-        context_settings=HELP_NAMES,
-        callback=_help_if_alone,
-        invoke_without_command=True,
-        rich_markup_mode="rich",
-    )
-    group.command("issue", epilog=token.ISSUE_EXAMPLES)(token.issue)
-    group.command("new-key", epilog=token.NEW_KEY_EXAMPLES)(token.new_key)
-    return group
-
-
-def _dead_letters_app() -> typer.Typer:
-    group = typer.Typer(
-        help="Messages that nobody could take: look at them, have them handled again, mend or discard them.",
-        context_settings=HELP_NAMES,
-        callback=_help_if_alone,
-        invoke_without_command=True,
-        rich_markup_mode="rich",
-    )
-    group.command("list", epilog=dead_letters.LIST_EXAMPLES)(dead_letters.list_letters)
-    group.command("show")(dead_letters.show_letter)
-    group.command("retry", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.retry_letters)
-    group.command("edit", epilog=dead_letters.EDIT_EXAMPLES)(dead_letters.edit_letter)
-    group.command("discard", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.discard_letters)
-    return group
-
-
-def _keys_app() -> typer.Typer:
-    group = typer.Typer(
-        help="Keys whose messages wait, because the first of them failed or an operator wants it so.",
-        context_settings=HELP_NAMES,
-        callback=_help_if_alone,
-        invoke_without_command=True,
-        rich_markup_mode="rich",
-        epilog=keys.EXAMPLES,
-    )
-    group.command("list")(keys.list_keys)
-    group.command("pause")(keys.pause_key)
-    group.command("resume")(keys.resume_key)
-    group.command("skip")(keys.skip_key)
+    app.add_typer(group, name=name)
     return group
 
 
@@ -181,9 +137,28 @@ app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("send", epilog=send.EXAMPLES)(send.send)
 app.command("view", epilog=view.EXAMPLES)(view.view)
 app.command("status", epilog=status.EXAMPLES)(status.status)
-app.add_typer(_sagas_app(), name="sagas")
-app.add_typer(_dead_letters_app(), name="dead-letters")
-app.add_typer(_keys_app(), name="keys")
+
+_sagas = _group("sagas", "Look at sagas: sign-ups, deposits, donations, withdrawals and how far each has come.")
+_sagas.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)
+_sagas.command("show", epilog=sagas.SHOW_EXAMPLES)(sagas.show_saga)
+
+_dead_letters = _group(
+    "dead-letters", "Messages that nobody could take: look at them, have them handled again, mend or discard them."
+)
+_dead_letters.command("list", epilog=dead_letters.LIST_EXAMPLES)(dead_letters.list_letters)
+_dead_letters.command("show")(dead_letters.show_letter)
+_dead_letters.command("retry", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.retry_letters)
+_dead_letters.command("edit", epilog=dead_letters.EDIT_EXAMPLES)(dead_letters.edit_letter)
+_dead_letters.command("discard", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.discard_letters)
+
+_keys = _group(
+    "keys", "Keys whose messages wait, because the first of them failed or an operator wants it so.", keys.EXAMPLES
+)
+_keys.command("list")(keys.list_keys)
+_keys.command("pause")(keys.pause_key)
+_keys.command("resume")(keys.resume_key)
+_keys.command("skip")(keys.skip_key)
+
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("messages", epilog=messages_.EXAMPLES)(messages_.messages)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
@@ -191,7 +166,10 @@ app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("chaos", epilog=chaos.EXAMPLES)(chaos.chaos)
 app.command("hash-password")(hash_password)
 app.command("login", epilog=login.EXAMPLES)(login.login)
-app.add_typer(_token_app(), name="token")
+
+_tokens = _group("token", "Make tokens for services and operators, and the keys that sign them.")
+_tokens.command("issue", epilog=token.ISSUE_EXAMPLES)(token.issue)
+_tokens.command("new-key", epilog=token.NEW_KEY_EXAMPLES)(token.new_key)
 
 
 def main() -> None:
