@@ -126,8 +126,8 @@ class LightningTask:
     attempts: int = 0
 
 
-FARTHEST = timedelta(hours=1)
-"""No task is ever put off for so long."""
+FARTHEST = timedelta(minutes=1)
+"""No task is ever put off for so long. Near, because a task that a wrong clock put off waits up to this."""
 
 
 class LightningTasks(Protocol):

@@ -15,6 +15,7 @@ import pytest
 from domain.bitcoin import messages as bitcoin
 from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
 from domain.bitcoin.ports import (
+    FARTHEST,
     InvalidPaymentRequestError,
     InvoiceStatus,
     LightningError,
@@ -378,3 +379,7 @@ def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(
     (command,) = asyncio.run(played())
     ends_failed = behaviour in (Behaviour.FAIL, Behaviour.UNKNOWN_THEN_FAILED)
     assert isinstance(command, FailWithdrawal if ends_failed else SettleWithdrawal)
+
+
+def test_the_worker_puts_nothing_off_for_as_long_as_only_a_wrong_clock_would() -> None:
+    assert LONGEST_PAUSE < FARTHEST <= timedelta(minutes=1)
