@@ -34,7 +34,7 @@ def test_a_task_is_due_as_it_was_added_and_stays(stores: Stores, run: Async) -> 
 
 def test_only_tasks_that_are_due_come_and_the_longest_due_first(stores: Stores, run: Async) -> None:
     tasks = stores.lightning_tasks()
-    run(tasks.add([a_task(f"{minutes}", minutes=minutes) for minutes in (5, -3, 0, -7, 1)]))
+    run(tasks.add([a_task(f"{minutes}", minutes=minutes) for minutes in (1, -3, 0, -7)]))
     assert [task.invoice_id for task in run(tasks.due(NOW, 10))] == ["-7", "-3", "0"]
     assert [task.invoice_id for task in run(tasks.due(NOW, 1))] == ["-7"]
 
