@@ -39,7 +39,6 @@ ALONE: Mapping[str, Sequence[Workload]] = {
 }
 """Each on a fresh daemon, so that what it leaves behind is in nobody's way."""
 HOSTS = (1, 2, 4, 8)
-QUICK = ("uniform", "hot", "donation", "latency")
 NAMES = (*ON_ONE_DAEMON, *ALONE, "hosts", "start")
 STARTS = 3
 

@@ -45,6 +45,8 @@ class Workload(StrEnum):
 
 
 QUICK = (Workload.UNIFORM, Workload.HOT, Workload.DONATION, Workload.LATENCY)
+TABLE = tuple(workload for workload in Workload if workload is not Workload.OVERLOAD)
+"""The usual ones; the overload takes as long as all of these, and has a script of its own."""
 QUICK_RUNS = 3
 
 
@@ -78,7 +80,7 @@ def bench(
     from spark_actors.cli.bench_table import render_report
     from spark_actors.cli.output import console, print_json
 
-    names = tuple(only or (QUICK if quick else Workload))
+    names = tuple(only or (QUICK if quick else TABLE))
     runs = runs or (QUICK_RUNS if quick else None)
     sizes = Sizes().scaled(scale)
     if seconds is not None:
