@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-import pytest
 
 from domain.accounting.messages import Deposit, OpenAccount, Withdraw
 from domain.shared.messages import Command
@@ -20,12 +19,6 @@ INSERT INTO accounting.outbox
     (message_id, name, version, key, sequence, data, correlation_id, causation_id, occurred_at)
 VALUES ('from-the-future', 'accounting.deposited', 99, 'ann', 2, '{}', 'story', 'cause', now())
 """
-
-
-@pytest.fixture(scope="module")
-def running(daemon: Daemon) -> Daemon:
-    daemon.start()
-    return daemon
 
 
 def ask(daemon: Daemon, *words: str) -> Any:

@@ -8,7 +8,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.request import urlopen
@@ -31,12 +32,6 @@ NOBODY = 65_534
 PASSWORD = "correct-horse-battery-staple"
 IN_CLEAR = "hunter2-sent-by-mistake"
 RAY_STRANGER = "import ray._raylet, sys; ray._raylet.GcsClient(address=sys.argv[1]); print('let in')"
-
-
-@pytest.fixture(scope="module")
-def running(daemon: Daemon) -> Daemon:
-    daemon.start()
-    return daemon
 
 
 @pytest.fixture(scope="module")
@@ -176,9 +171,16 @@ def test_a_stranger_to_postgres_is_refused(running: Daemon) -> None:
             psycopg.connect(dsn, password="guessed", dbname=context)
 
 
+def command_lines(pid: int) -> Iterator[list[str]]:
+    """Of all processes below this one; sessions of Postgres come and go meanwhile."""
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            yield process.cmdline()
+
+
 def test_a_stranger_to_ray_is_refused(running: Daemon) -> None:
-    [raylet] = [each for each in psutil.Process(running.pid).children(recursive=True) if each.name() == "raylet"]
-    [address] = [word.partition("=")[2] for word in raylet.cmdline() if word.startswith("--gcs-address=")]
+    words = [word for line in command_lines(running.pid) for word in line]
+    [address] = {word.partition("=")[2] for word in words if word.startswith("--gcs-address=")}
     credentials = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
     told = subprocess.run(
         [sys.executable, "-c", RAY_STRANGER, address],
