@@ -447,6 +447,7 @@ def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
+        max_in_flight=_in_flight(deployment),
         max_body_bytes=settings.ingress.max_body_bytes,
         group=f"ingress-{group}",
         all_groups=tuple(f"ingress-{number}" for number in range(len(settings.ingress.groups))),

@@ -1,9 +1,9 @@
 """The broker port on NATS JetStream: a work-queue stream, delivered to one consumer per ingress group.
 
-The ingress asks for what there is, and where there is nothing, for the next message. So a single message comes at once,
-while under load all that has gathered comes in one piece: a server that pushes would wake both sides for each message.
-Opening deletes the group's consumer and makes it anew: whatever a predecessor left unacknowledged comes again at once
-and in order, rather than after the acknowledgement wait and behind newer messages.
+The consumer is a push consumer with `max_ack_pending`: the server delivers as long as less than that is
+unacknowledged, so messages come without being asked for and back-pressure needs no code. Opening deletes the group's
+consumer and makes it anew: whatever a predecessor left unacknowledged comes again at once and in order,
+rather than after the acknowledgement wait and behind newer messages.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 
-import msgspec
 import nats.errors
 import nats.js.errors
 import structlog
@@ -44,10 +43,6 @@ GONE_ALREADY = (10037, 10043)
 """What the server says to the deletion of a message that there is not (any more)."""
 CONNECT_SECONDS = 2
 CLOSE_SECONDS = 5.0
-ANSWER_SECONDS = 5.0
-"""How long the server may take to answer beyond what it was asked to wait."""
-NOTHING_THERE = frozenset({"404", "408"})
-"""Statuses that end a request without fault: there is no message, or none came in time."""
 BATCH_BYTES = 262_144
 """A batch of messages ends with the one that makes it so big: checking them must not hold up everything else."""
 QUERIES_AT_ONCE = 32
@@ -65,6 +60,8 @@ class NatsSettings:
     """Copies of each message in the broker."""
     ack_wait: timedelta
     """After this a delivered message that was not acknowledged comes again."""
+    max_in_flight: int
+    """Messages delivered and not acknowledged."""
     group: str
     """Name of the consumer: one live ingress per group."""
     all_groups: tuple[str, ...]
@@ -75,26 +72,14 @@ class NatsSettings:
     """Which commands this group takes; no two groups may share any."""
 
 
-@dataclass
-class _Request:
-    """A request for messages: ended by the last one asked for, or by a status."""
-
-    wanted: int
-    delivered: int = 0
-    status: str = ""
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class NatsBroker:
     """One ingress group's connection."""
 
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings
         self._nats: Client | None = None
-        self._inbox = ""
         self._arrived: deque[Arrival] = deque()
-        self._request = _Request(0)
-        """The last one made."""
+        self._something = asyncio.Event()
         self._in_hand: set[str] = set()
         """Stream sequences delivered and not acknowledged: what is delivered again meanwhile is passed over."""
         self._answering = asyncio.Semaphore(QUERIES_AT_ONCE)
@@ -109,34 +94,21 @@ class NatsBroker:
             await self._become_consumer(self._nats)
 
     async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
-        """At most *limit* messages that are there, else the next one that comes within *timeout*."""
-        if not self._arrived:
-            await self._ask(limit, None)
-        if not self._arrived:
-            await self._ask(1, timeout)
+        """At most *limit* messages, as soon as there is one; none after *timeout*."""
         self._connected()
+        if not self._arrived:
+            self._something.clear()
+            try:
+                async with asyncio.timeout(timeout.total_seconds()):
+                    await self._something.wait()
+            except TimeoutError:
+                return []
         arrivals: list[Arrival] = []
         room = BATCH_BYTES
         while self._arrived and len(arrivals) < limit and room > 0:
             arrivals.append(self._arrived.popleft())
             room -= len(arrivals[-1].body)
         return arrivals
-
-    async def _ask(self, wanted: int, wait: timedelta | None) -> None:
-        """Have at most *wanted* messages come: what is there, or what comes while the server waits."""
-        seconds = wait.total_seconds() if wait else 0
-        terms = {"expires": round(seconds * 1e9)} if wait else {"no_wait": True}
-        request = self._request = _Request(wanted)
-        with translated():
-            await self._connected().publish(
-                f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{self._settings.group}",
-                msgspec.json.encode({"batch": wanted, **terms}),
-                reply=self._inbox,
-            )
-            async with asyncio.timeout(seconds + ANSWER_SECONDS):
-                await request.ended.wait()
-        if request.status and request.status not in NOTHING_THERE:
-            raise BrokerUnavailableError(f"the server ended a request for messages with status {request.status}")
 
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         with translated():
@@ -219,9 +191,6 @@ class NatsBroker:
         async def on_error(error: Exception) -> None:
             log.warning("broker_error", error=str(error))
 
-        async def on_closed() -> None:
-            self._request.ended.set()
-
         connection = SturdyClient()
         await connection.connect(
             self._settings.url,
@@ -230,7 +199,6 @@ class NatsBroker:
             connect_timeout=CONNECT_SECONDS,
             allow_reconnect=False,  # whoever pulls opens anew: that also brings back what was unacknowledged
             error_cb=on_error,
-            closed_cb=on_closed,
         )
         return connection
 
@@ -255,36 +223,28 @@ class NatsBroker:
             if consumer.name == self._settings.group or consumer.name not in self._settings.all_groups:
                 with suppress(nats.js.errors.NotFoundError):
                     await manager.delete_consumer(STREAM, consumer.name)
-        self._inbox = connection.new_inbox()
-        await connection.subscribe(self._inbox, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0)
+        deliver_to = connection.new_inbox()
+        await connection.subscribe(deliver_to, cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0)
         await manager.add_consumer(
             STREAM,
             ConsumerConfig(
                 durable_name=self._settings.group,
+                deliver_subject=deliver_to,
                 deliver_policy=DeliverPolicy.ALL,
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=self._settings.ack_wait.total_seconds(),
-                max_ack_pending=-1,  # the ingress asks for no more than it has room for
+                max_ack_pending=self._settings.max_in_flight,
                 filter_subjects=list(self._settings.subjects),
             ),
         )
 
     async def _on_message(self, message: Msg) -> None:
-        request = self._request
-        if message.reply:
-            request.delivered += 1
-            self._take_in(message)
-        else:
-            request.status = (message.headers or {}).get("Status", "unknown")
-        if request.status or request.delivered == request.wanted:
-            request.ended.set()
-
-    def _take_in(self, message: Msg) -> None:
         sequence = _stream_sequence(message.reply)
         if sequence in self._in_hand:
             return
         self._in_hand.add(sequence)
         self._arrived.append(self._arrival(message))
+        self._something.set()
 
     def _arrival(self, message: Msg) -> Arrival:
         headers = message.headers or {}

@@ -31,6 +31,7 @@ def settings_for(server: EmbeddedNats) -> NatsSettings:
         token=server.token,
         replicas=1,
         ack_wait=timedelta(seconds=30),
+        max_in_flight=100,
         group="ingress-0",
         all_groups=("ingress-0",),
         max_body_bytes=LIMIT,
