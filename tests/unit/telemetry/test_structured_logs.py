@@ -199,7 +199,7 @@ def test_lines_of_several_processes_stay_whole_and_none_is_lost_in_rotation(file
     files = list(file.parent.iterdir())
     written = [(line["process"], line["number"]) for line in lines(*files)]
     assert sorted(written) == [(f"writer-{writer}", number) for writer in range(4) for number in range(100)]
-    assert len(files) > 3
+    assert len(files) > 1  # how often it was rotated depends on how fast the machine is
 
 
 def test_a_long_text_is_masked_in_time_proportional_to_its_length(file: Path) -> None:
