@@ -186,7 +186,7 @@ def writing_process(name: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_lines_of_several_processes_stay_whole_and_none_is_lost_in_rotation(file: Path) -> None:
-    tail = LogTail(file, io.StringIO(), max_bytes=300_000, kept=1000)
+    tail = LogTail(file, io.StringIO(), max_bytes=30_000, kept=1000)
     with ExitStack() as stack:
         writers = [stack.enter_context(writing_process(f"writer-{number}", file)) for number in range(4)]
         tail.start(interval_seconds=0.01)
@@ -199,7 +199,7 @@ def test_lines_of_several_processes_stay_whole_and_none_is_lost_in_rotation(file
     files = list(file.parent.iterdir())
     written = [(line["process"], line["number"]) for line in lines(*files)]
     assert sorted(written) == [(f"writer-{writer}", number) for writer in range(4) for number in range(100)]
-    assert len(files) > 1  # how often it was rotated depends on how fast the machine is
+    assert len(files) > 3
 
 
 def test_a_long_text_is_masked_in_time_proportional_to_its_length(file: Path) -> None:
