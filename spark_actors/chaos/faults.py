@@ -26,6 +26,7 @@ PATIENCE_SECONDS = 3.0
 """That of the target's keepers (see `target.SETTINGS`)."""
 SHORT_SECONDS = (0.5, 2.5)
 STRIKE_SECONDS = 20.0
+LONG_SECONDS = 60.0
 AN_HOUR = timedelta(hours=1)
 
 Again = Callable[[], Awaitable[None]]
@@ -39,8 +40,8 @@ class Stage:
     target: Target
     random: Random
     send_again: Again
-    away_seconds: float = 10.0
-    """How long a service stays away where it is to stay away for long."""
+    long_seconds: float = LONG_SECONDS
+    """How long services stay away, and half of how long a transaction sits idle."""
 
 
 Act = Callable[[Stage], Awaitable[str]]
@@ -172,6 +173,11 @@ async def during(manage: Callable[[ChaosQueries], AbstractContextManager[None]],
     return f"{seconds:.0f} s"
 
 
+async def idle_transaction(stage: Stage) -> str:
+    """A session sits idle in a transaction for minutes."""
+    return await during(ChaosQueries.idle_in_transaction, 2 * stage.long_seconds, stage)
+
+
 async def kill_nats(stage: Stage) -> str:
     """`kill -9` of the NATS server."""
     return _end_service("nats", stage.target.nats_pid, signal.SIGKILL)
@@ -192,8 +198,8 @@ async def both_away(stage: Stage) -> str:
     """Neither Postgres nor NATS says anything for long."""
     server = psutil.Process(stage.target.postgres_pid)
     pids = [server.pid, *(child.pid for child in server.children()), stage.target.nats_pid]
-    await _stopped(pids, stage.away_seconds)
-    return f"{stage.away_seconds:.0f} s"
+    await _stopped(pids, stage.long_seconds)
+    return f"{stage.long_seconds:.0f} s"
 
 
 async def send_all_again(stage: Stage) -> str:
@@ -271,7 +277,7 @@ FAULTS: Mapping[str, Act] = {
     "postgres disk full": partial(during, partial(_refusing, "53100", 1.0), 3.0),
     "serialization errors": partial(during, partial(_refusing, "40001", 0.3), 3.0),
     "deadlocks": partial(during, partial(_refusing, "40P01", 0.3), 3.0),
-    "idle transaction": partial(during, ChaosQueries.idle_in_transaction, 8.0),
+    "idle transaction": idle_transaction,
     "kill nats": kill_nats,
     "restart nats": restart_nats,
     "mute nats": mute_nats,

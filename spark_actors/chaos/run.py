@@ -14,7 +14,7 @@ from random import Random
 
 from domain.shared.errors import StorageError
 from spark_actors.chaos.account import Account, Strike
-from spark_actors.chaos.faults import FAULTS, HICCUPS, Stage
+from spark_actors.chaos.faults import FAULTS, HICCUPS, LONG_SECONDS, Stage
 from spark_actors.chaos.orders import Cast, Order, Orders
 from spark_actors.chaos.producer import Load, Producer
 from spark_actors.chaos.target import Target, TargetError
@@ -44,14 +44,15 @@ class Wanted:
     faults: Sequence[str] = tuple(FAULTS)
     pause: tuple[float, float] = (0.2, 2.0)
     """Between recovery and the next fault, in seconds."""
-    away_seconds: float = 10.0
+    long_seconds: float = LONG_SECONDS
+    """How long services stay away, and half of how long a transaction sits idle."""
     folder: Path | None = None
 
 
 class Chaos:
     """One daemon, one load, any number of faults."""
 
-    def __init__(self, target: Target, seed: int, rate: float, *, away_seconds: float = 10.0) -> None:
+    def __init__(self, target: Target, seed: int, rate: float, *, long_seconds: float = LONG_SECONDS) -> None:
         self.target = target
         self.account = Account(seed)
         self._random = Random(seed)
@@ -62,7 +63,7 @@ class Chaos:
         self._load = Load(self.producer, self._orders, Random(seed + 2), rate)
         self._loading: asyncio.Task[None] | None = None
         self._began = time.monotonic()
-        self._stage = Stage(target, self._random, self._send_again, away_seconds)
+        self._stage = Stage(target, self._random, self._send_again, long_seconds)
 
     async def begin(self) -> None:
         """Open accounts and campaigns, then let the load run."""
@@ -192,7 +193,7 @@ async def run(wanted: Wanted, say: Say) -> Account:
 
 
 async def _hurt(target: Target, wanted: Wanted, say: Say) -> Account:
-    chaos = Chaos(target, wanted.seed, wanted.rate, away_seconds=wanted.away_seconds)
+    chaos = Chaos(target, wanted.seed, wanted.rate, long_seconds=wanted.long_seconds)
     await chaos.begin()
     say(f"under load, seed {wanted.seed}, {wanted.rate:g} orders/s")
     await _strikes(chaos, wanted, say)

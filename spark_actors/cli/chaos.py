@@ -34,7 +34,10 @@ def chaos(
     seed: Annotated[int | None, typer.Option("--seed", help="What is chosen at random.", show_default="random")] = None,
     rate: Annotated[float, typer.Option("--rate", min=1, help="Commands a second.")] = 30.0,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this fault; may be repeated.")] = None,
-    away: Annotated[float, typer.Option("--away", min=1, help="Seconds for which Postgres and NATS stay away.")] = 10.0,
+    long: Annotated[
+        float,
+        typer.Option("--long", min=1, help="Seconds that services stay away; a transaction sits idle twice as long."),
+    ] = 60.0,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -57,7 +60,7 @@ def chaos(
         raise UsageMistakeError(f"no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
     signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is stopped
     seed = seed if seed is not None else time.time_ns() % 1_000_000
-    wanted = Wanted(seconds, seed, rate, tuple(only or FAULTS), away_seconds=away, folder=folder)
+    wanted = Wanted(seconds, seed, rate, tuple(only or FAULTS), long_seconds=long, folder=folder)
     account = asyncio.run(run(wanted, _Progress()))
     _show(account, as_json=as_json)
     if not account.is_sound:
