@@ -77,7 +77,8 @@ _NO_DSN = SecretStr("")
 class Group(BaseModel):
     """Settings that belong together; cannot be changed, and knows no other names than its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Built when first used, and so never in actors, which get settings that are checked already: that saves memory.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class ContextDsns(Group):
@@ -103,8 +104,8 @@ class Postgres(Group):
     dsn: Dsn = _NO_DSN
     listen_dsn: Dsn = _NO_DSN
     prepared_statements: bool = True
-    context_dsn: ContextDsns = ContextDsns()
-    context_listen_dsn: ContextDsns = ContextDsns()
+    context_dsn: ContextDsns = Field(default_factory=ContextDsns)
+    context_listen_dsn: ContextDsns = Field(default_factory=ContextDsns)
 
 
 class Nats(Group):
@@ -216,7 +217,7 @@ class Lightning(Group):
     watch_interval_seconds: Seconds = 0.5
     call_timeout_seconds: Seconds = 10
     max_concurrent_calls: Count = 16
-    simulated: SimulatedLightning = SimulatedLightning()
+    simulated: SimulatedLightning = Field(default_factory=SimulatedLightning)
 
 
 class Supervision(Group):

@@ -58,9 +58,10 @@ WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS = "dashboard"
 USERS = "auth"
 LIGHTNING = "bitcoin"
+RELAY_NICENESS = 5
 READERS_NICENESS = 10
 READERS_PATIENCE_SECONDS = 0.05
-"""Under load read models may lag: commands and sagas come first, and fewer, larger batches cost less."""
+"""Under load commands come first, then sagas, then read models: these may lag, and fewer, larger batches cost less."""
 RETRY_JITTER = 0.3
 """Part of a retry's delay that is left to chance."""
 REFUSED = "ingress"
@@ -170,6 +171,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     """The ContextActor of one context."""
     parts = Parts(deployment, names.context_actor(name))
     context = BY_NAME[name]
+    os.nice(READERS_NICENESS if name == READ_MODELS else RELAY_NICENESS)
     pool = await parts.pool(name)
     dispatcher = parts.dispatcher()
     does: list[Part] = []
@@ -179,7 +181,6 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     if context.steps:
         does.append(Steps(context, dispatcher, parts.registry, parts.faults.pass_point))
     if name == READ_MODELS:
-        os.nice(READERS_NICENESS)
         projecting, housekeeping = _dashboard(parts, pool, context)
         does.append(projecting)
         loops.append(housekeeping)
@@ -194,6 +195,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
 async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
     """The Supervisor of one context with an outbox."""
     parts = Parts(deployment, names.supervisor(name))
+    os.nice(RELAY_NICENESS)
     pool = await parts.pool(name)
     outbox = PostgresOutboxReader(pool, name)
     watch = Watch(

@@ -48,6 +48,7 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "RAY_maximum_gcs_destroyed_actor_cached_count": "1000",
         "RAY_maximum_gcs_dead_worker_cached_count": "1000",
         "RAY_maximum_gcs_dead_node_cached_count": "50",
+        "MALLOC_ARENA_MAX": "2",  # glibc's pools: one for each of Ray's many threads would cost each actor memory
         "RAY_memory_monitor_refresh_ms": "0",  # it would kill actors for memory that other programs use
     }
 )
