@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -40,6 +41,7 @@ class AggregateActor:
     def start(self) -> None:
         if self._actor is None:
             self._actor, self._metrics = self._build()
+            _spare_collector()
 
     def take_turn(self, context: str, payload: bytes) -> bytes:
         self.start()
@@ -72,6 +74,7 @@ class _AsyncShell:
         async with self._building:
             if self._unit is None:
                 self._unit = await self._build()
+                _spare_collector()
                 await self._unit.service.start()
 
     async def report(self) -> bytes:
@@ -127,6 +130,12 @@ class RootSupervisor(_AsyncShell):
 
     async def _root(self) -> PlainRootSupervisor:
         return (await self._started()).service  # type: ignore[return-value]  # what the composition root built it with
+
+
+def _spare_collector() -> None:
+    """What is there once an actor is built stays: the garbage collector need not walk through it again and again."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)  # a batch makes thousands of objects, and none of them in a cycle
 
 
 # Any: Ray's own types describe neither named options nor awaitable calls.

@@ -64,6 +64,16 @@ class Measured:
     wrong: Sequence[str] = ()
     """What is wrong with the books; a figure whose books are wrong is worth nothing."""
 
+    @property
+    def cpu_in_references(self) -> float | None:
+        """CPU time of one, counted in the time that one transaction of the reference beside it took.
+
+        It changes less than the microseconds when the machine gets slower or faster meanwhile.
+        """
+        if self.cpu_us_per_command is None or not self.rate or not self.ratio:
+            return None
+        return self.cpu_us_per_command / 1e6 * (self.rate / self.ratio)
+
     def figure(self, name: str) -> float | None:
         """A figure by its name, `ratio` among them."""
         return self.ratio if name == "ratio" else self.figures.get(name)
@@ -173,6 +183,7 @@ def _row(row: Measured) -> dict[str, Any]:
         "rate": _rounded(row.rate),
         "ratio": _rounded(row.ratio),
         "cpu_us_per_command": _rounded(row.cpu_us_per_command),
+        "cpu_in_references": _rounded(row.cpu_in_references),
         "cpu_us_by_kind": {kind: _rounded(value) for kind, value in row.cpu_by_kind.items()},
         "settled_rate": _rounded(row.settled_rate),
         "spread": _rounded(row.spread),

@@ -15,7 +15,7 @@ from domain.shared.messages import Message, MessageRegistry, Upcast
 from domain.shared.ports import StoredMessage
 
 
-class Envelope(msgspec.Struct, frozen=True, array_like=True):
+class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A message with all that is known about it besides its content."""
 
     message_id: str
@@ -45,7 +45,7 @@ def stored(envelope: Envelope) -> StoredMessage:
     return StoredMessage(*msgspec.structs.astuple(envelope))
 
 
-class Reply(msgspec.Struct, frozen=True, array_like=True):
+class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """How one command ended."""
 
     message_id: str
@@ -70,7 +70,7 @@ class Receipt(StrEnum):
     POISON = "poison"  # it cannot be handled; trying again as it is will not help
 
 
-class Delivery(msgspec.Struct, frozen=True, array_like=True):
+class Delivery(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A subscriber's answer for one event."""
 
     message_id: str

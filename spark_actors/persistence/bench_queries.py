@@ -116,6 +116,11 @@ class BenchQueries:
             yield
             holder.rollback()
 
+    def clean_up(self) -> None:
+        """Remove what is dead from all tables."""
+        with translated():
+            self._connection.execute("VACUUM")
+
     def make_database(self, name: str) -> str:
         """Make an empty database, in place of one that is there, and give its DSN."""
         with translated():

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from spark_actors.bench.results import GOALS, Goal, Measured, Report, Run, as_json, of_runs
+from spark_actors.bench.workloads import hosts_together
 
 
 def a_run(seconds: float, *, cpu: float = 0.2) -> Run:
@@ -35,6 +36,20 @@ def test_a_row_holds_the_medians_of_its_runs() -> None:
 
 def test_the_ratio_is_to_the_mean_of_the_reference_before_and_after() -> None:
     assert of_runs("uniform", [a_run(0.1)]).compared([4_000, 6_000]).ratio == pytest.approx(2.0)
+
+
+def test_a_cost_in_reference_transactions_is_the_same_on_a_machine_half_as_fast() -> None:
+    fast = of_runs("uniform", [a_run(0.1, cpu=0.2)]).compared([5_000, 5_000])
+    slow = of_runs("uniform", [a_run(0.2, cpu=0.4)]).compared([2_500, 2_500])
+    assert fast.cpu_in_references == slow.cpu_in_references == pytest.approx(300e-6 * 5_000)
+
+
+def test_what_hosts_cost_is_compared_in_reference_transactions() -> None:
+    fast = of_runs("hosts: 1", [a_run(0.1, cpu=0.2)]).compared([5_000, 5_000])
+    slow = of_runs("hosts: 2", [a_run(0.2, cpu=0.44)]).compared([2_500, 2_500])
+    (together,) = hosts_together([fast, slow])
+    assert together.figures == pytest.approx({"cpu_spread": 0.1, "cpu_us_spread": 1.2})
+    assert hosts_together([fast]) == []
 
 
 def test_a_row_without_a_rate_has_no_ratio() -> None:
