@@ -62,6 +62,8 @@ RELAY_NICENESS = 5
 READERS_NICENESS = 10
 READERS_PATIENCE_SECONDS = 0.05
 """Under load commands come first, then sagas, then read models: these may lag, and fewer, larger batches cost less."""
+PULLED_AT_ONCE = 100
+"""Commands that an Ingress checks in one go: answers that have come in meanwhile wait for so long."""
 RETRY_JITTER = 0.3
 """Part of a retry's delay that is left to chance."""
 REFUSED = "ingress"
@@ -256,7 +258,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         Queries(door, guard, PostgresViews(await parts.pool(READ_MODELS)), (await _login(parts)).answer, clock),
         limits=IngressLimits(
             in_flight=_in_flight(deployment),
-            batch=settings.turns.max_commands,
+            batch=PULLED_AT_ONCE,
             relay_backlog=settings.ingress.max_relay_backlog_events,
         ),
         relay_backlog=PostgresRelayBacklog(await _pools_by_context(parts, pool)),

@@ -1,6 +1,10 @@
 -- first_waiting
 -- The first event that waits in the outbox, if any. By position, so that rows that were settled are not read again.
-SELECT position FROM {schema}.outbox ORDER BY position LIMIT 1
+SELECT position FROM {schema}.outbox WHERE position >= %(floor)s ORDER BY position LIMIT 1
+
+-- last_position
+-- The highest position that was ever given out.
+SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('{schema}.outbox', 'position')), 0)
 
 -- waiting
 -- How many events wait.
