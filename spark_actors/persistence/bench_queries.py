@@ -48,7 +48,7 @@ class BenchQueries:
             self._connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=0)
         self._sql = load_for("bench", "accounting")
         self._floors = dict.fromkeys(MESSAGING_CONTEXTS, 0)
-        """Below these nothing waits, so that the dead entries which an idle transaction leaves are not walked through."""
+        """Below these nothing waits, so the dead entries that an idle transaction leaves are not walked through."""
         self._by_context = {context: load_for("bench", context) for context in MESSAGING_CONTEXTS}
 
     def __enter__(self) -> Self:
