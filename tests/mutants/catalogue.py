@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 ACTORS, STORE = "spark_actors/actors", "spark_actors/persistence"
+GUARD, VERIFIER = "spark_actors/messaging/identity.py", "spark_actors/identity/tokens.py"
 TURNS = "tests/contracts/test_turns.py"
 REPOSITORY = "tests/contracts/test_repository_contract.py"
 CONSTRAINTS = "tests/contracts/test_constraints_contract.py"
@@ -15,6 +16,8 @@ CONTEXT = "tests/unit/actors/test_context_actor.py"
 MONEY = "tests/unit/domain/test_money_conservation.py"
 READS = "tests/integration/persistence/test_relay_reads.py"
 COMMIT = "tests/integration/persistence/test_turn_commit.py"
+IDENTITY = "tests/unit/messaging/test_identity.py"
+TOKENS = "tests/unit/identity/test_tokens.py"
 BROKER = "tests/integration/ingress/test_nats_broker.py"
 NOTHING = "pass"
 
@@ -303,5 +306,85 @@ MUTANTS = (
         "held = self._residents.find(name, keys)",
         "held: dict[str, Versioned[Any]] = {}",
         ("tests/contracts/test_costs.py::test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size",),
+    ),
+    Mutant(
+        10,
+        "the account that a command acts for is not compared with the token's",
+        GUARD,
+        "if read and not sender.owns(account := read(envelope.data)):",
+        "if read and not sender.owns(account := sender.subject):",
+        (f"{IDENTITY}::test_no_user_acts_for_the_account_of_another",),
+    ),
+    Mutant(
+        10,
+        "any token may send what is for another role",
+        GUARD,
+        "_role(sent_by) not in sender.roles:",
+        "not sender.roles:",
+        (f"{IDENTITY}::test_each_sender_may_send_what_the_table_says_and_nothing_else",),
+    ),
+    Mutant(
+        10,
+        "who only asks is shown what is somebody else's",
+        f"{ACTORS}/ingress.py",
+        "if result is not None and self._guard.may_see(sender, query, result) else None",
+        "if result is not None else None",
+        (f"{INGRESS}::test_a_query_is_answered_to_who_may_ask_it",),
+    ),
+    Mutant(
+        10,
+        "the ingress lets commands in without asking the guard about them",
+        f"{ACTORS}/ingress.py",
+        "good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))",
+        "good.append(_Taken(arrival, envelope.message_id, envelope))",
+        (
+            (
+                f"{INGRESS}::test_what_nobody_or_only_a_user_sends_in_vain_reaches_no_aggregate"
+                "_and_is_told_and_counted_but_not_kept"
+            ),
+        ),
+    ),
+    Mutant(
+        10,
+        "a token's signature is not verified",
+        VERIFIER,
+        '"verify_nbf": False,',
+        '"verify_nbf": False, "verify_signature": False, "verify_aud": True, "verify_iss": True,',
+        (f"{TOKENS}::test_a_token_with_a_changed_claim_is_refused",),
+    ),
+    Mutant(
+        10,
+        "a token is good for ever",
+        VERIFIER,
+        "if at >= good_until + LEEWAY_SECONDS:",
+        "if good_until < 0:",
+        (f"{TOKENS}::test_a_token_is_good_until_it_expires_and_for_clocks_that_differ_a_little",),
+    ),
+    Mutant(
+        10,
+        "tokens of another deployment are believed",
+        VERIFIER,
+        '"verify_nbf": False,',
+        '"verify_nbf": False, "verify_aud": False,',
+        (f"{TOKENS}::test_tokens_of_another_deployment_are_refused",),
+    ),
+    Mutant(
+        10,
+        "an id of one sender is an id of all",
+        GUARD,
+        'return f"{owner} {envelope.message_id}"',
+        "return envelope.message_id",
+        (
+            f"{IDENTITY}::test_an_id_is_the_senders_own",
+            f"{IDENTITY}::test_no_sender_but_an_operator_can_use_an_id_that_is_made_inside",
+        ),
+    ),
+    Mutant(
+        10,
+        "strangers share their ids",
+        GUARD,
+        'f"@{sha1(envelope.data, usedforsecurity=False).hexdigest()}"',
+        '"@"',
+        (f"{IDENTITY}::test_the_id_of_a_stranger_counts_for_the_same_content_alone",),
     ),
 )

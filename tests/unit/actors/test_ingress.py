@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from domain.auth.messages import LogIn, Session
 from domain.contexts import CONTEXTS
-from domain.dashboard.views import CampaignList, ViewCampaigns
+from domain.dashboard.views import CampaignList, DonationLine, ViewCampaigns, ViewDonation
 from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import Command, MessageRegistry, Query
@@ -27,6 +27,7 @@ from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavaila
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.door import Door, RefusedError
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
+from spark_actors.messaging.examples import example
 from spark_actors.messaging.ports import DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.telemetry import CommandsRefused, TelemetryEvent
@@ -108,6 +109,8 @@ class FakeViews:
     async def answer(self, query: Query) -> object | None:
         if self.error:
             raise self.error
+        if isinstance(query, ViewDonation) and query.donation_id == "anns":
+            return replace(example(DonationLine), account_id="ann")
         return CampaignList(campaigns=()) if isinstance(query, ViewCampaigns) else None
 
 
@@ -486,6 +489,8 @@ def test_a_login_that_goes_wrong_leaves_no_password_anywhere(body: bytes, code: 
         ("spark.queries.dashboard.activity", b"", user("ann", now=NOW), "forbidden"),
         ("spark.queries.dashboard.account-overview", b'{"account_id":"bob"}', user("ann", now=NOW), "forbidden"),
         ("spark.queries.dashboard.account-overview", b'{"account_id":"ann"}', user("ann", now=NOW), "not_found"),
+        ("spark.queries.dashboard.donation", b'{"donation_id":"anns"}', user("ann", now=NOW), ""),
+        ("spark.queries.dashboard.donation", b'{"donation_id":"anns"}', user("bob", now=NOW), "not_found"),
     ],
 )
 def test_a_query_is_answered_to_who_may_ask_it(subject: str, body: bytes, authorization: str, code: str) -> None:
