@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from domain.shared.errors import SparkError
 from spark_actors.cli.daemon import Target, known_dsns
 from spark_actors.cli.errors import CliError, ExitCode, UsageMistakeError
 from spark_actors.cli.options import ByOption, ConfigOption, DataDirOption, JsonOption, TimeoutOption, WhyOption
@@ -132,7 +133,6 @@ def retry_letters(
     config: ConfigOption = None,
 ) -> None:
     """Have messages handled again, as the first of their keys; safe to repeat: the inbox knows what took effect."""
-    from spark_actors.cli.redelivery import redeliver
     from spark_actors.persistence.operator_desk import INGRESS
 
     target = Target(data_dir, config)
@@ -141,7 +141,9 @@ def retry_letters(
 
     def retry(letter: Letter, operator: Operator) -> str:
         desk.retry(letter, operator)
-        return redeliver(target, letter.name, letter.body, timeout) if letter.context == INGRESS else "released"
+        if letter.context == INGRESS:
+            return _sent_again(target, desk, letter, operator, letter.body, timeout)
+        return "released"
 
     _act(list(reversed(chosen)), retry, operator_of(by, why), as_json=as_json)
 
@@ -192,18 +194,18 @@ def edit_letter(
     """Have a corrected message, under a new id, take the place of one that failed; it is checked like any other."""
     from uuid import uuid4
 
-    from spark_actors.cli.redelivery import edited, edited_event, redeliver
+    from spark_actors.cli.redelivery import edited, edited_event
     from spark_actors.persistence.operator_desk import INGRESS
 
     target = Target(data_dir, config)
     desk = desk_of(target)
-    new_id = str(uuid4())
 
     def edit(one: Letter, operator: Operator) -> str:
         if one.context == INGRESS:
-            body = edited_event(one.name, one.body, fields or [], data, new_id)
+            new_id, body = edited_event(one.address, one.name, one.body, fields or [], data)
             desk.edit(one, operator, new_id=new_id, data=body, version=one.version)
-            return redeliver(target, one.name, body, timeout)
+            return _sent_again(target, desk, one, operator, body, timeout)
+        new_id = str(uuid4())
         version, content = edited(one.name, one.version, one.key, one.body, fields or [], data)
         desk.edit(one, operator, new_id=new_id, data=content, version=version)
         return f"edited into {new_id}"
@@ -276,29 +278,51 @@ def _chosen(desk: OperatorDesk, letters: Sequence[str] | None, context: str | No
     return _find(desk, context, wanted, AT_ONCE)
 
 
+def _sent_again(
+    target: Target, desk: OperatorDesk, letter: Letter, operator: Operator, body: bytes, timeout: float
+) -> str:
+    """How the message ended that was sent to the door again; if it could not be sent, its letter waits on."""
+    from spark_actors.cli.redelivery import redeliver
+    from spark_actors.ingress.client import OutcomeUnknownError
+
+    try:
+        return redeliver(target, letter.name, body, timeout)
+    except OutcomeUnknownError:
+        raise  # the queue keeps it
+    except SparkError as error:
+        desk.put_back(letter, operator, str(error))
+        raise
+
+
 def _act(
     letters: Sequence[Letter], action: Callable[[Letter, Operator], str], operator: Operator, *, as_json: bool
 ) -> None:
     """Act on each, in a transaction of its own, and tell how it went; one that cannot be done stops none."""
-    from spark_actors.cli.output import print_json
     from spark_actors.persistence.operator_desk import DeskError
 
-    results = []
-    for letter in letters:
-        try:
-            results.append(
-                {"letter": letter.address, "message_id": letter.message_id, "result": action(letter, operator)}
-            )
-        except (DeskError, UsageMistakeError) as error:
-            results.append({"letter": letter.address, "message_id": letter.message_id, "error": str(error)})
+    results: list[dict[str, str]] = []
+    try:
+        for letter in letters:
+            about = {"letter": letter.address, "message_id": letter.message_id}
+            try:
+                results.append({**about, "result": action(letter, operator)})
+            except (DeskError, UsageMistakeError) as error:
+                results.append({**about, "error": str(error)})
+    finally:  # a daemon that goes away ends it, and what was done until then was done
+        _tell(results, as_json=as_json)
+    if any("error" in result for result in results):
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _tell(results: Sequence[Mapping[str, str]], *, as_json: bool) -> None:
+    from spark_actors.cli.output import print_json
+
     if as_json:
         print_json(results)
     else:
         for result in results:
             print(f"{result['letter']}: {result.get('result') or 'error: ' + result['error']}")
         print(f"{len(results)} dead letters")
-    if any("error" in result for result in results):
-        raise typer.Exit(ExitCode.REFUSED)
 
 
 def _as_json(letter: Letter) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from domain.shared.ids import derived_id
 from spark_actors.cli.arguments import split_fields
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.errors import UsageMistakeError
+from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.vocabulary import registry
+from spark_actors.messaging.identity import FORBIDDEN, UNAUTHENTICATED
 
 MAX_BODY_BYTES = 65_536
 
@@ -22,9 +24,12 @@ MAX_BODY_BYTES = 65_536
 def redeliver(target: Target, subject: str, body: bytes, timeout: float) -> str:
     """Publish a message that was refused at the door on its subject again; how it ended.
 
-    It is sent with the token of whoever acts here, not of whoever sent it first.
+    It is sent with the token of whoever acts here, not of whoever sent it first. Raises CliError if they may not send
+    it (the door keeps no letter of that), or else as `Target.talk` and `SparkClient.send_raw` do.
     """
     answer = target.talk(lambda client: client.send_raw(subject, body, timeout=timeout))
+    if answer.reason in (UNAUTHENTICATED, FORBIDDEN):
+        raise CliError(f"{answer.reason}: {answer.data.get('detail', '')}")
     return f"{answer.outcome.value} {answer.reason}".strip()
 
 
@@ -52,17 +57,21 @@ def edited(
     return cls.TYPE.version, msgspec.json.encode(checked.__dict__)
 
 
-def edited_event(subject: str, body: bytes, fields: Sequence[str], data: Path | None, new_id: str) -> bytes:
-    """The changed CloudEvent of a command that was refused, under a new id, checked by the door itself.
+def edited_event(
+    address: str, subject: str, body: bytes, fields: Sequence[str], data: Path | None
+) -> tuple[str, bytes]:
+    """The changed CloudEvent of a command that was refused, checked by the door itself, after its new id.
 
-    *fields* change its data, *data* replaces all of it. Raises UsageMistakeError.
+    *fields* change its data, *data* replaces all of it. The letter at *address* edited in the same way has the same
+    id again, so that an edit which may or may not have been taken can be repeated. Raises UsageMistakeError.
     """
     from spark_actors.messaging.door import Door, RefusedError
 
     event = _content(body) if data is None else _changed({}, (), data)
     old_id = event.get("id")
     content = event.get("data")
-    event |= {"id": new_id, "data": _changed(content if isinstance(content, dict) else {}, fields, None)}
+    event["data"] = _changed(content if isinstance(content, dict) else {}, fields, None)
+    event["id"] = new_id = derived_id(address, json.dumps(event, sort_keys=True))
     if isinstance(old_id, str) and old_id:
         event["causationid"] = old_id
     changed = json.dumps(event, ensure_ascii=False).encode()
@@ -70,7 +79,7 @@ def edited_event(subject: str, body: bytes, fields: Sequence[str], data: Path | 
         Door(registry(), MAX_BODY_BYTES).command(subject, changed, datetime.now(UTC))
     except RefusedError as error:
         raise UsageMistakeError(str(error)) from None
-    return changed
+    return new_id, changed
 
 
 def _content(body: bytes) -> dict[str, Any]:

@@ -138,6 +138,13 @@ class OperatorDesk:
                 _refuse_again(connection, sql, about, "edited")
             connection.execute(sql["mark_letter"], {**about, "state": "edited", "edited_into": new_id})
 
+    def put_back(self, letter: Letter, operator: Operator, detail: str) -> None:
+        """Have a letter wait again whose message could not be sent after all; *detail* says why."""
+        about = {**vars(letter), **vars(operator)}
+        with self._connected(letter.context) as (connection, sql):
+            connection.execute(sql["mark_letter"], {**about, "state": "waiting", "edited_into": ""})
+            _audit(connection, sql, about, "put back", detail)
+
     def discard(self, letter: Letter, operator: Operator) -> None:
         """Give the message up: nobody handles it any more. If its key waited for it alone, it is worked off."""
         with self._acting(letter, operator, "discard") as (connection, sql, about):

@@ -19,7 +19,8 @@ SELECT state FROM {schema}.dead_letters WHERE letter_id = %(letter_id)s FOR UPDA
 
 -- mark_letter
 -- Remember what was done about a letter.
-UPDATE {schema}.dead_letters SET state = %(state)s, handled_at = now(), edited_into = %(edited_into)s
+UPDATE {schema}.dead_letters
+SET state = %(state)s, edited_into = %(edited_into)s, handled_at = CASE %(state)s::text WHEN 'waiting' THEN NULL ELSE now() END
 WHERE letter_id = %(letter_id)s
 
 -- mark_letters_of_key

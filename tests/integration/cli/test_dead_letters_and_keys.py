@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
+from domain.accounting.messages import Deposit
+from spark_actors.cli.redelivery import edited_event
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.messaging.cloudevents import command_subject
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
 from tests.contracts.test_parked_commands import keys, letters, waiting
@@ -165,3 +169,36 @@ def test_nothing_is_done_without_a_reason_or_without_saying_to_what(host: Host, 
     cli("dead-letters", "retry", "--why", "all of it", code=2)
     cli("keys", "pause", "accounting", "ann", "--why", " ", code=2)
     cli("dead-letters", "discard", "accounting/999999", "--why", "x", code=1)
+
+
+@pytest.mark.parametrize("action", [("retry",), ("edit", "amount_sat=10")], ids=lambda action: action[0])
+def test_a_refused_message_that_cannot_be_sent_again_waits_on(
+    stores: PostgresStores, cli: Cli, dsn_by_context: Mapping[str, str], action: tuple[str, ...]
+) -> None:
+    event = {"specversion": "1.0", "id": "typo", "source": "test", "type": "spark.accounting.deposit.v1"}
+    body = json.dumps({**event, "subject": "ann", "data": json.loads(BROKEN)}).encode()
+    refused = replace(a_letter("typo", subscriber="ingress", body=body), name=command_subject(Deposit.TYPE))
+    stores.run(stores.dead_letters("ingress").bury([refused]))
+    [before] = cli("dead-letters", "list", "--context", "ingress")
+    cli("dead-letters", action[0], before["letter"], *action[1:], "--why", "a try", "--by", "zoe", code=3)
+    assert cli("dead-letters", "list", "--context", "ingress") == [before]
+    with psycopg.connect(dsn_by_context["ingress"]) as connection:
+        told = connection.execute("SELECT action, message_id FROM ingress.operator_actions ORDER BY action_id")
+        assert told.fetchall() == [(action[0], "typo"), ("put back", "typo")]
+
+
+def test_a_refused_message_is_edited_into_the_same_one_whenever_that_is_repeated() -> None:
+    body = json.dumps(
+        {"specversion": "1.0", "id": "typo", "source": "test", "type": "spark.accounting.deposit.v1", "subject": "ann"}
+    ).encode()
+    fields = ("account_id=ann", "deposit_id=d", "amount_sat=5")
+    subject = command_subject(Deposit.TYPE)
+    assert edited_event("ingress/1", subject, body, fields, None) == edited_event(
+        "ingress/1", subject, body, fields, None
+    )
+    ids = {
+        edited_event(letter, subject, body, (*fields[:2], amount), None)[0]
+        for letter in ("ingress/1", "ingress/2")
+        for amount in ("amount_sat=5", "amount_sat=6")
+    }
+    assert len(ids) == 4
