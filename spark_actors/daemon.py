@@ -180,7 +180,7 @@ def _connect_ray(settings: Settings, ray_node: EmbeddedRay | None) -> None:
 
 def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
     from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
-    from spark_actors.bootstrap import root_builder
+    from spark_actors.bootstrap.root import root_builder
 
     deployment = surroundings.deployment
     settings = deployment.settings

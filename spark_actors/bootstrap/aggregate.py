@@ -1,0 +1,39 @@
+"""The AggregateActor of one slot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spark_actors.actors import names
+from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.bootstrap.parts import WRITE_CONTEXTS, clock, faults_of, log_as, prepare_threshold, registry
+from spark_actors.deployment import Deployment
+from spark_actors.messaging.routing import Slot
+from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.telemetry.metrics import ActorMetrics
+
+
+def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor, Callable[[], bytes]]:
+    """An AggregateActor for one slot, and its metrics."""
+    log_as(deployment, names.aggregate_actor(slot))
+    metrics, hurt = ActorMetrics(), faults_of(deployment)
+    turns = deployment.settings.turns
+    hosted = [
+        HostedContext(
+            context,
+            PostgresUnitOfWorkFactory(
+                deployment.dsn[context.name], context.name, prepare_threshold=prepare_threshold(deployment)
+            ),
+        )
+        for context in WRITE_CONTEXTS
+    ]
+    actor = AggregateActor(
+        hosted,
+        registry(),
+        capacity=slot.capacity,
+        max_attempts=turns.max_attempts,
+        clock=hurt.clock(clock),
+        telemetry=metrics,
+        pass_point=hurt.pass_point,
+    )
+    return actor, metrics.snapshot

@@ -1,0 +1,49 @@
+"""The root supervisor, and with it the whole tree."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from domain.contexts import CONTEXTS
+from spark_actors.actors import names
+from spark_actors.actors.root import RootSupervisor
+from spark_actors.actors.unit import Unit
+from spark_actors.bootstrap.aggregate import aggregate_actor
+from spark_actors.bootstrap.context import context_keeper
+from spark_actors.bootstrap.ingress import ingress_unit
+from spark_actors.bootstrap.parts import WRITE_CONTEXTS, Parts, placement
+from spark_actors.bootstrap.supervisor import supervisor_unit
+from spark_actors.deployment import Deployment
+from spark_actors.telemetry.board import MetricsBoard
+
+
+async def root_unit(deployment: Deployment) -> Unit:
+    """The root supervisor."""
+    parts = Parts(deployment, names.ROOT)
+    hosts = [
+        parts.keeper(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, deployment, slot))
+        for slot in placement(deployment).slots
+    ]
+    supervisors = [
+        parts.keeper(names.supervisor(name), "Supervisor", partial(supervisor_unit, deployment, name))
+        for name in (context.name for context in WRITE_CONTEXTS)
+    ]
+    # A context without an outbox has nothing for a Supervisor to do.
+    readers = [context_keeper(parts, context.name) for context in CONTEXTS if context not in WRITE_CONTEXTS]
+    ingresses = [
+        parts.keeper(names.ingress(group), "Ingress", partial(ingress_unit, deployment, group))
+        for group in range(len(parts.settings.ingress.groups))
+    ]
+    service = RootSupervisor(
+        (ingresses, supervisors, readers, hosts),
+        MetricsBoard(),
+        parts.metrics.snapshot,
+        grace_seconds=parts.settings.shutdown.grace_seconds,
+    )
+    return Unit(service, parts.metrics.snapshot, close=parts.close)
+
+
+def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Unit]]:
+    """What makes the root supervisor in its own process."""
+    return partial(root_unit, deployment)

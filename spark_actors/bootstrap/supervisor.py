@@ -1,0 +1,98 @@
+"""The Supervisor of one context with an outbox."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from random import SystemRandom
+
+from domain.contexts import CONTEXTS
+from spark_actors.actors import names
+from spark_actors.actors.parking import CommandReleases
+from spark_actors.actors.references import RayHosts, RaySubscribers
+from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
+from spark_actors.actors.unit import Unit
+from spark_actors.actors.watch import Watch
+from spark_actors.bootstrap.context import context_keeper
+from spark_actors.bootstrap.parts import READ_MODELS, READERS_PATIENCE_SECONDS, RELAY_NICENESS, Parts, placement
+from spark_actors.deployment import Deployment
+from spark_actors.messaging.ports import Maintenance
+from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.routing import Subscriptions
+from spark_actors.persistence.connections import Pool
+from spark_actors.persistence.dead_letters import PostgresDeadLetters
+from spark_actors.persistence.maintenance import PostgresMaintenance
+from spark_actors.persistence.outbox import PostgresOutboxReader
+from spark_actors.persistence.saga_log import PostgresSagaLog
+from spark_actors.persistence.wake_ups import PostgresWakeUps
+
+RETRY_JITTER = 0.3
+"""Part of a retry's delay that is left to chance."""
+
+
+async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
+    """The Supervisor of one context with an outbox."""
+    parts = Parts(deployment, names.supervisor(name))
+    os.nice(RELAY_NICENESS)
+    pool = await parts.pool(name)
+    outbox = PostgresOutboxReader(pool, name)
+    watch = Watch(
+        name,
+        outbox=outbox,
+        saga_log=PostgresSagaLog(pool, name),
+        dead_letters=PostgresDeadLetters(pool, name),
+        maintenance=_maintenance(parts, pool, name),
+        clock=parts.clock,
+        telemetry=parts.metrics,
+    )
+    keeper = context_keeper(parts, name)
+    releases = CommandReleases(name, outbox.parking, placement(deployment), RayHosts(parts.directory))
+    service = Supervisor(
+        watch, _relay(parts, name, outbox), releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds
+    )
+    return Unit(
+        service,
+        parts.metrics.snapshot,
+        children=lambda: [keeper.report] if keeper.report else [],
+        close=parts.close,
+    )
+
+
+def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay:
+    wanted = parts.settings.relay
+    wake_ups = PostgresWakeUps(parts.deployment.listen_dsn[name], name)
+    parts.open.push_async_callback(wake_ups.close)
+    return OutboxRelay(
+        name,
+        outbox,
+        wake_ups,
+        RaySubscribers(parts.directory),
+        Subscriptions(CONTEXTS, parts.registry),
+        limits=RelayLimits(
+            batch=wanted.batch_events,
+            in_flight=wanted.max_in_flight_events,
+            poll_seconds=wanted.poll_interval_seconds,
+            patience={READ_MODELS: READERS_PATIENCE_SECONDS},
+        ),
+        policy=RetryPolicy(
+            wanted.max_attempts,
+            timedelta(seconds=wanted.retry_base_seconds),
+            timedelta(seconds=wanted.retry_ceiling_seconds),
+            RETRY_JITTER,
+        ),
+        clock=parts.clock,
+        telemetry=parts.metrics,
+        pass_point=parts.faults.pass_point,
+        draw=SystemRandom().random,
+    )
+
+
+def _maintenance(parts: Parts, pool: Pool, name: str) -> Maintenance:
+    retention = parts.settings.retention
+    return PostgresMaintenance(
+        pool,
+        name,
+        inbox=timedelta(days=retention.inbox_days),
+        sagas=timedelta(days=retention.sagas_days),
+        dead_letters=timedelta(days=retention.dead_letters_days),
+    )
