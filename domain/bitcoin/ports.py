@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 
 
 class InvoiceStatus(StrEnum):
@@ -84,20 +84,12 @@ class LightningNode(Protocol):
         """Where the payment for this hash stands."""
 
 
-class LightningError(SparkError):
+class LightningError(DetailedError):
     """The Lightning node did not answer; what it did is unknown."""
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
-
-class InvalidPaymentRequestError(SparkError):
+class InvalidPaymentRequestError(DetailedError):
     """A payment request cannot be read."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
 
 class LightningTaskKind(StrEnum):

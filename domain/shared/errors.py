@@ -6,12 +6,13 @@ SparkError
 ├── MessageError             a message cannot be understood
 │   ├── UnknownMessageError
 │   └── MalformedMessageError
-└── StorageError             the store did not take the work
-    ├── StorageUnavailableError   may pass next time; nothing is known to be written
-    ├── StaleVersionError         somebody else wrote first: reload and decide again
-    ├── DuplicateMessageError     a message of the turn is in the inbox already
-    ├── KeyParkedError            a message of the turn is for a key that must wait
-    └── ConstraintError           a named rule of the database refused a row
+└── DetailedError            its text says what went wrong; also the errors of the outer packages
+    └── StorageError         the store did not take the work
+        ├── StorageUnavailableError   may pass next time; nothing is known to be written
+        ├── StaleVersionError         somebody else wrote first: reload and decide again
+        ├── DuplicateMessageError     a message of the turn is in the inbox already
+        ├── KeyParkedError            a message of the turn is for a key that must wait
+        └── ConstraintError           a named rule of the database refused a row
 
 A refusal that the business expects is an outcome (`Rejected`), never an exception.
 Every error hands all its arguments to `Exception`, so that it survives pickling between processes.
@@ -20,6 +21,14 @@ Every error hands all its arguments to `Exception`, so that it survives pickling
 
 class SparkError(Exception):
     """Something went wrong in Satoshi Spark."""
+
+
+class DetailedError(SparkError):
+    """Its text, `detail`, says what went wrong."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
 
 
 class DomainError(SparkError):
@@ -63,15 +72,8 @@ class MalformedMessageError(MessageError):
         return f"{self.what}: {self.reason}"
 
 
-class StorageError(SparkError):
+class StorageError(DetailedError):
     """The store did not take the work."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return self.detail
 
 
 class StorageUnavailableError(StorageError):

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.embedded.processes import ChildProcess, Command
 from spark_actors.faults.folder import FaultFolder
@@ -50,12 +50,8 @@ level = "debug"
 """Free ports; and patience short enough to be tried often."""
 
 
-class TargetError(SparkError):
+class TargetError(DetailedError):
     """The daemon is not as it must be for the test to go on."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
 
 class Target:

@@ -12,9 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from domain.shared.errors import SparkError
-from spark_actors.cli.daemon import Target, known_dsns
+from spark_actors.cli.daemon import Target
+from spark_actors.cli.desk import desk_of, operator_of
 from spark_actors.cli.errors import CliError, ExitCode, UsageMistakeError
-from spark_actors.cli.options import ByOption, ConfigOption, DataDirOption, JsonOption, TimeoutOption, WhyOption
+from spark_actors.cli.options import (
+    ByOption,
+    ConfigOption,
+    ContextOption,
+    DataDirOption,
+    JsonOption,
+    KeyOption,
+    LimitOption,
+    NameOption,
+    ReasonOption,
+    SinceOption,
+    SubscriberOption,
+    TimeoutOption,
+    WhyOption,
+)
 
 if TYPE_CHECKING:
     from spark_actors.persistence.operator_desk import Letter, Operator, OperatorDesk
@@ -27,6 +42,8 @@ Examples:
 [bold]spark-actors dead-letters list --context accounting --reason handler_raised[/]
 
 [bold]spark-actors dead-letters list --since 2026-05-01T00:00:00Z --state discarded --json[/]
+
+What the door refused is of the context `ingress`.
 """
 ACT_EXAMPLES = """
 Examples:
@@ -45,22 +62,8 @@ Example:
 Or give the whole content with --data FILE (`-` reads standard input).
 """
 
-ContextOption: TypeAlias = Annotated[
-    str | None, typer.Option("--context", help="Only of this context, or `ingress`.", metavar="CONTEXT")
-]
-ReasonOption: TypeAlias = Annotated[
-    str | None, typer.Option("--reason", help="Only where the reason begins like this.", metavar="TEXT")
-]
-NameOption: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="Only messages of this name.", metavar="CONTEXT.MESSAGE")
-]
-KeyOption: TypeAlias = Annotated[str | None, typer.Option("--key", help="Only of this key.", metavar="KEY")]
-SubscriberOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--subscriber", help="Only what this context could not take, or `commands`.", metavar="CONTEXT"),
-]
-SinceOption: TypeAlias = Annotated[
-    str | None, typer.Option("--since", help="Only since this moment (RFC 3339).", metavar="MOMENT")
+LetterArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="CONTEXT/NUMBER", help="As `dead-letters list` shows it.")
 ]
 LettersArgument: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="CONTEXT/NUMBER…", help="Letters by name.", show_default=False)
@@ -77,7 +80,7 @@ def list_letters(
     state: Annotated[
         str, typer.Option("--state", help="waiting, retried, edited, discarded or all.", metavar="STATE")
     ] = "waiting",
-    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=AT_ONCE)] = 50,
+    limit: LimitOption = 50,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
@@ -100,7 +103,7 @@ def list_letters(
 
 
 def show_letter(
-    letter: Annotated[str, typer.Argument(metavar="CONTEXT/NUMBER", help="As `dead-letters list` shows it.")],
+    letter: LetterArgument,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
@@ -175,7 +178,7 @@ def discard_letters(
 
 
 def edit_letter(
-    letter: Annotated[str, typer.Argument(metavar="CONTEXT/NUMBER", help="As `dead-letters list` shows it.")],
+    letter: LetterArgument,
     fields: Annotated[
         list[str] | None, typer.Argument(metavar="FIELD=VALUE…", help="What changes.", show_default=False)
     ] = None,
@@ -211,26 +214,6 @@ def edit_letter(
         return f"edited into {new_id}"
 
     _act([_named(desk, letter)], edit, operator_of(by, why), as_json=as_json)
-
-
-def desk_of(target: Target) -> OperatorDesk:
-    """The tables of the daemon, or of the settings. Raises NoDaemonError if neither says where they are."""
-    from spark_actors.persistence.operator_desk import INGRESS, OperatorDesk
-    from spark_actors.persistence.operator_views import MESSAGING_CONTEXTS
-
-    dsns = known_dsns(target)
-    return OperatorDesk({name: dsns[name] for name in (*MESSAGING_CONTEXTS, INGRESS) if name in dsns})
-
-
-def operator_of(by: str | None, why: str) -> Operator:
-    """Who acts: who is logged in, unless another name is given. Raises UsageMistakeError without a reason."""
-    from getpass import getuser
-
-    from spark_actors.persistence.operator_desk import Operator
-
-    if not why.strip():
-        raise UsageMistakeError("--why must say something: it is what the next one on call will read")
-    return Operator((by or getuser()).strip(), why.strip())
 
 
 def _filter(

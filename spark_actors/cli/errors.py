@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 
 
 class ExitCode(IntEnum):
@@ -16,17 +16,10 @@ class ExitCode(IntEnum):
     NO_DAEMON = 3  # nobody there, or no answer in time
 
 
-class CliError(SparkError):
+class CliError(DetailedError):
     """A command cannot go on; its text is the one line that people see."""
 
     exit_code = ExitCode.REFUSED
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        return self.text
 
 
 class UsageMistakeError(CliError):

@@ -8,8 +8,19 @@ from typing import Annotated, TypeAlias
 import typer
 
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.dead_letters import ReasonOption, desk_of, operator_of
-from spark_actors.cli.options import ByOption, ConfigOption, DataDirOption, JsonOption, WhyOption
+from spark_actors.cli.desk import desk_of, operator_of
+from spark_actors.cli.options import (
+    ByOption,
+    ConfigOption,
+    ContextOption,
+    DataDirOption,
+    JsonOption,
+    KeyOption,
+    LimitOption,
+    ReasonOption,
+    SubscriberOption,
+    WhyOption,
+)
 
 EXAMPLES = """
 Examples:
@@ -31,13 +42,11 @@ ForOption: TypeAlias = Annotated[
 
 
 def list_keys(
-    context: Annotated[str | None, typer.Option("--context", help="Only of this context.", metavar="CONTEXT")] = None,
-    subscriber: Annotated[
-        str | None, typer.Option("--for", help="Only `commands`, or events for this context.", metavar="SUBSCRIBER")
-    ] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Only this key.", metavar="KEY")] = None,
+    context: ContextOption = None,
+    subscriber: SubscriberOption = None,
+    key: KeyOption = None,
     reason: ReasonOption = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=10_000)] = 50,
+    limit: LimitOption = 50,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,

@@ -12,7 +12,7 @@ import typer
 from domain.shared.sagas import SagaState
 from spark_actors.cli.daemon import Target, known_dsns
 from spark_actors.cli.errors import CliError
-from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TimeoutOption
+from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, LimitOption, TimeoutOption
 
 if TYPE_CHECKING:
     from spark_actors.messaging.ports import SagaRow
@@ -38,7 +38,7 @@ def list_sagas(
     ] = None,
     state: Annotated[SagaState | None, typer.Option("--state", help="Only in this state.")] = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that run past their deadline.")] = False,
-    limit: Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=10_000)] = 20,
+    limit: LimitOption = 20,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,

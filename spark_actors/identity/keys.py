@@ -11,21 +11,14 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 
 SECRET_BYTES = 32
 _KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):(?P<secret>\S{32,})")
 
 
-class TokenKeysError(SparkError):
+class TokenKeysError(DetailedError):
     """The keys that sign tokens cannot be used; the text quotes no secret."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return self.detail
 
 
 @dataclass(frozen=True)

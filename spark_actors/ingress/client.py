@@ -31,7 +31,7 @@ from nats.js import JetStreamContext
 
 from domain.auth.messages import LogIn, Session
 from domain.shared.decisions import Verdict
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 from domain.shared.messages import Command, Query
 from spark_actors.messaging import cloudevents
 
@@ -41,15 +41,8 @@ ACCEPT_SECONDS = 5.0
 SOURCE = "spark-actors/client"
 
 
-class ClientError(SparkError):
+class ClientError(DetailedError):
     """The daemon could not be asked."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return self.detail
 
 
 class UnreachableError(ClientError):

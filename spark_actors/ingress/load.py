@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import PubAck
 
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 from spark_actors.ingress.nats_broker import STREAM, translated
 from spark_actors.messaging import cloudevents
 
@@ -39,15 +39,8 @@ LONGEST_PAUSE = timedelta(hours=1)
 SHORTEST_PAUSE = timedelta(seconds=0.2)
 
 
-class LoadError(SparkError):
+class LoadError(DetailedError):
     """The load could not be put on the daemon, or the daemon did not take it."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return self.detail
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 
 
-class BrokerUnavailableError(SparkError):
+class BrokerUnavailableError(DetailedError):
     """The broker is away; what is not acknowledged comes again."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from domain.shared.errors import SparkError
+from domain.shared.errors import DetailedError
 from domain.shared.ports import COMMANDS
 from spark_actors.persistence.connections import Query
 from spark_actors.persistence.errors import translated
@@ -22,15 +22,8 @@ INGRESS = "ingress"
 """The schema of messages that were refused at the door: they have no key, and nothing waits behind them."""
 
 
-class DeskError(SparkError):
+class DeskError(DetailedError):
     """An operator's wish cannot be fulfilled as things are."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail)
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return self.detail
 
 
 @dataclass(frozen=True)
