@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import nats
 import pytest
@@ -17,6 +17,7 @@ from nats.js.errors import NotFoundError, ServiceUnavailableError
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
 from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
+from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Arrival
 from tests.fixtures.raw_nats import hpub, pub, reply_to, send_raw
 
@@ -90,6 +91,32 @@ def test_a_message_that_cannot_be_read_does_not_stop_those_behind_it(nats_server
     assert good.subject == GOOD.decode()
     assert bad.subject.startswith("spark.commands.")
     assert bad.reply_to == ""
+
+
+def test_the_version_of_nats_py_in_use_reads_through_each_method_that_is_overridden(
+    nats_server: EmbeddedNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overridden = {name: method for name, method in vars(SturdyClient).items() if callable(method)}
+    passed: set[str] = set()
+
+    def noting(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*words: Any) -> Any:
+            passed.add(name)
+            return method(*words)
+
+        return note
+
+    for name, method in overridden.items():
+        monkeypatch.setattr(SturdyClient, name, noting(name, method))
+
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        await send_raw(nats_server.port, nats_server.token, hpub(GOOD, reply_to(b"answers"), b"{}"))
+        return await pulled(broker, 1)
+
+    (arrival,) = with_broker(nats_server, act)
+    assert (arrival.subject, arrival.reply_to) == (GOOD.decode(), "answers")
+    assert passed == overridden.keys() != set()
+    assert overridden.keys() <= vars(Client).keys()
 
 
 @pytest.mark.parametrize(
