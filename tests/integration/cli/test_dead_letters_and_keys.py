@@ -15,8 +15,11 @@ import pytest
 from typer.testing import CliRunner
 
 from domain.accounting.messages import Deposit
+from domain.shared.decisions import Verdict
+from spark_actors.cli.daemon import Target
 from spark_actors.cli.redelivery import edited_event
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.ingress.client import Answer, NotAcceptedError, OutcomeUnknownError
 from spark_actors.messaging.cloudevents import command_subject
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
@@ -171,20 +174,60 @@ def test_nothing_is_done_without_a_reason_or_without_saying_to_what(host: Host, 
     cli("dead-letters", "discard", "accounting/999999", "--why", "x", code=1)
 
 
-@pytest.mark.parametrize("action", [("retry",), ("edit", "amount_sat=10")], ids=lambda action: action[0])
-def test_a_refused_message_that_cannot_be_sent_again_waits_on(
-    stores: PostgresStores, cli: Cli, dsn_by_context: Mapping[str, str], action: tuple[str, ...]
-) -> None:
+def refused_at_the_door(stores: PostgresStores) -> None:
     event = {"specversion": "1.0", "id": "typo", "source": "test", "type": "spark.accounting.deposit.v1"}
     body = json.dumps({**event, "subject": "ann", "data": json.loads(BROKEN)}).encode()
-    refused = replace(a_letter("typo", subscriber="ingress", body=body), name=command_subject(Deposit.TYPE))
-    stores.run(stores.dead_letters("ingress").bury([refused]))
+    letter = replace(a_letter("typo", subscriber="ingress", body=body), name=command_subject(Deposit.TYPE))
+    stores.run(stores.dead_letters("ingress").bury([letter]))
+
+
+def talking(monkeypatch: pytest.MonkeyPatch, outcome: Answer | Exception) -> None:
+    """How every conversation with the daemon ends."""
+
+    def talk(target: Target, conversation: object) -> Answer:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(Target, "talk", talk)
+
+
+ACTIONS = pytest.mark.parametrize("action", [("retry",), ("edit", "amount_sat=10")], ids=lambda action: action[0])
+
+
+@ACTIONS
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(Answer("", Verdict.FAILED, "unauthenticated"), 1), (NotAcceptedError("full"), 3), (None, 3)]
+)
+def test_a_refused_message_that_cannot_be_sent_again_waits_on(
+    stores: PostgresStores,
+    cli: Cli,
+    dsn_by_context: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    action: tuple[str, ...],
+    outcome: Answer | Exception | None,
+    code: int,
+) -> None:
+    refused_at_the_door(stores)
     [before] = cli("dead-letters", "list", "--context", "ingress")
-    cli("dead-letters", action[0], before["letter"], *action[1:], "--why", "a try", "--by", "zoe", code=3)
+    if outcome:  # otherwise there is no broker
+        talking(monkeypatch, outcome)
+    cli("dead-letters", action[0], before["letter"], *action[1:], "--why", "a try", "--by", "zoe", code=code)
     assert cli("dead-letters", "list", "--context", "ingress") == [before]
     with psycopg.connect(dsn_by_context["ingress"]) as connection:
         told = connection.execute("SELECT action, message_id FROM ingress.operator_actions ORDER BY action_id")
         assert told.fetchall() == [(action[0], "typo"), ("put back", "typo")]
+
+
+@ACTIONS
+def test_a_refused_message_that_the_queue_has_again_waits_no_longer(
+    stores: PostgresStores, cli: Cli, monkeypatch: pytest.MonkeyPatch, action: tuple[str, ...]
+) -> None:
+    refused_at_the_door(stores)
+    [letter] = cli("dead-letters", "list", "--context", "ingress")
+    talking(monkeypatch, OutcomeUnknownError("no outcome yet"))
+    cli("dead-letters", action[0], letter["letter"], *action[1:], "--why", "a try", code=3)
+    assert cli("dead-letters", "list", "--context", "ingress") == []
 
 
 def test_a_refused_message_is_edited_into_the_same_one_whenever_that_is_repeated() -> None:
