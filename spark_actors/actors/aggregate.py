@@ -271,6 +271,8 @@ class AggregateActor:
             first, known_first = self._take(work, commands[:middle])
             second, known_second = self._take(work, commands[middle:])
             return first | second, known_first + known_second
+        if done := self._known(work.hosted, commands):
+            return done, len(done)  # it went wrong after the commit
         constraint = error.constraint if isinstance(error, ConstraintError) else ""
         if work.refused_by or constraint not in work.hosted.context.refusals:
             return self._give_up(work, commands, error, constraint), 0

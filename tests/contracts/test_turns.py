@@ -203,6 +203,19 @@ def test_a_store_that_is_away_leaves_the_batch_to_be_handed_over_again(stores: S
     assert balance(stores, "ann") == 100
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_bug_that_shows_after_the_commit_does_not_make_a_failure_of_what_was_done(stores: Stores, size: int) -> None:
+    class FailingLate(Wrapped):
+        def commit(self) -> None:
+            self.inner.commit()
+            raise ValueError("something that comes after the commit")
+
+    Host(stores).take(*funded("ann", 100))
+    deposits = [deposit(deposit_id=f"late-{number}", amount_sat=1) for number in range(size)]
+    assert Host(stores, wrap=FailingLate).verdicts(*deposits) == [("done", "")] * size
+    assert Host(stores).verdicts(*deposits, withdraw(amount_sat=100 + size)) == [("done", "")] * (size + 1)
+
+
 def test_what_is_longest_unused_passivates_and_activates_again_when_needed(stores: Stores) -> None:
     host = Host(stores, capacity=2)
     for number in range(4):
