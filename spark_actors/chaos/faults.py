@@ -16,14 +16,14 @@ import psutil
 
 from domain.contexts import CONTEXTS
 from domain.shared.errors import StorageError
-from spark_actors.chaos.target import Target, TargetError
+from spark_actors.chaos.target import POLL_SECONDS, Target, TargetError
 from spark_actors.faults.folder import NodeMood, Strike
 from spark_actors.messaging.crash_points import CrashPoint
 from spark_actors.persistence.chaos_queries import ChaosQueries
 
 ROOT = "spark/root/supervisor/0"
-PATIENCE_SECONDS = 3.0
-"""That of the target's keepers (see `target.SETTINGS`)."""
+GIVEN_UP_SECONDS = 30.0
+"""Within this, a process that says nothing is replaced; the patience of the target's keepers is a tenth."""
 SHORT_SECONDS = (0.5, 2.5)
 STRIKE_SECONDS = 20.0
 LONG_SECONDS = 60.0
@@ -66,10 +66,11 @@ async def kill_root(stage: Stage) -> str:
 
 
 async def zombie(stage: Stage) -> str:
-    """An AggregateActor stops for longer than its keeper's patience, then it is continued."""
+    """An AggregateActor stops for longer than its keeper's patience; once it is replaced, it is continued."""
     actors = await stage.target.actors()
     name = stage.random.choice(sorted(name for name in actors if "/aggregate/" in name))
-    await _stopped([actors[name]], PATIENCE_SECONDS + stage.random.uniform(1, 4))
+    _signal([actors[name]], signal.SIGSTOP)
+    await _revived(actors[name], stage)
     return name
 
 
@@ -79,8 +80,7 @@ async def zombie_under_new_root(stage: Stage) -> str:
     name = stage.random.choice(sorted(name for name in actors if "/aggregate/" in name))
     _signal([actors[name]], signal.SIGSTOP)
     _signal([actors[ROOT]], signal.SIGKILL)
-    await asyncio.sleep(2 * PATIENCE_SECONDS + stage.random.uniform(1, 4))
-    _signal([actors[name]], signal.SIGCONT)
+    await _revived(actors[name], stage)
     return name
 
 
@@ -88,8 +88,7 @@ async def zombie_in_turn(stage: Stage) -> str:
     """The same, exactly between deciding a turn and committing it."""
     pid = await _struck(stage, CrashPoint.TURN_BEFORE_COMMIT, Strike.STOP)
     if pid:
-        await asyncio.sleep(PATIENCE_SECONDS + stage.random.uniform(1, 4))
-        _signal([pid], signal.SIGCONT)
+        await _revived(pid, stage)
     return f"process {pid}"
 
 
@@ -298,6 +297,18 @@ async def _struck(stage: Stage, point: CrashPoint, strike: Strike, detail: str =
     except TargetError:
         orders.disarm(point, detail)
     return orders.struck(point, detail)
+
+
+async def _revived(pid: int, stage: Stage) -> None:
+    """Continue a stopped actor once another has its name. Raises TargetError if none gets it."""
+    try:
+        async with asyncio.timeout(GIVEN_UP_SECONDS):
+            while pid in (await stage.target.actors()).values():
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise TargetError(f"not within {GIVEN_UP_SECONDS:.0f} s: process {pid} is replaced") from None
+    finally:
+        _signal([pid], signal.SIGCONT)
 
 
 async def _stopped(pids: Iterable[int], seconds: float) -> None:

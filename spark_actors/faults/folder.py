@@ -82,8 +82,8 @@ class FaultFolder:
             self._file(name).rename(mine)
         except FileNotFoundError:
             return False
-        mine.write_text(str(os.getpid()))
-        mine.rename(self._file(f"{name}.{STRUCK}"))
+        mine.unlink()  # not written to: another process may be about to read what it has opened under its first name
+        self._write(f"{name}.{STRUCK}", str(os.getpid()))
         return True
 
     def shift_clock(self, by: timedelta) -> None:

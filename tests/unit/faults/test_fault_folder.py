@@ -55,6 +55,14 @@ def test_a_process_is_struck_once_after_as_many_passes_as_were_ordered(
     assert folder.struck(POINT) == os.getpid()
 
 
+def test_who_is_late_to_read_an_order_does_not_read_who_was_struck(folder: FaultFolder, tmp_path: Path) -> None:
+    folder.arm(POINT, passes=2)
+    with (tmp_path / "faults" / POINT).open() as opened:
+        assert folder.take(POINT)
+        assert opened.read() == "kill 2"
+    assert folder.struck(POINT) == os.getpid()
+
+
 def test_a_replacement_lives_until_it_is_ordered_anew(folder: FaultFolder, strikes: list[signal.Signals]) -> None:
     for _ in range(2):
         folder.arm(POINT, strike=Strike.STOP)
