@@ -1,19 +1,11 @@
-"""What a newcomer and an operator see: start, demo, views, metrics, a clean end."""
+"""What a newcomer and an operator see: start, demo, views, metrics."""
 
 from __future__ import annotations
 
 import json
 import urllib.request
 
-import pytest
-
 from tests.fixtures.daemon import Daemon
-
-
-@pytest.fixture(scope="module")
-def running(daemon: Daemon) -> Daemon:
-    daemon.start()
-    return daemon
 
 
 def fetch(daemon: Daemon, path: str) -> tuple[int, str]:
@@ -83,9 +75,3 @@ def test_a_second_daemon_on_the_same_folder_is_refused(running: Daemon) -> None:
     second = running.cli("run")
     assert second.returncode not in (0, None)
     assert str(running.pid) in second.stderr
-
-
-def test_being_told_to_stop_it_drains_and_leaves_no_process_behind(running: Daemon) -> None:
-    assert running.terminate() == 0, running.last_words()
-    assert running.left_behind() == []
-    assert running.cli("status").returncode == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -66,12 +67,19 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))}
 
 
-def imports_of(module: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+def nodes_of(module: str) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
+
+
+@cache
+def imports_of(module: str) -> list[str]:
+    names = []
+    for node in nodes_of(module):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
 def within(name: str, packages: tuple[str, ...]) -> bool:
@@ -79,8 +87,7 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
 
 
 def calls_of(module: str) -> Iterator[str]:
-    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
-    return (ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return (ast.unparse(node.func) for node in nodes_of(module) if isinstance(node, ast.Call))
 
 
 def is_impure(call: str) -> bool:

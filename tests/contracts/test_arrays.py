@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,20 +22,23 @@ TYPES = {
 }
 
 
-@pytest.mark.parametrize("kind", TYPES)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.data())
-def test_an_array_comes_back_as_it_was_sent(emptied_database: str, kind: str, data: st.DataObject) -> None:
-    values: list[Any] = data.draw(st.lists(st.one_of(st.none(), TYPES[kind]), max_size=20))
+@pytest.fixture
+def connection(emptied_database: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(emptied_database) as connection:
         connection.adapters.register_dumper(list, ArrayDumper)
         connection.execute("SET TIME ZONE 'UTC'")
-        row = connection.execute(f"SELECT %s::{kind}[]".encode(), [values]).fetchone()
+        yield connection
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_an_array_comes_back_as_it_was_sent(connection: psycopg.Connection, kind: str, data: st.DataObject) -> None:
+    values: list[Any] = data.draw(st.lists(st.one_of(st.none(), TYPES[kind]), max_size=20))
+    row = connection.execute(f"SELECT %s::{kind}[]".encode(), [values]).fetchone()
     assert row == (values,)
 
 
-def test_what_no_array_can_hold_is_refused(emptied_database: str) -> None:
-    with psycopg.connect(emptied_database) as connection:
-        connection.adapters.register_dumper(list, ArrayDumper)
-        with pytest.raises(TypeError, match="set"):
-            connection.execute("SELECT %s", [[set()]])
+def test_what_no_array_can_hold_is_refused(connection: psycopg.Connection) -> None:
+    with pytest.raises(TypeError, match="set"):
+        connection.execute("SELECT %s", [[set()]])

@@ -1,4 +1,4 @@
-"""A running daemon under hostile messages: all are answered, good ones in between, and nothing of it stays."""
+"""A running daemon under hostile messages: all are answered, good ones in between, nothing of it stays; and its end."""
 
 from __future__ import annotations
 
@@ -34,23 +34,27 @@ def ingress_mib(daemon: Daemon) -> float:
 
 
 @pytest.mark.timeout(240)
-def test_hostile_messages_are_answered_and_good_ones_do_not_wait_for_them(daemon: Daemon) -> None:
-    daemon.start()
-    alone = asyncio.run(converse(daemon.card, "alone", GOOD, []))
-    before = ingress_mib(daemon)
+def test_hostile_messages_are_answered_and_good_ones_do_not_wait_for_them(running: Daemon) -> None:
+    alone = asyncio.run(converse(running.card, "alone", GOOD, []))
+    before = ingress_mib(running)
     hostile = [message for message in collected() if message.subject.startswith("spark.commands.")]
-    asyncio.run(send_unreadable(daemon.card))
-    together = asyncio.run(converse(daemon.card, "together", GOOD, hostile))
+    asyncio.run(send_unreadable(running.card))
+    together = asyncio.run(converse(running.card, "together", GOOD, hostile))
     assert set(together.outcomes.values()) == set(alone.outcomes.values()) == {"done"}
     assert sum(together.refusals.values()) == len(hostile)
     assert len(together.refusals) > 5
     # Each good message comes behind dozens of hostile ones: what these cost, and no more.
     assert median(together.waits) < 20 * median(alone.waits) + 1
-    assert ingress_mib(daemon) - before < GROWTH_MIB
-    assert eventually(lambda: asyncio.run(waiting_in_broker(daemon)) == 0), daemon.last_words()
-    audit = daemon.cli("audit")
+    assert ingress_mib(running) - before < GROWTH_MIB
+    assert eventually(lambda: asyncio.run(waiting_in_broker(running)) == 0), running.last_words()
+    audit = running.cli("audit")
     assert audit.returncode == 0, audit.stdout + audit.stderr
-    assert daemon.terminate() == 0, daemon.last_words()
+
+
+def test_being_told_to_stop_it_drains_and_leaves_no_process_behind(running: Daemon) -> None:
+    assert running.terminate() == 0, running.last_words()
+    assert running.left_behind() == []
+    assert running.cli("status").returncode == 3
 
 
 async def waiting_in_broker(daemon: Daemon) -> int:

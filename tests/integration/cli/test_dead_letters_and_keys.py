@@ -26,11 +26,18 @@ from spark_actors.messaging.ports import KeyState
 from tests.contracts.test_parked_commands import keys, letters, waiting
 from tests.contracts.test_turns import NOW, Host, balance, sent
 from tests.fixtures.letters import a_letter
+from tests.fixtures.postgres import emptied
 from tests.fixtures.stores import PostgresStores
 from tests.unit.domain.builders import deposit, funded, withdraw
 
 Cli = Callable[..., Any]
 BROKEN = b'{"account_id":"ann","deposit_id":"broken","amount_sat":"many"}'
+
+
+@pytest.fixture
+def database(module_database: str) -> str:
+    """The module's own, emptied: these tests only write rows."""
+    return emptied(module_database)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.sagas import SagaState
 from spark_actors.persistence.operator_views import OperatorViews, SagaFilter
+from tests.fixtures.postgres import emptied
 
 SAGA = """
 INSERT INTO {context}.sagas
@@ -27,6 +28,12 @@ INSERT INTO ingress.dead_letters
 VALUES ('m1', 'x', '', 'ingress', 'not_json', 1, '', '', '', now())
 """
 AN_HOUR, A_MINUTE = timedelta(hours=1), timedelta(minutes=1)
+
+
+@pytest.fixture
+def database(module_database: str) -> str:
+    """The module's own, emptied: these tests only write rows."""
+    return emptied(module_database)
 
 
 @pytest.fixture

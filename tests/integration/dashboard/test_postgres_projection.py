@@ -30,6 +30,7 @@ from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewInvoic
 from domain.shared.errors import ConstraintError, MalformedMessageError, StorageUnavailableError
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an, deliveries, histories
+from tests.fixtures.postgres import emptied
 
 TABLES: Mapping[type[RowSeen], str] = {
     AccountSeen: "accounts",
@@ -37,6 +38,12 @@ TABLES: Mapping[type[RowSeen], str] = {
     DonationSeen: "donations",
     InvoiceSeen: "invoices",
 }
+
+
+@pytest.fixture
+def database(module_database: str) -> str:
+    """The module's own, emptied: these tests only write rows."""
+    return emptied(module_database)
 
 
 def stored(dashboard: Dashboard, kind: type[RowSeen]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from domain.shared.errors import UnknownMessageError
 from domain.shared.messages import Query, query
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an
+from tests.fixtures.postgres import emptied
 
 WELLS = CampaignSummary(
     campaign_id="wells",
@@ -77,6 +78,12 @@ WITHDRAWAL = InvoiceLine(
     requested_at=MIDNIGHT + timedelta(seconds=8),
     ended_at=MIDNIGHT + timedelta(seconds=9),
 )
+
+
+@pytest.fixture
+def database(module_database: str) -> str:
+    """The module's own, emptied: these tests only write rows."""
+    return emptied(module_database)
 
 
 def a_story() -> list[Happened]:

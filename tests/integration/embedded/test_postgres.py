@@ -30,6 +30,16 @@ def server() -> Iterator[EmbeddedPostgres]:
         made.stop()
 
 
+@pytest.fixture(scope="module")
+def used_dir() -> Iterator[DataDir]:
+    """A data folder in which a server has run before, as each test leaves it: making a new one takes a second."""
+    with temporary_data_dir() as data_dir:
+        server = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+        server.start()
+        server.stop()
+        yield data_dir
+
+
 def ask(server: EmbeddedPostgres, question: str) -> object:
     with psycopg.connect(server.dsn()) as connection:
         row = connection.execute(question.encode()).fetchone()
@@ -94,8 +104,8 @@ def test_data_survive_a_stop_and_a_start(data_dir: DataDir) -> None:
     again.stop()
 
 
-def test_a_stop_leaves_no_process_even_when_clients_stay_connected(data_dir: DataDir) -> None:
-    server = EmbeddedPostgres(data_dir, durable=False)
+def test_a_stop_leaves_no_process_even_when_clients_stay_connected(used_dir: DataDir) -> None:
+    server = EmbeddedPostgres(used_dir, durable=False)
     server.start()
     processes = psutil.Process().children(recursive=True)
     own = [process for process in processes if process.pid == server.pid]
@@ -113,10 +123,10 @@ def test_a_data_folder_deeper_than_a_socket_path_may_be_long_works(data_dir: Dat
     sockets.rmdir()
 
 
-def test_a_server_of_an_earlier_run_is_stopped_first(data_dir: DataDir) -> None:
-    earlier = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+def test_a_server_of_an_earlier_run_is_stopped_first(used_dir: DataDir) -> None:
+    earlier = EmbeddedPostgres(used_dir, extra_settings=QUICK, durable=False)
     earlier.start()
-    later = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+    later = EmbeddedPostgres(used_dir, extra_settings=QUICK, durable=False)
     later.start()
     assert ask(later, "SELECT 1") == 1
     assert later.pid != earlier.pid
@@ -124,10 +134,10 @@ def test_a_server_of_an_earlier_run_is_stopped_first(data_dir: DataDir) -> None:
     earlier.stop()
 
 
-def test_a_dead_servers_process_id_that_belongs_to_another_program_now_does_not_matter(data_dir: DataDir) -> None:
-    server = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+def test_a_dead_servers_process_id_that_belongs_to_another_program_now_does_not_matter(used_dir: DataDir) -> None:
+    server = EmbeddedPostgres(used_dir, extra_settings=QUICK, durable=False)
     server.start()
-    pid_file = data_dir.postgres / "data" / "postmaster.pid"
+    pid_file = used_dir.postgres / "data" / "postmaster.pid"
     content = pid_file.read_text()
     server.stop()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
@@ -137,8 +147,8 @@ def test_a_dead_servers_process_id_that_belongs_to_another_program_now_does_not_
     server.stop()
 
 
-def test_a_server_that_refuses_to_start_says_why(data_dir: DataDir) -> None:
-    server = EmbeddedPostgres(data_dir, extra_settings={"shared_buffers": "plenty"}, durable=False)
+def test_a_server_that_refuses_to_start_says_why(used_dir: DataDir) -> None:
+    server = EmbeddedPostgres(used_dir, extra_settings={"shared_buffers": "plenty"}, durable=False)
     with pytest.raises(ServiceFailedError, match="shared_buffers"):
         server.start()
 

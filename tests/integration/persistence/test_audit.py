@@ -26,6 +26,7 @@ from tests.fixtures.aggregates import (
     created,
 )
 from tests.fixtures.letters import a_letter, progress
+from tests.fixtures.postgres import emptied
 from tests.fixtures.stores import PostgresStores
 
 NOW = datetime.now(UTC) + timedelta(minutes=15)
@@ -52,6 +53,12 @@ def refund_of(withdrawal_id: str) -> Movement:
 
 def ended(saga_id: str, kind: str, state: SagaState = SagaState.COMPLETED) -> SagaProgress:
     return progress(saga_id, 5, state, kind=kind, at=NOW)
+
+
+@pytest.fixture
+def database(module_database: str) -> str:
+    """The module's own, emptied: these tests write rows, and what one alters is in no other's way."""
+    return emptied(module_database)
 
 
 @pytest.fixture
