@@ -39,6 +39,8 @@ from spark_actors.messaging.telemetry import CommandsRefused, IngressMeasured, M
 log = structlog.get_logger(__name__)
 
 PULL_WAIT = timedelta(seconds=1)
+GROWTH_SECONDS = 0.025
+"""How long the next batch may take to gather under load."""
 MEASURE_SECONDS = 2.0
 
 BEHIND_PAUSE_SECONDS = 0.5
@@ -210,7 +212,7 @@ class Ingress:
             self._broker.release(arrivals)
             raise
         if len(arrivals) < limit:
-            await asyncio.sleep(time_to_grow(len(arrivals)))
+            await asyncio.sleep(time_to_grow(len(arrivals), GROWTH_SECONDS))
         return 0
 
     async def measure(self) -> float:

@@ -14,20 +14,20 @@ log = structlog.get_logger(__name__)
 Step = Callable[[], Awaitable[float]]
 """Does one round and gives how many seconds to wait before the next (0: at once); `Loop.wake` ends the wait."""
 
-GROWTH_SECONDS = 0.001
-LONGEST_GROWTH_SECONDS = 0.025
+BUSY = 25
+"""Messages in a batch from which on there is load."""
 ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 2.0
 
 
-def time_to_grow(size: int) -> float:
-    """How many seconds the batch after one of *size* may take to gather.
+def time_to_grow(size: int, longest_seconds: float) -> float:
+    """How many seconds the batch after one of *size* may take to gather: the longest under load, next to none at rest.
 
-    Each batch costs about the same, however many there are in it. So nothing waits at rest, and under load the fewer
-    and larger batches leave the processors more time than the wait takes from the messages.
+    Each batch costs about the same, however many there are in it. So under load fewer and larger ones leave the
+    processors more time than the wait takes from the messages.
     """
-    return min(LONGEST_GROWTH_SECONDS, size * GROWTH_SECONDS)
+    return longest_seconds * min(1.0, size / BUSY)
 
 
 def steady_now() -> datetime:

@@ -27,6 +27,8 @@ from spark_actors.messaging.telemetry import DeliveryRetried, EventsRouted
 
 log = structlog.get_logger(__name__)
 
+GROWTH_SECONDS = 0.1
+"""How long the next batch may take to gather under load, while the commands before it have the processors."""
 SETTLE_PACE_SECONDS = 0.05
 """After a settlement the next may take so long to grow: nobody waits for it."""
 AWAY_SECONDS = 0.2
@@ -125,7 +127,7 @@ class OutboxRelay:
         if len(rows) == limit:
             return 0
         if rows:
-            await asyncio.sleep(time_to_grow(len(rows)))
+            await asyncio.sleep(time_to_grow(len(rows), GROWTH_SECONDS))
         return self._limits.poll_seconds
 
     async def deliver(self, subscriber: str) -> float:
@@ -152,7 +154,7 @@ class OutboxRelay:
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
         self._settler.wake()
         if len(batch) < self._limits.batch:
-            await asyncio.sleep(max(time_to_grow(len(batch)), self._limits.patience.get(subscriber, 0)))
+            await asyncio.sleep(max(time_to_grow(len(batch), GROWTH_SECONDS), self._limits.patience.get(subscriber, 0)))
         return 0
 
     async def look(self) -> float:
