@@ -16,7 +16,7 @@ from spark_actors.bench import latency, overload, peers, workloads
 from spark_actors.bench.machine import commit, machine, versions
 from spark_actors.bench.peers import common
 from spark_actors.bench.reference import Reference
-from spark_actors.bench.results import Measured, Report
+from spark_actors.bench.results import Measured, Report, of_rounds
 from spark_actors.bench.sizes import Sizes
 from spark_actors.bench.stage import Say, Stage, open_stage
 from spark_actors.embedded.data_dir import DataDir
@@ -41,6 +41,7 @@ ALONE: Mapping[str, Sequence[Workload]] = {
 HOSTS = (1, 2, 4, 8)
 NAMES = (*ON_ONE_DAEMON, *ALONE, "hosts", "start")
 STARTS = 3
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,14 @@ class Benchmark:
             self._say(f"audit {'failed' if objections else 'passed'}")
 
     def _hosts(self) -> None:
+        """All settings in turns, round after round, so that a slow quarter of an hour hits them alike."""
         first = len(self._rows)
-        for actors in HOSTS:
-            self._play([partial(workloads.hosts, actors=actors)], {"aggregate_actors": actors})
-        self._rows += workloads.hosts_together(self._rows[first:])
+        for _ in range(self._wanted.runs or ROUNDS):
+            for actors in HOSTS:
+                self._play([partial(workloads.hosts, actors=actors)], {"aggregate_actors": actors})
+        played = self._rows[first:]
+        by_setting = [of_rounds(played[number :: len(HOSTS)]) for number in range(len(HOSTS))]
+        self._rows[first:] = [*by_setting, *workloads.hosts_together(by_setting)]
 
     def _start(self) -> None:
         self._take(latency.start(self._wanted.folder, self._wanted.runs or STARTS, self._say))

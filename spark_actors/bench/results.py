@@ -138,6 +138,22 @@ def of_runs(workload: str, runs: Sequence[Run], *, note: str = "", **figures: fl
     )
 
 
+def of_rounds(rows: Sequence[Measured]) -> Measured:
+    """One row of several of the same workload, each from a daemon of its own: the medians of what all of them have."""
+    runs = [rate for row in rows for rate in row.runs]
+    return replace(
+        rows[0],
+        rate=median(row.rate or 0 for row in rows),
+        ratio=median(row.ratio or 0 for row in rows),
+        spread=spread(runs),
+        settled_rate=median(row.settled_rate or 0 for row in rows),
+        cpu_us_per_command=median(row.cpu_us_per_command or 0 for row in rows),
+        cpu_by_kind={kind: median(row.cpu_by_kind.get(kind, 0) for row in rows) for kind in rows[0].cpu_by_kind},
+        runs=runs,
+        wrong=[objection for row in rows for objection in row.wrong],
+    )
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything that one run of the benchmark found out."""

@@ -134,16 +134,15 @@ def long_transaction(stage: Stage) -> list[Measured]:
 
 
 def hosts(stage: Stage, actors: int) -> list[Measured]:
-    """Uniform with this many AggregateActors."""
+    """Uniform with this many AggregateActors, once."""
     _warm_up(stage)
-    runs = [_uniform_run(stage) for _ in stage.repeat(3)]
-    return [of_runs(f"hosts: {actors}", runs, note=f"{actors} AggregateActors")]
+    return [of_runs(f"hosts: {actors}", [_uniform_run(stage)], note=f"{actors} AggregateActors")]
 
 
 def hosts_together(rows: Sequence[Measured]) -> list[Measured]:
     """How far the settings are apart in what a command costs; nothing if there are no settings to compare.
 
-    Costs count in reference transactions (`Measured.cpu_in_references`): minutes lie between the settings, and the
+    Costs count in reference transactions (`Measured.cpu_in_references`): time lies between the settings, and the
     machine does not stay as fast as it was.
     """
     compared = [row.cpu_in_references for row in rows if row.cpu_in_references is not None]

@@ -189,7 +189,8 @@ class NatsBroker:
 
     async def _connect(self) -> Client:
         async def on_error(error: Exception) -> None:
-            log.warning("broker_error", error=str(error))
+            if not isinstance(error, OSError | TimeoutError):  # nobody is there: `open` raises it, again and again
+                log.warning("broker_error", error=f"{type(error).__name__}: {error}")
 
         connection = SturdyClient()
         await connection.connect(

@@ -95,7 +95,11 @@ def test_with_both_away_the_daemon_says_so_waits_and_goes_on(scene: Scene, proxi
         away.enter_context(proxies.nats.away())
         scene.wait(AWAY_SECONDS)
         assert scene.readiness()["ready"] is False
-        failing = [(line["process"], line["loop"]) for line in log_of(scene)[lines:] if line["event"] == "failing"]
+        failing = [
+            (line["process"], line["event"], line.get("loop"))
+            for line in log_of(scene)[lines:]
+            if line["event"] in ("failing", "broker_error")
+        ]
         assert failing
         assert len(failing) == len(set(failing)), "what fails is logged once"
     assert_served(scene)

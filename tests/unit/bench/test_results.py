@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from spark_actors.bench.results import GOALS, Goal, Measured, Report, Run, as_json, of_runs
+from spark_actors.bench.results import GOALS, Goal, Measured, Report, Run, as_json, of_rounds, of_runs
 from spark_actors.bench.workloads import hosts_together
 
 
@@ -50,6 +51,19 @@ def test_what_hosts_cost_is_compared_in_reference_transactions() -> None:
     (together,) = hosts_together([fast, slow])
     assert together.figures == pytest.approx({"cpu_spread": 0.1, "cpu_us_spread": 1.2})
     assert hosts_together([fast]) == []
+
+
+def test_rounds_on_daemons_of_their_own_make_one_row_of_medians_that_keeps_what_was_wrong() -> None:
+    rounds = [
+        of_runs("hosts: 1", [a_run(0.1, cpu=0.2)]).compared([5_000]),
+        replace(of_runs("hosts: 1", [a_run(0.2, cpu=0.4)]).compared([5_000]), wrong=["a coin too many"]),
+        of_runs("hosts: 1", [a_run(0.4, cpu=0.6)]).compared([5_000]),
+    ]
+    row = of_rounds(rounds)
+    assert (row.rate, row.ratio, row.spread) == (5_000, 1.0, 1.5)
+    assert row.cpu_us_per_command == pytest.approx(600)
+    assert dict(row.cpu_by_kind) == pytest.approx({"Postgres": 400, "NATS": 200})
+    assert row.wrong == ["a coin too many"]
 
 
 def test_a_row_without_a_rate_has_no_ratio() -> None:
