@@ -7,9 +7,10 @@ Lightning node. An event is taken when all of these are durable; every one of th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -65,9 +66,10 @@ class Part(Protocol):
     """One thing that a context does with events."""
 
     async def take(self, received: Sequence[Received]) -> Refusals:
-        """Make it durable, in order. Raises StorageUnavailableError or ActorUnavailableError if all may pass later.
+        """Make it durable, in order: of a key of which one is refused, nothing later.
 
-        Whatever else it raises is looked into: each event is then handed over alone.
+        Raises StorageUnavailableError or ActorUnavailableError if all may pass later. Whatever else it raises is looked
+        into: each event is then handed over alone.
         """
 
 
@@ -130,8 +132,10 @@ class Steps:
     async def take(self, received: Sequence[Received]) -> Refusals:
         caused: list[Envelope] = []
         refusals: dict[str, Refusal] = {}
+        stopped: set[str] = set()
         for item in received:
-            if step := self._context.steps.get(type(item.event)):
+            step = self._context.steps.get(type(item.event))
+            if step and item.envelope.key not in stopped:
                 try:
                     caused += [
                         self._addressed(item.envelope, command, index) for index, command in enumerate(step(item.event))
@@ -139,6 +143,7 @@ class Steps:
                 except Exception as error:  # a bug in one step must not stop the other events
                     log.exception("saga_step_failed", **_story(item.envelope))
                     refusals[item.envelope.message_id] = Refusal(f"step_raised_{type(error).__name__}")
+                    stopped.add(item.envelope.key)
         self._pass_for(CrashPoint.STEP_BEFORE_COMMANDS, received)
         await self._sender.send(caused)
         self._pass_for(CrashPoint.STEP_AFTER_COMMANDS, received)
@@ -169,14 +174,13 @@ class Projecting:
         self._projection = projection
 
     async def take(self, received: Sequence[Received]) -> Refusals:
-        mine = [item.envelope for item in received if type(item.event) in self._reads]
+        mine = [item for item in received if type(item.event) in self._reads]
         try:
-            await self._projection.apply(mine)
+            await self._projection.apply([item.envelope for item in mine])
         except ConstraintError as error:
             if len(mine) == 1:
-                return {mine[0].message_id: Refusal(f"store_refused_{error.constraint}")}
-            alone = [await self.take([item]) for item in received if type(item.event) in self._reads]
-            return {message_id: reason for refusals in alone for message_id, reason in refusals.items()}
+                return {mine[0].envelope.message_id: Refusal(f"store_refused_{error.constraint}")}
+            return await _one_by_one(self.take, mine)
         return {}
 
 
@@ -239,9 +243,13 @@ class ContextActor:
         return pack(_deliveries(envelopes, refusals))
 
     def _decode(self, envelopes: Sequence[Envelope]) -> tuple[list[Received], dict[str, Refusal]]:
+        """What can be read, and no later event of a key of which one cannot; and why not."""
         received: list[Received] = []
         refusals: dict[str, Refusal] = {}
+        stopped: set[str] = set()
         for envelope in envelopes:
+            if envelope.key in stopped:
+                continue
             try:
                 message = decode_data(self._registry, envelope)
                 if not isinstance(message, Event):
@@ -250,6 +258,7 @@ class ContextActor:
             except Exception as error:  # noqa: BLE001 - whatever the bytes hold, it concerns this event alone
                 log.error("event_not_understood", context=self._name, error=str(error), **_story(envelope))
                 refusals[envelope.message_id] = Refusal(f"not_understood: {error}")
+                stopped.add(envelope.key)
         return received, refusals
 
 
@@ -263,11 +272,18 @@ async def _guarded(part: Part, received: Sequence[Received]) -> Refusals:
         if len(received) == 1:
             log.exception("event_not_taken", **_story(received[0].envelope))
             return {received[0].envelope.message_id: Refusal(f"raised_{type(error).__name__}", Receipt.RETRY)}
+    return await _one_by_one(partial(_guarded, part), received)
+
+
+async def _one_by_one(
+    take: Callable[[Sequence[Received]], Awaitable[Refusals]], received: Sequence[Received]
+) -> Refusals:
+    """Have each taken alone, in order; once one of a key is refused, none of that key's later ones."""
     refusals: dict[str, Refusal] = {}
     stopped: set[str] = set()
     for item in received:
         if item.envelope.key not in stopped:
-            refused = await _guarded(part, [item])
+            refused = await take([item])
             refusals |= refused
             stopped |= {item.envelope.key} if refused else set()
     return refusals

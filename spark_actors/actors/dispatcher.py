@@ -138,8 +138,13 @@ class Dispatcher:
 
 
 async def _gathered(commands: Sequence[Envelope], parcels: Sequence[_Parcel]) -> list[Reply]:
-    by_id = {reply.message_id: reply for replies in [await parcel.replies for parcel in parcels] for reply in replies}
-    return [by_id[command.message_id] for command in commands]
+    """The replies in the order of *commands*. An id is one command's within its context, and there are several."""
+    by_command = {
+        (command.context, command.message_id): reply
+        for parcel in parcels
+        for command, reply in zip(parcel.commands, await parcel.replies, strict=True)
+    }
+    return [by_command[command.context, command.message_id] for command in commands]
 
 
 def _split(commands: list[Envelope], size: int) -> list[list[Envelope]]:

@@ -196,6 +196,22 @@ MUTANTS = (
         ("tests/contracts/test_outbox_contract.py::test_events_come_in_the_order_in_which_they_were_added",),
     ),
     Mutant(
+        5,
+        "a saga takes its next step although the one before raised",
+        f"{ACTORS}/context.py",
+        "                    stopped.add(item.envelope.key)\n",
+        "",
+        (f"{CONTEXT}::test_no_step_of_an_event_runs_before_that_of_an_earlier_one_of_its_key_that_raised",),
+    ),
+    Mutant(
+        5,
+        "later events of a key pass one that cannot be read",
+        f"{ACTORS}/context.py",
+        "stopped.add(envelope.key)\n        return",
+        "pass\n        return",
+        (f"{CONTEXT}::test_nothing_is_done_with_an_event_while_an_earlier_one_of_its_key_cannot_be_read",),
+    ),
+    Mutant(
         6,
         "a message that fails holds back every key",
         "spark_actors/messaging/relay.py",

@@ -114,6 +114,30 @@ def test_an_event_that_cannot_be_read_concerns_itself_alone() -> None:
     assert "not known here" in deliveries[0].reason
 
 
+def test_no_step_of_an_event_runs_before_that_of_an_earlier_one_of_its_key_that_raised() -> None:
+    def broken(event: AccountRegistered) -> list[Any]:
+        if event.username == "broken":
+            raise ZeroDivisionError
+        return list(BY_NAME["accounting"].steps[AccountRegistered](event))
+
+    context = replace(BY_NAME["accounting"], steps={AccountRegistered: broken})
+    sender = FakeSender()
+    first = an_envelope(AccountRegistered(account_id="ann", username="broken"), "a1")
+    deliveries = take(accounting(sender, context), first, registered("ann", "a2"), registered("bob"))
+    assert receipts(deliveries) == [Receipt.POISON, Receipt.RETRY, Receipt.TAKEN]
+    assert [command.key for command in sender.sent] == ["bob"]
+
+
+def test_nothing_is_done_with_an_event_while_an_earlier_one_of_its_key_cannot_be_read() -> None:
+    sender, projection = FakeSender(), FakeProjection()
+    unknown = Envelope("x", "auth.something-new", 9, "ann", b"{}", "c", "", NOW)
+    events = (unknown, registered("ann", "a2"), registered("bob"))
+    for actor in (accounting(sender), dashboard(projection)):
+        assert receipts(take(actor, *events)) == [Receipt.POISON, Receipt.RETRY, Receipt.TAKEN]
+    assert [command.key for command in sender.sent] == ["bob"]
+    assert projection.applied == ["event-bob"]
+
+
 def test_progress_is_told_when_a_saga_ends() -> None:
     told: list[TelemetryEvent] = []
     log = MemorySagaLog()
@@ -151,6 +175,13 @@ def test_an_event_that_a_read_model_refuses_is_found_and_the_others_are_taken() 
     deliveries = take(dashboard(projection), registered("ann"), registered("bob"), registered("zoe"))
     assert receipts(deliveries) == [Receipt.TAKEN, Receipt.POISON, Receipt.TAKEN]
     assert projection.applied == ["event-ann", "event-zoe"]
+
+
+def test_a_read_model_shows_no_event_before_an_earlier_one_of_its_key_that_it_refuses() -> None:
+    projection = FakeProjection(refused="a1")
+    deliveries = take(dashboard(projection), registered("ann", "a1"), registered("ann", "a2"), registered("zoe"))
+    assert receipts(deliveries) == [Receipt.POISON, Receipt.RETRY, Receipt.TAKEN]
+    assert projection.applied == ["event-zoe"]
 
 
 def test_an_event_for_which_a_read_model_raises_is_found_and_may_pass_later() -> None:

@@ -75,6 +75,17 @@ def test_what_comes_while_a_batch_is_in_flight_makes_up_the_next_one() -> None:
     assert hosts.most_running == 1
 
 
+def test_commands_of_two_contexts_under_one_id_are_two_commands_with_an_answer_each() -> None:
+    class Rejecting(FakeHosts):
+        async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+            verdict = Verdict.REJECTED if context == "crowdfunding" else Verdict.DONE
+            return pack([Reply(command.message_id, verdict) for command in unpack_envelopes(payload)])
+
+    commands = [a_command(1), a_command(1, context="crowdfunding"), a_command(2)]
+    replies = asyncio.run(a_dispatcher(Rejecting()).send(commands))
+    assert [reply.verdict for reply in replies] == [Verdict.DONE, Verdict.REJECTED, Verdict.DONE]
+
+
 def test_replies_come_in_the_order_of_the_commands_whichever_host_answered() -> None:
     async def play() -> list[Reply]:
         return await a_dispatcher(FakeHosts(), actors=3).send([a_command(n, key=f"key-{n}") for n in range(20)])
