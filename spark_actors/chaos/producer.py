@@ -1,4 +1,4 @@
-"""A producer that outlives broker and daemon: it repeats what was not confirmed, and never what was."""
+"""A producer that outlives broker and daemon: it repeats what was not confirmed, and what was only on purpose."""
 
 from __future__ import annotations
 

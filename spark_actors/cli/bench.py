@@ -20,7 +20,7 @@ EXAMPLES = """
 It starts daemons of its own on empty folders and disturbs no other. Rates are compared to [bold]pgbench[/] with one
 deposit per transaction on the same Postgres, run before and after; with fsync and synchronous_commit on.
 
-[bold]spark-actors bench --quick[/]  a few minutes · [bold]spark-actors bench[/]  everything, up to half an hour
+[bold]spark-actors bench --quick[/]  a few minutes · [bold]spark-actors bench[/]  all but the overload, about 20 minutes
 
 [bold]spark-actors bench --only uniform --only hot --runs 3[/]
 

@@ -18,7 +18,7 @@ from domain.shared.errors import (
 )
 
 STALE_VERSION = "SP001"
-"""SQLSTATE that the function `expect_saved` raises."""
+"""SQLSTATE that the function `expect_rows` raises."""
 DUPLICATE_MESSAGE = "SP002"
 """SQLSTATE that the function `expect_unseen` raises."""
 KEY_PARKED = "SP003"

@@ -1,4 +1,4 @@
-"""The inbox on Postgres: messages are remembered for the rest of their week and all of the next."""
+"""The inbox on Postgres: messages are remembered for the retention at least, and forgotten by whole weeks."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class PostgresMaintenance:
         *,
         inbox: timedelta = timedelta(days=7),
         sagas: timedelta = timedelta(days=30),
-        dead_letters: timedelta = timedelta(days=90),
+        dead_letters: timedelta = timedelta(days=365),
     ) -> None:
         self._pool = pool
         self._inbox_sql, self._sagas_sql = load_for("inbox", context), load_for("sagas", context)

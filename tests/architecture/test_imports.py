@@ -53,8 +53,8 @@ INWARD = {  # package -> which of ours it may import
     ),
     "config": ("config", "domain.shared.errors"),
 }
-ENVIRONMENT_READERS = ("config", "spark_actors.embedded.ray_node", "spark_actors.embedded.postgres")
-"""Config reads our settings; the embedded services hand an environment on to the programs that they start."""
+ENVIRONMENT_READERS = ("config", "spark_actors.embedded.ray_node")
+"""Config reads our settings; the embedded node sets what Ray reads at its import."""
 PUBLISHED = ("messages", "views")
 """The modules of a bounded context that other contexts may import."""
 
