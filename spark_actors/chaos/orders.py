@@ -59,6 +59,8 @@ class Order:
     """The number of the last fault before it was sent."""
     is_stored: bool = False
     """The broker confirmed it, or it was answered: from then on it must not get lost."""
+    is_late: bool = False
+    """It was neither confirmed nor answered when the load ended."""
     answers: tuple[str, ...] = ()
     """All that it was answered, different ones only."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from random import Random
 
 from domain.dashboard.views import ViewDonation
@@ -76,7 +76,10 @@ class Producer:
             answer = await (await self._connected()).send(
                 order.command, message_id=order.message_id, timeout=ANSWER_SECONDS
             )
-        except (UnreachableError, NotAcceptedError, OutcomeUnknownError):
+        except (UnreachableError, NotAcceptedError):
+            return False
+        except OutcomeUnknownError:
+            order.is_stored = True
             return False
         order.is_stored = True
         order.answers = tuple({*order.answers, f"{answer.outcome}: {answer.reason}".removesuffix(": ")})
@@ -98,7 +101,7 @@ class Load:
 
     def __init__(self, producer: Producer, orders: Orders, random: Random, rate: float) -> None:
         self._producer, self._orders, self._random, self._rate = producer, orders, random, rate
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Order] = {}
         self._stopping = asyncio.Event()
         self.fault = 0
         """The number of the last fault, noted on each order."""
@@ -108,17 +111,18 @@ class Load:
         while not self._stopping.is_set():
             order = self._orders.any()
             order.fault = self.fault
-            self._begin(self._sent(order))
+            self._begin(order)
             number += 1
             early = began + number / self._rate - time.monotonic()
             await asyncio.sleep(max(0.0, early))
 
     async def stop(self, patience_seconds: float) -> None:
-        """Send no more, and wait until all that was sent is confirmed or answered."""
+        """Send no more, and wait until all that was sent is confirmed or answered; what is not in time is late."""
         self._stopping.set()
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=patience_seconds)
             for task in late:
+                self._tasks[task].is_late = True
                 task.cancel()
 
     @property
@@ -126,10 +130,10 @@ class Load:
         """How many orders are neither confirmed nor answered yet."""
         return len(self._tasks)
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _begin(self, order: Order) -> None:
+        task = asyncio.create_task(self._sent(order))
+        self._tasks[task] = order
+        task.add_done_callback(self._tasks.pop)
 
     async def _sent(self, order: Order) -> None:
         is_answered = self._random.random() < ANSWERED_SHARE

@@ -17,7 +17,7 @@ class Objection:
     """Something that is not as it must be."""
 
     kind: str
-    """lost, doubled or wrong"""
+    """lost, doubled, late or wrong"""
     detail: str
     fault: int | None = None
     """The number of the last fault before the order was sent, where there is one."""
@@ -25,9 +25,11 @@ class Objection:
 
 def objections(orders: Iterable[Order], queries: ChaosQueries, node: SimulatedBooks) -> list[Objection]:
     """All that speaks against the daemon, now that everything should have come to an end."""
+    orders = list(orders)
     known = [order for order in orders if order.is_stored]
     unknown = [order for order in orders if not order.is_stored]
     return [
+        *_late(orders),
         *_ledger(known, unknown, queries.movements()),
         *_inbox(known, queries.handled()),
         *_donations(known, unknown, queries.registered()),
@@ -37,6 +39,12 @@ def objections(orders: Iterable[Order], queries: ChaosQueries, node: SimulatedBo
         *(Objection("lost", f"dead letter: {letter}") for letter in queries.letters()),
         *(Objection("wrong", f"has not come to an end: {what}") for what in queries.waiting()[:50]),
     ]
+
+
+def _late(orders: Iterable[Order]) -> Iterator[Objection]:
+    for order in orders:
+        if order.is_late or not order.is_stored:
+            yield Objection("late", f"{order.message_id} was not confirmed or answered in time", order.fault)
 
 
 def _ledger(known: list[Order], unknown: list[Order], found: Mapping[str, tuple[str, str, int]]) -> Iterator[Objection]:
