@@ -172,15 +172,14 @@ class NatsBroker:
     async def close(self) -> None:
         """Send what is buffered, then disconnect."""
         connection, self._nats = self._nats, None
-        self._arrived.clear()
+        if connection is not None and not connection.is_closed:
+            try:
+                await asyncio.wait_for(connection.flush(), CLOSE_SECONDS)
+            except (nats.errors.Error, TimeoutError) as error:
+                log.warning("broker_flush_failed", error=str(error))
+            await connection.close()
+        self._arrived.clear()  # not before: messages come until the connection is closed
         self._in_hand.clear()
-        if connection is None or connection.is_closed:
-            return
-        try:
-            await asyncio.wait_for(connection.flush(), CLOSE_SECONDS)
-        except (nats.errors.Error, TimeoutError) as error:
-            log.warning("broker_flush_failed", error=str(error))
-        await connection.close()
 
     def _connected(self) -> Client:
         if self._nats is None or not self._nats.is_connected:

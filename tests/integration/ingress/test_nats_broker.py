@@ -164,6 +164,30 @@ def test_of_a_body_that_is_too_big_only_the_beginning_is_held(nats_server: Embed
     assert (whole.body, whole.oversize) == (b"y" * LIMIT, "")
 
 
+def test_what_comes_while_the_connection_ends_does_not_overtake_what_comes_again(
+    nats_server: EmbeddedNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush = SturdyClient.flush
+
+    async def late_message(connection: SturdyClient, *words: Any) -> None:
+        monkeypatch.setattr(SturdyClient, "flush", flush)
+        async with await nats.connect(nats_server.url, token=nats_server.token) as sender:
+            await sender.jetstream().publish(GOOD.decode(), b"third")
+            async with asyncio.timeout(10):
+                while (await sender.jsm().consumer_info(STREAM, "ingress-0")).num_ack_pending != 3:
+                    await asyncio.sleep(0.01)
+        await flush(connection, *words)
+
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"first") + pub(GOOD, b"second"))
+        await pulled(broker, 2)
+        monkeypatch.setattr(SturdyClient, "flush", late_message)
+        await broker.open()
+        return await pulled(broker, 3)
+
+    assert [arrival.body for arrival in with_broker(nats_server, act)] == [b"first", b"second", b"third"]
+
+
 @pytest.fixture
 def small_server(tmp_path: Path) -> Iterator[EmbeddedNats]:
     """A server whose store is soon full."""
