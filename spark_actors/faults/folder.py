@@ -52,8 +52,8 @@ class FaultFolder:
 
     def arm(self, point: CrashPoint, detail: str = "", *, strike: Strike = Strike.KILL, passes: int = 0) -> None:
         """Have the first process that has passed the point *passes* times be struck there. *detail*: only with this."""
+        self._file(f"{_name(point, detail)}.{STRUCK}").unlink(missing_ok=True)  # first: the strike may come at once
         self._write(_name(point, detail), f"{strike} {passes}")
-        self._file(f"{_name(point, detail)}.{STRUCK}").unlink(missing_ok=True)
 
     def disarm(self, point: CrashPoint, detail: str = "") -> None:
         self._file(_name(point, detail)).unlink(missing_ok=True)

@@ -71,6 +71,22 @@ def test_a_replacement_lives_until_it_is_ordered_anew(folder: FaultFolder, strik
     assert strikes == [signal.SIGSTOP, signal.SIGSTOP]
 
 
+def test_a_process_that_is_struck_as_soon_as_it_was_ordered_is_remembered(
+    folder: FaultFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def struck_at_once(draft: Path, target: Path) -> Path:
+        done = rename(draft, target)
+        if target.name == POINT:
+            assert folder.take(POINT)
+        return done
+
+    monkeypatch.setattr(Path, "rename", struck_at_once)
+    folder.arm(POINT)
+    assert folder.struck(POINT) == os.getpid()
+
+
 def test_an_order_with_a_detail_strikes_there_alone(folder: FaultFolder, strikes: list[signal.Signals]) -> None:
     folder.arm(CrashPoint.STEP_BEFORE_COMMANDS, "bitcoin.deposit-paid")
     points = ArmedPoints(folder)
