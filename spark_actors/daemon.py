@@ -196,9 +196,9 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
         status=root.status,
     )
     with ExitStack() as stack:
-        server.start()
         stack.callback(server.stop)
         try:
+            server.start()
             _wait_until_ready(root.problems, signals)
             if not signals.stop_wanted.is_set():
                 _announce(deployment, data_dir, server.url, out)

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from domain.shared.errors import SparkError
+
 STOP_POLL_SECONDS = 0.05
 """How soon the listening thread sees that it must stop."""
 
@@ -23,6 +25,17 @@ READ_TIMEOUT_SECONDS = 10
 
 Readiness = Mapping[str, str | None]
 """Each part that must work, and why it does not (None: it does)."""
+
+
+class NotListeningError(SparkError):
+    """The endpoint cannot listen where it should; `reason` is the machine's."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(host, port, reason)
+        self.host, self.port, self.reason = host, port, reason
+
+    def __str__(self) -> str:
+        return f"no telemetry on {self.host}:{self.port}: {self.reason}; choose another http.host or http.port"
 
 
 class Answer(NamedTuple):
@@ -75,11 +88,14 @@ class TelemetryServer:
     def start(self) -> None:
         """Listen, on a free port if the wanted one is taken (or 0). Starting twice does nothing.
 
-        Raises OSError if the host is not an address of this machine, or the port is not allowed.
+        Raises NotListeningError if the host is not an address of this machine, or the port is not allowed.
         """
         if self._server is not None:
             return
-        self._server = _listen(self._host, self._wanted_port, self._routes)
+        try:
+            self._server = _listen(self._host, self._wanted_port, self._routes)
+        except OSError as error:
+            raise NotListeningError(self._host, self._wanted_port, str(error)) from error
         self._thread = Thread(
             target=self._server.serve_forever, args=(STOP_POLL_SECONDS,), name="telemetry-http", daemon=True
         )

@@ -1,12 +1,13 @@
 """The HTTP endpoint answers scrapes, probes and the command line."""
 
 import json
+import pickle
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
-from spark_actors.telemetry.http import Readiness, TelemetryServer
+from spark_actors.telemetry.http import NotListeningError, Readiness, TelemetryServer
 
 READY: Readiness = {"postgres": None, "nats": None}
 
@@ -102,9 +103,12 @@ def test_a_taken_port_becomes_a_free_one(server: TelemetryServer) -> None:
 
 def test_a_host_that_is_not_ours_is_an_error() -> None:
     server = TelemetryServer("192.0.2.1", 0, metrics=bytes, readiness=dict, status=dict)
-    with pytest.raises(OSError, match="assign"):
+    with pytest.raises(NotListeningError, match="assign") as raised:
         server.start()
     server.stop()
+    error = pickle.loads(pickle.dumps(raised.value))
+    assert (error.host, error.port) == ("192.0.2.1", 0)
+    assert str(error).startswith("no telemetry on 192.0.2.1:0: ")
 
 
 def test_starting_and_stopping_twice_is_safe() -> None:

@@ -1,0 +1,53 @@
+"""A daemon that cannot start says why, and leaves no actor behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from config.groups import Http
+from config.settings import Settings
+from spark_actors import daemon
+from spark_actors.actors import references
+from spark_actors.deployment import Deployment
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.telemetry.http import NotListeningError
+
+
+class NotedRoot(references.RayRoot):
+    """Notes what is asked of it, and makes no actors."""
+
+    done: list[str]
+
+    def start(self, build: object) -> None:
+        self.done.append("started")
+
+    def stop(self, grace_seconds: float) -> None:
+        self.done.append("stopped")
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What becomes of the root actor of a daemon that stands on nothing and leaves this process as it is."""
+
+    @contextmanager
+    def services(settings: Settings, data_dir: DataDir) -> Iterator[daemon.Surroundings]:
+        file = data_dir.path / "file"
+        yield daemon.Surroundings(Deployment(settings, {}, {}, "", "", log_file=file, simulated_node=file), ())
+
+    monkeypatch.setattr(daemon, "services", services)
+    monkeypatch.setattr(daemon, "configure_logging", lambda *words: None)
+    monkeypatch.setattr(daemon.Signals, "install", lambda signals: None)
+    monkeypatch.setattr(NotedRoot, "done", [], raising=False)
+    monkeypatch.setattr(references, "RayRoot", NotedRoot)
+    return NotedRoot.done
+
+
+def test_a_host_that_is_not_ours_leaves_no_actor_behind(tmp_path: Path, done: list[str]) -> None:
+    settings = Settings(data_dir=tmp_path, http=Http(host="192.0.2.1"))
+    with pytest.raises(NotListeningError, match="192.0.2.1"):
+        daemon.run_daemon(settings)
+    assert done == ["started", "stopped"]
