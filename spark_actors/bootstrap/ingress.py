@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from spark_actors.actors import names
@@ -54,7 +56,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         telemetry=parts.metrics,
     )
     service = Ingress(
-        NatsBroker(_nats_settings(deployment, group)),
+        NatsBroker(nats_settings(deployment, group)),
         door,
         guard,
         parts.dispatcher(),
@@ -110,14 +112,16 @@ async def _login(parts: Parts) -> Login:
     )
 
 
-def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
+def nats_settings(deployment: Deployment, group: int) -> NatsSettings:
+    """What the Ingress of a group asks of the broker."""
     from spark_actors.ingress.nats_broker import NatsSettings
 
     settings = deployment.settings
     contexts = settings.ingress.groups[group]
-    # A single group takes what names no context too, so that it can be refused.
+    # A single group takes what names no context too, so that it can be refused. Several cannot (the filters of a work
+    # queue must not overlap): then the broker refuses it.
     alone = len(settings.ingress.groups) == 1
-    subjects = (cloudevents.COMMAND_SUBJECTS,) if alone else tuple(map(cloudevents.commands_of, contexts))
+    everything = (cloudevents.COMMAND_SUBJECTS,)
     return NatsSettings(
         url=deployment.nats_url,
         token=deployment.nats_token,
@@ -127,8 +131,13 @@ def _nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         max_body_bytes=settings.ingress.max_body_bytes,
         group=f"ingress-{group}",
         all_groups=tuple(f"ingress-{number}" for number in range(len(settings.ingress.groups))),
-        subjects=subjects,
+        subjects=everything if alone else _commands_of(contexts),
+        stream_subjects=everything if alone else _commands_of(chain(*settings.ingress.groups)),
     )
+
+
+def _commands_of(contexts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(map(cloudevents.commands_of, sorted(contexts)))
 
 
 def _in_flight(deployment: Deployment) -> int:

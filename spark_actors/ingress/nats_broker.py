@@ -70,6 +70,8 @@ class NatsSettings:
     """Of a bigger body only the beginning is held: this bounds what the messages in flight take in memory."""
     subjects: tuple[str, ...]
     """Which commands this group takes; no two groups may share any."""
+    stream_subjects: tuple[str, ...]
+    """Which commands the stream takes: those of all groups, for what no group takes would stay in it for ever."""
 
 
 class NatsBroker:
@@ -205,16 +207,23 @@ class NatsBroker:
     async def _make_stream(self, connection: Client) -> None:
         config = StreamConfig(
             name=STREAM,
-            subjects=[cloudevents.COMMAND_SUBJECTS],
+            subjects=list(self._settings.stream_subjects),
             retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE,
             num_replicas=self._settings.replicas,
             discard=DiscardPolicy.NEW,  # a full stream refuses, rather than forget what it has confirmed
         )
+        manager = connection.jsm()
         try:
-            await connection.jsm().stream_info(STREAM)
+            found = (await manager.stream_info(STREAM)).config
         except nats.js.errors.NotFoundError:
-            await connection.jsm().add_stream(config)
+            await manager.add_stream(config)
+            return
+        if found.num_replicas != config.num_replicas:
+            # Not changed here: a server without a cluster takes any number, and starts without the stream next time.
+            log.warning("stream_replicas_differ", found=found.num_replicas, wanted=config.num_replicas)
+        if found.subjects != config.subjects:
+            await manager.update_stream(found, subjects=config.subjects)
 
     async def _become_consumer(self, connection: Client) -> None:
         manager = connection.jsm()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,8 @@ from typing import Any, TypeVar
 import nats
 import pytest
 from nats.aio.client import Client
-from nats.js.errors import NotFoundError, ServiceUnavailableError
+from nats.js.errors import NoStreamResponseError, NotFoundError, ServiceUnavailableError
+from structlog.testing import capture_logs
 
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
@@ -37,6 +39,7 @@ def settings_for(server: EmbeddedNats) -> NatsSettings:
         all_groups=("ingress-0",),
         max_body_bytes=LIMIT,
         subjects=("spark.commands.>",),
+        stream_subjects=("spark.commands.>",),
     )
 
 
@@ -186,6 +189,64 @@ def test_what_comes_while_the_connection_ends_does_not_overtake_what_comes_again
         return await pulled(broker, 3)
 
     assert [arrival.body for arrival in with_broker(nats_server, act)] == [b"first", b"second", b"third"]
+
+
+@asynccontextmanager
+async def opened(settings: NatsSettings) -> AsyncIterator[NatsBroker]:
+    """One more broker on the same stream."""
+    broker = NatsBroker(settings)
+    await broker.open()
+    try:
+        yield broker
+    finally:
+        await broker.close()
+
+
+def test_other_replicas_than_the_stream_was_made_with_are_warned_of_and_the_ingress_goes_on(
+    nats_server: EmbeddedNats,
+) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"{}"))
+        async with opened(replace(settings_for(nats_server), replicas=3)) as other:
+            return await pulled(other, 1)
+
+    with capture_logs() as logs:
+        assert len(with_broker(nats_server, act)) == 1
+    [warning] = [line for line in logs if line["event"] == "stream_replicas_differ"]
+    assert (warning["log_level"], warning["found"], warning["wanted"]) == ("warning", 1, 3)
+
+
+def test_a_change_of_the_groups_changes_what_the_stream_takes_and_keeps_what_it_holds(
+    nats_server: EmbeddedNats,
+) -> None:
+    one = settings_for(nats_server)
+    two = ("spark.commands.auth.>", "spark.commands.bitcoin.>")
+    groups = [
+        replace(one, group=group, all_groups=("ingress-0", "ingress-1"), subjects=(subject,), stream_subjects=two)
+        for group, subject in zip(("ingress-0", "ingress-1"), two, strict=True)
+    ]
+
+    async def act(broker: NatsBroker) -> list[str]:
+        async with await nats.connect(nats_server.url, token=nats_server.token) as connection:
+            stream = connection.jetstream()
+            await stream.publish("spark.commands.bitcoin.a", b"")
+            before = (await connection.jsm().stream_info(STREAM)).config
+            async with opened(groups[0]), opened(groups[1]) as second:
+                for nobodys in ("spark.commands.foo.bar", "spark.commands.x"):
+                    with pytest.raises(NoStreamResponseError):
+                        await stream.publish(nobodys, b"")
+                await stream.publish("spark.commands.bitcoin.b", b"")
+                subjects = [arrival.subject for arrival in await pulled(second, 2)]
+            await broker.open()
+            await stream.publish("spark.commands.foo.bar", b"")
+            assert (await connection.jsm().stream_info(STREAM)).config == before
+            return subjects + [arrival.subject for arrival in await pulled(broker, 3)]
+
+    with capture_logs() as logs:
+        taken = with_broker(nats_server, act)
+    both = ["spark.commands.bitcoin.a", "spark.commands.bitcoin.b"]
+    assert taken == [*both, *both, "spark.commands.foo.bar"]
+    assert logs == []
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""What the ingress groups of a deployment take from the broker: together all that its stream takes, nothing twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config.groups import Ingress
+from config.settings import Settings
+from spark_actors.bootstrap.ingress import nats_settings
+from spark_actors.deployment import Deployment
+from spark_actors.ingress.nats_broker import NatsSettings
+
+ALL = ("auth", "accounting", "crowdfunding", "bitcoin")
+
+
+def broker_settings(*groups: tuple[str, ...]) -> list[NatsSettings]:
+    settings = Settings(ingress=Ingress.model_validate({"groups": groups}))
+    deployment = Deployment(settings, {}, {}, "", "", log_file=Path(), simulated_node=Path())
+    return [nats_settings(deployment, group) for group in range(len(groups))]
+
+
+def test_a_single_group_takes_what_names_no_context_too() -> None:
+    [only] = broker_settings(ALL)
+    assert only.subjects == only.stream_subjects == ("spark.commands.>",)
+
+
+@pytest.mark.parametrize("groups", [(ALL[:1], ALL[1:]), (ALL[2:], ALL[:2]), tuple((name,) for name in ALL)])
+def test_several_groups_take_all_that_the_stream_takes_and_none_of_it_twice(
+    groups: tuple[tuple[str, ...], ...],
+) -> None:
+    found = broker_settings(*groups)
+    [stream] = {settings.stream_subjects for settings in found}
+    assert sorted(subject for settings in found for subject in settings.subjects) == sorted(stream)
+    assert set(stream) == {f"spark.commands.{context}.>" for context in ALL}
