@@ -17,7 +17,7 @@ from tests.fixtures.daemon import Daemon, eventually
 UNHEARD_OF = """
 INSERT INTO accounting.outbox
     (message_id, name, version, key, sequence, data, correlation_id, causation_id, occurred_at)
-VALUES ('from-the-future', 'accounting.deposited', 99, 'ann', 2, '{}', 'story', 'cause', now())
+VALUES ('from-the-future', 'accounting.deposited', 99, 'poison-ann', 2, '{}', 'story', 'cause', now())
 """
 
 
@@ -70,33 +70,35 @@ def taken_up(daemon: Daemon) -> list[str]:
 
 
 def _for_views(line: Mapping[str, Any]) -> bool:
-    return line.get("subscriber") == "dashboard" and line.get("key") == "ann"
+    return line.get("subscriber") == "dashboard" and line.get("key") == "poison-ann"
 
 
 def test_commands_of_a_paused_key_wait_and_are_handled_in_order_when_it_is_resumed(running: Daemon) -> None:
-    assert send(running, OpenAccount(account_id="zoe"), OpenAccount(account_id="bob")) == ["done", "done"]
-    ask(running, "keys", "pause", "accounting", "zoe", "--why", "a test")
-    withdrawal = Withdraw(account_id="zoe", withdrawal_id="w1", amount_sat=10)
-    assert send(running, deposit("zoe", 1), deposit("bob", 1), withdrawal) == ["parked", "done", "parked"]
-    assert [key["messages"] for key in ask(running, "keys", "list", "--key", "zoe")] == [2]
-    ask(running, "keys", "resume", "accounting", "zoe", "--why", "a test")
-    assert eventually(lambda: parked(running, "zoe") == 0)
-    assert value(running, "SELECT balance_sat FROM accounting.accounts WHERE account_id = 'zoe'") == 0
-    assert value(running, "SELECT count(*) FROM accounting.ledger WHERE debit_account = 'zoe'") == 1
+    assert send(running, OpenAccount(account_id="poison-zoe"), OpenAccount(account_id="poison-bob")) == ["done", "done"]
+    ask(running, "keys", "pause", "accounting", "poison-zoe", "--why", "a test")
+    withdrawal = Withdraw(account_id="poison-zoe", withdrawal_id="w1", amount_sat=10)
+    assert send(running, deposit("poison-zoe", 1), deposit("poison-bob", 1), withdrawal) == ["parked", "done", "parked"]
+    assert [key["messages"] for key in ask(running, "keys", "list", "--key", "poison-zoe")] == [2]
+    ask(running, "keys", "resume", "accounting", "poison-zoe", "--why", "a test")
+    assert eventually(lambda: parked(running, "poison-zoe") == 0)
+    assert value(running, "SELECT balance_sat FROM accounting.accounts WHERE account_id = 'poison-zoe'") == 0
+    assert value(running, "SELECT count(*) FROM accounting.ledger WHERE debit_account = 'poison-zoe'") == 1
 
 
 def test_an_event_that_nobody_knows_parks_its_key_and_the_rest_follows_in_order_once_it_is_given_up(
     running: Daemon,
 ) -> None:
-    assert send(running, OpenAccount(account_id="ann"), deposit("ann", 1)) == ["done", "done"]
-    assert eventually(lambda: activity(running, "ann") == ["ann-1"])
+    assert send(running, OpenAccount(account_id="poison-ann"), deposit("poison-ann", 1)) == ["done", "done"]
+    assert eventually(lambda: activity(running, "poison-ann") == ["poison-ann-1"])
     with psycopg.connect(running.card.dsn["accounting"], autocommit=True) as connection:
         connection.execute(UNHEARD_OF)
-    assert eventually(lambda: parked(running, "ann") > 0)
-    assert set(send(running, *[deposit("ann", number) for number in range(2, 7)], deposit("bob", 2))) == {"done"}
-    assert eventually(lambda: "bob-2" in activity(running, "bob"))
+    assert eventually(lambda: parked(running, "poison-ann") > 0)
+    assert set(send(running, *[deposit("poison-ann", number) for number in range(2, 7)], deposit("poison-bob", 2))) == {
+        "done"
+    }
+    assert eventually(lambda: "poison-bob-2" in activity(running, "poison-bob"))
     assert eventually(lambda: value(running, "SELECT count(*) FROM accounting.outbox") == 0)
-    assert activity(running, "ann") == ["ann-1"]
+    assert activity(running, "poison-ann") == ["poison-ann-1"]
     backlog = {row["context"]: row for row in ask(running, "status")["backlog"]}["accounting"]
     assert backlog["parked_keys"] == backlog["dead_letters"] > 0
     waiting = value(
@@ -104,7 +106,7 @@ def test_an_event_that_nobody_knows_parks_its_key_and_the_rest_follows_in_order_
         "SELECT array_agg(message_id ORDER BY place) FROM accounting.parked_messages WHERE subscriber = 'dashboard'",
     )
     ask(running, "dead-letters", "discard", "--reason", "not_understood", "--why", "a test")
-    assert eventually(lambda: parked(running, "ann") == 0)
-    assert activity(running, "ann") == [f"ann-{number}" for number in range(1, 7)]
+    assert eventually(lambda: parked(running, "poison-ann") == 0)
+    assert activity(running, "poison-ann") == [f"poison-ann-{number}" for number in range(1, 7)]
     assert eventually(lambda: taken_up(running) == waiting[1:])
     assert running.cli("audit").returncode == 0
