@@ -190,7 +190,7 @@ class NatsBroker:
 
     async def _connect(self) -> Client:
         async def on_error(error: Exception) -> None:
-            if not isinstance(error, OSError | TimeoutError):  # nobody is there: `open` raises it, again and again
+            if connection.is_connected:  # otherwise `open` raises it, again and again
                 log.warning("broker_error", error=f"{type(error).__name__}: {error}")
 
         connection = SturdyClient()
