@@ -41,7 +41,7 @@ class PostgresMaintenance:
         with translated():
             await self._execute_briefly(self._inbox_sql["make_partitions"], {"now": now})
             await self._execute_briefly(self._inbox_sql["drop_partitions"], {"now": now, "retention": self._inbox})
-            await forget(self._pool, self._sagas_sql["forget"], now - self._sagas)
+            await forget(self._pool, self._sagas_sql["forget"], now, self._sagas)
         await self._dead_letters.run(now)
 
     async def _execute_briefly(self, query: Query, params: Mapping[str, object]) -> None:
@@ -59,13 +59,17 @@ class DeadLetterMaintenance:
 
     async def run(self, now: datetime) -> None:
         with translated():
-            await forget(self._pool, self._sql["forget"], now - self._retention)
+            await forget(self._pool, self._sql["forget"], now, self._retention)
 
 
-async def forget(pool: AsyncConnectionPool, query: Query, before: datetime) -> None:
-    """Delete what is older, a few rows at a time, so that neither locks nor vacuum ever have much to do."""
+async def forget(pool: AsyncConnectionPool, query: Query, now: datetime, retention: timedelta) -> None:
+    """Delete what is older, a few rows at a time, so that neither locks nor vacuum ever have much to do.
+
+    It is as late as the earlier of two clocks says, *now* and the database's: one that is ahead must not forget.
+    """
+    params = {"now": now, "retention": retention, "limit": BATCH_ROWS}
     for _ in range(MAX_BATCHES):
         async with pool.connection() as connection:
-            cursor = await connection.execute(query, {"before": before, "limit": BATCH_ROWS})
+            cursor = await connection.execute(query, params)
         if cursor.rowcount < BATCH_ROWS:
             return

@@ -31,7 +31,10 @@ LIMIT %(limit)s
 -- Delete some of the letters that are past their retention.
 DELETE FROM {schema}.dead_letters
 WHERE letter_id IN (
-    SELECT letter_id FROM {schema}.dead_letters WHERE died_at < %(before)s ORDER BY died_at LIMIT %(limit)s
+    SELECT letter_id FROM {schema}.dead_letters
+    WHERE died_at < least(%(now)s, now()) - %(retention)s
+    ORDER BY died_at
+    LIMIT %(limit)s
 )
 
 -- trim

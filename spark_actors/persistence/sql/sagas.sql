@@ -51,7 +51,7 @@ GROUP BY kind, overdue_since IS NOT NULL
 DELETE FROM {schema}.sagas
 WHERE (kind, saga_id) IN (
     SELECT kind, saga_id FROM {schema}.sagas
-    WHERE started_at < %(before)s AND state <> 'running'
+    WHERE started_at < least(%(now)s, now()) - %(retention)s AND state <> 'running'
     ORDER BY started_at
     LIMIT %(limit)s
 )

@@ -160,6 +160,16 @@ def test_much_that_is_old_goes_in_small_steps(
     assert counts == [16, 1, 1]
 
 
+def test_a_wrong_clock_does_not_make_letters_and_sagas_forgotten(
+    housekeeping: PostgresMaintenance, stores: PostgresStores, run: Async, connection: psycopg.Connection
+) -> None:
+    run(stores.dead_letters("auth").bury([a_letter("young", died_at=NOW)]))
+    run(stores.saga_log("auth").merge([progress("young", 3, SagaState.COMPLETED, at=NOW)]))
+    run(housekeeping.run(NOW + timedelta(days=400)))
+    assert run(stores.dead_letters("auth").count()) == 1
+    assert connection.execute("SELECT saga_id FROM auth.sagas").fetchall() == [("young",)]
+
+
 def test_a_message_handled_while_the_clock_was_ahead_is_still_known(
     housekeeping: PostgresMaintenance, stores: PostgresStores, run: Async, connection: psycopg.Connection
 ) -> None:
