@@ -32,7 +32,7 @@ from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unha
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.identity import FORBIDDEN, Guard, Principal
-from spark_actors.messaging.ports import Clock, DeadLetter, DeadLetters, Telemetry
+from spark_actors.messaging.ports import KEPT_IN_PART, Clock, DeadLetter, DeadLetters, Telemetry
 from spark_actors.messaging.scrubbing import is_of_auth, may_hold_password, storable
 from spark_actors.messaging.telemetry import CommandsRefused, IngressMeasured, MessagesBuried
 
@@ -336,7 +336,8 @@ class Ingress:
         body = storable(arrival.subject, arrival.body)
         digest = sha256(body).hexdigest()
         whole = arrival.oversize or f"{len(arrival.body)} bytes, SHA-256 {digest}"
-        note = f" [the first {KEPT_BYTES} bytes are kept of {whole}]" if len(body) > KEPT_BYTES else ""
+        is_cut = arrival.oversize or len(body) > KEPT_BYTES
+        note = f" [the first {len(body[:KEPT_BYTES])}{KEPT_IN_PART}{whole}]" if is_cut else ""
         identity = (f"{arrival.stored_at}", digest, arrival.oversize)  # the same when it is delivered again
         return DeadLetter(
             message_id=error.message_id or derived_id(arrival.subject, *identity),

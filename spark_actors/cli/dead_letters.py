@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from domain.shared.errors import SparkError
 from spark_actors.cli.daemon import Target
 from spark_actors.cli.desk import desk_of, operator_of
 from spark_actors.cli.errors import CliError, ExitCode, UsageMistakeError
@@ -136,19 +135,24 @@ def retry_letters(
     config: ConfigOption = None,
 ) -> None:
     """Have messages handled again, as the first of their keys; safe to repeat: the inbox knows what took effect."""
-    from spark_actors.persistence.operator_desk import INGRESS
+    from spark_actors.messaging.ports import KEPT_IN_PART
+    from spark_actors.persistence.operator_desk import INGRESS, DeskError
 
     target = Target(data_dir, config)
     desk = desk_of(target)
     chosen = _chosen(desk, letters, context, _filter("waiting", reason, name, key, subscriber, since))
 
     def retry(letter: Letter, operator: Operator) -> str:
+        if KEPT_IN_PART in letter.reason and letter.context == INGRESS:
+            raise DeskError(
+                f"{letter.address} was kept only in part: whoever has it whole can send it, or `edit --data`"
+            )
         desk.retry(letter, operator)
         if letter.context == INGRESS:
             return _sent_again(target, desk, letter, operator, letter.body, timeout)
         return "released"
 
-    _act(list(reversed(chosen)), retry, operator_of(by, why), as_json=as_json)
+    _act(chosen, retry, operator_of(by, why), as_json=as_json)
 
 
 def discard_letters(
@@ -224,8 +228,10 @@ def _filter(
     subscriber: str | None,
     since: str | None,
 ) -> Any:
-    from spark_actors.persistence.operator_desk import LetterFilter
+    from spark_actors.persistence.operator_desk import STATES, LetterFilter
 
+    if state not in (*STATES, "all"):
+        raise UsageMistakeError(f"--state: expected {', '.join(STATES)} or all, got {state!r}")
     try:
         moment = datetime.fromisoformat(since) if since else None
     except ValueError:
@@ -253,12 +259,16 @@ def _named(desk: OperatorDesk, address: str) -> Letter:
 
 
 def _chosen(desk: OperatorDesk, letters: Sequence[str] | None, context: str | None, wanted: Any) -> list[Letter]:
-    """The letters that are named, or else all that wait and pass the filters, of which there must be one."""
+    """The letters that are named, or else all that wait and pass the filters, of which there must be one.
+
+    The oldest first: it was sent before the others.
+    """
     if letters:
-        return [_named(desk, address) for address in letters]
+        found = [_named(desk, address) for address in letters]
+        return sorted(found, key=lambda letter: (letter.died_at, letter.letter_id))
     if not (context or any((wanted.reason, wanted.name, wanted.key, wanted.subscriber, wanted.since))):
         raise UsageMistakeError("name letters, or say which with --context, --reason, --name, --key, --since …")
-    return _find(desk, context, wanted, AT_ONCE)
+    return _find(desk, context, wanted, AT_ONCE)[::-1]
 
 
 def _sent_again(
@@ -272,15 +282,19 @@ def _sent_again(
         return redeliver(target, letter.name, body, timeout)
     except OutcomeUnknownError:
         raise  # the queue keeps it
-    except SparkError as error:
-        desk.put_back(letter, operator, str(error))
+    except BaseException as error:  # also when somebody interrupts it
+        desk.put_back(letter, operator, str(error) or "interrupted")
         raise
 
 
 def _act(
     letters: Sequence[Letter], action: Callable[[Letter, Operator], str], operator: Operator, *, as_json: bool
 ) -> None:
-    """Act on each, in a transaction of its own, and tell how it went; one that cannot be done stops none."""
+    """Act on each, in a transaction of its own, and tell how it went.
+
+    One that is refused (DeskError, UsageMistakeError) stops none. Anything else, such as a daemon or database that is
+    away, would befall the others too, and ends it.
+    """
     from spark_actors.persistence.operator_desk import DeskError
 
     results: list[dict[str, str]] = []

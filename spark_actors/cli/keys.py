@@ -9,6 +9,7 @@ import typer
 
 from spark_actors.cli.daemon import Target
 from spark_actors.cli.desk import desk_of, operator_of
+from spark_actors.cli.errors import UsageMistakeError
 from spark_actors.cli.options import (
     ByOption,
     ConfigOption,
@@ -83,6 +84,7 @@ def pause_key(
     config: ConfigOption = None,
 ) -> None:
     """Have the messages of a key wait, durably and in order, until it is resumed."""
+    _check_subscriber(context, subscriber)
     desk_of(Target(data_dir, config)).pause(context, subscriber, key, operator_of(by, why))
     _tell(context, subscriber, key, "paused", as_json=as_json)
 
@@ -117,6 +119,16 @@ def skip_key(
     """Give the first message that waits for a key up for good, and have the rest handled."""
     skipped = desk_of(Target(data_dir, config)).skip(context, subscriber, key, operator_of(by, why))
     _tell(context, subscriber, key, "released", as_json=as_json, skipped=skipped)
+
+
+def _check_subscriber(context: str, subscriber: str) -> None:
+    """Raises UsageMistakeError if nobody would ever ask for the key."""
+    from domain.contexts import CONTEXTS
+    from domain.shared.ports import COMMANDS
+
+    takers = [one.name for one in CONTEXTS if any(event.TYPE.context == context for event in one.subscriptions)]
+    if subscriber not in (COMMANDS, *takers):
+        raise UsageMistakeError(f"--for: expected {', '.join((COMMANDS, *takers))} in {context}, got {subscriber!r}")
 
 
 def _tell(context: str, subscriber: str, key: str, state: str, *, as_json: bool, skipped: str = "") -> None:

@@ -29,6 +29,10 @@ class PendingMessage:
     envelope: Envelope
 
 
+KEPT_IN_PART = " bytes are kept of "
+"""Says, in the reason of a dead letter, that its body is only the beginning of the message."""
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """A message that could not be delivered or understood, kept for an operator."""

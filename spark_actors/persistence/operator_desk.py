@@ -21,6 +21,10 @@ CONNECT_SECONDS = 5
 INGRESS = "ingress"
 """The schema of messages that were refused at the door: they have no key, and nothing waits behind them."""
 
+RETRIED = "retried"
+STATES = ("waiting", RETRIED, "edited", "discarded")
+"""Of a letter: what was done about it last."""
+
 
 class DeskError(DetailedError):
     """An operator's wish cannot be fulfilled as things are."""
@@ -40,7 +44,7 @@ class LetterFilter:
 
     letter_id: int | None = None
     state: str | None = None
-    """waiting, retried, edited or discarded"""
+    """One of STATES."""
     reason: str | None = None
     """What the reason begins with."""
     name: str | None = None
@@ -116,19 +120,24 @@ class OperatorDesk:
             if letter.context != INGRESS:
                 connection.execute(sql["open_key"], about)
                 connection.execute(sql["put_in_front"], about)
-            connection.execute(sql["mark_letter"], {**about, "state": "retried", "edited_into": ""})
+            connection.execute(sql["mark_letter"], {**about, "state": RETRIED, "edited_into": ""})
 
     def edit(self, letter: Letter, operator: Operator, *, new_id: str, data: bytes, version: int) -> None:
         """Have another message, under a new id, take the place of this one, and the key worked off.
 
         *data* is what a schema has validated. The new message names the old one as its cause, the letter the new one.
+        Raises DeskError if the letter was retried and its message handled: it would be handled twice.
         """
         with self._acting(letter, operator, "edit", f"into {new_id}") as (connection, sql, about):
             if letter.context != INGRESS:
                 connection.execute(sql["open_key"], about)
-                connection.execute(sql["put_in_front"], about)
-                connection.execute(sql["replace"], {**about, "new_id": new_id, "data": data, "version": version})
+                if about["state"] != RETRIED:
+                    connection.execute(sql["put_in_front"], about)
+                new = {**about, "new_id": new_id, "data": data, "version": version}
+                _refuse_handled(letter, about, connection.execute(sql["replace"], new).rowcount)
                 _refuse_again(connection, sql, about, "edited")
+            else:
+                _refuse_handled(letter, about, 0)
             connection.execute(sql["mark_letter"], {**about, "state": "edited", "edited_into": new_id})
 
     def put_back(self, letter: Letter, operator: Operator, detail: str) -> None:
@@ -139,13 +148,18 @@ class OperatorDesk:
             _audit(connection, sql, about, "put back", detail)
 
     def discard(self, letter: Letter, operator: Operator) -> None:
-        """Give the message up: nobody handles it any more. If its key waited for it alone, it is worked off."""
+        """Give the message up: nobody handles it any more. If its key waited for it alone, it is worked off.
+
+        Raises DeskError if the letter was retried and its message handled.
+        """
         with self._acting(letter, operator, "discard") as (connection, sql, about):
             connection.execute(sql["mark_letter"], {**about, "state": "discarded", "edited_into": ""})
             if letter.context != INGRESS:
-                connection.execute(sql["drop_message"], about)
+                _refuse_handled(letter, about, connection.execute(sql["drop_message"], about).rowcount)
                 _refuse_again(connection, sql, about, "discarded")
                 connection.execute(sql["release_if_mended"], about)
+            else:
+                _refuse_handled(letter, about, 0)
 
     def keys(
         self,
@@ -173,7 +187,7 @@ class OperatorDesk:
         about = {"subscriber": subscriber, "key": key, **vars(operator)}
         with self._connected(context) as (connection, sql):
             _release(connection, sql, about)
-            connection.execute(sql["mark_letters_of_key"], {**about, "state": "retried", "message_id": None})
+            connection.execute(sql["mark_letters_of_key"], {**about, "state": RETRIED, "message_id": None})
             _audit(connection, sql, about, "resume")
 
     def skip(self, context: str, subscriber: str, key: str, operator: Operator) -> str:
@@ -205,6 +219,7 @@ class OperatorDesk:
             row = connection.execute(sql["lock_letter"], about).fetchone()
             if row is None or row[0] in ("edited", "discarded"):
                 raise DeskError(f"letter {letter.address} is {row[0] if row else 'gone'}: nothing was done")
+            about["state"] = row[0]
             yield connection, sql, about
             _audit(connection, sql, about, action, detail or letter.reason)
 
@@ -218,6 +233,12 @@ class OperatorDesk:
             psycopg.connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
         ):
             yield connection, load_for("operator_desk", context)
+
+
+def _refuse_handled(letter: Letter, about: Mapping[str, Any], waiting: int) -> None:
+    """Refuse what comes too late: the letter was retried, and its message is none of those *waiting* any more."""
+    if about["state"] == RETRIED and not waiting:
+        raise DeskError(f"letter {letter.address} was retried, and its message sent or handled: nothing was done")
 
 
 def _release(connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.ingress.client import Answer, NotAcceptedError, OutcomeUnknownError
 from spark_actors.messaging.cloudevents import command_subject
 from spark_actors.messaging.envelope import Envelope
-from spark_actors.messaging.ports import KeyState
+from spark_actors.messaging.ports import KEPT_IN_PART, KeyState
 from tests.contracts.test_parked_commands import keys, letters, waiting
 from tests.contracts.test_turns import NOW, Host, balance, sent
 from tests.fixtures.letters import a_letter
@@ -181,18 +182,50 @@ def test_nothing_is_done_without_a_reason_or_without_saying_to_what(host: Host, 
     cli("dead-letters", "discard", "accounting/999999", "--why", "x", code=1)
 
 
-def refused_at_the_door(stores: PostgresStores) -> None:
-    event = {"specversion": "1.0", "id": "typo", "source": "test", "type": "spark.accounting.deposit.v1"}
+def test_what_was_handled_after_a_retry_is_neither_edited_nor_discarded(
+    stores: PostgresStores, host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    [letter] = cli("dead-letters", "list")
+    cli("dead-letters", "retry", letter["letter"], "--why", "fixed in 1.4.2")
+    with psycopg.connect(dsn_by_context["accounting"]) as connection:  # the fix: it can be read now
+        connection.execute(
+            "UPDATE accounting.parked_messages SET data = %s WHERE message_id = 'broken'",
+            (BROKEN.replace(b'"many"', b"50"),),
+        )
+    work_off(stores, host)
+    assert (balance(stores, "ann"), keys(stores)) == (30, {})
+    [handled] = cli("dead-letters", "list", "--state", "retried")
+    for action in (("edit", letter["letter"], "amount_sat=50"), ("discard", letter["letter"])):
+        assert "handled" in cli("dead-letters", *action, "--why", "late", code=1)[0]["error"]
+    assert cli("dead-letters", "list", "--state", "all") == [handled]
+    assert (waiting(stores, "ann"), keys(stores)) == ([], {})
+    assert [row[2] for row in actions(dsn_by_context)] == ["retry"]
+
+
+@pytest.mark.parametrize("action", [("edit", "amount_sat=50"), ("discard",)], ids=lambda action: action[0])
+def test_what_still_waits_after_a_retry_can_be_edited_or_discarded(
+    stores: PostgresStores, host: Host, cli: Cli, action: tuple[str, ...]
+) -> None:
+    [letter] = cli("dead-letters", "list")
+    cli("dead-letters", "retry", letter["letter"], "--why", "hope")
+    assert "error" not in cli("dead-letters", action[0], letter["letter"], *action[1:], "--why", "no hope")[0]
+    work_off(stores, host)
+    assert (keys(stores), balance(stores, "ann")) == ({}, 30 if action[0] == "edit" else 100)
+
+
+def refused_at_the_door(stores: PostgresStores, message_id: str = "typo", **changes: Any) -> None:
+    event = {"specversion": "1.0", "id": message_id, "source": "test", "type": "spark.accounting.deposit.v1"}
     body = json.dumps({**event, "subject": "ann", "data": json.loads(BROKEN)}).encode()
-    letter = replace(a_letter("typo", subscriber="ingress", body=body), name=command_subject(Deposit.TYPE))
+    letter = a_letter(message_id, subscriber="ingress", body=body)
+    letter = replace(letter, name=command_subject(Deposit.TYPE), **changes)
     stores.run(stores.dead_letters("ingress").bury([letter]))
 
 
-def talking(monkeypatch: pytest.MonkeyPatch, outcome: Answer | Exception) -> None:
+def talking(monkeypatch: pytest.MonkeyPatch, outcome: Answer | BaseException) -> None:
     """How every conversation with the daemon ends."""
 
     def talk(target: Target, conversation: object) -> Answer:
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
@@ -204,7 +237,13 @@ ACTIONS = pytest.mark.parametrize("action", [("retry",), ("edit", "amount_sat=10
 
 @ACTIONS
 @pytest.mark.parametrize(
-    ("outcome", "code"), [(Answer("", Verdict.FAILED, "unauthenticated"), 1), (NotAcceptedError("full"), 3), (None, 3)]
+    ("outcome", "code"),
+    [
+        (Answer("", Verdict.FAILED, "unauthenticated"), 1),
+        (NotAcceptedError("full"), 3),
+        (KeyboardInterrupt(), 130),
+        (None, 3),
+    ],
 )
 def test_a_refused_message_that_cannot_be_sent_again_waits_on(
     stores: PostgresStores,
@@ -212,7 +251,7 @@ def test_a_refused_message_that_cannot_be_sent_again_waits_on(
     dsn_by_context: Mapping[str, str],
     monkeypatch: pytest.MonkeyPatch,
     action: tuple[str, ...],
-    outcome: Answer | Exception | None,
+    outcome: Answer | BaseException | None,
     code: int,
 ) -> None:
     refused_at_the_door(stores)
@@ -235,6 +274,57 @@ def test_a_refused_message_that_the_queue_has_again_waits_no_longer(
     talking(monkeypatch, OutcomeUnknownError("no outcome yet"))
     cli("dead-letters", action[0], letter["letter"], *action[1:], "--why", "a try", code=3)
     assert cli("dead-letters", "list", "--context", "ingress") == []
+
+
+def test_a_refused_message_that_took_effect_after_all_is_neither_edited_nor_discarded(
+    stores: PostgresStores, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused_at_the_door(stores)
+    talking(monkeypatch, Answer("typo", Verdict.DONE, ""))
+    [letter] = cli("dead-letters", "list", "--context", "ingress")
+    cli("dead-letters", "retry", letter["letter"], "--why", "fixed in 1.4.2")
+    for action in (("edit", letter["letter"], "amount_sat=50"), ("discard", letter["letter"])):
+        assert "sent" in cli("dead-letters", *action, "--why", "late", code=1)[0]["error"]
+    [retried] = cli("dead-letters", "list", "--state", "all")
+    assert retried["state"] == "retried"
+
+
+@pytest.mark.parametrize("is_given_reversed", [False, True])
+def test_letters_are_sent_again_oldest_first_however_they_are_named(
+    stores: PostgresStores, cli: Cli, monkeypatch: pytest.MonkeyPatch, is_given_reversed: bool
+) -> None:
+    for number, message_id in enumerate(("first", "second", "third")):
+        refused_at_the_door(stores, message_id, died_at=NOW + timedelta(seconds=number))
+    talking(monkeypatch, Answer("", Verdict.DONE, ""))
+    named = [letter["letter"] for letter in cli("dead-letters", "list", "--context", "ingress")]
+    told = cli("dead-letters", "retry", *sorted(named, reverse=is_given_reversed), "--why", "fixed in 1.4.2")
+    assert [each["message_id"] for each in told] == ["first", "second", "third"]
+
+
+def test_what_was_kept_only_in_part_is_not_sent_again(
+    stores: PostgresStores, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = f"malformed: no JSON [the first 16384{KEPT_IN_PART}20000 bytes, SHA-256 x]"
+    refused_at_the_door(stores, body=b'{"specversion": "1.0"', reason=reason)
+    talking(monkeypatch, Answer("", Verdict.DONE, ""))
+    [letter] = cli("dead-letters", "list", "--context", "ingress")
+    [told] = cli("dead-letters", "retry", letter["letter"], "--why", "a try", code=1)
+    assert "only in part" in told["error"]
+    assert cli("dead-letters", "list", "--context", "ingress") == [letter]
+
+
+def test_a_key_is_paused_for_those_only_who_take_events_of_the_context(
+    host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    for context, nobody in (("accounting", "dashbord"), ("accounting", ""), ("crowdfunding", "bitcoin")):
+        cli("keys", "pause", context, "ann", "--for", nobody, "--why", "x", code=2)
+    assert actions(dsn_by_context) == []
+    cli("keys", "pause", "accounting", "ann", "--for", "dashboard", "--why", "x")
+    assert {key["subscriber"] for key in cli("keys", "list")} == {"commands", "dashboard"}
+
+
+def test_letters_are_in_states_that_there_are_only(host: Host, cli: Cli) -> None:
+    cli("dead-letters", "list", "--state", "wating", code=2)
 
 
 def test_a_refused_message_is_edited_into_the_same_one_whenever_that_is_repeated() -> None:

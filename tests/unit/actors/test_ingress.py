@@ -28,7 +28,7 @@ from spark_actors.messaging import cloudevents
 from spark_actors.messaging.door import Door, RefusedError
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.examples import example
-from spark_actors.messaging.ports import DeadLetter
+from spark_actors.messaging.ports import KEPT_IN_PART, DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.telemetry import CommandsRefused, TelemetryEvent
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
@@ -239,7 +239,7 @@ def test_of_a_big_refused_body_the_beginning_is_kept_with_its_size_and_hash() ->
     body = b'{"x": "' + b"y" * 30_000
     letter = the_letter_of(arrived("spark.commands.accounting.deposit", body, "big"))
     assert letter.body == body[:KEPT_BYTES]
-    assert f"{len(body)} bytes" in letter.reason
+    assert f"{KEPT_IN_PART}{len(body)} bytes" in letter.reason
     assert sha256(body).hexdigest() in letter.reason
 
 
@@ -248,6 +248,7 @@ def test_a_body_that_was_cut_by_the_broker_is_refused_with_its_whole_size() -> N
         replace(arrived("spark.commands.accounting.deposit", b"{}", "cut"), oversize="1000000 bytes, x")
     )
     assert letter.reason.startswith("oversized: body of 1000000 bytes, x")
+    assert f"{KEPT_IN_PART}1000000 bytes, x" in letter.reason
 
 
 def test_refusals_do_not_flood_the_log() -> None:
