@@ -320,8 +320,7 @@ class Ingress:
         )
         await retrying(self._dead_letters.bury, letters)
         self._telemetry(MessagesBuried("ingress", len(letters)))
-        refused = [letter for letter in letters if letter.subscriber == REFUSED]
-        for letter in [*(each for each in letters if each.subscriber != REFUSED), *refused[:LOGGED_REFUSALS]]:
+        for letter in letters[:LOGGED_REFUSALS]:
             log.warning(
                 "command_buried",
                 message=letter.name[:LOGGED_CHARACTERS],
@@ -329,8 +328,8 @@ class Ingress:
                 reason=letter.reason,
                 correlation_id=letter.correlation_id,
             )
-        if len(refused) > LOGGED_REFUSALS:
-            log.warning("more_commands_refused", count=len(refused) - LOGGED_REFUSALS)
+        if len(letters) > LOGGED_REFUSALS:
+            log.warning("more_commands_refused", count=len(letters) - LOGGED_REFUSALS)
 
     def _refused_letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:
         body = storable(arrival.subject, arrival.body)

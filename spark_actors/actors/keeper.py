@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
 from spark_actors.actors.errors import ActorUnavailableError
@@ -30,14 +28,12 @@ class Keeper:
         heartbeat_seconds: float,
         patience_seconds: float,
         telemetry: Telemetry,
-        on_report: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self.spec = spec
         self._children = children
         self._heartbeat_seconds = heartbeat_seconds
         self._patience_seconds = patience_seconds
         self._telemetry = telemetry
-        self._on_report = on_report
         self._started_before = False
         self.report: Report | None = None
         """The last report; None while the actor is not known to be there."""
@@ -69,7 +65,6 @@ class Keeper:
             log.warning("actor_lost", actor=self.spec.name, error=str(error))
             await self._children.kill(self.spec)  # it may only have been silent: there must not be two
             return 0
-        self._on_report(self.report)
         return self._heartbeat_seconds
 
     async def _start(self) -> None:

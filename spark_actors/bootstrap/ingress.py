@@ -45,7 +45,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     door = Door(parts.registry, settings.ingress.max_body_bytes)
     guard = Guard(parts.registry, TokenVerifier(deployment.keys, _realm(settings)))
     pool = await parts.pool(REFUSED)
-    dead_letters = PostgresRefusedMessages(pool, REFUSED, subscriber=REFUSED, most=settings.retention.refused_messages)
+    dead_letters = PostgresRefusedMessages(pool, REFUSED, most=settings.retention.refused_messages)
     watch = Watch(
         REFUSED,
         outbox=None,

@@ -125,11 +125,6 @@ class Load:
                 self._tasks[task].is_late = True
                 task.cancel()
 
-    @property
-    def waiting(self) -> int:
-        """How many orders are neither confirmed nor answered yet."""
-        return len(self._tasks)
-
     def _begin(self, order: Order) -> None:
         task = asyncio.create_task(self._sent(order))
         self._tasks[task] = order

@@ -57,9 +57,6 @@ class ChaosQueries:
         rows = self._rows(self._sql["registered"])
         return {donation_id: (campaign_id, amount) for donation_id, campaign_id, amount in rows}
 
-    def invoice_states(self) -> dict[str, str]:
-        return dict(self._rows(self._sql["invoices"]))
-
     def handled(self) -> dict[str, int]:
         """How often each message was handled, by all inboxes together."""
         handled: dict[str, int] = {}

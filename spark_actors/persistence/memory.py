@@ -257,16 +257,6 @@ class MemoryUnitOfWork(Generic[S]):
         self._parking = MemoryParking(self._store, self._turn)
 
 
-class MemoryUnitOfWorkFactory:
-    """Port `UnitOfWorkFactory`: units of work on one store."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def __call__(self) -> MemoryUnitOfWork[Any]:
-        return MemoryUnitOfWork(self._store)
-
-
 class MemoryOutboxReader:
     """Port `OutboxReader`."""
 

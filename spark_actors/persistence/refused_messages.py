@@ -19,25 +19,23 @@ TRIM_EVERY = 1_000
 
 
 class PostgresRefusedMessages(PostgresDeadLetters):
-    """Port `DeadLetters` of the ingress: of what *subscriber* refused, the newest *most* letters are kept (for a while,
-    a thousand more). Letters of others, such as commands that failed by a bug, stay until their retention is over.
-    """
+    """Port `DeadLetters` of the ingress: the newest *most* letters are kept (for a while, a thousand more)."""
 
-    def __init__(self, pool: AsyncConnectionPool, schema: str, *, subscriber: str, most: int) -> None:
+    def __init__(self, pool: AsyncConnectionPool, schema: str, *, most: int) -> None:
         super().__init__(pool, schema)
         self._trim_pool, self._trim_sql = pool, load_for("dead_letters", schema)["trim"]
-        self._subscriber, self._most = subscriber, most
+        self._most = most
         self._until_trim = 0
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         await super().bury(letters)
-        self._until_trim -= sum(letter.subscriber == self._subscriber for letter in letters)
+        self._until_trim -= len(letters)
         if self._until_trim < 0:
             await self._trim()
             self._until_trim = TRIM_EVERY
 
     async def _trim(self) -> None:
-        params = {"subscriber": self._subscriber, "most": self._most, "limit": TRIM_EVERY}
+        params = {"most": self._most, "limit": TRIM_EVERY}
         forgotten = 0
         with translated():
             async with self._trim_pool.connection() as connection:

@@ -22,10 +22,6 @@ SELECT campaign_id, raised_sat, donations FROM dashboard.campaigns
 -- Every donation that was registered.
 SELECT donation_id, campaign_id, amount_sat FROM crowdfunding.donations
 
--- invoices
--- Where every invoice has ended.
-SELECT invoice_id, state FROM bitcoin.invoices
-
 -- handled
 -- How often each message was handled here, by the inbox.
 SELECT message_id, count(*) FROM {schema}.inbox GROUP BY message_id

@@ -38,11 +38,10 @@ WHERE letter_id IN (
 )
 
 -- trim
--- Delete some of the letters of one subscriber that are older than its newest few.
+-- Delete some of the letters that are older than the newest few.
 DELETE FROM {schema}.dead_letters
 WHERE letter_id IN (
     SELECT letter_id FROM {schema}.dead_letters
-    WHERE subscriber = %(subscriber)s
     ORDER BY letter_id DESC
     OFFSET %(most)s LIMIT %(limit)s
 )
