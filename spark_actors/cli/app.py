@@ -147,6 +147,7 @@ _dead_letters = _group(
 )
 _dead_letters.command("list", epilog=dead_letters.LIST_EXAMPLES)(dead_letters.list_letters)
 _dead_letters.command("show")(dead_letters.show_letter)
+_dead_letters.command("actions")(dead_letters.list_actions)
 _dead_letters.command("retry", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.retry_letters)
 _dead_letters.command("edit", epilog=dead_letters.EDIT_EXAMPLES)(dead_letters.edit_letter)
 _dead_letters.command("discard", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.discard_letters)

@@ -118,6 +118,28 @@ def show_letter(
         console().print(render_view(_as_json(found), title=found.address))
 
 
+def list_actions(
+    context: ContextOption = None,
+    limit: LimitOption = 50,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List what operators have done about letters and keys, and why, the newest first."""
+    from spark_actors.cli.output import console, print_json
+    from spark_actors.cli.render import render_rows
+
+    desk = desk_of(Target(data_dir, config))
+    contexts = [context] if context else desk.contexts
+    found = [action for name in contexts for action in desk.actions(name, limit=limit)]
+    rows = sorted(found, key=lambda row: row["acted_at"], reverse=True)[:limit]
+    if as_json:
+        print_json(rows)
+    else:
+        shown = [{**row, "acted_at": row["acted_at"].isoformat(timespec="seconds")} for row in rows]
+        console().print(render_rows(shown, title="actions") if shown else "nothing was done")
+
+
 def retry_letters(
     letters: LettersArgument = None,
     *,

@@ -173,6 +173,10 @@ def test_a_key_is_paused_resumed_and_skipped(
         ("zoe", "seen", "resume", "bob"),
         ("zoe", "not ours", "skip", "ann"),
     ]
+    told = [(each["who"], each["why"], each["action"], each["key"]) for each in cli("dead-letters", "actions")]
+    assert told == [row[:4] for row in reversed(actions(dsn_by_context))]
+    [newest] = cli("dead-letters", "actions", "--context", "accounting", "--limit", "1")
+    assert (newest["context"], newest["action"], newest["message_id"]) == ("accounting", "skip", "broken")
     cli("keys", "resume", "accounting", "nobody", "--why", "x", code=1)
 
 
