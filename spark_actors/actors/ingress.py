@@ -43,8 +43,8 @@ GROWTH_SECONDS = 0.025
 """How long the next batch may take to gather under load."""
 MEASURE_SECONDS = 2.0
 
-BEHIND_PAUSE_SECONDS = 0.5
-"""Before each batch while the relays are behind: commands then wait in the broker, and not as events in Postgres."""
+LONGEST_PAUSE_SECONDS = 0.5
+"""Before each batch while the relays are far behind: commands wait in the broker then, not as events in Postgres."""
 REFUSED = "ingress"
 """Who could not take what was refused at the door."""
 KEPT_BYTES = 16_384
@@ -64,7 +64,7 @@ class IngressLimits:
     batch: int
     """Commands pulled at once."""
     relay_backlog: int
-    """Events that may wait in an outbox before the ingress slows down; it never stops for them."""
+    """Events that may wait in an outbox before the ingress slows down (see `pause_for_relays`)."""
 
 
 class _Taken(NamedTuple):
@@ -163,8 +163,9 @@ class Ingress:
         self._refusals = RefusalLog()
         self._pass = pass_point
         self._relay_backlog = relay_backlog
+        self._pause_seconds = 0.0
         self._is_behind = False
-        """Whether the relays have too much before them."""
+        """Whether the relays have, or lately had, too much before them."""
         self._open = False
         self._in_flight = 0
         self._batches: set[asyncio.Task[None]] = set()
@@ -193,8 +194,8 @@ class Ingress:
 
     async def pull(self) -> float:
         """Take in what the broker has, as far as there is room; a batch that ends makes room and wakes this loop."""
-        if self._is_behind:
-            await asyncio.sleep(BEHIND_PAUSE_SECONDS)
+        if self._pause_seconds:
+            await asyncio.sleep(self._pause_seconds)
         room = self._limits.in_flight - self._in_flight
         if room <= 0:
             return PULL_WAIT.total_seconds()
@@ -224,11 +225,15 @@ class Ingress:
                 self._open = False
                 raise
             self._telemetry(IngressMeasured(lag.waiting, lag.in_flight))
-        backlog = await self._relay_backlog()
-        was_behind, self._is_behind = self._is_behind, backlog > self._limits.relay_backlog
-        if self._is_behind != was_behind:
-            log.warning("relays_behind" if self._is_behind else "relays_caught_up", events=backlog)
+        self._see_relays(await self._relay_backlog())
         return MEASURE_SECONDS
+
+    def _see_relays(self, events: int) -> None:
+        allowed = self._limits.relay_backlog
+        self._pause_seconds = pause_for_relays(events, allowed)
+        was_behind, self._is_behind = self._is_behind, events > (allowed / 2 if self._is_behind else allowed)
+        if self._is_behind != was_behind:
+            log.warning("relays_behind" if self._is_behind else "relays_caught_up", events=events)
 
     async def _connect(self) -> None:
         await self._broker.open()
@@ -350,6 +355,16 @@ class Ingress:
             causation_id="",
             died_at=self._clock(),
         )
+
+
+def pause_for_relays(events: int, allowed: int) -> float:
+    """Seconds to wait before each batch while *events* wait: none up to *allowed*, the longest from twice as many on.
+
+    In between they grow with the square, so that the ingress finds the pace of the relays and does not swing between
+    all it can and next to nothing: commands in hand would wait long each time.
+    """
+    excess = min(1.0, max(0.0, events / allowed - 1.0))
+    return LONGEST_PAUSE_SECONDS * excess**2
 
 
 def _error_body(code: str, detail: str, retry_after_seconds: int = 0) -> bytes:

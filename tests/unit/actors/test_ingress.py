@@ -20,7 +20,14 @@ from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import Command, MessageRegistry, Query
 from spark_actors.actors.dispatcher import Dispatcher
-from spark_actors.actors.ingress import KEPT_BYTES, LOGGED_REFUSALS, Ingress, IngressLimits, Queries
+from spark_actors.actors.ingress import (
+    KEPT_BYTES,
+    LOGGED_REFUSALS,
+    Ingress,
+    IngressLimits,
+    Queries,
+    pause_for_relays,
+)
 from spark_actors.actors.refusals import QUIET_SECONDS, RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
@@ -317,7 +324,25 @@ def test_while_the_relays_are_behind_commands_come_in_slowly_and_do_not_stop() -
         return waiting
 
     assert asyncio.run(play(1_000)) == 10
-    assert asyncio.run(play(1_001)) == 20
+    assert asyncio.run(play(2_000)) == 20
+
+
+def test_the_further_the_relays_are_behind_the_longer_the_ingress_pauses() -> None:
+    pauses = [pause_for_relays(events, 1_000) for events in (0, 1_000, 1_200, 1_500, 2_000, 9_000)]
+    assert pauses == pytest.approx([0, 0, 0.02, 0.125, 0.5, 0.5])
+
+
+def test_being_behind_is_said_once_and_caught_up_when_half_is_done() -> None:
+    async def play() -> None:
+        scene = Scene()
+        for events in (1_000, 1_001, 900, 1_100, 501, 500, 800):
+            scene.events = events
+            await scene.ingress.measure()
+
+    with capture_logs() as logs:
+        asyncio.run(play())
+    said = [(entry["event"], entry["events"]) for entry in logs]
+    assert said == [("relays_behind", 1_001), ("relays_caught_up", 500)]
 
 
 def test_a_broker_that_is_away_is_a_problem_that_is_told() -> None:
