@@ -169,6 +169,14 @@ MUTANTS = (
         (f"{BROKER}::test_a_full_stream_refuses_and_keeps_what_it_has_confirmed",),
     ),
     Mutant(
+        4,
+        "what the broker passes over is left behind",
+        "spark_actors/ingress/nats_broker.py",
+        "if first == left_before:",
+        "if False:",
+        (f"{BROKER}::test_a_message_that_the_server_has_passed_over_is_found_and_delivered_anew",),
+    ),
+    Mutant(
         5,
         "the relay overtakes a writer that commits late",
         f"{STORE}/outbox.py",

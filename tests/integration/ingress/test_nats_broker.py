@@ -20,7 +20,7 @@ from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
 from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
 from spark_actors.ingress.nats_client import SturdyClient
-from spark_actors.ingress.port import Arrival
+from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError
 from tests.fixtures.raw_nats import hpub, pub, reply_to, send_raw
 
 T = TypeVar("T")
@@ -247,6 +247,63 @@ def test_a_change_of_the_groups_changes_what_the_stream_takes_and_keeps_what_it_
     both = ["spark.commands.bitcoin.a", "spark.commands.bitcoin.b"]
     assert taken == [*both, *both, "spark.commands.foo.bar"]
     assert logs == []
+
+
+async def pass_over_all(server: EmbeddedNats) -> None:
+    """As after the server's mistake: the consumer does not know of the messages that are stored now."""
+    async with await nats.connect(server.url, token=server.token) as connection:
+        manager = connection.jsm()
+        config = (await manager.consumer_info(STREAM, "ingress-0")).config
+        await manager.delete_consumer(STREAM, "ingress-0")
+        await manager.add_consumer(STREAM, replace(config, filter_subject="spark.commands.nothing"))
+
+
+def test_a_message_that_the_server_has_passed_over_is_found_and_delivered_anew(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"passed over"))
+        await pulled(broker, 1)
+        await pass_over_all(nats_server)
+        assert (await broker.lag()).waiting == 0  # at one look it may be on its way out
+        with pytest.raises(BrokerUnavailableError, match="passed over message"):
+            await broker.lag()
+        await broker.open()
+        return await pulled(broker, 1)
+
+    assert [arrival.body for arrival in with_broker(nats_server, act)] == [b"passed over"]
+
+
+def test_messages_in_hand_waiting_or_of_another_group_are_not_taken_for_passed_over(
+    nats_server: EmbeddedNats,
+) -> None:
+    one = replace(settings_for(nats_server), max_in_flight=2)
+    two = ("spark.commands.auth.>", "spark.commands.bitcoin.>")
+    groups = [
+        replace(one, group=group, all_groups=("ingress-0", "ingress-1"), subjects=(subject,), stream_subjects=two)
+        for group, subject in zip(("ingress-0", "ingress-1"), two, strict=True)
+    ]
+
+    async def act(_: NatsBroker) -> list[BrokerLag]:
+        async with opened(groups[0]) as first, opened(groups[1]) as second:
+            auth, bitcoin = pub(b"spark.commands.auth.a", b"{}"), pub(b"spark.commands.bitcoin.a", b"{}")
+            await send_raw(nats_server.port, nats_server.token, auth + 3 * bitcoin)
+            await first.acknowledge(await pulled(first, 1))
+            await pulled(second, 2)
+            async with asyncio.timeout(10):
+                while (await first.lag()).in_flight:
+                    await asyncio.sleep(0.01)
+            return [await broker.lag() for broker in (first, second) for _ in range(3)]
+
+    idle, busy = BrokerLag(waiting=0, in_flight=0), BrokerLag(waiting=1, in_flight=2)
+    assert with_broker(nats_server, act) == [idle, idle, idle, busy, busy, busy]
+
+
+def test_the_only_group_s_consumer_has_no_filter_that_the_server_could_err_with(nats_server: EmbeddedNats) -> None:
+    async def act(_: NatsBroker) -> tuple[str | None, list[str] | None]:
+        async with await nats.connect(nats_server.url, token=nats_server.token) as connection:
+            config = (await connection.jsm().consumer_info(STREAM, "ingress-0")).config
+            return config.filter_subject, config.filter_subjects
+
+    assert with_broker(nats_server, act) == (None, None)
 
 
 @pytest.fixture
