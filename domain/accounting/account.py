@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from domain.accounting.messages import (
     AccountOpened,
@@ -80,15 +81,14 @@ class Account:
         return self.balance_sat + amount_sat <= SUPPLY_SAT
 
     def credited(self, amount: Satoshis) -> Account:
-        return replace(self, balance_sat=self.balance_sat + amount)
+        return Account(self.account_id, self.balance_sat + amount, self.status)
 
     def debited(self, amount: Satoshis) -> Account:
         """The caller has made sure that the balance covers *amount*."""
-        return replace(self, balance_sat=self.balance_sat - amount)
+        return Account(self.account_id, self.balance_sat - amount, self.status)
 
 
-@dataclass(frozen=True)
-class Movement:
+class Movement(NamedTuple):
     """A row of the ledger: *amount_sat* leaves *debit_account* and reaches *credit_account*."""
 
     idempotency_key: str

@@ -35,6 +35,8 @@ class _Parcel:
     """Commands of one `send` for one lane."""
 
     commands: list[Envelope]
+    places: list[int]
+    """Where each stands in what was sent."""
     replies: asyncio.Future[list[Reply]]
 
 
@@ -56,7 +58,7 @@ class Dispatcher:
         self._hosts = hosts
         self._max_commands = max_commands
         self._telemetry = telemetry
-        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._lanes: dict[tuple[Slot, str], _Lane] = {}
 
     def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Reply]]:
         """Queue *commands*, in order, at once; the future gives a reply for each, in the same order, when committed."""
@@ -65,7 +67,7 @@ class Dispatcher:
             lane.parcels.append(parcel)
             if lane.worker is None or lane.worker.done():
                 lane.worker = asyncio.create_task(self._work(lane), name=f"lane {lane.slot.name} {lane.context}")
-        return asyncio.ensure_future(_gathered(commands, [parcel for _, parcel in parcels]))
+        return asyncio.ensure_future(_gathered(len(commands), [parcel for _, parcel in parcels]))
 
     async def send(self, commands: Sequence[Envelope]) -> list[Reply]:
         """Post *commands* and wait until they are committed."""
@@ -79,21 +81,19 @@ class Dispatcher:
         await asyncio.gather(*workers, return_exceptions=True)
 
     def _parcels(self, commands: Sequence[Envelope]) -> list[tuple[_Lane, _Parcel]]:
-        by_lane: dict[tuple[str, str], list[Envelope]] = {}
-        slots: dict[str, Slot] = {}
-        for command in commands:
-            slot = self._placement.slot_of(command.context, command.key)
-            slots[slot.name] = slot
-            by_lane.setdefault((slot.name, command.context), []).append(command)
+        by_lane: dict[tuple[Slot, str], list[int]] = {}
+        for place, command in enumerate(commands):
+            context = command.context
+            by_lane.setdefault((self._placement.slot_of(context, command.key), context), []).append(place)
         loop = asyncio.get_running_loop()
         return [
-            (self._lane(slots[slot_name], context), _Parcel(part, loop.create_future()))
-            for (slot_name, context), commands in by_lane.items()
-            for part in _split(commands, self._max_commands)
+            (self._lane(slot, context), _Parcel([commands[place] for place in part], part, loop.create_future()))
+            for (slot, context), places in by_lane.items()
+            for part in _split(places, self._max_commands)
         ]
 
     def _lane(self, slot: Slot, context: str) -> _Lane:
-        return self._lanes.setdefault((slot.name, context), _Lane(slot, context))
+        return self._lanes.setdefault((slot, context), _Lane(slot, context))
 
     async def _work(self, lane: _Lane) -> None:
         while lane.parcels:
@@ -137,18 +137,16 @@ class Dispatcher:
         return unpack_replies(await retrying(self._hosts.take_turn, lane.slot, lane.context, payload))
 
 
-async def _gathered(commands: Sequence[Envelope], parcels: Sequence[_Parcel]) -> list[Reply]:
-    """The replies in the order of *commands*. An id is one command's within its context, and there are several."""
-    by_command = {
-        (command.context, command.message_id): reply
-        for parcel in parcels
-        for command, reply in zip(parcel.commands, await parcel.replies, strict=True)
-    }
-    return [by_command[command.context, command.message_id] for command in commands]
+async def _gathered(count: int, parcels: Sequence[_Parcel]) -> list[Reply]:
+    """The replies to *count* commands, in their order."""
+    replies: dict[int, Reply] = {}
+    for parcel in parcels:
+        replies.update(zip(parcel.places, await parcel.replies, strict=True))
+    return [replies[place] for place in range(count)]
 
 
-def _split(commands: list[Envelope], size: int) -> list[list[Envelope]]:
-    return [commands[start : start + size] for start in range(0, len(commands), size)]
+def _split(places: list[int], size: int) -> list[list[int]]:
+    return [places[start : start + size] for start in range(0, len(places), size)]
 
 
 def _answer(parcels: Sequence[_Parcel], replies: list[Reply]) -> None:

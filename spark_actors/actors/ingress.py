@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -247,31 +247,32 @@ class Ingress:
             return
         good: list[_Taken] = []
         refused: list[_Refused] = []
+        now = self._clock()
         for arrival in arrivals:
-            self._sort(arrival, good, refused)
+            self._sort(arrival, now, good, refused)
         replies = self._dispatcher.post([taken.envelope for taken in good])
         task = asyncio.create_task(self._finish(good, replies, refused))
         self._batches.add(task)
         self._in_flight += len(arrivals)
         task.add_done_callback(lambda _: self._ended(task, arrivals))
 
-    def _sort(self, arrival: Arrival, good: list[_Taken], refused: list[_Refused]) -> None:
+    def _sort(self, arrival: Arrival, now: datetime, good: list[_Taken], refused: list[_Refused]) -> None:
         """Into what goes on and what does not."""
         sender: Principal | None = None
         try:
             sender = self._guard.sender(arrival.subject, arrival.authorization, arrival.stored_at)
-            envelope = self._envelope(arrival)
+            envelope = self._envelope(arrival, now)
             good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))
         except RefusedError as error:
             is_kept = sender is not None and sender.is_trusted and error.code != FORBIDDEN
             refused.append(_Refused(arrival, error, is_kept))
 
-    def _envelope(self, arrival: Arrival) -> Envelope:
+    def _envelope(self, arrival: Arrival, now: datetime) -> Envelope:
         """Raises RefusedError."""
         if arrival.oversize:
             limit = self._door.max_body_bytes
             raise RefusedError("oversized", f"body of {arrival.oversize}: expected at most {limit} bytes")
-        return self._door.command(arrival.subject, arrival.body, self._clock())
+        return self._door.command(arrival.subject, arrival.body, now)
 
     def _ended(self, task: asyncio.Task[None], arrivals: Sequence[Arrival]) -> None:
         self._batches.discard(task)
@@ -289,14 +290,15 @@ class Ingress:
         refused: Sequence[_Refused],
     ) -> None:
         """Make everything durable, then answer, then acknowledge."""
-        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused]
+        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused if each.arrival.reply_to]
         letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]
         for taken, reply in zip(good, await replies, strict=True):
-            answers.append((taken.arrival.reply_to, outcome_body(reply, taken.message_id)))
+            if subject := taken.arrival.reply_to:
+                answers.append((subject, outcome_body(reply, taken.message_id)))
         await self._bury(letters)
         self._tell(refused)
         self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
-        await self._broker.reply([(subject, body) for subject, body in answers if subject])
+        await self._broker.reply(answers)
         self._pass(CrashPoint.INGRESS_AFTER_REPLY, "")
         await self._erase_passwords(good, refused)
         await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])

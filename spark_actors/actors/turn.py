@@ -100,14 +100,16 @@ def decide_turn(
         if envelope.key in waiting:
             turn.park(envelope)
             continue
+        held = turn.instance(envelope.key)
         try:
-            decision = _decide(rules, envelope, turn.instance(envelope.key).state, now, refused_by)
-            outgoing = _outgoing(envelope, decision.events, turn, decision, now)
+            decision = _decide(rules, envelope, held.state, now, refused_by)
+            version = held.version if decision.state is None else held.version + 1
+            outgoing = _outgoing(envelope, decision.events, version, now)
         except Exception as error:  # noqa: BLE001 - a bug in one handler must not stop the neighbours: the command fails, visibly
             turn.fail(envelope, _reason(error), error)
             waiting.add(envelope.key)
         else:
-            _apply(turn, envelope, decision, outgoing)
+            _apply(turn, envelope, decision, version, outgoing)
     return turn
 
 
@@ -118,29 +120,29 @@ def _decide(rules: TurnRules, envelope: Envelope, state: object, now: datetime, 
     return rules.context.commands[type(command)](state, command, now)
 
 
-def _outgoing(
-    envelope: Envelope, events: Sequence[Event], turn: Turn, decision: Decision[Any], now: datetime
-) -> list[OutgoingMessage]:
-    sequence = turn.instance(envelope.key).version + (decision.state is not None)
+def _outgoing(envelope: Envelope, events: Sequence[Event], sequence: int, now: datetime) -> list[OutgoingMessage]:
+    cause = envelope.message_id
     return [
-        OutgoingMessage(
-            message_id=derived_id(envelope.message_id, index),
-            name=event.TYPE.name,
-            version=event.TYPE.version,
-            key=event.key,
-            sequence=sequence,
-            data=encode_data(event),
-            correlation_id=envelope.correlation_id,
-            causation_id=envelope.message_id,
-            occurred_at=now,
+        OutgoingMessage(  # by position: names would double what it costs
+            derived_id(cause, index),
+            event.TYPE.name,
+            event.TYPE.version,
+            event.key,
+            sequence,
+            encode_data(event),
+            envelope.correlation_id,
+            cause,
+            now,
         )
         for index, event in enumerate(events)
     ]
 
 
-def _apply(turn: Turn, envelope: Envelope, decision: Decision[Any], outgoing: list[OutgoingMessage]) -> None:
+def _apply(
+    turn: Turn, envelope: Envelope, decision: Decision[Any], version: int, outgoing: list[OutgoingMessage]
+) -> None:
     if decision.state is not None:
-        turn.current[envelope.key] = Versioned(decision.state, turn.instance(envelope.key).version + 1)
+        turn.current[envelope.key] = Versioned(decision.state, version)
     turn.records += decision.records
     turn.outgoing += outgoing
     turn.marks.append(InboxMark(envelope.message_id, decision.outcome, envelope.key))

@@ -229,6 +229,7 @@ class NatsBroker:
             token=self._settings.token or None,
             name=f"spark {self._settings.group}",
             connect_timeout=CONNECT_SECONDS,
+            skip_subject_validation=True,  # receipts are the server's own; where answers go is checked on arrival
             allow_reconnect=False,  # whoever pulls opens anew: that also brings back what was unacknowledged
             error_cb=on_error,
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
+
+import msgspec
 
 from domain.shared.errors import DetailedError
 
@@ -14,8 +16,7 @@ class BrokerUnavailableError(DetailedError):
     """The broker is away; what is not acknowledged comes again."""
 
 
-@dataclass(frozen=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """A command message as the broker delivered it."""
 
     subject: str
@@ -24,12 +25,16 @@ class Arrival:
     """Where the outcome is wanted; empty if nowhere."""
     receipt: str
     """What the broker needs to acknowledge it."""
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
     """What the sender showed of who it is; empty if nothing."""
     stored_at: float = 0.0
     """When the broker took it, in Unix seconds; the same however often it is delivered."""
     oversize: str = ""
     """Size and hash of a body that was too big to be held; `body` is then only its beginning."""
+
+    def __repr__(self) -> str:
+        """Without body and token, which belong in no log."""
+        return f"Arrival({self.subject!r}, receipt={self.receipt!r})"
 
 
 @dataclass(frozen=True)

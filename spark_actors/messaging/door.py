@@ -102,14 +102,19 @@ class Door:
     def command(self, subject: str, body: bytes, now: datetime) -> Envelope:
         """The command that came on *subject*, received at *now*."""
         attributes = self._read(body)
-        message_id = _readable_id(attributes)
-        form = self._form(subject, attributes, message_id)
-        event = _checked(form.schema, _current(form, attributes, message_id), message_id)
+        try:
+            return self._envelope(subject, attributes, now)
+        except RefusedError as error:
+            raise RefusedError(error.code, error.detail, _readable_id(attributes)) from None
+
+    def _envelope(self, subject: str, attributes: Mapping[str, object], now: datetime) -> Envelope:
+        form = self._form(subject, attributes)
+        event = _checked(form.schema, _current(form, attributes))
         values = event.data.__dict__
         key = values[form.key_field]
         if event.subject != key:
             expected = f"expected the value of data.{form.key_field}, {_shown(key)}"
-            raise RefusedError("key_mismatch", f"subject = {_shown(event.subject)}: {expected}", message_id)
+            raise RefusedError("key_mismatch", f"subject = {_shown(event.subject)}: {expected}")
         return Envelope(
             message_id=event.id,
             name=form.name,
@@ -125,9 +130,9 @@ class Door:
         """The query that was asked on *subject*; an empty body is an empty object."""
         known = self._queries.get(subject)
         if known is None:
-            _refuse_subject(subject, "a view: spark.queries.<context>.<view>", "")
+            _refuse_subject(subject, "a view: spark.queries.<context>.<view>")
         cls, schema = known
-        return cls(**_checked(schema, self._read(body or b"{}"), "").__dict__)
+        return cls(**_checked(schema, self._read(body or b"{}")).__dict__)
 
     def _read(self, body: bytes) -> Mapping[str, object]:
         """The JSON object in *body*, as far as JSON alone goes."""
@@ -143,22 +148,22 @@ class Door:
             raise RefusedError("malformed_envelope", f"body = {_outlined(value)}: expected a JSON object")
         return value
 
-    def _form(self, subject: str, attributes: Mapping[str, object], message_id: str) -> _CommandForm:
+    def _form(self, subject: str, attributes: Mapping[str, object]) -> _CommandForm:
         if subject not in self._command_subjects:
-            _refuse_subject(subject, "a command: spark.commands.<context>.<command>", message_id)
+            _refuse_subject(subject, "a command: spark.commands.<context>.<command>")
         if not isinstance(given := attributes.get("type"), str):
             found = f"= {_shown(given)}" if "type" in attributes else "is missing"
-            raise RefusedError("malformed_envelope", f"type {found}: expected spark.<context>.<command>.v1", message_id)
+            raise RefusedError("malformed_envelope", f"type {found}: expected spark.<context>.<command>.v1")
         form = self._forms.get(given)
         if form is None:
-            raise RefusedError("unknown_type", f"type = {_shown(given)} is not a command known here", message_id)
+            raise RefusedError("unknown_type", f"type = {_shown(given)} is not a command known here")
         if form.subject != subject:
             detail = f"type = {_shown(given)} came on subject {_shown(subject)}: expected it on {form.subject}"
-            raise RefusedError("subject_type_mismatch", detail, message_id)
+            raise RefusedError("subject_type_mismatch", detail)
         return form
 
 
-def _current(form: _CommandForm, attributes: Mapping[str, object], message_id: str) -> Mapping[str, object]:
+def _current(form: _CommandForm, attributes: Mapping[str, object]) -> Mapping[str, object]:
     """The attributes as the current version has them."""
     data = attributes.get("data")
     if not form.upcasts or not isinstance(data, dict):
@@ -166,7 +171,7 @@ def _current(form: _CommandForm, attributes: Mapping[str, object], message_id: s
     try:
         return {**attributes, "type": form.type, "data": dict(upcasted(form.upcasts, data, form.name))}
     except MalformedMessageError as error:
-        raise RefusedError("malformed_data", f"data: {error.reason}", message_id) from None
+        raise RefusedError("malformed_data", f"data: {error.reason}") from None
 
 
 def outcome_body(reply: Reply, message_id: str) -> bytes:
@@ -217,17 +222,17 @@ def _readable_id(attributes: Mapping[str, object]) -> str:
     return given if isinstance(given, str) and len(given) <= ID_CHARACTERS and given.isprintable() else ""
 
 
-def _refuse_subject(subject: str, expected: str, message_id: str) -> NoReturn:
+def _refuse_subject(subject: str, expected: str) -> NoReturn:
     detail = f"subject {_shown(subject)} is not known here: expected {expected}"
-    raise RefusedError("unknown_subject", detail, message_id)
+    raise RefusedError("unknown_subject", detail)
 
 
-def _checked(schema: type[Model], members: Mapping[str, object], message_id: str) -> Model:
+def _checked(schema: type[Model], members: Mapping[str, object]) -> Model:
     try:
         return cast(Model, schema.__pydantic_validator__.validate_python(members))
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
-        raise RefusedError(_code(schema, problems[0]), _explained(schema, problems), message_id) from None
+        raise RefusedError(_code(schema, problems[0]), _explained(schema, problems)) from None
 
 
 def _code(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -14,19 +16,18 @@ from domain.shared.messages import MessageRegistry
 from spark_actors.messaging.envelope import Envelope, decode_data
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """A fixed place in the pool; the actor that fills it may be replaced, the slot stays."""
 
     pool: str
     """`shared`, or `dedicated-<context>`, or `own`."""
-    index: int
+    number: int
     capacity: int
     """How many instances its actor holds at once (1: the instance has a whole actor to itself)."""
 
     @property
     def name(self) -> str:
-        return f"{self.pool}-{self.index}"
+        return f"{self.pool}-{self.number}"
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,10 @@ class Placement:
     @property
     def slots(self) -> tuple[Slot, ...]:
         """Every slot of the pool."""
-        shared = [self._shared(index) for index in range(self.shared_actors)]
         kinds = self.dedicated_kinds.items()
         dedicated = [self._dedicated(kind, index) for kind, count in kinds for index in range(count)]
         own = [self._own(index) for index in range(len(self.dedicated_instances))]
-        return (*shared, *dedicated, *own)
+        return (*self._shared, *dedicated, *own)
 
     def slot_of(self, context: str, key: str) -> Slot:
         """The slot that hosts the instance *key* of *context*."""
@@ -60,10 +60,11 @@ class Placement:
         spread = crc32(key.encode())  # not hash(): it must agree between processes
         if actors := self.dedicated_kinds.get(context):
             return self._dedicated(context, spread % actors)
-        return self._shared(spread % self.shared_actors)
+        return self._shared[spread % self.shared_actors]
 
-    def _shared(self, index: int) -> Slot:
-        return Slot("shared", index, self.resident_instances)
+    @cached_property
+    def _shared(self) -> tuple[Slot, ...]:
+        return tuple(Slot("shared", index, self.resident_instances) for index in range(self.shared_actors))
 
     def _dedicated(self, kind: str, index: int) -> Slot:
         return Slot(f"dedicated-{kind}", index, 1)

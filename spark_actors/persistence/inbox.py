@@ -28,8 +28,8 @@ class PostgresInbox:
 def _columns(marks: Sequence[InboxMark]) -> dict[str, list[object]]:
     return {
         "message_ids": [mark.message_id for mark in marks],
-        "verdicts": [mark.outcome.verdict.value for mark in marks],
-        "reasons": [str(mark.outcome.reason) for mark in marks],
+        "verdicts": [mark.outcome.verdict for mark in marks],
+        "reasons": [mark.outcome.reason for mark in marks],
         "keys": [mark.key for mark in marks],
         "data": [json.dumps(dict(mark.outcome.data)) if mark.outcome.data else None for mark in marks],
     }

@@ -17,8 +17,8 @@ from spark_actors.persistence.statements import load
 
 S = TypeVar("S")
 
-Columns: TypeAlias = dict[str, Callable[[Any], object]]
-"""Column names, as the statements call them, and how to read each off an object."""
+Columns: TypeAlias = tuple[str, ...]
+"""Names that are attributes of an object and parameters of the statements alike."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class AggregateTable(Generic[S]):
     state: Callable[[Row], S]
     """Builds a state from a row of `load`, less the version."""
     columns: Columns
-    book: Columns
+    book: Columns = ()
     """The columns of its records; empty where it has none."""
 
 
@@ -50,10 +50,9 @@ class PostgresRepository(Generic[S]):
     def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
         # In the order of keys, so that two writers of the same rows meet at the first of them.
         ordered = sorted(changes, key=attrgetter("key"))
-        self._add(
-            "insert", _states(self._table.columns, [change for change in ordered if change.expected_version == 0])
-        )
-        self._add("update", _states(self._table.columns, [change for change in ordered if change.expected_version > 0]))
+        columns = self._table.columns
+        self._add("insert", _states(columns, [change for change in ordered if change.expected_version == 0]))
+        self._add("update", _states(columns, [change for change in ordered if change.expected_version > 0]))
         self._add("hold", _seen(unchanged))
         self._add("record", arrays(self._table.book, records))
 
@@ -63,13 +62,16 @@ class PostgresRepository(Generic[S]):
 
 
 def arrays(columns: Columns, items: Iterable[object]) -> dict[str, list[object]]:
-    """The items column by column, as `unnest` takes them."""
-    held = list(items)
-    return {name: [read(item) for item in held] for name, read in columns.items()}
+    """The items column by column, as `unnest` takes them. Of two columns at least, or none."""
+    rows = list(map(attrgetter(*columns), items)) if columns else []
+    return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=bool(rows)))
 
 
 def _states(columns: Columns, changes: Sequence[Change[S]]) -> dict[str, list[object]]:
-    return arrays(_CHANGE, changes) | arrays(columns, [change.state for change in changes])
+    if not changes:
+        return {}
+    keys, expected, versions, states = map(list, zip(*changes, strict=True))
+    return {"keys": keys, "expected": expected, "versions": versions, **arrays(columns, states)}
 
 
 def _seen(unchanged: Mapping[str, int]) -> dict[str, Sequence[object]]:
@@ -78,62 +80,34 @@ def _seen(unchanged: Mapping[str, int]) -> dict[str, Sequence[object]]:
     return {"keys": present, "versions": [unchanged[key] for key in present], "absent": absent}
 
 
-def _texts(*names: str) -> Columns:
-    # Plain str, also of an enum: the driver takes no list of mixed types.
-    return {name: _as(str, name) for name in names}
-
-
-def _integers(*names: str) -> Columns:
-    return {name: _as(int, name) for name in names}
-
-
-def _others(*names: str) -> Columns:
-    return {name: attrgetter(name) for name in names}
-
-
-def _as(plain: Callable[[Any], object], name: str) -> Callable[[Any], object]:
-    read = attrgetter(name)
-    return lambda item: None if (value := read(item)) is None else plain(value)
-
-
-_CHANGE: Columns = {
-    "keys": attrgetter("key"),
-    "expected": attrgetter("expected_version"),
-    "versions": attrgetter("version"),
-}
-
 USERS = AggregateTable(
-    sql="users",
-    state=lambda row: User(*row),
-    columns=_texts("username", "password_hash") | _others("registered_at"),
-    book={},
+    sql="users", state=lambda row: User(*row), columns=("username", "password_hash", "registered_at")
 )
 
 ACCOUNTS = AggregateTable(
     sql="accounts",
     state=lambda row: Account(row[0], status=AccountStatus(row[1]), balance_sat=row[2]),
-    columns=_texts("status") | _integers("balance_sat"),
-    book=_texts("idempotency_key", "debit_account", "credit_account", "kind", "follows")
-    | _integers("amount_sat")
-    | _others("recorded_at"),
+    columns=("status", "balance_sat"),
+    book=("idempotency_key", "debit_account", "credit_account", "amount_sat", "kind", "follows", "recorded_at"),
 )
 
 CAMPAIGNS = AggregateTable(
     sql="campaigns",
     state=lambda row: Campaign(*row),
-    columns=_texts("account_id", "title", "description")
-    | _integers("goal_sat", "raised_sat", "donations")
-    | _others("created_at", "goal_reached"),
-    book=_texts("donation_id", "campaign_id", "account_id") | _integers("amount_sat") | _others("registered_at"),
+    columns=(
+        *("account_id", "title", "description", "goal_sat", "created_at"),
+        *("raised_sat", "donations", "goal_reached"),
+    ),
+    book=("donation_id", "campaign_id", "account_id", "amount_sat", "registered_at"),
 )
 
 INVOICES = AggregateTable(
     sql="invoices",
     state=lambda row: Invoice(row[0], InvoiceKind(row[1]), InvoiceState(row[2]), *row[3:]),
-    columns=_texts("kind", "state", "account_id", "payment_hash", "payment_request", "preimage")
-    | _integers("amount_sat")
-    | _others("requested_at", "expires_at"),
-    book={},
+    columns=(
+        *("kind", "state", "account_id", "amount_sat", "requested_at"),
+        *("payment_hash", "payment_request", "preimage", "expires_at"),
+    ),
 )
 
 TABLES: Mapping[str, AggregateTable[Any]] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import replace
 
 import pytest
 
@@ -76,7 +75,7 @@ def test_debit_and_credit_may_share_a_turn(stores: Stores) -> None:
 
 def test_a_debit_is_credited_or_refunded_and_never_both(stores: Stores) -> None:
     commit(stores.unit_of_work("accounting"), records=[a_debit("transfer"), a_credit("transfer")])
-    refund = replace(a_credit("transfer", "alice"), idempotency_key="transfer/transfer/refund")
+    refund = a_credit("transfer", "alice")._replace(idempotency_key="transfer/transfer/refund")
     with pytest.raises(ConstraintError, match="ledger_follows_once"):
         commit(stores.unit_of_work("accounting"), records=[refund])
 

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from domain.auth.messages import LogIn, Session
@@ -252,7 +253,7 @@ def test_of_a_big_refused_body_the_beginning_is_kept_with_its_size_and_hash() ->
 
 def test_a_body_that_was_cut_by_the_broker_is_refused_with_its_whole_size() -> None:
     letter = the_letter_of(
-        replace(arrived("spark.commands.accounting.deposit", b"{}", "cut"), oversize="1000000 bytes, x")
+        structs.replace(arrived("spark.commands.accounting.deposit", b"{}", "cut"), oversize="1000000 bytes, x")
     )
     assert letter.reason.startswith("oversized: body of 1000000 bytes, x")
     assert f"{KEPT_IN_PART}1000000 bytes, x" in letter.reason
@@ -462,7 +463,7 @@ def test_a_user_acts_under_ids_of_his_own_and_is_answered_under_the_one_that_he_
 
 def test_a_token_that_expired_while_its_command_waited_in_the_queue_is_good() -> None:
     long_ago = NOW - timedelta(days=1)
-    late = replace(an_arrival(deposit(), "m1", bearer(now=long_ago)), stored_at=long_ago.timestamp())
+    late = structs.replace(an_arrival(deposit(), "m1", bearer(now=long_ago)), stored_at=long_ago.timestamp())
     assert committed(settled(late)) == ["m1"]
 
 

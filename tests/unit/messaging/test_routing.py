@@ -46,7 +46,7 @@ def test_instances_of_a_dedicated_kind_have_a_whole_actor_each_while_they_are_ac
 def test_shared_instances_spread_evenly() -> None:
     counts = [0, 0, 0]
     for number in range(3000):
-        counts[PLACEMENT.slot_of("accounting", f"account-{number}").index] += 1
+        counts[PLACEMENT.slot_of("accounting", f"account-{number}").number] += 1
     assert min(counts) > 800
 
 
