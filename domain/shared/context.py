@@ -40,11 +40,7 @@ class BoundedContext:
 
     def tracks(self, event: Message) -> bool:
         """Whether *event* belongs to a saga that starts in this context."""
-        return any(
-            milestone.event is type(event) and milestone.saga_id(event) is not None
-            for saga in self.sagas
-            for milestone in saga.milestones
-        )
+        return any(True for saga in self.sagas for _ in saga.reached_by(event))
 
     @property
     def subscriptions(self) -> frozenset[type[Event]]:

@@ -6,13 +6,14 @@ any order: the step with the highest rank wins, so a repeated or overtaken event
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
-from domain.shared.messages import Command, Event
+from domain.shared.messages import Command, Event, Message
 
 Step: TypeAlias = Callable[[Any], Sequence[Command]]
 """A saga step: a pure function from one event to the commands that follow from it (perhaps none)."""
@@ -45,6 +46,19 @@ class SagaKind:
     patience: timedelta
     """How long after its first event a saga is expected to have ended."""
     milestones: tuple[SagaMilestone, ...]
+
+    def reached_by(self, event: Message) -> Iterator[tuple[int, SagaMilestone, str]]:
+        """The milestones that *event* reaches: rank, milestone, and the saga that it belongs to."""
+        for rank, milestone in self._by_event.get(type(event), ()):
+            if (saga_id := milestone.saga_id(event)) is not None:
+                yield rank, milestone, saga_id
+
+    @cached_property
+    def _by_event(self) -> Mapping[type[Message], Sequence[tuple[int, SagaMilestone]]]:
+        by_event: dict[type[Message], list[tuple[int, SagaMilestone]]] = {}
+        for rank, milestone in enumerate(self.milestones):
+            by_event.setdefault(milestone.event, []).append((rank, milestone))
+        return by_event
 
 
 class SagaProgress(NamedTuple):
@@ -87,8 +101,7 @@ def progress_of(kinds: Sequence[SagaKind], event: Event, *, correlation_id: str,
             updated_at=at,
         )
         for kind in kinds
-        for rank, milestone in enumerate(kind.milestones)
-        if milestone.event is type(event) and (saga_id := milestone.saga_id(event)) is not None
+        for rank, milestone, saga_id in kind.reached_by(event)
     ]
 
 

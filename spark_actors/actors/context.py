@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -35,18 +34,10 @@ from spark_actors.messaging.envelope import (
     pack,
     unpack_envelopes,
 )
-from spark_actors.messaging.ports import Clock, Projection, SagaLog, SagaRow, Telemetry
+from spark_actors.messaging.ports import Clock, Projection, Received, SagaLog, SagaRow, Telemetry
 from spark_actors.messaging.telemetry import SagasEnded
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Received:
-    """An event as it was handed over."""
-
-    envelope: Envelope
-    event: Event
 
 
 class Refusal(NamedTuple):
@@ -176,7 +167,7 @@ class Projecting:
     async def take(self, received: Sequence[Received]) -> Refusals:
         mine = [item for item in received if type(item.event) in self._reads]
         try:
-            await self._projection.apply([item.envelope for item in mine])
+            await self._projection.apply(mine)
         except ConstraintError as error:
             if len(mine) == 1:
                 return {mine[0].envelope.message_id: Refusal(f"store_refused_{error.constraint}")}

@@ -61,9 +61,7 @@ def _dashboard(parts: Parts, pool: Pool, context: BoundedContext) -> tuple[Proje
     from spark_actors.persistence.dashboard_projection import PostgresProjection
 
     maintenance = DashboardMaintenance(pool, retention=timedelta(days=parts.settings.retention.activity_days))
-    return Projecting(context, PostgresProjection(pool, parts.registry)), housekeeping_loop(
-        context.name, maintenance, parts.clock
-    )
+    return Projecting(context, PostgresProjection(pool)), housekeeping_loop(context.name, maintenance, parts.clock)
 
 
 def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskListing, Loop]:

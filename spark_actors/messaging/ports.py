@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from domain.shared.messages import Event
 from domain.shared.ports import COMMANDS, Failure
 from domain.shared.sagas import SagaProgress, SagaState
 from spark_actors.messaging.envelope import Envelope
@@ -20,8 +21,7 @@ Telemetry = Callable[[TelemetryEvent], None]
 """Takes a fact about the running system. Never raises, never blocks."""
 
 
-@dataclass(frozen=True)
-class PendingMessage:
+class PendingMessage(NamedTuple):
     """A row of the outbox that has not left yet."""
 
     position: int
@@ -231,10 +231,17 @@ class SagaLog(Protocol):
         """How many are running, by kind and whether they are marked overdue."""
 
 
+class Received(NamedTuple):
+    """An event as it was handed over, and read."""
+
+    envelope: Envelope
+    event: Event
+
+
 class Projection(Protocol):
     """Turns events into read models; safe to repeat and, across aggregates, in any order."""
 
-    async def apply(self, envelopes: Sequence[Envelope]) -> None:
+    async def apply(self, received: Sequence[Received]) -> None:
         """All or nothing. Raises StorageUnavailableError, or ConstraintError when a row cannot be stored."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, LiteralString, TypeAlias
 
-import msgspec
 import psycopg
 from psycopg_pool import AsyncConnectionPool
 
@@ -19,9 +18,8 @@ from domain.dashboard.rows import (
     RowSeen,
     merged_rows,
 )
-from domain.shared.errors import MalformedMessageError
-from domain.shared.messages import Event, MessageRegistry
-from spark_actors.messaging.envelope import Envelope, decode_data
+from spark_actors.messaging.envelope import Envelope
+from spark_actors.messaging.ports import Received
 from spark_actors.persistence import statements
 from spark_actors.persistence.errors import translated
 
@@ -40,18 +38,17 @@ _Write: TypeAlias = tuple[LiteralString, Mapping[str, Sequence[Any]]]
 class PostgresProjection:
     """Port `Projection` over a pool of connections to the dashboard's database.
 
-    Beyond the port it raises MessageError if an event cannot be understood. Events of a time that maintenance has made
-    no partition for (yet, or any more) make their own.
+    Events of a time that maintenance has made no partition for (yet, or any more) make their own.
     """
 
-    def __init__(self, pool: AsyncConnectionPool, registry: MessageRegistry) -> None:
-        self._pool, self._registry = pool, registry
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
         named = statements.load("dashboard")
         self._statements = {kind: named[name] for kind, name in _STATEMENTS.items()}
         self._make_partitions = named["make_activity_partitions"]
 
-    async def apply(self, envelopes: Sequence[Envelope]) -> None:
-        rows = merged_rows(row for envelope in envelopes for row in self._rows(envelope))
+    async def apply(self, received: Sequence[Received]) -> None:
+        rows = merged_rows(row for item in received for row in rows_of(item.event, _occurrence(item.envelope)))
         writes = [(text, _columns(kind, rows[kind])) for kind, text in self._statements.items() if kind in rows]
         if not writes:
             return
@@ -62,7 +59,7 @@ class PostgresProjection:
                 if error.diag.constraint_name is not None:
                     raise
                 # No constraint was broken: a row found no partition.
-                moments = [envelope.occurred_at for envelope in envelopes]
+                moments = [item.envelope.occurred_at for item in received]
                 await self._write([(self._make_partitions, {"moments": moments}), *writes])
 
     async def _write(self, writes: Sequence[_Write]) -> None:
@@ -71,15 +68,6 @@ class PostgresProjection:
             for text, columns in writes:
                 await connection.execute(text, columns)
             await connection.execute("COMMIT")
-
-    def _rows(self, envelope: Envelope) -> Sequence[RowSeen]:
-        try:
-            event = decode_data(self._registry, envelope)
-        except msgspec.DecodeError as error:
-            raise MalformedMessageError(envelope.name, str(error)) from error
-        if not isinstance(event, Event):
-            raise MalformedMessageError(envelope.name, "expected an event")
-        return rows_of(event, _occurrence(envelope))
 
 
 def _occurrence(envelope: Envelope) -> Occurrence:

@@ -11,10 +11,10 @@ from typing import Any
 from domain.dashboard.projection import Occurrence, rows_of
 from domain.dashboard.rows import RowSeen
 from domain.shared.errors import StorageUnavailableError
-from domain.shared.messages import MessageRegistry
+from domain.shared.messages import Event
 from domain.shared.ports import Versioned
-from spark_actors.messaging.envelope import Envelope, decode_data
-from spark_actors.messaging.ports import KeyState, OutboxBacklog, PendingMessage
+from spark_actors.messaging.envelope import Envelope
+from spark_actors.messaging.ports import KeyState, OutboxBacklog, PendingMessage, Received
 from spark_actors.persistence.memory import (
     MemoryLightningTasks,
     MemoryOutboxReader,
@@ -253,18 +253,16 @@ class SimulatedOutboxReader(MemoryOutboxReader):
 class SimulatedProjection:
     """Port `Projection`: the real rows, merged as the store merges them."""
 
-    def __init__(self, registry: MessageRegistry) -> None:
-        self._registry = registry
+    def __init__(self) -> None:
         self.rows: dict[tuple[type[Any], str], Any] = {}
 
-    async def apply(self, envelopes: Sequence[Envelope]) -> None:
-        for envelope in envelopes:
-            for row in self._rows(envelope):
+    async def apply(self, received: Sequence[Received]) -> None:
+        for envelope, event in received:
+            for row in self._rows(envelope, event):
                 known = self.rows.get((type(row), row.key))
                 self.rows[type(row), row.key] = row if known is None else known.merged(row)
 
-    def _rows(self, envelope: Envelope) -> Sequence[RowSeen]:
-        event: Any = decode_data(self._registry, envelope)
+    def _rows(self, envelope: Envelope, event: Event) -> Sequence[RowSeen]:
         seen = Occurrence(
             envelope.message_id,
             envelope.correlation_id,

@@ -20,7 +20,6 @@ from spark_actors.actors.context import (
     ContextService,
     Part,
     Projecting,
-    Received,
     Refusal,
     Steps,
     TaskListing,
@@ -40,6 +39,7 @@ from spark_actors.lightning.worker import LightningWorker, WorkerSettings
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, Reply, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
+from spark_actors.messaging.ports import Received
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent

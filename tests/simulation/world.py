@@ -20,7 +20,7 @@ from tests.simulation.machine import Machine, Process
 from tests.simulation.node import BooksOfTheNode
 from tests.simulation.store import Database, Schema, SimulatedProjection
 from tests.simulation.virtual_time import run_in_virtual_time
-from tests.simulation.wiring import READ_MODELS, REFUSED, WRITE_CONTEXTS, Deployment, registry
+from tests.simulation.wiring import READ_MODELS, REFUSED, WRITE_CONTEXTS, Deployment
 from tests.simulation.work import Crowd, Message
 
 REPLY_SECONDS = 3.0
@@ -96,7 +96,7 @@ class World:
             database=database,
             broker=BrokerServer(self.machine),
             node=BooksOfTheNode(self.machine),
-            projection=SimulatedProjection(registry()),
+            projection=SimulatedProjection(),
             placement=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
             limits=RelayLimits(
                 batch=self.random.choice((3, 20, 500)),

@@ -7,7 +7,6 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -27,7 +26,7 @@ from domain.dashboard.rows import (
     merged_rows,
 )
 from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewInvoice
-from domain.shared.errors import ConstraintError, MalformedMessageError, StorageUnavailableError
+from domain.shared.errors import ConstraintError, StorageUnavailableError
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an, deliveries, histories
 from tests.fixtures.postgres import emptied
@@ -142,13 +141,6 @@ def test_a_row_that_breaks_a_rule_is_refused_by_the_name_of_the_rule(dashboard: 
 
     assert refused.value.constraint == "accounts_balance_not_negative"
     assert dashboard.ask(ViewActivity()).lines == ()
-
-
-def test_an_event_that_nobody_understands_is_named(dashboard: Dashboard) -> None:
-    nonsense = msgspec.structs.replace(Happened(an(AccountRegistered)).envelope, data=b"{}")
-
-    with pytest.raises(MalformedMessageError, match=r"auth\.account-registered"):
-        dashboard.runner.run(dashboard.projection.apply([nonsense]))
 
 
 def test_no_events_need_no_database(dashboard: Dashboard) -> None:

@@ -20,6 +20,7 @@ from domain.shared.messages import Event, MessageRegistry
 from domain.shared.sagas import SagaState
 from spark_actors.actors.context import ContextActor, Projecting, Steps, Tracking
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, Reply, encode_data, pack, unpack_deliveries
+from spark_actors.messaging.ports import Received
 from spark_actors.messaging.telemetry import SagasEnded, TelemetryEvent
 from spark_actors.persistence.memory import MemorySagaLog
 
@@ -157,12 +158,13 @@ class FakeProjection:
         self.applied: list[str] = []
         self._refused, self._is_away = refused, is_away
 
-    async def apply(self, envelopes: Sequence[Envelope]) -> None:
+    async def apply(self, received: Sequence[Received]) -> None:
         if self._is_away:
             raise StorageUnavailableError("away")
-        if self._refused in {envelope.message_id for envelope in envelopes}:
+        messages = [item.envelope.message_id for item in received]
+        if self._refused in messages:
             raise ConstraintError("a_rule", "no")
-        self.applied += [envelope.message_id for envelope in envelopes]
+        self.applied += messages
 
 
 def dashboard(projection: FakeProjection) -> ContextActor:
@@ -186,10 +188,10 @@ def test_a_read_model_shows_no_event_before_an_earlier_one_of_its_key_that_it_re
 
 def test_an_event_for_which_a_read_model_raises_is_found_and_may_pass_later() -> None:
     class Buggy(FakeProjection):
-        async def apply(self, envelopes: Sequence[Envelope]) -> None:
-            if any(envelope.key == "bob" for envelope in envelopes):
+        async def apply(self, received: Sequence[Received]) -> None:
+            if any(item.envelope.key == "bob" for item in received):
                 raise KeyError("a bug")
-            await super().apply(envelopes)
+            await super().apply(received)
 
     projection = Buggy()
     deliveries = take(
