@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
 
 from domain.contexts import CONTEXTS
@@ -15,6 +16,7 @@ from spark_actors.messaging.envelope import pack
 from spark_actors.persistence.connections import Statement, TurnConnection
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
+from tests.fixtures.daemon import eventually
 from tests.unit.actors.test_dispatcher import FakeHosts, a_command, a_dispatcher
 from tests.unit.domain.builders import deposit, funded
 
@@ -61,7 +63,12 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
 @pytest.fixture
 def actor(emptied_database: str) -> Iterator[AggregateActor]:
     factory = PostgresUnitOfWorkFactory(emptied_database, "accounting")
-    yield AggregateActor(
+    yield an_actor(factory)
+    factory.close()
+
+
+def an_actor(factory: PostgresUnitOfWorkFactory) -> AggregateActor:
+    return AggregateActor(
         [HostedContext(ACCOUNTING, factory)],
         REGISTRY,
         capacity=10_000,
@@ -69,7 +76,6 @@ def actor(emptied_database: str) -> Iterator[AggregateActor]:
         clock=lambda: NOW,
         telemetry=lambda event: None,
     )
-    factory.close()
 
 
 def take(actor: AggregateActor, commands: Sequence[Command]) -> None:
@@ -86,6 +92,19 @@ def test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size(
     round_trips, statements = meter.read()
     assert round_trips == 1
     assert statements == len(["BEGIN", "inbox", "states", "books", "outbox", "COMMIT", "NOTIFY"])
+
+
+def test_a_turn_looks_for_its_messages_in_the_inboxes_of_other_weeks_alone(database: str) -> None:
+    """This week's inbox, the big one, is only inserted into: its primary key says whether a message is known."""
+    factory = PostgresUnitOfWorkFactory(database, "accounting")
+    take(an_actor(factory), [command for number in range(100) for command in funded(f"a{number}", 10)])
+    factory.close()  # at the end of its session the server has counted all of it
+    used = """
+        SELECT n_tup_ins, idx_scan FROM pg_stat_user_tables
+        WHERE schemaname = 'accounting' AND relname = 'inbox_' || to_char(accounting.week_of(now()), 'YYYYMMDD')
+    """
+    with psycopg.connect(database, autocommit=True) as connection:
+        assert eventually(lambda: connection.execute(used).fetchone() == (200, 0), timeout=5)
 
 
 def test_activating_instances_costs_one_round_trip_more(actor: AggregateActor, meter: Meter) -> None:

@@ -6,7 +6,8 @@ WHERE message_id = ANY(%(message_ids)s::text[])
 
 -- mark
 -- Remember messages. The primary key refuses what is known from this week, expect_unseen what is from other ones:
--- earlier, or later if a clock was ahead (asked apart, so that this week's partition, the big one, is left out);
+-- earlier, or later if a clock was ahead (asked apart, by bounds of partitions, so that this week's, the big one, is
+-- left out);
 -- expect_not_parked what is for keys that must wait. The outer query reads the inbox as it was before the statement.
 WITH marked AS (
     INSERT INTO {schema}.inbox (message_id, week, verdict, reason, data)
@@ -18,7 +19,7 @@ SELECT {schema}.expect_unseen(
     (SELECT count(*) FROM {schema}.inbox
      WHERE message_id = ANY(%(message_ids)s::text[]) AND week < {schema}.week_of(now()))
     + (SELECT count(*) FROM {schema}.inbox
-       WHERE message_id = ANY(%(message_ids)s::text[]) AND week > {schema}.week_of(now()))
+       WHERE message_id = ANY(%(message_ids)s::text[]) AND week >= {schema}.week_of(now()) + 7)
 ), {schema}.expect_not_parked((
     SELECT count(*) FROM {schema}.parked_keys WHERE subscriber = 'commands' AND key = ANY(%(keys)s::text[])
 ))
