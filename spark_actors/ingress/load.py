@@ -14,10 +14,11 @@ from typing import Self, TypeAlias
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import PubAck
+from nats.js import JetStreamManager
+from nats.js.api import ConsumerInfo, PubAck
 
 from domain.shared.errors import DetailedError
-from spark_actors.ingress.nats_broker import STREAM, translated
+from spark_actors.ingress.nats_broker import STREAM, group_of, translated
 from spark_actors.messaging import cloudevents
 
 Message: TypeAlias = tuple[str, bytes]
@@ -161,7 +162,8 @@ class LoadProducer:
         """Have the broker deliver nothing for so long from now, in place of what it was told before."""
         until = (datetime.now(UTC) + duration).isoformat().replace("+00:00", "Z")
         with translated():
-            await self._connection.jsm().pause_consumer(STREAM, GROUP, until)
+            manager = self._connection.jsm()
+            await manager.pause_consumer(STREAM, (await consumer_of(manager, GROUP)).name, until)
 
 
 class _Replies:
@@ -186,6 +188,14 @@ class _Replies:
                 await self._complete.wait()
         except TimeoutError:
             raise LoadError(f"{self._missing} replies are missing after {LATE_SECONDS:.0f} s") from None
+
+
+async def consumer_of(manager: JetStreamManager, group: str) -> ConsumerInfo:
+    """The consumer of an ingress group. Raises LoadError if there is none."""
+    consumers = await manager.consumers_info(STREAM)
+    if found := next((consumer for consumer in consumers if group_of(consumer) == group), None):
+        return found
+    raise LoadError(f"{STREAM} has no consumer of {group}: no ingress is connected")
 
 
 async def _confirm(expected: int, confirmation: asyncio.Future[PubAck]) -> None:

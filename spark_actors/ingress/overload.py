@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import PubAck
 
-from spark_actors.ingress.load import CONFIRM_SECONDS, GROUP, LATE_SECONDS, LoadError, Message
+from spark_actors.ingress.load import CONFIRM_SECONDS, GROUP, LATE_SECONDS, LoadError, Message, consumer_of
 from spark_actors.ingress.nats_broker import STREAM, translated
 from spark_actors.messaging import cloudevents
 
@@ -132,7 +132,7 @@ class _Flood:
     async def _watch(self) -> None:
         manager = self._connection.jsm()
         while not self._is_over:
-            info = await manager.consumer_info(STREAM, GROUP)
+            info = await consumer_of(manager, GROUP)
             handed_over = info.delivered.stream_seq if info.delivered else 0
             backlog = (info.num_pending or 0) + (info.num_ack_pending or 0)
             self._looks.append(Look(time.perf_counter(), handed_over, backlog))

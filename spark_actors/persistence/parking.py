@@ -71,7 +71,7 @@ class PostgresParkedEvents:
         self._letters_sql = load_for("dead_letters", context)
 
     async def keys(self) -> Sequence[ParkedKey]:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             rows = await (await connection.execute(self._sql["keys"])).fetchall()
         return [ParkedKey(*row) for row in rows]
 
@@ -83,17 +83,17 @@ class PostgresParkedEvents:
             await connection.execute(self._sql["add"], message)
 
     async def park(self, subscriber: str, envelopes: Sequence[Envelope]) -> None:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             await connection.execute(self._sql["add"], _message_columns(subscriber, list(map(stored, envelopes))))
 
     async def waiting(self, subscriber: str, key: str, limit: int) -> Sequence[Envelope]:
         params = {"subscriber": subscriber, "key": key, "limit": limit}
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             rows = await (await connection.execute(self._sql["waiting"], params)).fetchall()
         return [Envelope(*row) for row in rows]
 
     async def take_out(self, subscriber: str, message_ids: Sequence[str]) -> None:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             await connection.execute(
                 self._sql["take_out"], {"subscriber": subscriber, "message_ids": list(message_ids)}
             )
@@ -105,7 +105,7 @@ class PostgresParkedEvents:
             return await (await connection.execute(self._sql["close"], about)).fetchone() is not None
 
     async def summary(self) -> Sequence[ParkedSummary]:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             rows = await (await connection.execute(self._sql["summary"], {"limit": SUMMARY_ROWS})).fetchall()
         return [
             ParkedSummary(subscriber, state, cause, keys, max(timedelta(), age))
@@ -113,10 +113,16 @@ class PostgresParkedEvents:
         ]
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def _statement(self) -> AsyncIterator[AsyncConnection]:
+        """For a single statement, which is a transaction by itself: a block around it would take three round trips."""
         with translated():
-            async with self._pool.connection() as connection, connection.transaction():
+            async with self._pool.connection() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with self._statement() as connection, connection.transaction():
+            yield connection
 
 
 def _key_columns(letters: Iterable[DeadLetter]) -> dict[str, list[object]]:

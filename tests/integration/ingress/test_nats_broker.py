@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.ingress.load import consumer_of
 from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError
@@ -169,6 +170,47 @@ def test_of_a_body_that_is_too_big_only_the_beginning_is_held(nats_server: Embed
     assert (whole.body, whole.oversize) == (b"y" * LIMIT, "")
 
 
+def test_what_has_gathered_comes_in_one_piece_and_what_comes_later_at_once(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> list[Sequence[Arrival]]:
+        await send_raw(nats_server.port, nats_server.token, b"".join(pub(GOOD, b"%d" % number) for number in range(30)))
+        batches = [await broker.pull(20, timedelta(seconds=10)), await broker.pull(20, timedelta(seconds=10))]
+        next_one = asyncio.create_task(broker.pull(20, timedelta(seconds=60)))
+        await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"30"))
+        async with asyncio.timeout(10):
+            return [*batches, await next_one]
+
+    batches = with_broker(nats_server, act)
+    assert [len(batch) for batch in batches] == [20, 10, 1]
+    assert [int(arrival.body) for batch in batches for arrival in batch] == list(range(31))
+
+
+def test_with_too_much_unacknowledged_what_comes_is_taken_and_the_rest_follows_the_acknowledgements(
+    nats_server: EmbeddedNats,
+) -> None:
+    async def act(_: NatsBroker) -> list[list[int]]:
+        async with opened(replace(settings_for(nats_server), max_in_flight=3)) as broker:
+            numbered = b"".join(pub(GOOD, b"%d" % number) for number in range(5))
+            await send_raw(nats_server.port, nats_server.token, numbered)
+            first = await broker.pull(5, timedelta(seconds=10))
+            assert await broker.pull(5, timedelta(seconds=0.1)) == []
+            await broker.acknowledge(first[:2])
+            return [[int(arrival.body) for arrival in batch] for batch in (first, await pulled(broker, 2))]
+
+    assert with_broker(nats_server, act) == [[0, 1, 2], [3, 4]]
+
+
+def test_an_ingress_that_has_a_successor_takes_nothing_from_it(nats_server: EmbeddedNats) -> None:
+    async def act(predecessor: NatsBroker) -> Sequence[Arrival]:
+        await predecessor.pull(1, timedelta(seconds=0.01))
+        async with opened(settings_for(nats_server)) as successor:
+            await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"{}"))
+            with pytest.raises(BrokerUnavailableError):
+                await predecessor.pull(1, timedelta(seconds=10))
+            return await pulled(successor, 1)
+
+    assert len(with_broker(nats_server, act)) == 1
+
+
 def test_what_comes_while_the_connection_ends_does_not_overtake_what_comes_again(
     nats_server: EmbeddedNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +221,7 @@ def test_what_comes_while_the_connection_ends_does_not_overtake_what_comes_again
         async with await nats.connect(nats_server.url, token=nats_server.token) as sender:
             await sender.jetstream().publish(GOOD.decode(), b"third")
             async with asyncio.timeout(10):
-                while (await sender.jsm().consumer_info(STREAM, "ingress-0")).num_ack_pending != 3:
+                while (await consumer_of(sender.jsm(), "ingress-0")).num_ack_pending != 3:
                     await asyncio.sleep(0.01)
         await flush(connection, *words)
 
@@ -255,9 +297,9 @@ async def pass_over_all(server: EmbeddedNats) -> None:
     """As after the server's mistake: the consumer does not know of the messages that are stored now."""
     async with await nats.connect(server.url, token=server.token) as connection:
         manager = connection.jsm()
-        config = (await manager.consumer_info(STREAM, "ingress-0")).config
-        await manager.delete_consumer(STREAM, "ingress-0")
-        await manager.add_consumer(STREAM, replace(config, filter_subject="spark.commands.nothing"))
+        consumer = await consumer_of(manager, "ingress-0")
+        await manager.delete_consumer(STREAM, consumer.name)
+        await manager.add_consumer(STREAM, replace(consumer.config, filter_subject="spark.commands.nothing"))
 
 
 def test_a_message_that_the_server_has_passed_over_is_found_and_delivered_anew(nats_server: EmbeddedNats) -> None:
@@ -302,7 +344,7 @@ def test_messages_in_hand_waiting_or_of_another_group_are_not_taken_for_passed_o
 def test_the_only_group_s_consumer_has_no_filter_that_the_server_could_err_with(nats_server: EmbeddedNats) -> None:
     async def act(_: NatsBroker) -> tuple[str | None, list[str] | None]:
         async with await nats.connect(nats_server.url, token=nats_server.token) as connection:
-            config = (await connection.jsm().consumer_info(STREAM, "ingress-0")).config
+            config = (await consumer_of(connection.jsm(), "ingress-0")).config
             return config.filter_subject, config.filter_subjects
 
     assert with_broker(nats_server, act) == (None, None)
