@@ -38,6 +38,7 @@ LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing ze
 SOCKET_NAME = f"/.s.PGSQL.{PORT}"
 SERVICE_UID = 65_525  # the server's user when root starts it: in the range that Debian and systemd give to nobody
 INITDB_USER = "nobody"  # initdb and single-user mode, unlike the server, insist on a user with a name
+WAL_SEGMENT_MB = 1  # all commits wait while a new one is filled with zeros: with the usual 16 MB for 80 ms now and then
 START_SECONDS = 60.0  # crash recovery may take a while
 LEFTOVER_SECONDS = 60.0
 READ_AND_ENTER = 0o005
@@ -257,7 +258,8 @@ class Cluster:
         options = ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile={password_file}", "--encoding=UTF8"]
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         hurry = [] if durable else ["--no-sync"]
-        self._run("initdb", ["-D", str(draft), *options, *locale, *hurry], identity, "")
+        segments = [f"--wal-segsize={WAL_SEGMENT_MB}"]
+        self._run("initdb", ["-D", str(draft), *options, *locale, *segments, *hurry], identity, "")
         password_file.unlink()
 
     def _run_sql(self, draft: Path, *, durable: bool) -> None:
