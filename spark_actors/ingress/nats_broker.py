@@ -137,11 +137,12 @@ class NatsBroker:
 
     async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
         """At most *limit* messages, as soon as there is one; none after *timeout*."""
-        if not (self._arrived or self._request):
-            await self._ask(limit, timeout)
+        room = self._settings.max_in_flight - len(self._in_hand)
+        if room > 0 and not (self._arrived or self._request):
+            await self._ask(room, timeout)
         await self._until(lambda: bool(self._arrived) or self._request is None, timeout.total_seconds())
         if self._arrived:
-            await self._until(lambda: self._request is None, GATHER_SECONDS)
+            await self._until(lambda: len(self._arrived) >= limit or self._request is None, GATHER_SECONDS)
         elif self._request and asyncio.get_running_loop().time() > self._request.given_up_at:
             raise BrokerUnavailableError(f"no answer from {self._settings.url} to a request for messages")
         return self._taken(limit)
