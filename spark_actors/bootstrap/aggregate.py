@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from spark_actors.actors import names
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
-from spark_actors.bootstrap.parts import WRITE_CONTEXTS, clock, faults_of, log_as, prepare_threshold, registry
+from spark_actors.bootstrap.parts import (
+    HOST_NICENESS,
+    WRITE_CONTEXTS,
+    clock,
+    faults_of,
+    log_as,
+    prepare_threshold,
+    registry,
+)
 from spark_actors.deployment import Deployment
 from spark_actors.messaging.routing import Slot
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
@@ -16,6 +25,7 @@ from spark_actors.telemetry.metrics import ActorMetrics
 def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor, Callable[[], bytes]]:
     """An AggregateActor for one slot, and its metrics."""
     log_as(deployment, names.aggregate_actor(slot))
+    os.nice(HOST_NICENESS)
     metrics, hurt = ActorMetrics(), faults_of(deployment)
     turns = deployment.settings.turns
     hosted = [

@@ -21,6 +21,8 @@ from spark_actors.telemetry.metrics import ActorMetrics
 
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS = "dashboard"
+HOST_NICENESS = 3
+"""Less than the way in and Postgres, which feed and serve all hosts: turns are larger, however many hosts there are."""
 RELAY_NICENESS = 5
 READERS_NICENESS = 10
 READERS_PATIENCE_SECONDS = 0.05
