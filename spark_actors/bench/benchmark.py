@@ -109,11 +109,11 @@ class Benchmark:
     def _play(self, works: Sequence[Workload], placement: Mapping[str, int]) -> None:
         """Run the workloads on a daemon of their own, with the reference before, between and after."""
         wanted = self._wanted
-        with open_stage(wanted.folder, wanted.sizes, wanted.runs, self._say, placement) as (stage, reference):
-            before = self._refer(reference)
+        with open_stage(wanted.folder, wanted.sizes, wanted.runs, self._say, placement, self._refer) as stage:
+            before = stage.refer()
             for work in works:
                 rows, objections = work(stage), stage.objections()
-                after = self._refer(reference)
+                after = stage.refer()
                 self._take([replace(row.compared([before, after]), wrong=objections) for row in rows])
                 before = after
             if objections := stage.audit():

@@ -25,6 +25,8 @@ class Run:
     """Used by all processes until it had settled, by kind of process."""
     samples: tuple[tuple[float, int], ...] = ()
     """What was left to do, and when."""
+    reference: float | None = None
+    """Transactions a second of the reference, just before and just after; None where it was not taken for this run."""
 
     @property
     def rate(self) -> float:
@@ -48,7 +50,7 @@ class Measured:
     rate: float | None = None
     """A second; the median of the runs."""
     ratio: float | None = None
-    """The rate to that of the reference runs before and after."""
+    """The rate to that of the reference runs before and after; the median, where each run has its own."""
     spread: float | None = None
     """Highest less lowest rate, as a share of the median."""
     settled_rate: float | None = None
@@ -79,8 +81,10 @@ class Measured:
         return self.ratio if name == "ratio" else self.figures.get(name)
 
     def compared(self, references: Sequence[float]) -> Measured:
-        """With the ratio to the mean of the reference runs before and after."""
-        return self if self.rate is None else replace(self, ratio=self.rate / fmean(references))
+        """With the ratio to the mean of the reference runs before and after, unless its runs have their own."""
+        if self.rate is None or self.ratio is not None:
+            return self
+        return replace(self, ratio=self.rate / fmean(references))
 
 
 @dataclass(frozen=True)
@@ -124,10 +128,12 @@ GOALS: Mapping[str, tuple[Goal, ...]] = MappingProxyType(
 def of_runs(workload: str, runs: Sequence[Run], *, note: str = "", **figures: float) -> Measured:
     """A row from the runs of a workload."""
     rates = [run.rate for run in runs]
+    ratios = [run.rate / run.reference for run in runs if run.reference]
     kinds = sorted({kind for run in runs for kind in run.cpu_seconds})
     return Measured(
         workload,
         rate=median(rates),
+        ratio=median(ratios) if ratios else None,
         spread=spread(rates),
         settled_rate=median(run.settled_rate for run in runs),
         cpu_us_per_command=median(run.cpu_us for run in runs),

@@ -38,7 +38,7 @@ class Sizes:
     """Commands queued, and outbox rows pending."""
     held_seconds: float = 75.0
     """For how long the other session sits idle in transaction."""
-    reference_seconds: float = 10.0
+    reference_seconds: float = 5.0
     """Of one run of the reference."""
 
     def scaled(self, factor: float) -> Sizes:

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import TypeVar
 
 from domain.shared.errors import SparkError
@@ -26,6 +27,8 @@ from spark_actors.persistence.bench_queries import BenchQueries, Books
 T = TypeVar("T")
 Say = Callable[[str], None]
 """Tells how it goes, in one line."""
+Refer = Callable[[], float]
+"""Runs the reference; transactions a second."""
 WATCH_SECONDS = 0.02
 STALL_SECONDS = 300.0
 
@@ -68,8 +71,11 @@ class Expected:
 class Stage:
     """A daemon that is ready for workloads."""
 
-    def __init__(self, card: DaemonCard, queries: BenchQueries, sizes: Sizes, runs: int | None, say: Say) -> None:
+    def __init__(
+        self, card: DaemonCard, queries: BenchQueries, sizes: Sizes, runs: int | None, say: Say, refer: Refer
+    ) -> None:
         self.card, self.queries, self.sizes, self._runs, self.say = card, queries, sizes, runs, say
+        self.refer = refer
         self.processes = ProcessTree(card.pid, left_out=[queries.backend_pid])
         self.commands = Commands(seed=card.pid)
         self.expected = Expected()
@@ -82,6 +88,16 @@ class Stage:
     def repeat(self, usual: int) -> range:
         """How often to run: *usual*, unless it was asked for otherwise."""
         return range(self._runs or usual)
+
+    def beside_reference(self, play: Callable[[int], Sequence[Run]], usual: int) -> list[list[Run]]:
+        """Play round after round, each between two runs of the reference: machines do not stay as fast as they are."""
+        rounds: list[list[Run]] = []
+        before = self.refer()
+        for number in self.repeat(usual):
+            runs, after = play(number), self.refer()
+            rounds.append([replace(run, reference=fmean([before, after])) for run in runs])
+            before = after
+        return rounds
 
     def produce(self, act: Callable[[LoadProducer], Awaitable[T]]) -> T:
         """Do something with a fast producer."""
@@ -196,9 +212,15 @@ def _producer(card: DaemonCard) -> Awaitable[LoadProducer]:
 
 @contextmanager
 def open_stage(
-    folder: Path | None, sizes: Sizes, runs: int | None, say: Say, placement: Mapping[str, int]
-) -> Iterator[tuple[Stage, Reference]]:
-    """A stage on a daemon of its own, and the reference on the same Postgres; gone in the end."""
+    folder: Path | None,
+    sizes: Sizes,
+    runs: int | None,
+    say: Say,
+    placement: Mapping[str, int],
+    refer: Callable[[Reference], float],
+) -> Iterator[Stage]:
+    """A stage on a daemon of its own, with the reference on the same Postgres; gone in the end."""
     say("starting a daemon" + (f" with {dict(placement)}" if placement else ""))
     with running_daemon(folder, placement) as (card, _), BenchQueries(card.dsn["accounting"]) as queries:
-        yield Stage(card, queries, sizes, runs, say), Reference(queries)
+        reference = Reference(queries)
+        yield Stage(card, queries, sizes, runs, say, lambda: refer(reference))

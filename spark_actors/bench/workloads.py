@@ -23,7 +23,7 @@ CROWD_SAT = 1_000
 def uniform(stage: Stage) -> list[Measured]:
     """Deposits over many accounts."""
     _warm_up(stage)
-    runs = [_uniform_run(stage) for _ in stage.repeat(5)]
+    runs = [run for runs in stage.beside_reference(lambda _: [_uniform_run(stage)], 5) for run in runs]
     stage.uniform_rate = median(run.rate for run in runs)
     return [of_runs("uniform", runs, note=f"{stage.sizes.commands:,} over {stage.sizes.accounts:,} accounts")]
 
@@ -33,12 +33,12 @@ def hot(stage: Stage) -> list[Measured]:
     sizes = stage.sizes
     stage.say(f"giving an account a history of {sizes.hot_history:,} deposits")
     stage.deposit_to("hot-old", sizes.hot_history)
-    pairs = [
-        (stage.deposit_to(f"hot-new-{number}", sizes.commands), stage.deposit_to("hot-old", sizes.commands))
-        for number in stage.repeat(3)
-    ]
-    young, old = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    of_first = median(later.rate / first.rate for first, later in pairs)
+
+    def pair(number: int) -> list[Run]:
+        return [stage.deposit_to(account, sizes.commands) for account in (f"hot-new-{number}", "hot-old")]
+
+    young, old = zip(*stage.beside_reference(pair, 3), strict=True)
+    of_first = median(later.rate / first.rate for first, later in zip(young, old, strict=True))
     return [
         of_runs("hot", young, note=f"{sizes.commands:,} to one account"),
         of_runs("hot, long history", old, note=f"{sizes.hot_history:,} before", of_first=of_first),
@@ -49,7 +49,7 @@ def donation(stage: Stage) -> list[Measured]:
     """Donations, from publish until all are in the campaigns' totals in the write side."""
     stage.open_donors()
     _donation_run(stage)  # not counted: the first opens what later ones have at hand
-    runs = [_donation_run(stage) for _ in stage.repeat(5)]
+    runs = [run for runs in stage.beside_reference(lambda _: [_donation_run(stage)], 5) for run in runs]
     sizes = stage.sizes
     note = f"{sizes.donations:,} of {sizes.donors:,} donors to {sizes.campaigns:,} campaigns"
     return [of_runs("donation", runs, note=note)]

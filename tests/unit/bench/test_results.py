@@ -39,6 +39,13 @@ def test_the_ratio_is_to_the_mean_of_the_reference_before_and_after() -> None:
     assert of_runs("uniform", [a_run(0.1)]).compared([4_000, 6_000]).ratio == pytest.approx(2.0)
 
 
+def test_runs_with_a_reference_of_their_own_each_are_compared_to_that() -> None:
+    runs = [replace(a_run(seconds), reference=rate) for seconds, rate in ((0.1, 5_000), (0.2, 5_000), (0.4, 1_000))]
+    row = of_runs("uniform", runs)
+    assert row.ratio == pytest.approx(2.0)
+    assert row.compared([1.0]).ratio == row.ratio
+
+
 def test_a_cost_in_reference_transactions_is_the_same_on_a_machine_half_as_fast() -> None:
     fast = of_runs("uniform", [a_run(0.1, cpu=0.2)]).compared([5_000, 5_000])
     slow = of_runs("uniform", [a_run(0.2, cpu=0.4)]).compared([2_500, 2_500])
