@@ -27,6 +27,8 @@ REGISTERED_SECONDS = 30.0
 WARM_UP = 10
 """Samples that are not counted."""
 SUSTAINABLE_SHARE = 0.5
+RAMP_SECONDS = 3.0
+"""Of the load that are not counted: Postgres still cleans up behind the overload by which the rate was found."""
 REST_SECONDS = 3.0
 
 
@@ -39,7 +41,7 @@ def at_rest(stage: Stage) -> list[Measured]:
 def under_load(stage: Stage) -> list[Measured]:
     """Commands at half of the sustainable rate, each sent at its appointed time whatever became of those before."""
     sizes, rate = stage.sizes, sustainable_rate(stage) * SUSTAINABLE_SHARE
-    count = max(1, round(rate * sizes.load_seconds))
+    ramp, count = round(rate * RAMP_SECONDS), round(rate * (RAMP_SECONDS + sizes.load_seconds)) + 1
     messages = stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
     stage.expected.deposit(count)
     stage.say(f"{rate:,.0f} commands/s for {sizes.load_seconds:.0f} s")
@@ -47,7 +49,8 @@ def under_load(stage: Stage) -> list[Measured]:
     waits = stage.produce(lambda producer: producer.open_loop(messages, rate))
     stage.settle()
     cpu = stage.cpu_us_since(before, count)
-    return [_waiting("command under load", waits, rate, cpu, "at half of the sustainable rate, publish to reply")]
+    note = "at half of the sustainable rate, publish to reply"
+    return [_waiting("command under load", waits[ramp:], rate, cpu, note)]
 
 
 def start(folder: Path | None, runs: int, say: Say) -> list[Measured]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 USERS = "auth"
 REFUSED = "ingress"
 """The schema for what never reached a context."""
-PULLED_AT_ONCE = 100
+PULLED_AT_ONCE = 250
 """Commands that an Ingress checks in one go: answers that have come in meanwhile wait for so long."""
 
 
