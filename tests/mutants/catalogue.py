@@ -139,9 +139,9 @@ MUTANTS = (
         4,
         "the ingress acknowledges before the commit",
         f"{ACTORS}/ingress.py",
-        "        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused]\n",
-        "        await self._broker.acknowledge([each.arrival for each in good])\n"
-        "        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused]\n",
+        "        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]\n",
+        "        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]\n"
+        "        await self._broker.acknowledge([each.arrival for each in good])\n",
         (f"{INGRESS}::test_a_command_is_committed_then_answered_then_acknowledged",),
     ),
     Mutant(
@@ -255,8 +255,8 @@ MUTANTS = (
         7,
         "a debit leaves the balance as it is",
         "domain/accounting/account.py",
-        "balance_sat=self.balance_sat - amount)",
-        "balance_sat=self.balance_sat)",
+        "self.balance_sat - amount,",
+        "self.balance_sat,",
         (f"{MONEY}::test_the_ledger_agrees_with_every_balance_after_any_command",),
     ),
     Mutant(
