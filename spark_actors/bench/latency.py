@@ -28,7 +28,7 @@ WARM_UP = 10
 """Samples that are not counted."""
 SUSTAINABLE_SHARE = 0.5
 RAMP_SECONDS = 3.0
-"""Of the load that are not counted: Postgres still cleans up behind the overload by which the rate was found."""
+"""Of the load whose waits are not counted: Postgres still cleans up behind the overload by which the rate was found."""
 REST_SECONDS = 3.0
 
 
@@ -44,7 +44,7 @@ def under_load(stage: Stage) -> list[Measured]:
     ramp, count = round(rate * RAMP_SECONDS), round(rate * (RAMP_SECONDS + sizes.load_seconds)) + 1
     messages = stage.commands.deposits_over(SPREAD_PREFIX, sizes.accounts, count)
     stage.expected.deposit(count)
-    stage.say(f"{rate:,.0f} commands/s for {sizes.load_seconds:.0f} s")
+    stage.say(f"{rate:,.0f} commands/s for {RAMP_SECONDS + sizes.load_seconds:.0f} s")
     before = stage.processes.cpu_seconds()
     waits = stage.produce(lambda producer: producer.open_loop(messages, rate))
     stage.settle()

@@ -56,6 +56,7 @@ SERVER_SETTINGS: Mapping[str, str] = MappingProxyType(
         "maintenance_work_mem": "64MB",
         "wal_level": "replica",
         "wal_compression": "pglz",
+        "wal_buffers": "8MB",  # unless set, no more than a segment
         "min_wal_size": "256MB",
         "max_wal_size": "2GB",
         "checkpoint_timeout": "15min",

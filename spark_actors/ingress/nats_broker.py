@@ -4,7 +4,7 @@ The consumer is a pull consumer, asked for what has gathered or else for the nex
 piece costs both sides a third less than message by message. Opening deletes the group's consumer and makes another:
 whatever a predecessor left unacknowledged comes again at once and in order, rather than after the acknowledgement wait
 and behind newer messages. The consumer's name is new each time, so that a predecessor that still lives finds its own
-gone, and takes nothing from its successor.
+gone and another there, and leaves the queue to that for a while (it should have been ended by then).
 
 The server may pass over messages of a consumer that has a filter: NATS 2.14.0 does it once in millions, when its note
 of where a subject begins is corrected just as a new message arrives (`numFilteredPendingWithLast` in its
@@ -59,6 +59,8 @@ ANSWER_SECONDS = 5.0
 """How long the server may be silent beyond the time that a request for messages is good for."""
 GATHER_SECONDS = 0.05
 """How long the rest of a batch may take after its first message: it comes at once, or waits for acknowledgements."""
+GIVE_WAY_SECONDS = 10.0
+"""For how long an ingress leaves the queue to another that has taken its place, before it takes it back."""
 NOTHING_MORE = ("404", "408")
 """The status of a request that is over without fault: there is no more than came; nothing came in time."""
 QUERIES_AT_ONCE = 32
@@ -112,9 +114,11 @@ class NatsBroker:
     def __init__(self, settings: NatsSettings) -> None:
         self._settings = settings
         self._nats: Client | None = None
+        self._name = f"{settings.group}_{uuid4().hex}"
         self._consumer = ""
+        """What the consumer is called: our name and a number. Empty until it has been made."""
         self._inbox = ""
-        self._requests_sent = 0
+        self._openings = self._requests_sent = 0
         self._request: _Request | None = None
         self._refusal = ""
         """Why the server would not take the last request; empty if it did."""
@@ -123,7 +127,10 @@ class NatsBroker:
         self._in_hand: set[str] = set()
         """Stream sequences delivered and not acknowledged: what is delivered again meanwhile is not taken twice."""
         self._left_behind = 0
-        """The stream's first message if no consumer will deliver it any more, by the last look; 0 if there is none."""
+        """The stream's first message if it is ours and behind every consumer, by the last look; 0 if it is not."""
+        self._brought_back = 0
+        """The message for which delivery began anew last: should it be left behind again, that does not help."""
+        self._gives_way_until: float | None = None
         self._answering = asyncio.Semaphore(QUERIES_AT_ONCE)
         self._requests: set[asyncio.Task[None]] = set()
 
@@ -242,19 +249,33 @@ class NatsBroker:
         mine = next((consumer for consumer in consumers if consumer.name == self._consumer), None)
         if mine is None:
             raise BrokerUnavailableError(f"the stream has no consumer {self._consumer}")
-        self._see_left_behind(stored.first_seq if stored.messages else 0, consumers)
+        await self._see_left_behind(stored.first_seq if stored.messages else 0, consumers)
         return BrokerLag(mine.num_pending or 0, mine.num_ack_pending or 0)
 
-    def _see_left_behind(self, first: int, consumers: Sequence[ConsumerInfo]) -> None:
-        """Raises if the stream's first message is behind every consumer, at two looks: one may see it leave."""
+    async def _see_left_behind(self, first: int, consumers: Sequence[ConsumerInfo]) -> None:
+        """Raises if the stream's first message, ours, is behind every consumer at two looks: one may see it leave."""
         left_before, self._left_behind = self._left_behind, 0
         is_complete = {group_of(consumer) for consumer in consumers}.issuperset(self._settings.all_groups)
-        if first and is_complete and all(_is_through(consumer, first) for consumer in consumers):
+        if first in (0, self._brought_back) or not is_complete:
+            return
+        if all(_is_through(consumer, first) for consumer in consumers) and await self._is_ours(first):
+            self._left_behind = first
             if first == left_before:
+                self._brought_back = first
                 raise BrokerUnavailableError(
                     f"the server passed over message {first} of {STREAM}: delivery begins anew"
                 )
-            self._left_behind = first
+
+    async def _is_ours(self, sequence: int) -> bool:
+        """Whether this group takes the message. What was stored for other groups than there are now may be nobody's."""
+        if self._settings.takes_all:
+            return True
+        with translated():
+            try:
+                subject = (await self._connected().jsm().get_msg(STREAM, sequence)).subject or ""
+            except nats.js.errors.NotFoundError:
+                return False
+        return any(subject.startswith(taken.removesuffix(">")) for taken in self._settings.subjects)
 
     async def close(self) -> None:
         """Send what is buffered, then disconnect."""
@@ -314,18 +335,21 @@ class NatsBroker:
 
     async def _become_consumer(self, connection: Client) -> None:
         manager = connection.jsm()
-        for consumer in await manager.consumers_info(STREAM):
+        consumers = await manager.consumers_info(STREAM)
+        self._give_way(consumers)
+        for consumer in consumers:
             # Our predecessor's, and those of groups that there are no more: the server refuses consumers that overlap.
             if group_of(consumer) == self._settings.group or group_of(consumer) not in self._settings.all_groups:
                 with suppress(nats.js.errors.NotFoundError):
                     await manager.delete_consumer(STREAM, consumer.name)
-        self._consumer = f"{self._settings.group}_{uuid4().hex}"
+        self._openings += 1
+        name = f"{self._name}_{self._openings}"
         self._inbox = connection.new_inbox()
         await connection.subscribe(f"{self._inbox}.*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0)
         await manager.add_consumer(
             STREAM,
             ConsumerConfig(
-                durable_name=self._consumer,
+                durable_name=name,
                 deliver_policy=DeliverPolicy.ALL,
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=self._settings.ack_wait.total_seconds(),
@@ -333,6 +357,20 @@ class NatsBroker:
                 filter_subjects=None if self._settings.takes_all else list(self._settings.subjects),
             ),
         )
+        self._consumer = name
+
+    def _give_way(self, consumers: Sequence[ConsumerInfo]) -> None:
+        """Raises if another has taken our place, but not for ever: it may be gone, and its consumer still there."""
+        ours = [consumer.name for consumer in consumers if group_of(consumer) == self._settings.group]
+        if not self._consumer or all(name.startswith(self._name) for name in ours):
+            self._gives_way_until = None
+            return
+        now = asyncio.get_running_loop().time()
+        if self._gives_way_until is None:
+            self._gives_way_until = now + GIVE_WAY_SECONDS
+        if now < self._gives_way_until:
+            raise BrokerUnavailableError(f"another ingress has taken the place of {self._consumer}")
+        self._gives_way_until = None
 
     async def _on_message(self, message: Msg) -> None:
         if message.subject.startswith(self._inbox):

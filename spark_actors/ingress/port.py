@@ -58,7 +58,7 @@ class Broker(Protocol):
         """Connect, make the queue if there is none, and become its consumer: what is unacknowledged comes in order."""
 
     async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
-        """At most *limit* messages in the queue's order, as soon as there is one; none after *timeout*."""
+        """At most *limit* messages in the queue's order, as soon as there is one; after *timeout* none."""
 
     async def acknowledge(self, arrivals: Sequence[Arrival]) -> None:
         """These are durable: the broker may forget them."""
@@ -75,7 +75,8 @@ class Broker(Protocol):
     async def answer_queries(self, answer: Answer) -> None:
         """From now on, answer each request on the query subjects."""
 
-    async def lag(self) -> BrokerLag: ...
+    async def lag(self) -> BrokerLag:
+        """Raises BrokerUnavailableError, too, when only `open` makes the broker deliver everything again."""
 
     async def close(self) -> None:
         """Send what is buffered, then disconnect. Closing twice is harmless."""

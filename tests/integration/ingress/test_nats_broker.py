@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.ingress import nats_broker
 from spark_actors.ingress.load import consumer_of
 from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
 from spark_actors.ingress.nats_client import SturdyClient
@@ -206,7 +207,27 @@ def test_an_ingress_that_has_a_successor_takes_nothing_from_it(nats_server: Embe
             await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"{}"))
             with pytest.raises(BrokerUnavailableError):
                 await predecessor.pull(1, timedelta(seconds=10))
+            for _ in range(2):
+                with pytest.raises(BrokerUnavailableError, match="another ingress has taken the place"):
+                    await predecessor.open()
             return await pulled(successor, 1)
+
+    assert len(with_broker(nats_server, act)) == 1
+
+
+def test_an_ingress_takes_its_place_back_from_one_that_is_gone_after_a_while(
+    nats_server: EmbeddedNats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_broker, "GIVE_WAY_SECONDS", 0.05)
+
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        async with opened(settings_for(nats_server)):
+            await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"{}"))
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(BrokerUnavailableError):
+                    await broker.open()
+                    return await pulled(broker, 1)
 
     assert len(with_broker(nats_server, act)) == 1
 
@@ -270,7 +291,7 @@ def test_a_change_of_the_groups_changes_what_the_stream_takes_and_keeps_what_it_
         for group, subject in zip(("ingress-0", "ingress-1"), two, strict=True)
     ]
 
-    async def act(broker: NatsBroker) -> list[str]:
+    async def act(_: NatsBroker) -> list[str]:
         async with await nats.connect(nats_server.url, token=nats_server.token) as connection:
             stream = connection.jetstream()
             await stream.publish("spark.commands.bitcoin.a", b"")
@@ -281,10 +302,10 @@ def test_a_change_of_the_groups_changes_what_the_stream_takes_and_keeps_what_it_
                         await stream.publish(nobodys, b"")
                 await stream.publish("spark.commands.bitcoin.b", b"")
                 subjects = [arrival.subject for arrival in await pulled(second, 2)]
-            await broker.open()
-            await stream.publish("spark.commands.foo.bar", b"")
-            assert (await connection.jsm().stream_info(STREAM)).config == before
-            return subjects + [arrival.subject for arrival in await pulled(broker, 3)]
+            async with opened(one) as last:
+                await stream.publish("spark.commands.foo.bar", b"")
+                assert (await connection.jsm().stream_info(STREAM)).config == before
+                return subjects + [arrival.subject for arrival in await pulled(last, 3)]
 
     with capture_logs() as logs:
         taken = with_broker(nats_server, act)
@@ -314,6 +335,31 @@ def test_a_message_that_the_server_has_passed_over_is_found_and_delivered_anew(n
         return await pulled(broker, 1)
 
     assert [arrival.body for arrival in with_broker(nats_server, act)] == [b"passed over"]
+
+
+def test_what_is_left_behind_even_so_makes_the_ingress_begin_anew_only_once(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> list[BrokerLag]:
+        await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"{}"))
+        await pulled(broker, 1)
+        await pass_over_all(nats_server)
+        await broker.lag()
+        with pytest.raises(BrokerUnavailableError, match="passed over message"):
+            await broker.lag()
+        return [await broker.lag() for _ in range(3)]
+
+    assert with_broker(nats_server, act) == 3 * [BrokerLag(waiting=0, in_flight=0)]
+
+
+def test_a_message_that_no_group_takes_any_more_is_not_taken_for_passed_over(nats_server: EmbeddedNats) -> None:
+    auth = ("spark.commands.auth.>",)
+    narrow = replace(settings_for(nats_server), subjects=auth, stream_subjects=("spark.commands.bitcoin.>", *auth))
+
+    async def act(_: NatsBroker) -> list[BrokerLag]:
+        await send_raw(nats_server.port, nats_server.token, pub(b"spark.commands.nobodys", b"{}"))
+        async with opened(narrow) as broker:
+            return [await broker.lag() for _ in range(3)]
+
+    assert with_broker(nats_server, act) == 3 * [BrokerLag(waiting=0, in_flight=0)]
 
 
 def test_messages_in_hand_waiting_or_of_another_group_are_not_taken_for_passed_over(
