@@ -1,18 +1,29 @@
-"""What things cost, in counts rather than in time: round trips and statements a turn, calls a command."""
+"""What things cost, in counts rather than in time: round trips and statements a turn, calls and garbage a command."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
 from domain.contexts import CONTEXTS
+from domain.shared.decisions import DONE
 from domain.shared.messages import Command, MessageRegistry
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
-from spark_actors.messaging.envelope import pack
+from spark_actors.messaging.envelope import (
+    Delivery,
+    Envelope,
+    Receipt,
+    Reply,
+    pack,
+    unpack_deliveries,
+    unpack_envelopes,
+    unpack_replies,
+)
 from spark_actors.persistence.connections import Statement, TurnConnection
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
@@ -143,3 +154,31 @@ def test_a_thousand_commands_that_wait_are_a_few_calls() -> None:
         return hosts.batches
 
     assert [len(batch) for batch in asyncio.run(play())] == [1, 500, 500]
+
+
+COMMANDS = [sent(deposit(deposit_id=f"d{number}")) for number in range(500)]
+
+
+@pytest.mark.parametrize(
+    ("unpack", "batch"),
+    [
+        (unpack_envelopes, COMMANDS),
+        (unpack_replies, [Reply.of(each.message_id, DONE) for each in COMMANDS]),
+        (unpack_deliveries, [Delivery(each.message_id, Receipt.TAKEN) for each in COMMANDS]),
+    ],
+    ids=["commands", "replies", "deliveries"],
+)
+def test_the_garbage_collector_has_nothing_to_look_at_in_a_batch(
+    unpack: Callable[[bytes], Sequence[object]], batch: Sequence[Envelope] | Sequence[Reply] | Sequence[Delivery]
+) -> None:
+    payload = pack(batch)
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        unpacked = unpack(payload)
+        tracked = len(gc.get_objects()) - before
+    finally:
+        gc.enable()
+    assert len(unpacked) == len(batch)
+    assert tracked < 10
