@@ -42,7 +42,7 @@ class RelayLimits:
     batch: int
     """Events handed to a subscriber at once."""
     in_flight: int
-    """Events taken out of the outbox and not settled yet."""
+    """Events in hand for the subscriber with the least to do; see `Relay.room`."""
     poll_seconds: float
     """How often the outbox is read without a hint."""
     patience: Mapping[str, float]

@@ -31,7 +31,7 @@ class Sizes:
     crowd_accounts: int = 1_000_000
     """Accounts stored."""
     crowd_touched: int = 200_000
-    """Those of them that commands go to, and how many commands."""
+    """Those of them that commands go to at random, and how many commands."""
     crowd_resident: int = 50_000
     """Those that the actors keep in memory together."""
     backlog: int = 200_000

@@ -1,7 +1,7 @@
 """The broker port on NATS JetStream: a work-queue stream, delivered to one consumer per ingress group.
 
 The consumer is a pull consumer, asked for what has gathered or else for the next message that comes: what comes in one
-piece costs both sides a third less than message by message. Opening deletes the group's consumer and makes another:
+piece costs both sides a fifth less than message by message. Opening deletes the group's consumer and makes another:
 whatever a predecessor left unacknowledged comes again at once and in order, rather than after the acknowledgement wait
 and behind newer messages. The consumer's name is new each time, so that a predecessor that still lives finds its own
 gone and another there, and leaves the queue to that for a while (it should have been ended by then).

@@ -1,6 +1,6 @@
 """What a user might pick instead, measured on the same workloads and the same Postgres: an optional extra.
 
-`available` names the modules whose library is installed (`pip install "spark-actors[peers]"`); each of them has
+`available` names the modules whose library is installed (`.venv/bin/pip install -e '.[peers]'`); each of them has
 `run(dsn, sizes)`. This package imports none of the libraries.
 """
 
