@@ -193,7 +193,7 @@ MUTANTS = (
         "spark_actors/messaging/relay.py",
         "if held := queue.held.get(row.envelope.key):\n                held.rows.append(row)",
         'if held := queue.held.get(row.envelope.key + "?"):\n                held.rows.append(row)',
-        (f"{RELAY}::test_whatever_subscribers_answer_each_key_stays_in_order_and_every_row_ends",),
+        (f"{RELAY}::test_a_row_that_is_not_taken_holds_back_its_key_only",),
     ),
     Mutant(
         5,

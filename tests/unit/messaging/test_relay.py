@@ -205,18 +205,19 @@ def test_a_row_that_could_not_be_settled_is_settled_later() -> None:
 @given(
     keys=st.lists(st.sampled_from("abc"), min_size=1, max_size=30),
     receipts=st.lists(st.sampled_from(list(Receipt)), max_size=200),
+    pauses=st.lists(st.sampled_from([0, 1, 30]), max_size=200),
     limit=st.integers(1, 7),
 )
 def test_whatever_subscribers_answer_each_key_stays_in_order_and_every_row_ends(
-    keys: list[str], receipts: list[Receipt], limit: int
+    keys: list[str], receipts: list[Receipt], pauses: list[int], limit: int
 ) -> None:
     relay = a_relay(*[a_row(position, key) for position, key in enumerate(keys)])
-    script, now, settled = iter(receipts), NOW, list[int]()
+    script, seconds, now, settled = iter(receipts), iter(pauses), NOW, list[int]()
     ended: dict[tuple[str, str], list[int]] = defaultdict(list)
     waits: dict[tuple[str, str], list[int]] = defaultdict(list)
     while len(settled) < len(keys):
         for subscriber in ("bitcoin", "dashboard"):
-            now += timedelta(seconds=30)
+            now += timedelta(seconds=next(seconds, 30))  # what failed may not be due again yet
             batch = relay.next_batch(subscriber, limit, now)
             deliveries = _as_a_context_actor_answers(batch, script)
             burials = relay.delivered(subscriber, deliveries, now)
