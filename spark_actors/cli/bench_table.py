@@ -22,7 +22,7 @@ PERCENTAGES = ("drop", "cpu_spread")
 
 def render_report(report: Report) -> RenderableType:
     """The figures with their goals, what each kind of process costs, and on what it was measured."""
-    return Group(_figures(report.workloads), _costs(report.workloads), *_remarks(report))
+    return Group(_figures(report.workloads), *_costs(report.workloads), *_remarks(report))
 
 
 def _figures(rows: Sequence[Measured]) -> Table:
@@ -46,8 +46,11 @@ def _figures(rows: Sequence[Measured]) -> Table:
     return table
 
 
-def _costs(rows: Sequence[Measured]) -> Table:
+def _costs(rows: Sequence[Measured]) -> Iterator[Table]:
+    """A table by kinds of process; none if nobody's costs were measured."""
     kinds = sorted({kind for row in rows for kind in row.cpu_by_kind})
+    if not kinds:
+        return
     table = Table(title="\nCPU µs each", title_justify="left", box=None, header_style="bold", padding=(0, 1))
     table.add_column("workload", no_wrap=True)
     for kind in kinds:
@@ -55,7 +58,7 @@ def _costs(rows: Sequence[Measured]) -> Table:
     for row in rows:
         if row.cpu_by_kind:
             table.add_row(row.workload, *(_number(row.cpu_by_kind.get(kind)) for kind in kinds))
-    return table
+    yield table
 
 
 def _verdicts(row: Measured) -> Iterator[Text]:

@@ -43,3 +43,9 @@ def test_wrong_books_are_shown_in_place_of_the_notes() -> None:
 def test_it_says_on_what_it_was_measured() -> None:
     text = shown()
     assert all(fact in text for fact in ("abc123", "ray 2.60.0", "cpus 2", "5,000 transactions/s", "2026-01-01"))
+
+
+def test_costs_by_kind_of_process_have_a_table_where_they_were_measured() -> None:
+    assert "CPU µs each" not in shown(Measured("overload"))
+    costs = shown(Measured("hot", cpu_by_kind={"Postgres": 46.0})).partition("CPU µs each")[2]
+    assert line_of(costs, "hot").split() == ["hot", "46"]
