@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,7 @@ async def answer_commands(daemon: NatsClient) -> None:
         reply_to = (message.headers or {})["Spark-Reply-To"]
         await daemon.publish(reply_to, json.dumps(reply).encode())
 
-    await daemon.subscribe("spark.commands.>", cb=answer)
-    await daemon.flush()
+    await listen(daemon, "spark.commands.>", answer)
 
 
 async def answer_queries(daemon: NatsClient, body: bytes) -> list[Msg]:
@@ -81,9 +80,14 @@ async def answer_queries(daemon: NatsClient, body: bytes) -> list[Msg]:
         asked.append(message)
         await message.respond(body)
 
-    await daemon.subscribe("spark.queries.>", cb=answer)
-    await daemon.flush()
+    await listen(daemon, "spark.queries.>", answer)
     return asked
+
+
+async def listen(daemon: NatsClient, subject: str, callback: Callable[[Msg], Awaitable[None]]) -> None:
+    """Subscribe, and return when the server knows of it: nats-py's `flush` may overtake what it has not written yet."""
+    await daemon.subscribe(subject, cb=callback)
+    await daemon.jetstream().account_info()
 
 
 async def stored(daemon: NatsClient) -> int:
