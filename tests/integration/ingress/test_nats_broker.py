@@ -62,6 +62,13 @@ def with_broker(server: EmbeddedNats, act: Callable[[NatsBroker], Awaitable[T]])
     return asyncio.run(play())
 
 
+async def gathered(broker: NatsBroker, count: int) -> None:
+    """Wait until so many messages wait for the consumer: the server goes on storing when it has taken all in."""
+    async with asyncio.timeout(10):
+        while (await broker.lag()).waiting < count:
+            await asyncio.sleep(0.01)
+
+
 async def pulled(broker: NatsBroker, count: int) -> Sequence[Arrival]:
     arrivals: list[Arrival] = []
     async with asyncio.timeout(10):
@@ -174,6 +181,7 @@ def test_of_a_body_that_is_too_big_only_the_beginning_is_held(nats_server: Embed
 def test_what_has_gathered_comes_in_one_piece_and_what_comes_later_at_once(nats_server: EmbeddedNats) -> None:
     async def act(broker: NatsBroker) -> list[Sequence[Arrival]]:
         await send_raw(nats_server.port, nats_server.token, b"".join(pub(GOOD, b"%d" % number) for number in range(30)))
+        await gathered(broker, 30)
         batches = [await broker.pull(20, timedelta(seconds=10)), await broker.pull(20, timedelta(seconds=10))]
         next_one = asyncio.create_task(broker.pull(20, timedelta(seconds=60)))
         await send_raw(nats_server.port, nats_server.token, pub(GOOD, b"30"))
@@ -192,6 +200,7 @@ def test_with_too_much_unacknowledged_what_comes_is_taken_and_the_rest_follows_t
         async with opened(replace(settings_for(nats_server), max_in_flight=3)) as broker:
             numbered = b"".join(pub(GOOD, b"%d" % number) for number in range(5))
             await send_raw(nats_server.port, nats_server.token, numbered)
+            await gathered(broker, 5)
             first = await broker.pull(5, timedelta(seconds=10))
             assert await broker.pull(5, timedelta(seconds=0.1)) == []
             await broker.acknowledge(first[:2])
