@@ -14,3 +14,7 @@ class ActorUnavailableError(SparkError):
 
     def __str__(self) -> str:
         return f"{self.actor} is unavailable: {self.detail}"
+
+
+class ActorDiedError(ActorUnavailableError):
+    """An actor's process ended while it had the call in hand, or shortly before."""

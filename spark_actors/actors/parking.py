@@ -7,12 +7,12 @@ from collections.abc import Collection, Sequence
 import structlog
 
 from domain.shared.errors import KeyParkedError, StaleVersionError, StorageUnavailableError
-from domain.shared.ports import COMMANDS
-from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
 from spark_actors.actors.loop import Loop, steady_now
 from spark_actors.actors.ports import Releases, Subscribers
+from spark_actors.messaging.deaths import DEADLY
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, pack, unpack_deliveries
-from spark_actors.messaging.ports import Clock, DeadLetter, KeyState, ParkedEvents, ParkedKey, Telemetry
+from spark_actors.messaging.ports import Clock, DeadLetter, ParkedEvents, Revision, Telemetry
 from spark_actors.messaging.relay import Burial, Relay
 from spark_actors.messaging.routing import Placement
 from spark_actors.messaging.telemetry import EventsRouted, MessagesBuried
@@ -21,10 +21,10 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 0.5
 """How soon what an operator does to a key is seen."""
-KEYS_A_SECOND = 10_000
-"""How many parked keys are read a second at most."""
+KEYS_A_SECOND = 100_000
+"""How many parked keys are looked at a second at most."""
 RELEASED_AT_ONCE = 100
-"""Messages of a released key that are handed over together, and keys that are worked off before others get a turn."""
+"""Messages of a released key that are handed over together, and released keys that are looked at together."""
 
 
 class EventParking:
@@ -46,16 +46,21 @@ class EventParking:
         self._subscribers = subscribers
         self._clock = clock
         self._telemetry = telemetry
+        self._seen: tuple[Revision, int] | None = None
+        """The revision of the keys that the relay knows, and how often it had changed any itself by then."""
         self.is_known = False
         """Whether it is known which keys are parked; nothing may be handed over before."""
 
-    async def look(self, names: Collection[str]) -> Sequence[ParkedKey]:
-        """Learn which keys are parked for the subscribers *names*; gives all parked keys, those of commands too."""
+    async def look(self, names: Collection[str]) -> int:
+        """Learn which keys are parked for the subscribers *names*; gives how many there are, those of commands too."""
         changes = self._relay.changes
-        keys = await self._parking.keys()
-        mine = [key for key in keys if key.subscriber in names]
-        self.is_known = self._relay.sync(mine, changes, steady_now()) or self.is_known
-        return keys
+        revision = await self._parking.revision()
+        if (revision, changes) != self._seen:
+            mine = [key for key in await self._parking.keys() if key.subscriber in names]
+            if self._relay.sync(mine, changes, steady_now()):
+                self.is_known = True
+                self._seen = revision, changes
+        return revision.keys
 
     async def bury(self, burial: Burial) -> None:
         """The message waits as a dead letter, and its key from now on."""
@@ -90,12 +95,13 @@ class EventParking:
         return more
 
     async def _release(self, subscriber: str, key: str) -> bool:
-        waiting = await self._parking.waiting(subscriber, key, RELEASED_AT_ONCE)
+        limit = self._relay.release_limit(subscriber, key, RELEASED_AT_ONCE)
+        waiting = await self._parking.waiting(subscriber, key, limit)
         refused = await self._hand_over(subscriber, key, waiting) if waiting else None
         if refused is not None:
             await self._refused(subscriber, *refused)
             return False
-        if len(waiting) < RELEASED_AT_ONCE and await self._parking.close(subscriber, key):
+        if len(waiting) < limit and await self._parking.close(subscriber, key):
             self._relay.freed(subscriber, key)  # nothing may come between the two: rows pass directly from here on
             log.info("key_freed", context=self._context, subscriber=subscriber, key=key)
             return False
@@ -105,7 +111,12 @@ class EventParking:
         self, subscriber: str, key: str, waiting: Sequence[Envelope]
     ) -> tuple[Envelope, Delivery] | None:
         """Forget what was taken; gives the first message that was not."""
-        answer = await self._subscribers.take_events(subscriber, pack(waiting))
+        try:
+            answer = await self._subscribers.take_events(subscriber, pack(waiting))
+        except ActorDiedError:
+            if self._relay.killed_by_release(subscriber, key, [envelope.message_id for envelope in waiting]):
+                return waiting[0], Delivery(waiting[0].message_id, Receipt.POISON, DEADLY)
+            raise
         answers = {delivery.message_id: delivery for delivery in unpack_deliveries(answer)}
         taken: list[Envelope] = []
         refused: tuple[Envelope, Delivery] | None = None
@@ -182,12 +193,9 @@ class CommandReleases:
 
     async def step(self) -> float:
         """Ask the host of each released key; a host that is away is asked again later."""
-        keys = await self._parking.keys()
-        more = False
-        for key in keys:
-            if key.subscriber == COMMANDS and key.state == KeyState.RELEASED:
-                more |= await self._release(key.key)
-        return 0 if more else max(LOOK_SECONDS, len(keys) / KEYS_A_SECOND)
+        keys = await self._parking.released(RELEASED_AT_ONCE)
+        more = [await self._release(key) for key in keys]
+        return 0 if any(more) else LOOK_SECONDS
 
     async def _release(self, key: str) -> bool:
         slot = self._placement.slot_of(self._context, key)

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import ray
 import structlog
+from ray.exceptions import ActorDiedError as RayActorDiedError
 from ray.exceptions import RayError, RayTaskError
 
 from spark_actors.actors import names
-from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.ray_actors import BY_KIND, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
 from spark_actors.actors.unit import Unit
@@ -55,6 +56,9 @@ class Directory:
             yield self.find(name)
         except RayTaskError:
             raise  # the actor lives and has raised this itself
+        except RayActorDiedError as error:
+            self.forget(name)
+            raise ActorDiedError(name, type(error).__name__) from error
         except (RayError, TimeoutError) as error:
             self.forget(name)
             raise ActorUnavailableError(name, type(error).__name__) from error

@@ -12,15 +12,16 @@ from functools import partial
 import structlog
 
 from domain.shared.errors import StorageUnavailableError
-from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop, steady_now, time_to_grow
+from spark_actors.actors.missed import MissedEventsKeeping
 from spark_actors.actors.parking import KEYS_A_SECOND, LOOK_SECONDS, CommandReleases, EventParking
 from spark_actors.actors.ports import Subscribers
 from spark_actors.actors.watch import Watch
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import pack, unpack_deliveries
-from spark_actors.messaging.ports import Clock, KeyState, OutboxReader, Telemetry, WakeUps
+from spark_actors.messaging.ports import Clock, OutboxReader, Telemetry, WakeUps
 from spark_actors.messaging.relay import Relay, RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.messaging.telemetry import DeliveryRetried, EventsRouted
@@ -42,7 +43,7 @@ class RelayLimits:
     batch: int
     """Events handed to a subscriber at once."""
     in_flight: int
-    """Events in hand for the subscriber with the least to do; see `Relay.room`."""
+    """Events that a subscriber may have in hand while it keeps up; see `Relay.room`."""
     poll_seconds: float
     """How often the outbox is read without a hint."""
     patience: Mapping[str, float]
@@ -52,7 +53,8 @@ class RelayLimits:
 class OutboxRelay:
     """Hands the events of one outbox to their subscribers, at least once and in order per aggregate.
 
-    A row leaves the outbox only after each subscriber has taken it, or it waits durably for its key to be released.
+    A row leaves the outbox only after each subscriber has taken it, or it waits durably for its key to be released or
+    for a subscriber that is far behind.
     """
 
     def __init__(
@@ -79,10 +81,13 @@ class OutboxRelay:
         self._telemetry = telemetry
         self._pass = pass_point
         self._draw = draw
-        self._relay = Relay(subscriptions.of, policy, draw)
+        self._relay = Relay(subscriptions.of, policy, in_flight=limits.in_flight, draw=draw)
         self._parking = EventParking(
             context, self._relay, outbox.parking, subscribers, clock=clock, telemetry=telemetry
         )
+        self._missed = MissedEventsKeeping(context, self._relay, outbox.missed)
+        self._away_ones: set[str] = set()
+        """Subscribers that did not take their last batch; the log says it once."""
         self._is_full = False
         """Whether the reader waits for room rather than for rows."""
         self._lanes = {
@@ -93,10 +98,11 @@ class OutboxRelay:
         self._settler = Loop(f"settle outbox {context}", self.settle)
         self._listener = Loop(f"listen {context}", self._listen)
         self._looker = Loop(f"parked keys {context}", self.look)
+        self._keeper = Loop(f"keep missed events of {context}", self.keep_missed)
 
     @property
     def loops(self) -> list[Loop]:
-        return [self._reader, self._settler, self._listener, self._looker, *self._lanes.values()]
+        return [self._reader, self._settler, self._listener, self._looker, self._keeper, *self._lanes.values()]
 
     def start(self) -> None:
         for loop in self.loops:
@@ -109,13 +115,14 @@ class OutboxRelay:
         await self._looker.stop()
         for lane in self._lanes.values():
             await lane.stop()
+        await self._keeper.stop()
         await self._settler.stop()
         with suppress(StorageUnavailableError):  # what is not settled now comes again after the next start
             await self.settle()
 
     async def read(self) -> float:
         """Take in what waits in the outbox, as far as there is room."""
-        limit = min(self._limits.batch, self._relay.room(self._limits.in_flight))
+        limit = min(self._limits.batch, self._relay.room)
         self._is_full = limit <= 0
         if self._is_full:
             return self._limits.poll_seconds
@@ -123,6 +130,8 @@ class OutboxRelay:
         self._relay.take_in(rows)
         for lane in self._lanes.values():
             lane.wake()
+        if self._relay.behind:
+            self._keeper.wake()
         self._settler.wake()
         if len(rows) == limit:
             return 0
@@ -131,39 +140,60 @@ class OutboxRelay:
         return self._limits.poll_seconds
 
     async def deliver(self, subscriber: str) -> float:
-        """Hand *subscriber* its next batch, take in its answers, and see to its parked keys."""
-        if not self._parking.is_known:
-            await self._parking.look(self._lanes)
+        """Hand *subscriber* its next batch, take in its answers, and see to what is parked or kept for it."""
+        if not (self._parking.is_known and self._missed.is_known):
+            await self.look()
         more = await self._see_to_parked(subscriber)
+        await self._missed.read(subscriber, self._limits.batch)
         batch = self._relay.next_batch(subscriber, self._limits.batch, steady_now())
         if not batch:
+            await self._missed.forget(subscriber)
             return 0 if more or self._relay.has_to_park(subscriber) else self._until_due(subscriber)
         self._pass(CrashPoint.RELAY_BEFORE_DELIVERY, subscriber)
         try:
             answer = await self._subscribers.take_events(subscriber, pack([row.envelope for row in batch]))
             deliveries = unpack_deliveries(answer)
         except (ActorUnavailableError, StorageUnavailableError) as error:
-            self._relay.undelivered(subscriber)
+            await self._not_taken(subscriber, error)
             return self._away(subscriber, len(batch), error)
         except Exception:  # a bug over there: the loop shows it and slows down, and the batch is offered again
             self._relay.undelivered(subscriber)
             raise
         self._pass(CrashPoint.RELAY_AFTER_DELIVERY, subscriber)
+        self._away_ones.discard(subscriber)
         for burial in self._relay.delivered(subscriber, deliveries, steady_now()):
             await self._parking.bury(burial)
+        await self._missed.forget(subscriber)
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
         self._settler.wake()
         if len(batch) < self._limits.batch:
             await asyncio.sleep(max(time_to_grow(len(batch), GROWTH_SECONDS), self._limits.patience.get(subscriber, 0)))
         return 0
 
+    async def keep_missed(self) -> float:
+        """Keep what the subscribers that are set aside do not get now, so that the outbox need not hold it."""
+        for subscriber in self._relay.behind:
+            while await self._missed.keep(subscriber, self._limits.batch):
+                self._settler.wake()
+                self._lanes[subscriber].wake()
+        return self._limits.poll_seconds
+
     async def look(self) -> float:
-        """See which keys are parked, paused or released; the more there are, the more rarely."""
+        """See for whom missed events wait and which keys are parked; the more keys there are, the more rarely."""
+        await self._missed.look(self._lanes)
         keys = await self._parking.look(self._lanes)
-        if any(key.state == KeyState.RELEASED for key in keys):
-            for lane in self._lanes.values():
+        for name, lane in self._lanes.items():
+            if self._relay.next_releases(name, steady_now()):
                 lane.wake()
-        return max(LOOK_SECONDS, len(keys) / KEYS_A_SECOND)
+        return max(LOOK_SECONDS, keys / KEYS_A_SECOND)
+
+    async def _not_taken(self, subscriber: str, error: Exception) -> None:
+        """The batch in hand was not taken; if it is the batch that ends its taker, find the message that does."""
+        if not isinstance(error, ActorDiedError):
+            self._relay.undelivered(subscriber)
+            return
+        for burial in self._relay.killed(subscriber, steady_now()):
+            await self._parking.bury(burial)
 
     async def _see_to_parked(self, subscriber: str) -> bool:
         """Whether there may be more to do at once. A subscriber that is away now is met again with the next batch."""
@@ -203,7 +233,9 @@ class OutboxRelay:
 
     def _away(self, subscriber: str, size: int, error: Exception) -> float:
         self._telemetry(DeliveryRetried(self._context, subscriber, size))
-        log.info("subscriber_away", context=self._context, subscriber=subscriber, error=str(error))
+        if subscriber not in self._away_ones:
+            log.info("subscriber_away", context=self._context, subscriber=subscriber, error=str(error))
+        self._away_ones.add(subscriber)
         return AWAY_SECONDS * (0.5 + self._draw())
 
 

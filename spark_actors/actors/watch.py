@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -11,12 +11,19 @@ from spark_actors.messaging.ports import (
     Clock,
     DeadLetters,
     Maintenance,
+    MissedSummary,
     OutboxReader,
     ParkedSummary,
     SagaLog,
     Telemetry,
 )
-from spark_actors.messaging.telemetry import DeadLettersMeasured, KeysParkedMeasured, OutboxMeasured, SagasMeasured
+from spark_actors.messaging.telemetry import (
+    DeadLettersMeasured,
+    KeysParkedMeasured,
+    MissedMeasured,
+    OutboxMeasured,
+    SagasMeasured,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +80,8 @@ class Watch:
         if self._outbox is not None:
             backlog = await self._outbox.backlog()
             self._telemetry(OutboxMeasured(self._context, backlog.pending, backlog.oldest_age))
-            self._telemetry(_measured(self._context, await self._outbox.parking.summary()))
+            self._telemetry(_missed(self._context, await self._outbox.missed.summary()))
+            self._telemetry(_parked(self._context, await self._outbox.parking.summary()))
         if self._saga_log is not None:
             for saga in await self._saga_log.mark_overdue(self._clock(), OVERDUE_AT_ONCE):
                 log.error(
@@ -89,7 +97,15 @@ class Watch:
         return MEASURE_SECONDS
 
 
-def _measured(context: str, summary: Sequence[ParkedSummary]) -> KeysParkedMeasured:
+def _missed(context: str, summary: Mapping[str, MissedSummary]) -> MissedMeasured:
+    return MissedMeasured(
+        context,
+        {subscriber: missed.events for subscriber, missed in summary.items()},
+        {subscriber: missed.oldest_age for subscriber, missed in summary.items()},
+    )
+
+
+def _parked(context: str, summary: Sequence[ParkedSummary]) -> KeysParkedMeasured:
     return KeysParkedMeasured(
         context,
         {(group.subscriber, group.state, group.cause): group.keys for group in summary},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,6 +27,8 @@ class PendingMessage(NamedTuple):
     position: int
     """Grows with the order of writing; *not* with the order of commits across aggregates."""
     envelope: Envelope
+    is_missed: bool = False
+    """Whether it was read from a subscriber's missed events; the outbox need not hold it any more."""
 
 
 KEPT_IN_PART = " bytes are kept of "
@@ -86,17 +88,21 @@ class KeyState(StrEnum):
     RELEASED = "released"  # what waits is being worked off, in order; then the key is free
 
 
-@dataclass(frozen=True)
-class ParkedKey:
+class ParkedKey(NamedTuple):
     """A key whose messages wait."""
 
     subscriber: str
     """The context that events wait for, or `commands`."""
     key: str
     state: str
-    reason: str
-    since: datetime
-    by: str
+
+
+class Revision(NamedTuple):
+    """Two that are equal stand for the same keys in the same states (but for a chance of 1 in 2^64)."""
+
+    keys: int
+    """How many there are."""
+    digest: int
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,13 @@ class ParkedEvents(Protocol):
     """
 
     async def keys(self) -> Sequence[ParkedKey]:
-        """All of them."""
+        """All of them. One that is parked or freed meanwhile may be among them or not."""
+
+    async def revision(self) -> Revision:
+        """What tells whether `keys` would give anything else than before."""
+
+    async def released(self, limit: int) -> Sequence[str]:
+        """Keys of commands that are to be worked off, *limit* at most."""
 
     async def bury(self, letter: DeadLetter, envelope: Envelope) -> None:
         """At once: keep the dead letter, park its key for its subscriber, have the message wait as the first of it."""
@@ -143,6 +155,40 @@ class ParkedEvents(Protocol):
 
     async def summary(self) -> Sequence[ParkedSummary]:
         """What waits, the most first; a few groups at most."""
+
+
+@dataclass(frozen=True)
+class MissedSummary:
+    """What a subscriber that is far behind has not had yet."""
+
+    events: int
+    """Counting stops at 100,000."""
+    oldest_age: timedelta
+
+
+class MissedEvents(Protocol):
+    """The events of one outbox that subscribers far behind have not had, kept for each of them alone.
+
+    Calls raise StorageUnavailableError.
+    """
+
+    async def subscribers(self) -> Collection[str]:
+        """Those for whom something is there."""
+
+    async def keep(self, subscriber: str, positions: Sequence[int]) -> None:
+        """Have these rows of the outbox wait for *subscriber*, too. Twice is harmless.
+
+        One that is not in the outbox (any more) is passed over: somebody has brought it to all its subscribers.
+        """
+
+    async def next(self, subscriber: str, *, floor: int, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
+        """At most *limit* that wait for *subscriber*, by position from *floor* on, without those in *skip*."""
+
+    async def forget(self, subscriber: str, positions: Sequence[int]) -> None:
+        """The subscriber is through with these. Twice is harmless."""
+
+    async def summary(self) -> Mapping[str, MissedSummary]:
+        """What waits, by subscriber."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +217,10 @@ class OutboxReader(Protocol):
     @property
     def parking(self) -> ParkedEvents:
         """Where events wait that a subscriber cannot take; the rows themselves leave with `settle`."""
+
+    @property
+    def missed(self) -> MissedEvents:
+        """Where events wait for a subscriber that is far behind; the rows themselves leave with `settle`."""
 
     async def backlog(self) -> OutboxBacklog: ...
 

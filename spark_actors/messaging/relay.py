@@ -5,6 +5,8 @@ reach it in order. A row that a subscriber could not take holds back the later r
 subscriber only, until it is taken. If that takes too many attempts its key is parked: this row and the later ones of
 the key move to a durable place of their own, and so the subscriber is through with them here. A released key is
 worked off from that place, and rows pass directly again once nothing is left there.
+A subscriber that is away or far behind is set aside as a whole in the same way (see `missed`): its rows move to a
+place of their own and come back from there, so that the others go on at their own speed.
 A row may be settled when every subscriber is through with it.
 """
 
@@ -13,13 +15,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 
+from spark_actors.messaging.deaths import DEADLY, Suspects
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
+from spark_actors.messaging.missed import Missed, MissedRead
 from spark_actors.messaging.ports import KeyState, ParkedKey, PendingMessage
 
 HOARD_FACTOR = 5
-"""How many times what one subscriber may have in hand is kept for those that cannot take theirs."""
+"""How many times what one subscriber may have in hand is taken in at most."""
+FAR_BEHIND_FACTOR = 4
+"""When so many times that is taken in, who has the most to do is set aside, if that is more than its part."""
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+WEIGHT_BYTES = 1_024
+"""A row weighs as much as one more for each of these that its content has."""
 
 Route = Callable[[Envelope], Sequence[str]]
 """The subscribers that an event must be handed to."""
@@ -69,6 +79,7 @@ class _Release:
 
     attempts: int
     due_at: datetime
+    suspects: Suspects = field(default_factory=Suspects)
 
 
 @dataclass
@@ -83,22 +94,42 @@ class _Queue:
     releases: dict[str, _Release] = field(default_factory=dict)
     ready: deque[PendingMessage] = field(default_factory=deque)
     held: dict[str, _HeldKey] = field(default_factory=dict)
-    in_flight: dict[str, PendingMessage] = field(default_factory=dict)
-    """The batch that the subscriber has in hand, by message id."""
+    in_flight: list[PendingMessage] = field(default_factory=list)
+    """The batch that the subscriber has in hand, in order."""
+    missed: Missed | None = None
+    """While the subscriber is set aside: what it misses."""
+    suspects: Suspects = field(default_factory=Suspects)
+
+    @property
+    def size(self) -> int:
+        """How much waits for the subscriber in memory, by weight."""
+        held_back = (row for held in self.held.values() for row in held.rows)
+        return sum(map(_weight, chain(self.ready, self.in_flight, self.to_park, held_back)))
+
+
+def _weight(row: PendingMessage) -> int:
+    return 1 + len(row.envelope.data) // WEIGHT_BYTES
 
 
 class Relay:
     """Bookkeeping of one context's relay. It holds only what is in flight: the outbox is the truth."""
 
-    def __init__(self, route: Route, policy: RetryPolicy, draw: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, route: Route, policy: RetryPolicy, *, in_flight: int, draw: Callable[[], float] = lambda: 0.0
+    ) -> None:
+        """*in_flight*: how many rows a subscriber may have in hand while it keeps up."""
         self._route = route
         self._policy = policy
+        self._in_flight = in_flight
         self._draw = draw
         self.changes = 0
         """How often this side has parked or freed a key: what was read before such a change is out of date."""
         self._queues: dict[str, _Queue] = {}
         self._waiting_for: dict[int, int] = {}
         """Position -> how many subscribers are not through with it. Zero: to be settled."""
+        self._weights: dict[int, int] = {}
+        """Position -> weight, of those that weigh more than 1."""
+        self._load = 0
         self._settleable: list[int] = []
 
     @property
@@ -108,17 +139,19 @@ class Relay:
 
     @property
     def load(self) -> int:
-        """How many rows are taken in and not settled yet."""
-        return len(self._waiting_for)
+        """How much is taken in and not settled yet: rows, of which a large one weighs as many (see WEIGHT_BYTES)."""
+        return self._load
 
-    def room(self, in_flight: int) -> int:
-        """How many more rows may be taken in, so that the subscriber with the least to do has *in_flight* at most.
+    @property
+    def room(self) -> int:
+        """How many more rows may be taken in, so that the subscriber with the least to do has its part in hand.
 
-        It is the least, so that a subscriber that is slow or away, or a key that is held back, does not starve the
-        others; *in_flight* times HOARD_FACTOR bounds what may gather for it.
+        It is the least, so that a subscriber that is slow does not starve the others; those that are set aside do not
+        count. HOARD_FACTOR bounds what may gather for all.
         """
-        least = min((len(queue.ready) + len(queue.in_flight) for queue in self._queues.values()), default=0)
-        return min(in_flight - least, in_flight * HOARD_FACTOR - self.load)
+        direct = [queue for queue in self._queues.values() if queue.missed is None]
+        least = min((len(queue.ready) + len(queue.in_flight) for queue in direct), default=0)
+        return min(self._in_flight - least, self._in_flight * HOARD_FACTOR - self._load)
 
     def take_in(self, rows: Sequence[PendingMessage]) -> None:
         """Queue rows for their subscribers; a row known already is passed over."""
@@ -127,21 +160,84 @@ class Relay:
                 continue
             subscribers = self._route(row.envelope)
             self._waiting_for[row.position] = len(subscribers)
+            self._weigh(row.position, _weight(row))
             for subscriber in subscribers:
-                self._queues.setdefault(subscriber, _Queue()).ready.append(row)
+                queue = self._queues.setdefault(subscriber, _Queue())
+                if queue.missed is None:
+                    queue.ready.append(row)
+                else:
+                    queue.missed.add(row)
             if not subscribers:
                 self._settleable.append(row.position)
+        if self._load > self._in_flight * FAR_BEHIND_FACTOR:
+            self._set_longest_aside()
+
+    def set_aside(self, subscribers: Collection[str]) -> None:
+        """Events of an earlier time wait for these where they are kept: they get those first."""
+        for subscriber in subscribers:
+            queue = self._queues.setdefault(subscriber, _Queue())
+            if queue.missed is None:
+                self._fall_behind(queue)
+
+    @property
+    def behind(self) -> list[str]:
+        """Subscribers that are set aside."""
+        return [name for name, queue in self._queues.items() if queue.missed is not None]
+
+    def next_keeping(self, subscriber: str, limit: int) -> list[int]:
+        """Positions to be kept for a subscriber that is set aside, in order; none while a write is under way."""
+        missed = self._queues[subscriber].missed
+        return [row.position for row in missed.next_keeping(limit)] if missed else []
+
+    def kept(self, subscriber: str) -> None:
+        """What `next_keeping` gave is durable: the outbox need not hold it for this subscriber."""
+        missed = self._queues[subscriber].missed
+        for row in missed.kept() if missed else ():
+            self._count_down(row.position)
+
+    def not_kept(self, subscriber: str) -> None:
+        """It could not be written; `next_keeping` gives it again."""
+        if missed := self._queues[subscriber].missed:
+            missed.not_kept()
+
+    def next_read(self, subscriber: str, limit: int) -> MissedRead | None:
+        """What to read of the missed events of *subscriber*; None if it is not set aside, or has enough in hand."""
+        queue = self._queues.get(subscriber)
+        if queue is None or queue.missed is None or queue.in_flight or queue.size >= self._in_flight:
+            return None
+        return queue.missed.next_read(limit) if len(queue.ready) < limit else None
+
+    def found(self, subscriber: str, rows: Sequence[PendingMessage], read: MissedRead) -> None:
+        """Take in what the read gave, behind what is in hand; rows pass directly again once all is caught up with."""
+        queue = self._queues[subscriber]
+        if queue.missed is None:
+            return
+        queue.ready.extend(rows)
+        if queue.missed.found(rows, read):
+            queue.missed = None
+
+    def to_forget(self, subscriber: str) -> list[int]:
+        """Positions of missed events that the subscriber is through with."""
+        queue = self._queues.get(subscriber)
+        return queue.missed.to_forget() if queue and queue.missed else []
+
+    def forgotten(self, subscriber: str, positions: Collection[int]) -> None:
+        """These are kept no more."""
+        if missed := self._queues[subscriber].missed:
+            missed.forgotten(positions)
 
     def next_batch(self, subscriber: str, limit: int, now: datetime) -> list[PendingMessage]:
         """What to hand to *subscriber* now, in order; empty while it has a batch in hand or has nothing to get.
 
-        Of a key that is held back only its first row is offered, once that is due.
+        Of a key that is held back only its first row is offered, once that is due, or once too much waits behind it.
         """
         queue = self._queues.get(subscriber)
         if queue is None or queue.in_flight:
             return []
-        self._set_aside(queue)
-        batch = [held.rows[0] for held in queue.held.values() if held.due_at <= now][:limit]
+        self._set_aside_parked(queue)
+        limit = queue.suspects.limit(limit)
+        due = (held for held in queue.held.values() if held.due_at <= now or self._is_too_long(held))
+        batch = [held.rows[0] for held in due][:limit]
         while queue.ready and len(batch) < limit:
             row = queue.ready.popleft()
             if row.envelope.key in queue.parked:
@@ -150,21 +246,22 @@ class Relay:
                 held.rows.append(row)
             else:
                 batch.append(row)
-        queue.in_flight = {row.envelope.message_id: row for row in batch}
-        return batch
+        queue.in_flight = batch
+        return list(batch)
 
     def delivered(self, subscriber: str, deliveries: Sequence[Delivery], now: datetime) -> list[Burial]:
-        """Take in a subscriber's answers for the batch in hand; returns what is to be buried.
+        """Take in a subscriber's answers for the batch in hand, one for each row; returns what is to be buried.
 
-        A message without an answer counts as not taken. A burial holds its key until `buried` says that it is durable;
-        until then it is offered again, should that fail.
+        If they do not answer the batch, nothing of it counts as taken. A burial holds its key until `buried` says that
+        it is durable; until then it is offered again, should that fail.
         """
         queue = self._queues[subscriber]
-        answers = {delivery.message_id: delivery for delivery in deliveries}
-        batch, queue.in_flight = queue.in_flight, {}
+        batch, queue.in_flight = queue.in_flight, []
+        queue.suspects.survived()
+        if [delivery.message_id for delivery in deliveries] != [row.envelope.message_id for row in batch]:
+            deliveries = [Delivery(row.envelope.message_id, Receipt.RETRY, "no_answer") for row in batch]
         burials = []
-        for message_id, row in batch.items():
-            answer = answers.get(message_id) or Delivery(message_id, Receipt.RETRY, "no answer")
+        for row, answer in zip(batch, deliveries, strict=True):
             if answer.receipt is Receipt.TAKEN and self._is_first(queue, row):
                 self._through(queue, row)
             elif burial := self._failed(queue, row, subscriber, answer, now):
@@ -175,16 +272,16 @@ class Relay:
         """The message is durable as a dead letter and as the first that waits for its key, which is parked now."""
         self._park(burial.subscriber, burial.message.envelope.key)
         queue = self._queues[burial.subscriber]
-        self._set_aside(queue)
+        self._set_aside_parked(queue)
         queue.to_park.remove(burial.message)
-        self._count_down(burial.message)
+        self._done_with(queue, burial.message)
 
     def next_parking(self, subscriber: str, limit: int) -> list[PendingMessage]:
         """Rows of parked keys that are to be put where they wait, in order; ask while no batch is in hand."""
         queue = self._queues.get(subscriber)
         if queue is None or queue.in_flight or queue.parking:
             return []
-        self._set_aside(queue)
+        self._set_aside_parked(queue)
         while queue.to_park and len(queue.parking) < limit:
             queue.parking.append(queue.to_park.popleft())
         return list(queue.parking)
@@ -199,7 +296,7 @@ class Relay:
         queue = self._queues[subscriber]
         rows, queue.parking = queue.parking, []
         for row in rows:
-            self._count_down(row)
+            self._done_with(queue, row)
 
     def not_parked(self, subscriber: str) -> None:
         """They could not be written: `next_parking` gives them again, unless their keys were freed meanwhile."""
@@ -217,11 +314,11 @@ class Relay:
             return False
         for subscriber in self._queues.keys() | {key.subscriber for key in keys}:
             queue = self._queues.setdefault(subscriber, _Queue())
-            mine = {key.key: key for key in keys if key.subscriber == subscriber}
+            mine = {key.key: key.state for key in keys if key.subscriber == subscriber}
             for key in queue.parked - mine.keys():
                 self._free(queue, key)
             queue.parked |= mine.keys()
-            released = {key for key in mine if mine[key].state == KeyState.RELEASED}
+            released = {key for key, state in mine.items() if state == KeyState.RELEASED}
             queue.releases = {key: queue.releases.get(key) or _Release(0, now) for key in sorted(released)}
         return True
 
@@ -230,9 +327,17 @@ class Relay:
         queue = self._queues.get(subscriber)
         return [key for key, release in queue.releases.items() if release.due_at <= now] if queue else []
 
+    def release_limit(self, subscriber: str, key: str, wanted: int) -> int:
+        """How many messages of a released key may be handed over together."""
+        return self._release(subscriber, key).suspects.limit(wanted)
+
+    def killed_by_release(self, subscriber: str, key: str, message_ids: Sequence[str]) -> bool:
+        """The subscriber's process ended with these of a released key in hand; whether it is the (only) one's doing."""
+        return self._release(subscriber, key).suspects.died(message_ids)
+
     def not_released(self, subscriber: str, key: str, delivery: Delivery, now: datetime) -> int:
         """The first message of a released key was not taken. Gives its attempts if it is to be buried, else 0."""
-        release = self._queues[subscriber].releases.setdefault(key, _Release(0, now))
+        release = self._release(subscriber, key)
         release.attempts += 1
         release.due_at = now + self._policy.delay_after(release.attempts, self._draw())
         is_given_up = delivery.receipt is Receipt.POISON or release.attempts >= self._policy.max_attempts
@@ -240,7 +345,9 @@ class Relay:
 
     def taken_up(self, subscriber: str, key: str, now: datetime) -> None:
         """Messages of a released key were taken: the next one has all its attempts before it."""
-        self._queues[subscriber].releases[key] = _Release(0, now)
+        release = self._release(subscriber, key)
+        release.attempts, release.due_at = 0, now
+        release.suspects.survived()
 
     def parked_again(self, subscriber: str, key: str) -> None:
         """A released key is not released any more."""
@@ -255,9 +362,23 @@ class Relay:
     def undelivered(self, subscriber: str) -> None:
         """The batch in hand reached nobody (its actor is away): it goes back to the front, no attempt counted."""
         queue = self._queues[subscriber]
-        again = [row for row in queue.in_flight.values() if row.envelope.key not in queue.held]
+        again = [row for row in queue.in_flight if row.envelope.key not in queue.held]
         queue.ready.extendleft(reversed(again))
-        queue.in_flight = {}
+        queue.in_flight = []
+
+    def killed(self, subscriber: str, now: datetime) -> list[Burial]:
+        """The subscriber's process ended while it had the batch in hand, which is handed over again.
+
+        If that happens again and again, ever less of it is, until the message that does it is alone; this is to be
+        buried.
+        """
+        queue = self._queues[subscriber]
+        batch = queue.in_flight
+        if queue.suspects.died([row.position for row in batch]):
+            deadly = [Delivery(row.envelope.message_id, Receipt.POISON, DEADLY) for row in batch]
+            return self.delivered(subscriber, deadly, now)
+        self.undelivered(subscriber)
+        return []
 
     def next_due(self, subscriber: str) -> datetime | None:
         """When the next row that is held back for *subscriber*, or waits, is to be offered again."""
@@ -275,7 +396,8 @@ class Relay:
     def settled(self, positions: Sequence[int]) -> None:
         """These have left the outbox."""
         for position in positions:
-            self._waiting_for.pop(position, None)
+            if self._waiting_for.pop(position, None) is not None:
+                self._load -= self._weights.pop(position, 1)
 
     def not_settled(self, positions: Sequence[int]) -> None:
         """These could not be settled yet; `to_settle` gives them again."""
@@ -291,13 +413,39 @@ class Relay:
         if held := queue.held.pop(row.envelope.key, None):
             held.rows.popleft()
             queue.ready.extendleft(reversed(held.rows))
-        self._count_down(row)
+        self._done_with(queue, row)
 
-    def _count_down(self, row: PendingMessage) -> None:
-        """One subscriber less that is not through with *row*."""
-        self._waiting_for[row.position] -= 1
-        if self._waiting_for[row.position] == 0:
-            self._settleable.append(row.position)
+    def _done_with(self, queue: _Queue, row: PendingMessage) -> None:
+        """The subscriber needs *row* no more, wherever it came from."""
+        if not row.is_missed:
+            self._count_down(row.position)
+        elif queue.missed is not None:
+            queue.missed.through(row)
+
+    def _count_down(self, position: int) -> None:
+        """One subscriber less for which the outbox must hold this."""
+        self._waiting_for[position] -= 1
+        if self._waiting_for[position] == 0:
+            self._settleable.append(position)
+
+    def _weigh(self, position: int, weight: int) -> None:
+        self._load += weight
+        if weight > 1:
+            self._weights[position] = weight
+
+    def _set_longest_aside(self) -> None:
+        direct = [queue for queue in self._queues.values() if queue.missed is None]
+        longest = max(direct, key=lambda queue: queue.size, default=None)
+        if longest is not None and longest.size > self._in_flight:
+            self._fall_behind(longest)
+
+    def _fall_behind(self, queue: _Queue) -> None:
+        """From now on events reach the subscriber by way of where they are kept, behind those it has in hand."""
+        queue.missed = Missed(queue.ready)
+        queue.ready.clear()
+
+    def _release(self, subscriber: str, key: str) -> _Release:
+        return self._queues[subscriber].releases.setdefault(key, _Release(0, LONG_AGO))
 
     def _park(self, subscriber: str, key: str) -> None:
         self.changes += 1
@@ -311,7 +459,7 @@ class Relay:
         queue.to_park = deque(row for row in queue.to_park if row.envelope.key != key)
         queue.ready.extendleft(reversed(mine))
 
-    def _set_aside(self, queue: _Queue) -> None:
+    def _set_aside_parked(self, queue: _Queue) -> None:
         """What parked keys hold back is to be parked too; not while a batch is in hand, which may hold the first."""
         for key in queue.held.keys() & queue.parked:
             queue.to_park.extend(queue.held.pop(key).rows)
@@ -327,6 +475,11 @@ class Relay:
             return None
         held.attempts += 1
         held.due_at = now + self._policy.delay_after(held.attempts, self._draw())
-        if answer.receipt is Receipt.POISON or held.attempts >= self._policy.max_attempts:
+        is_last = held.attempts >= self._policy.max_attempts or self._is_too_long(held)
+        if answer.receipt is Receipt.POISON or is_last:
             return Burial(row, subscriber, answer.reason, held.attempts)
         return None
+
+    def _is_too_long(self, held: _HeldKey) -> bool:
+        """Whether more waits for one key than a subscriber may have in hand: it is tried once more, then given up."""
+        return len(held.rows) >= self._in_flight

@@ -8,10 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
 
-import msgspec
-
 from domain.shared.context import BoundedContext
-from domain.shared.errors import MessageError
 from domain.shared.messages import MessageRegistry
 from spark_actors.messaging.envelope import Envelope, decode_data
 
@@ -92,7 +89,8 @@ class Subscriptions:
         """The contexts that the event in *envelope* must be handed to.
 
         A context that would only track a saga by it gets it if it belongs to one: most deposits do not. An event that
-        cannot be read, or is not known to this version, goes to all, so that it is seen and not dropped.
+        cannot be read, is not known to this version, or makes a saga's code raise, goes to all who may want it: so it
+        is seen, and parks where it cannot be taken.
         """
         if not self._registry.has(envelope.name, envelope.version):
             return tuple(sorted(self.subscribers_of(envelope.context)))
@@ -102,9 +100,9 @@ class Subscriptions:
             return always
         try:
             event = decode_data(self._registry, envelope)
-        except (MessageError, msgspec.DecodeError):
+            return (*always, *(context.name for context in perhaps if context.tracks(event)))
+        except Exception:  # noqa: BLE001 - whatever the bytes hold or the domain does with them, it concerns this event alone
             return (*always, *(context.name for context in perhaps))
-        return (*always, *(context.name for context in perhaps if context.tracks(event)))
 
     def subscribers_of(self, publisher: str) -> frozenset[str]:
         """Every context that may be handed an event of *publisher*."""

@@ -103,6 +103,15 @@ class OutboxMeasured:
 
 
 @dataclass(frozen=True)
+class MissedMeasured:
+    """What subscribers that are far behind have still to get of a context's events, by subscriber."""
+
+    context: str
+    events: Mapping[str, int]
+    oldest_ages: Mapping[str, timedelta]
+
+
+@dataclass(frozen=True)
 class DeadLettersMeasured:
     """How many dead letters wait for an operator."""
 
@@ -174,6 +183,7 @@ TelemetryEvent: TypeAlias = (
     | DeliveryRetried
     | MessagesBuried
     | OutboxMeasured
+    | MissedMeasured
     | DeadLettersMeasured
     | KeysParkedMeasured
     | SagasEnded

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from domain.shared.errors import ConstraintError, DuplicateMessageError, KeyPark
 from domain.shared.ports import COMMANDS, Change, Failure, InboxMark, OutgoingMessage, StoredMessage, Versioned
 from domain.shared.sagas import SagaProgress, SagaState, merged_progress
 from spark_actors.messaging.envelope import Envelope
-from spark_actors.messaging.ports import Clock, OutboxBacklog, PendingMessage, SagaRow, letter_of
+from spark_actors.messaging.ports import Clock, MissedSummary, OutboxBacklog, PendingMessage, SagaRow, letter_of
 from spark_actors.persistence.memory_parking import MemoryDeadLetters, MemoryParkedEvents, ParkedRows
 
 S = TypeVar("S")
@@ -70,6 +70,8 @@ class MemoryStore:
         self.outcomes: dict[str, Outcome] = {}
         self.outbox: dict[int, Envelope] = {}
         self.parked = ParkedRows()
+        self.missed: defaultdict[str, dict[int, Envelope]] = defaultdict(dict)
+        """By subscriber and position."""
         self.letters = MemoryDeadLetters()
         self._last_position = 0
         self._lock = threading.Lock()
@@ -265,6 +267,7 @@ class MemoryOutboxReader:
     ) -> None:
         self._store, self._clock = store, clock
         self._parking = MemoryParkedEvents(store.parked, dead_letters, clock)
+        self._missed = MemoryMissedEvents(store, clock)
 
     async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
         waiting = sorted(self._store.outbox.keys() - set(skip))
@@ -278,12 +281,48 @@ class MemoryOutboxReader:
     def parking(self) -> MemoryParkedEvents:
         return self._parking
 
+    @property
+    def missed(self) -> MemoryMissedEvents:
+        return self._missed
+
     async def backlog(self) -> OutboxBacklog:
         waiting = self._store.outbox
         if not waiting:
             return OutboxBacklog(0, timedelta())
         age = self._clock() - waiting[min(waiting)].occurred_at
         return OutboxBacklog(min(len(waiting), 100_000), max(timedelta(), age))
+
+
+class MemoryMissedEvents:
+    """Port `MissedEvents`."""
+
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    async def subscribers(self) -> Collection[str]:
+        return [subscriber for subscriber, rows in self._store.missed.items() if rows]
+
+    async def keep(self, subscriber: str, positions: Sequence[int]) -> None:
+        for position in positions:
+            if position in self._store.outbox:
+                self._store.missed[subscriber].setdefault(position, self._store.outbox[position])
+
+    async def next(self, subscriber: str, *, floor: int, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
+        rows = self._store.missed[subscriber]
+        waiting = sorted(position for position in rows if position >= floor and position not in skip)
+        return [PendingMessage(position, rows[position], is_missed=True) for position in waiting[:limit]]
+
+    async def forget(self, subscriber: str, positions: Sequence[int]) -> None:
+        for position in positions:
+            self._store.missed[subscriber].pop(position, None)
+
+    async def summary(self) -> Mapping[str, MissedSummary]:
+        now = self._clock()
+        return {
+            subscriber: MissedSummary(len(rows), max(timedelta(), now - rows[min(rows)].occurred_at))
+            for subscriber, rows in self._store.missed.items()
+            if rows
+        }
 
 
 class MemorySagaLog:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from domain.shared.errors import KeyParkedError, StaleVersionError
-from domain.shared.ports import StoredMessage
+from domain.shared.ports import COMMANDS, StoredMessage
 from spark_actors.messaging.envelope import Envelope, stored
-from spark_actors.messaging.ports import Clock, DeadLetter, KeyState, ParkedKey, ParkedSummary
+from spark_actors.messaging.ports import Clock, DeadLetter, KeyState, ParkedKey, ParkedSummary, Revision
 
 
 class MemoryDeadLetters:
@@ -33,17 +34,27 @@ class MemoryDeadLetters:
         return sorted(self.letters.values(), key=lambda letter: letter.died_at, reverse=True)[:limit]
 
 
+@dataclass(frozen=True)
+class ParkedKeyRow:
+    """A key whose messages wait, with all that its row holds."""
+
+    state: str
+    reason: str
+    since: datetime
+    by: str
+
+
 class ParkedRows:
     """The tables of parked keys and messages of one context, by subscriber and key."""
 
     def __init__(self) -> None:
-        self.keys: dict[tuple[str, str], ParkedKey] = {}
+        self.keys: dict[tuple[str, str], ParkedKeyRow] = {}
         self.messages: defaultdict[tuple[str, str], list[StoredMessage]] = defaultdict(list)
 
     def park(self, letter: DeadLetter) -> None:
         name = (letter.subscriber, letter.key)
         if name not in self.keys or self.keys[name].state != KeyState.PAUSED:
-            self.keys[name] = ParkedKey(*name, KeyState.PARKED, letter.reason, letter.died_at, "daemon")
+            self.keys[name] = ParkedKeyRow(KeyState.PARKED, letter.reason, letter.died_at, "daemon")
 
     def add(self, subscriber: str, messages: Sequence[StoredMessage]) -> None:
         for message in messages:
@@ -74,7 +85,7 @@ class ParkedRows:
 
     def set(self, subscriber: str, key: str, state: KeyState, reason: str, at: datetime, by: str = "operator") -> None:
         """What an operator does."""
-        self.keys[subscriber, key] = ParkedKey(subscriber, key, state, reason, at, by)
+        self.keys[subscriber, key] = ParkedKeyRow(state, reason, at, by)
 
 
 class MemoryParkedEvents:
@@ -84,7 +95,18 @@ class MemoryParkedEvents:
         self._rows, self._dead_letters, self._clock = rows, dead_letters, clock
 
     async def keys(self) -> Sequence[ParkedKey]:
-        return list(self._rows.keys.values())
+        return [ParkedKey(*name, row.state) for name, row in sorted(self._rows.keys.items())]
+
+    async def revision(self) -> Revision:
+        keys = await self.keys()
+        return Revision(len(keys), hash(tuple(keys)))
+
+    async def released(self, limit: int) -> Sequence[str]:
+        return [
+            key
+            for (subscriber, key), row in self._rows.keys.items()
+            if subscriber == COMMANDS and row.state == KeyState.RELEASED
+        ][:limit]
 
     async def bury(self, letter: DeadLetter, envelope: Envelope) -> None:
         self._dead_letters.add([letter])
@@ -109,8 +131,8 @@ class MemoryParkedEvents:
 
     async def summary(self) -> Sequence[ParkedSummary]:
         groups: defaultdict[tuple[str, str, str], list[datetime]] = defaultdict(list)
-        for key in self._rows.keys.values():
-            groups[key.subscriber, key.state, key.reason.partition(":")[0]].append(key.since)
+        for (subscriber, _), row in self._rows.keys.items():
+            groups[subscriber, row.state, row.reason.partition(":")[0]].append(row.since)
         now = self._clock()
         return [
             ParkedSummary(*group, len(since), max(timedelta(), now - min(since))) for group, since in groups.items()

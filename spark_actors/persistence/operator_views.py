@@ -42,6 +42,8 @@ class Backlog:
     outbox_pending: int
     outbox_oldest_age: timedelta
     dead_letters: int
+    missed_events: int = 0
+    """By subscribers that are away or far behind; each counts on its own."""
     parked_keys: int = 0
     parked_messages: int = 0
     parked_oldest_age: timedelta = timedelta()
@@ -72,9 +74,9 @@ class OperatorViews:
         with self._reading(context) as connection:
             has_outbox = context in MESSAGING_CONTEXTS
             pending, age = _row(connection.execute(sql["outbox"], values)) if has_outbox else (0, timedelta())
-            parked = _row(connection.execute(sql["parked"], values)) if has_outbox else ()
+            waits = _row(connection.execute(sql["set_aside"], values)) if has_outbox else ()
             (letters,) = _row(connection.execute(sql["dead_letters"], values))
-        return Backlog(context, pending, age, letters, *parked)
+        return Backlog(context, pending, age, letters, *waits)
 
     @contextmanager
     def _reading(self, context: str) -> Iterator[psycopg.Connection[Any]]:

@@ -24,15 +24,14 @@ from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
 from domain.shared.ports import OutgoingMessage
-from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
-from spark_actors.persistence.connections import Query, Row, Statement
+from spark_actors.persistence.connections import Query, Statement
 from spark_actors.persistence.errors import translated
+from spark_actors.persistence.missed_events import PostgresMissedEvents
 from spark_actors.persistence.parking import PostgresParkedEvents
+from spark_actors.persistence.rows import COUNT_LIMIT, multirange, pending_message
 from spark_actors.persistence.statements import load_for
 
-COUNT_LIMIT = 100_000
-"""Rows at which counting the backlog stops."""
 RISE_DISTANCE = 1_000
 """How many positions are worth a rise, which costs two looks at the locks."""
 
@@ -45,20 +44,6 @@ def channel_of(context: str) -> str:
 def hint_statement(context: str) -> Statement:
     """Tells whoever listens that the context's outbox has new rows."""
     return Statement(sql.SQL("NOTIFY {}").format(sql.Identifier(channel_of(context))).as_bytes(None))
-
-
-def multirange(positions: Collection[int]) -> str:
-    """The positions as an int8multirange: what is in hand lies close together, so a few ranges say it all.
-
-    Postgres would compare each row with every element of an array.
-    """
-    ranges: list[list[int]] = []
-    for position in sorted(positions):
-        if ranges and position == ranges[-1][1]:
-            ranges[-1][1] += 1
-        else:
-            ranges.append([position, position + 1])
-    return "{" + ",".join(f"[{first},{end})" for first, end in ranges) + "}"
 
 
 class PostgresOutbox:
@@ -113,6 +98,7 @@ class PostgresOutboxReader:
         self._pool = pool
         self._sql = load_for("outbox", context)
         self._parking = PostgresParkedEvents(pool, context)
+        self._missed = PostgresMissedEvents(pool, context)
         self._floor = Floor()
 
     async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
@@ -132,7 +118,7 @@ class PostgresOutboxReader:
     ) -> tuple[datetime, list[PendingMessage]]:
         params = {"floor": self._floor.position, "skip": multirange(skip), "limit": limit}
         rows = await (await connection.execute(self._sql["pending"], params, binary=True)).fetchall()
-        return rows[0][0], [_pending(row[1:]) for row in rows if row[1] is not None]
+        return rows[0][0], [pending_message(row[1:]) for row in rows if row[1] is not None]
 
     async def _writers(self, connection: AsyncConnection) -> list[str]:
         return [row[0] for row in await (await connection.execute(self._sql["writers"])).fetchall()]
@@ -145,6 +131,10 @@ class PostgresOutboxReader:
     @property
     def parking(self) -> PostgresParkedEvents:
         return self._parking
+
+    @property
+    def missed(self) -> PostgresMissedEvents:
+        return self._missed
 
     async def backlog(self) -> OutboxBacklog:
         with translated():
@@ -166,11 +156,3 @@ def _columns(messages: Sequence[OutgoingMessage]) -> dict[str, list[object]]:
     columns: dict[str, list[object]] = dict(zip(_COLUMNS, map(list, zip(*messages, strict=True)), strict=True))
     columns["data"] = [message.data.decode() for message in messages]
     return columns
-
-
-def _pending(row: Row) -> PendingMessage:
-    position, message_id, name, version, key, data, correlation_id, causation_id, occurred_at, sequence = row
-    envelope = Envelope(
-        message_id, name, version, key, data.encode(), correlation_id, causation_id, occurred_at, sequence
-    )
-    return PendingMessage(position, envelope)

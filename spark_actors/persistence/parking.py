@@ -11,12 +11,14 @@ from psycopg_pool import AsyncConnectionPool
 
 from domain.shared.ports import COMMANDS, Failure, StoredMessage
 from spark_actors.messaging.envelope import Envelope, stored
-from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, letter_of
+from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, Revision, letter_of
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
 from spark_actors.persistence.dead_letters import columns_of, storable
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
+KEYS_AT_ONCE = 5_000
+"""Parked keys in one read: none of them is long, but there may be very many."""
 SUMMARY_ROWS = 50
 """Groups in a summary: reasons are few, but nothing stops a bug from making up many."""
 
@@ -71,9 +73,26 @@ class PostgresParkedEvents:
         self._letters_sql = load_for("dead_letters", context)
 
     async def keys(self) -> Sequence[ParkedKey]:
+        keys: list[ParkedKey] = []
+        last = ParkedKey("", "", "")
+        while True:
+            params = {"subscriber": last.subscriber, "key": last.key, "limit": KEYS_AT_ONCE}
+            async with self._statement() as connection:
+                rows = await (await connection.execute(self._sql["keys"], params)).fetchall()
+            keys += [ParkedKey(*row) for row in rows]
+            if len(rows) < KEYS_AT_ONCE:
+                return keys
+            last = keys[-1]
+
+    async def revision(self) -> Revision:
         async with self._statement() as connection:
-            rows = await (await connection.execute(self._sql["keys"])).fetchall()
-        return [ParkedKey(*row) for row in rows]
+            [row] = await (await connection.execute(self._sql["revision"])).fetchall()
+        return Revision(*row)
+
+    async def released(self, limit: int) -> Sequence[str]:
+        params = {"subscriber": COMMANDS, "limit": limit}
+        async with self._statement() as connection:
+            return [row[0] for row in await (await connection.execute(self._sql["released"], params)).fetchall()]
 
     async def bury(self, letter: DeadLetter, envelope: Envelope) -> None:
         message = _message_columns(letter.subscriber, [stored(envelope)])

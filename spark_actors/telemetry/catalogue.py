@@ -109,6 +109,16 @@ OUTBOX_OLDEST = _view(
     "Age of the oldest event still in the outbox; growing without pause, the relay or a subscriber is stuck.",
     "context",
 )
+MISSED_EVENTS = _view(
+    "spark_missed_events",
+    "Events that a subscriber which is away or far behind has still to get, for it alone; counting stops at 100000.",
+    *("context", "subscriber"),
+)
+MISSED_OLDEST = _view(
+    "spark_missed_oldest_seconds",
+    "Age of the oldest of these; growing without pause, that subscriber is away or cannot keep up.",
+    *("context", "subscriber"),
+)
 DEAD_LETTERS = _view("spark_dead_letters", "Messages that nobody could take, waiting for an operator.", "context")
 DEAD_LETTERS_BURIED = _counter("spark_dead_letters_buried_total", "Messages that became dead letters.", "context")
 PARKED_KEYS = _view(
@@ -158,6 +168,8 @@ CATALOGUE: tuple[Measure, ...] = (
     EVENTS_ROUTED,
     OUTBOX_PENDING,
     OUTBOX_OLDEST,
+    MISSED_EVENTS,
+    MISSED_OLDEST,
     DEAD_LETTERS,
     DEAD_LETTERS_BURIED,
     PARKED_KEYS,

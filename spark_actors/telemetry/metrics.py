@@ -21,6 +21,7 @@ from spark_actors.messaging.telemetry import (
     LightningAsked,
     LoginTried,
     MessagesBuried,
+    MissedMeasured,
     OutboxMeasured,
     SagasEnded,
     SagasMeasured,
@@ -49,6 +50,7 @@ class ActorMetrics:
         }
         self._sagas_seen: frozenset[tuple[str, bool]] = frozenset()
         self._parked_seen: frozenset[tuple[str, str, str, str]] = frozenset()
+        self._missed_seen: frozenset[tuple[str, str]] = frozenset()
         self._taken = count(1)
 
     def __call__(self, event: TelemetryEvent) -> None:
@@ -107,6 +109,15 @@ class ActorMetrics:
     def _outbox_measured(self, event: OutboxMeasured) -> None:
         self._set(catalogue.OUTBOX_PENDING, event.pending, event.context)
         self._set(catalogue.OUTBOX_OLDEST, event.oldest_age.total_seconds(), event.context)
+
+    @_record.register
+    def _missed_measured(self, event: MissedMeasured) -> None:
+        self._missed_seen |= {(event.context, subscriber) for subscriber in event.events}
+        for context, subscriber in self._missed_seen:
+            if context == event.context:
+                age = event.oldest_ages.get(subscriber, timedelta())
+                self._set(catalogue.MISSED_EVENTS, event.events.get(subscriber, 0), context, subscriber)
+                self._set(catalogue.MISSED_OLDEST, age.total_seconds(), context, subscriber)
 
     @_record.register
     def _dead_letters_measured(self, event: DeadLettersMeasured) -> None:

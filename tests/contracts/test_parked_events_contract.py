@@ -35,8 +35,7 @@ def test_what_is_buried_is_the_first_that_waits_for_its_key(stores: Stores, run:
     assert waiting(run, parking) == ["one", "two", "three", "four"]
     assert run(parking.waiting("dashboard", "key", 1)) == [an_envelope("one")]
     assert run(stores.dead_letters("auth").count()) == 1
-    [key] = run(parking.keys())
-    assert (key.subscriber, key.key, key.state, key.reason) == ("dashboard", "key", "parked", "poison")
+    assert run(parking.keys()) == [("dashboard", "key", "parked")]
 
 
 def test_nothing_is_parked_if_one_of_the_keys_is_free(run: Async, parking: ParkedEvents) -> None:
@@ -84,3 +83,39 @@ def test_what_waits_is_summed_up_by_cause(stores: Stores, run: Async, parking: P
     groups = {(group.subscriber, group.state, group.cause): group.keys for group in run(parking.summary())}
     assert groups == {("dashboard", "parked", "poison"): 1, ("commands", "paused", "a test"): 1}
     assert all(group.oldest_age >= timedelta() for group in run(parking.summary()))
+
+
+def test_a_revision_changes_with_each_key_that_is_parked_released_or_freed(
+    stores: Stores, run: Async, parking: ParkedEvents
+) -> None:
+    seen = [run(parking.revision()), run(parking.revision())]
+    assert seen[0] == seen[1]
+    run(parking.bury(a_letter("one"), an_envelope("one")))
+    seen.append(run(parking.revision()))
+    stores.operate("auth", "other", KeyState.PAUSED, subscriber="dashboard")
+    seen.append(run(parking.revision()))
+    stores.operate("auth", "key", KeyState.RELEASED, subscriber="dashboard")
+    seen.append(run(parking.revision()))
+    run(parking.take_out("dashboard", ["one"]))
+    run(parking.close("dashboard", "key"))
+    seen.append(run(parking.revision()))
+    assert len(set(seen)) == 5
+    assert seen[-1].keys == 1
+
+
+def test_keys_of_commands_that_are_released_are_told_apart(stores: Stores, run: Async, parking: ParkedEvents) -> None:
+    for number in range(5):
+        stores.operate("auth", f"key-{number}", KeyState.RELEASED)
+    stores.operate("auth", "paused", KeyState.PAUSED)
+    stores.operate("auth", "event", KeyState.RELEASED, subscriber="dashboard")
+    assert len(run(parking.released(3))) == 3
+    assert sorted(run(parking.released(9))) == [f"key-{number}" for number in range(5)]
+
+
+def test_however_many_keys_are_parked_all_are_found(
+    stores: Stores, run: Async, parking: ParkedEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark_actors.persistence.parking.KEYS_AT_ONCE", 3)
+    for number in range(10):
+        stores.operate("auth", f"key-{number}", KeyState.PAUSED, subscriber="ab"[number % 2])
+    assert len(set(run(parking.keys()))) == 10

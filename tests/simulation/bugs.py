@@ -81,13 +81,13 @@ def _batch_past_what_is_held(self: Relay, subscriber: str, limit: int, now: Any)
     queue = self._queues.get(subscriber)
     if queue is None or queue.in_flight:
         return []
-    self._set_aside(queue)
+    self._set_aside_parked(queue)
     batch = [held.rows[0] for held in queue.held.values() if held.due_at <= now][:limit]
     while queue.ready and len(batch) < limit:
         row = queue.ready.popleft()
         (queue.to_park if row.envelope.key in queue.parked else batch).append(row)
-    queue.in_flight = {row.envelope.message_id: row for row in batch}
-    return batch
+    queue.in_flight = batch
+    return list(batch)
 
 
 def _through_in_any_order(self: Relay, queue: Any, row: Any) -> None:
@@ -101,7 +101,7 @@ def _through_in_any_order(self: Relay, queue: Any, row: Any) -> None:
 
 
 def _drop_what_was_away(self: Relay, subscriber: str) -> None:
-    self._queues[subscriber].in_flight = {}
+    self._queues[subscriber].in_flight = []
 
 
 _routes = Subscriptions.of

@@ -30,7 +30,7 @@ from tests.simulation.machine import Machine, Process
 RISE_DISTANCE = 5
 """Small, so that the floor rises often in a small world."""
 LONGEST_COMMIT_SECONDS = 0.05
-LOOKS = ("keys", "count", "backlog", "summary", "running")
+LOOKS = ("keys", "revision", "released", "subscribers", "count", "backlog", "summary", "running")
 """Calls that only look, again and again: they take no time here, since what waits for nothing would cost the most."""
 
 
@@ -240,7 +240,9 @@ class SimulatedOutboxReader(MemoryOutboxReader):
             if (row := self._schema.outbox.get(position)) is None:
                 continue
             for subscriber in self._owed(row):
-                waits = row.message_id in self._schema.waiting_for(subscriber, row.key)
+                waits = row.message_id in self._schema.waiting_for(subscriber, row.key) or (
+                    position in self._schema.missed[subscriber]
+                )
                 if (subscriber, row.message_id) not in history.taken_by and not waits:
                     history.accuse(f"{row.name} left the outbox before {subscriber} had it")
             history.note(f"{self._schema.context}/outbox", f"settles {row.name} of {row.key}", row.correlation_id)
@@ -299,11 +301,12 @@ class Remote:
 
 
 class RemoteOutbox(Remote):
-    """The outbox with the parked keys behind it."""
+    """The outbox with the parked keys and the missed events behind it."""
 
     def __init__(self, reader: SimulatedOutboxReader, process: Process, database: Database) -> None:
         super().__init__(reader, process, "outbox", database)
         self.parking = Remote(reader.parking, process, "parking", database)
+        self.missed = Remote(reader.missed, process, "missed", database)
 
 
 class NoMaintenance:

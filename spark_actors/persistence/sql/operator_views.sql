@@ -18,8 +18,10 @@ SELECT (SELECT count(*) FROM (SELECT FROM {schema}.outbox LIMIT %(limit)s) AS wa
 -- How many dead letters wait for an operator; counting stops at the limit.
 SELECT count(*) FROM (SELECT FROM {schema}.dead_letters WHERE state = 'waiting' LIMIT %(limit)s) AS letters
 
--- parked
--- How many keys and messages wait (counting stops at the limit), and for how long the first key has.
-SELECT (SELECT count(*) FROM (SELECT FROM {schema}.parked_keys LIMIT %(limit)s) AS keys),
+-- set_aside
+-- How many events subscribers have missed, how many keys and messages are parked (counting stops at the limit), and for
+-- how long the first key has been.
+SELECT (SELECT count(*) FROM (SELECT FROM {schema}.missed_events LIMIT %(limit)s) AS missed),
+       (SELECT count(*) FROM (SELECT FROM {schema}.parked_keys LIMIT %(limit)s) AS keys),
        (SELECT count(*) FROM (SELECT FROM {schema}.parked_messages LIMIT %(limit)s) AS messages),
        coalesce((SELECT now() - min(since) FROM {schema}.parked_keys), interval '0')

@@ -68,8 +68,18 @@ WHERE subscriber = %(subscriber)s AND key = %(key)s AND state = 'released' AND N
 RETURNING 1
 
 -- keys
--- Every key that waits, or is being worked off.
-SELECT subscriber, key, state, reason, since, by FROM {schema}.parked_keys
+-- The next of the keys that wait, or are being worked off.
+SELECT subscriber, key, state
+FROM {schema}.parked_keys
+WHERE (subscriber, key) > (%(subscriber)s, %(key)s)
+ORDER BY subscriber, key
+LIMIT %(limit)s
+
+-- revision
+-- Tells whether there are other keys, or in other states, than before.
+SELECT
+    count(*), coalesce(bit_xor(hashtextextended(subscriber || E'\n' || key || E'\n' || state, 0)), 0)
+FROM {schema}.parked_keys
 
 -- released
 -- Keys of commands that are to be worked off.

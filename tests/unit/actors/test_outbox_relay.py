@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from domain.accounting.account import Account
-from domain.accounting.messages import Deposited
+from domain.accounting.messages import Deposited, Purpose
 from domain.contexts import CONTEXTS
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import MessageRegistry
 from domain.shared.ports import OutgoingMessage
-from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
 from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack, unpack_envelopes
 from spark_actors.messaging.ports import KeyState
@@ -32,10 +32,21 @@ class FakeSubscribers:
         self.taken: defaultdict[str, list[str]] = defaultdict(list)
         self.answer: Callable[[str, str], Receipt] = lambda subscriber, message_id: Receipt.TAKEN
         self.errors: list[Exception] = []
+        self.away: set[str] = set()
+        self.hanging: set[str] = set()
+        self.released = asyncio.Event()
+        self.deadly = ""
+        """The message that ends whoever has it in hand."""
 
     async def take_events(self, subscriber: str, payload: bytes) -> bytes:
         if self.errors:
             raise self.errors.pop()
+        if subscriber in self.away:
+            raise StorageUnavailableError("its database is away")
+        if subscriber in self.hanging:
+            await self.released.wait()
+        if self.deadly in [envelope.message_id for envelope in unpack_envelopes(payload)]:
+            raise ActorDiedError(subscriber, "died")
         deliveries, stopped = [], set[str]()
         for envelope in unpack_envelopes(payload):
             receipt = Receipt.RETRY if envelope.key in stopped else self.answer(subscriber, envelope.message_id)
@@ -74,11 +85,11 @@ class Scene:
             telemetry=lambda event: None,
         )
 
-    def add(self, *names: str) -> None:
-        """Events of the instance that their name begins with."""
+    def add(self, *names: str, purpose: str = "") -> None:
+        """Events of the instance that their name begins with; those of an invoice are for bitcoin, too."""
         uow: MemoryUnitOfWork[Account] = MemoryUnitOfWork(self.store)
         with uow:
-            uow.outbox.add([an_event(name) for name in names])
+            uow.outbox.add([an_event(name, purpose) for name in names])
             uow.commit()
 
     async def run_until(self, condition: Callable[[], bool]) -> None:
@@ -101,8 +112,8 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def an_event(name: str) -> OutgoingMessage:
-    event = Deposited(account_id=name[0], deposit_id=name, amount_sat=1, balance_sat=1)
+def an_event(name: str, purpose: str) -> OutgoingMessage:
+    event = Deposited(account_id=name[0], deposit_id=name, amount_sat=1, balance_sat=1, purpose=purpose)
     now = datetime.now(UTC)
     return OutgoingMessage(name, event.TYPE.name, 1, event.key, 1, encode_data(event), "story", "cause", now)
 
@@ -249,3 +260,89 @@ def test_a_clock_that_is_set_back_delays_no_retry() -> None:
         return scene.subscribers.taken["dashboard"]
 
     assert asyncio.run(play()) == ["a1"]
+
+
+def test_while_the_dashboard_is_away_the_others_get_everything_and_it_gets_it_later_in_order() -> None:
+    async def play() -> Scene:
+        scene = Scene(in_flight=10)
+        names = [f"{key}{number:03}" for number in range(300) for key in "ab"]
+        scene.subscribers.away.add("dashboard")
+        scene.add(*names, purpose=Purpose.INVOICE)
+        scene.relay.start()
+        await until(lambda: not scene.store.outbox)
+        assert scene.subscribers.taken["bitcoin"] == names
+        assert scene.subscribers.taken["dashboard"] == []
+        assert list(scene.store.missed["dashboard"].values())
+        scene.subscribers.away.clear()
+        scene.add("c000")
+        await until(lambda: len(scene.subscribers.taken["dashboard"]) == len(names) + 1)
+        await until(lambda: not scene.store.missed["dashboard"])
+        scene.add("d000")
+        await until(lambda: "d000" in scene.subscribers.taken["dashboard"])
+        await until(lambda: not scene.store.outbox)
+        await scene.relay.stop()
+        assert scene.subscribers.taken["dashboard"] == [*names, "c000", "d000"]
+        return scene
+
+    assert not asyncio.run(play()).store.missed["dashboard"]
+
+
+def test_a_subscriber_that_leaves_its_calls_hanging_holds_up_no_other() -> None:
+    async def play() -> list[str]:
+        scene = Scene(in_flight=10)
+        names = [f"a{number:03}" for number in range(300)]
+        scene.subscribers.hanging.add("dashboard")
+        scene.add(*names, purpose=Purpose.INVOICE)
+        scene.relay.start()
+        await until(lambda: len(scene.subscribers.taken["bitcoin"]) == len(names))
+        scene.subscribers.hanging.clear()
+        scene.subscribers.released.set()
+        await until(lambda: len(scene.subscribers.taken["dashboard"]) == len(names))
+        await scene.relay.stop()
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == [f"a{number:03}" for number in range(300)]
+
+
+def test_a_relay_that_starts_anew_hands_over_what_was_missed_before_anything_else() -> None:
+    async def play() -> list[str]:
+        scene = Scene()
+        scene.add("a1", "a2")
+        await scene.outbox.missed.keep("dashboard", [1, 2])
+        await scene.outbox.settle([1, 2])
+        scene.add("a3")
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) == 3)
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == ["a1", "a2", "a3"]
+
+
+def test_an_event_that_kills_its_taker_is_parked_and_the_others_are_taken() -> None:
+    async def play() -> Scene:
+        scene = Scene()
+        scene.subscribers.deadly = "a1"
+        scene.add("b1", "a1", "a2", "c1")
+        await scene.run_until(lambda: scene.waiting == ["a1", "a2"] and not scene.store.outbox)
+        return scene
+
+    scene = asyncio.run(play())
+    assert scene.subscribers.taken["dashboard"] == ["b1", "c1"]
+    assert scene.store.parked.keys["dashboard", "a"].reason == "killed_its_process"
+
+
+def test_a_released_key_whose_message_kills_its_taker_is_parked_again() -> None:
+    async def play() -> Scene:
+        scene = Scene()
+        scene.subscribers.deadly = "a2"
+        scene.store.parked.set("dashboard", "a", KeyState.PAUSED, "a test", datetime.now(UTC))
+        scene.add("a1", "a2", "a3")
+        scene.relay.start()
+        await until(lambda: len(scene.waiting) == 3)
+        scene.store.parked.set("dashboard", "a", KeyState.RELEASED, "mended", datetime.now(UTC))
+        await until(lambda: scene.store.parked.keys["dashboard", "a"].state == KeyState.PARKED)
+        await scene.relay.stop()
+        return scene
+
+    scene = asyncio.run(play())
+    assert scene.waiting == ["a2", "a3"]
+    assert scene.subscribers.taken["dashboard"] == ["a1"]

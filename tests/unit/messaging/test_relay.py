@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
+from spark_actors.messaging.missed import MissedRead
 from spark_actors.messaging.ports import KeyState, ParkedKey, PendingMessage
 from spark_actors.messaging.relay import HOARD_FACTOR, Relay, RetryPolicy
 
@@ -22,8 +24,8 @@ def a_row(position: int, key: str = "alice", name: str = "accounting.deposited")
     return PendingMessage(position, Envelope(f"m{position}", name, 1, key, b"{}", "c", "", NOW))
 
 
-def a_relay(*rows: PendingMessage) -> Relay:
-    relay = Relay(lambda envelope: ROUTES.get(envelope.name, ()), POLICY)
+def a_relay(*rows: PendingMessage, in_flight: int = 10) -> Relay:
+    relay = Relay(lambda envelope: ROUTES.get(envelope.name, ()), POLICY, in_flight=in_flight)
     relay.take_in(rows)
     return relay
 
@@ -105,7 +107,7 @@ def _unless_alice(row: PendingMessage) -> Receipt:
 
 
 def a_key(key: str = "alice", state: KeyState = KeyState.PAUSED) -> ParkedKey:
-    return ParkedKey("bitcoin", key, state, "because", NOW, "ann")
+    return ParkedKey("bitcoin", key, state)
 
 
 def positions(rows: list[PendingMessage]) -> list[int]:
@@ -251,19 +253,216 @@ def _as_a_context_actor_answers(batch: list[PendingMessage], script: Iterator[Re
 
 
 def test_a_key_that_is_held_back_leaves_room_for_all_others() -> None:
-    relay = a_relay(*[a_row(position, "poison") for position in range(20)])
+    relay = a_relay(*[a_row(position, "poison") for position in range(9)])
     for subscriber in ("bitcoin", "dashboard"):
         relay.delivered(subscriber, answers(relay.next_batch(subscriber, 20, NOW), Receipt.RETRY), NOW)
-    assert relay.room(10) == 10
+    assert relay.room == 10
+
+
+def test_a_key_for_which_more_waits_than_may_be_in_hand_is_tried_once_more_and_then_parked() -> None:
+    relay = a_relay(a_row(1))
+    relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 1, NOW), Receipt.RETRY), NOW)
+    relay.take_in([a_row(position) for position in range(2, 11)])
+    relay.next_batch("bitcoin", 20, NOW)  # takes those behind it aside
+    batch = relay.next_batch("bitcoin", 20, NOW)  # long before the first is due again
+    assert positions(batch) == [1]
+    assert [burial.attempts for burial in relay.delivered("bitcoin", answers(batch, Receipt.RETRY), NOW)] == [2]
 
 
 def test_a_subscriber_that_is_away_leaves_room_for_the_others() -> None:
     relay = a_relay(*[a_row(position, f"key-{position}") for position in range(20)])
     relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 20, NOW)), NOW)
-    assert relay.room(10) == 10
+    assert relay.room == 10
 
 
-def test_what_gathers_for_a_subscriber_that_is_away_is_bounded() -> None:
-    relay = a_relay(*[a_row(position, f"key-{position}") for position in range(10 * HOARD_FACTOR)])
-    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 100, NOW)), NOW)
-    assert relay.room(10) == 0
+def test_rows_that_have_the_same_message_id_are_each_settled() -> None:
+    twin = PendingMessage(2, a_row(1).envelope)
+    relay = a_relay(a_row(1), twin)
+    for subscriber in ("bitcoin", "dashboard"):
+        relay.delivered(subscriber, taken(relay.next_batch(subscriber, 10, NOW)), NOW)
+    assert relay.to_settle() == [1, 2]
+
+
+def test_answers_that_are_not_those_of_the_batch_take_nothing() -> None:
+    relay = a_relay(a_row(1), a_row(2, "bob"))
+    batch = relay.next_batch("bitcoin", 10, NOW)
+    relay.delivered("bitcoin", taken(batch[::-1]), NOW)
+    assert positions(relay.next_batch("bitcoin", 10, NOW + timedelta(seconds=1))) == [1, 2]
+
+
+# --- a subscriber that is far behind ---
+
+
+class Scene:
+    """A relay with at most ten rows in hand, an outbox without end, and what is kept for the dashboard."""
+
+    def __init__(self, *, size: int = 0) -> None:
+        self.relay = a_relay()
+        self.taken: defaultdict[str, list[int]] = defaultdict(list)
+        self.kept: dict[int, PendingMessage] = {}
+        self.data = b"x" * size
+        self.rows: list[PendingMessage] = []
+        self.most = 0
+
+    def add(self, count: int) -> None:
+        """Take in as much as there is room for, at most *count* rows."""
+        for position in range(len(self.rows), len(self.rows) + min(count, max(0, self.relay.room))):
+            row = a_row(position, f"key-{position % 3}")
+            envelope = structs.replace(row.envelope, data=self.data)
+            self.rows.append(PendingMessage(position, envelope))
+            self.relay.take_in(self.rows[-1:])
+        self.most = max(self.most, self.relay.load)
+
+    def take(self, subscriber: str, limit: int = 4) -> None:
+        if read := self.relay.next_read(subscriber, limit):
+            self.relay.found(subscriber, self.waiting(read), read)
+        batch = self.relay.next_batch(subscriber, limit, NOW)
+        self.taken[subscriber] += positions(batch)
+        self.relay.delivered(subscriber, taken(batch), NOW)
+        done = self.relay.to_forget(subscriber)
+        for position in done:
+            del self.kept[position]
+        self.relay.forgotten(subscriber, done)
+
+    def waiting(self, read: MissedRead) -> list[PendingMessage]:
+        found = [self.kept[it] for it in sorted(self.kept) if it >= read.floor and it not in read.skip]
+        return found[: read.limit]
+
+    def keep(self) -> None:
+        while kept := self.relay.next_keeping("dashboard", 4):
+            self.kept |= {position: self.rows[position]._replace(is_missed=True) for position in kept}
+            self.relay.kept("dashboard")
+
+    def settle(self) -> None:
+        self.relay.settled(self.relay.to_settle())
+
+
+def test_a_subscriber_that_is_away_is_set_aside_and_the_others_get_everything() -> None:
+    scene = Scene()
+    while len(scene.taken["bitcoin"]) < 500:
+        scene.add(4)
+        scene.take("bitcoin")
+        if scene.relay.behind:
+            scene.keep()
+        scene.settle()
+    assert scene.relay.behind == ["dashboard"]
+    assert scene.taken["bitcoin"] == list(range(len(scene.rows)))
+    assert scene.most <= 10 * HOARD_FACTOR
+    assert sorted(scene.kept) == list(range(len(scene.rows)))  # and so nothing is left in the outbox
+    assert scene.relay.load == 0
+
+
+def test_large_rows_set_a_subscriber_aside_sooner() -> None:
+    scene = Scene(size=10 * 1_024)
+    while not scene.relay.behind:
+        scene.add(1)
+        scene.take("bitcoin")
+        scene.settle()
+        assert len(scene.rows) < 20
+
+
+def test_a_subscriber_that_is_back_gets_what_it_missed_in_order_and_then_everything_directly() -> None:
+    scene = Scene()
+    for _ in range(60):
+        scene.add(4)
+        scene.take("bitcoin")
+        if scene.relay.behind:
+            scene.keep()
+        scene.settle()
+    while scene.relay.behind:
+        scene.take("dashboard")
+        if len(scene.rows) < 300:  # more comes meanwhile, half as fast
+            scene.add(2)
+            scene.take("bitcoin")
+            scene.keep()
+            scene.settle()
+    scene.add(2)
+    scene.take("bitcoin")
+    scene.take("dashboard")
+    scene.settle()
+    assert scene.taken["dashboard"] == list(range(len(scene.rows)))
+    assert scene.kept == {}
+    assert scene.relay.load == 0
+
+
+def test_what_is_written_while_a_read_finds_the_end_is_not_passed_over() -> None:
+    scene = Scene()
+    scene.relay.set_aside(["dashboard"])
+    read = scene.relay.next_read("dashboard", 4)
+    assert read is not None
+    scene.add(1)
+    scene.keep()
+    scene.relay.found("dashboard", [], read)
+    assert scene.relay.behind == ["dashboard"]
+    scene.take("dashboard")
+    assert scene.taken["dashboard"] == [0]
+
+
+def test_what_an_earlier_relay_has_kept_comes_before_what_is_in_the_outbox() -> None:
+    scene = Scene()
+    scene.add(2)
+    scene.kept = {0: scene.rows[0]._replace(is_missed=True)}  # kept, but not settled any more
+    scene.relay.set_aside(["dashboard"])
+    scene.keep()
+    scene.take("dashboard")
+    scene.take("bitcoin")
+    assert scene.taken["dashboard"] == [0, 1]
+    scene.settle()
+    assert scene.relay.load == 0
+
+
+def test_what_could_not_be_kept_is_kept_later_in_order() -> None:
+    scene = Scene()
+    scene.relay.set_aside(["dashboard"])
+    scene.add(3)
+    assert scene.relay.next_keeping("dashboard", 2) == [0, 1]
+    scene.relay.not_kept("dashboard")
+    assert scene.relay.next_keeping("dashboard", 9) == [0, 1, 2]
+
+
+def test_a_missed_event_that_is_refused_holds_back_its_key_only() -> None:
+    scene = Scene()
+    scene.relay.set_aside(["dashboard"])
+    scene.add(6)
+    scene.keep()
+    read = scene.relay.next_read("dashboard", 6)
+    assert read is not None
+    scene.relay.found("dashboard", scene.waiting(read), read)
+    batch = scene.relay.next_batch("dashboard", 6, NOW)
+    first, *others = batch
+    assert first.envelope.key == others[2].envelope.key
+    refused = {first.position, others[2].position}
+    given = [taken([row])[0] if row.position not in refused else answers([row], Receipt.RETRY)[0] for row in batch]
+    scene.relay.delivered("dashboard", given, NOW)
+    assert sorted(scene.relay.to_forget("dashboard")) == [1, 2, 4, 5]
+    assert positions(scene.relay.next_batch("dashboard", 6, NOW + timedelta(seconds=1))) == [0]
+
+
+# --- a message that ends the process of its taker ---
+
+
+def test_a_message_that_kills_its_taker_is_found_and_parked_and_all_others_are_taken() -> None:
+    relay = a_relay(*[a_row(position, f"key-{position}") for position in range(10)])
+    got, deaths = list[int](), 0
+    while len(got) < 9:
+        batch = relay.next_batch("bitcoin", 10, NOW)
+        if 6 in positions(batch):
+            deaths += 1
+            for burial in relay.killed("bitcoin", NOW):
+                assert (burial.message.position, burial.reason) == (6, "killed_its_process")
+                relay.buried(burial)
+        else:
+            got += positions(batch)
+            relay.delivered("bitcoin", taken(batch), NOW)
+    assert got == [0, 1, 2, 3, 4, 5, 7, 8, 9]
+    assert deaths < 12
+
+
+def test_deaths_under_different_messages_make_none_suspicious() -> None:
+    relay = a_relay(*[a_row(position) for position in range(100)], in_flight=100)
+    for _ in range(20):
+        relay.next_batch("bitcoin", 5, NOW)
+        assert relay.killed("bitcoin", NOW) == []
+        batch = relay.next_batch("bitcoin", 5, NOW)
+        assert len(batch) == 5
+        relay.delivered("bitcoin", taken(batch), NOW)

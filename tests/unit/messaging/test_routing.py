@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from hypothesis import given
@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from domain.accounting.messages import Deposited, Purpose
 from domain.auth.messages import AccountRegistered
 from domain.contexts import CONTEXTS
+from domain.shared.context import BoundedContext
 from domain.shared.messages import Event, MessageRegistry
+from domain.shared.sagas import SagaKind, SagaMilestone, SagaState
 from spark_actors.messaging.envelope import Envelope, encode_data
 from spark_actors.messaging.routing import Placement, Subscriptions
 
@@ -23,6 +25,19 @@ PLACEMENT = Placement(
     dedicated_kinds={"crowdfunding": 2},
     dedicated_instances=("accounting:whale", "bitcoin:busy"),
 )
+
+
+def _raises(event: object) -> str:
+    raise KeyError("a bug")
+
+
+def test_an_event_that_makes_the_code_of_a_saga_raise_goes_to_all_who_may_want_it() -> None:
+    broken = SagaKind("broken", timedelta(1), (SagaMilestone(Deposited, "credited", SagaState.COMPLETED, _raises),))
+    contexts = [*CONTEXTS, BoundedContext("another", (), sagas=(broken,))]
+    registry = MessageRegistry(message for context in contexts for message in context.messages)
+    event = Deposited(account_id="ada", deposit_id="d", amount_sat=1, balance_sat=1)
+    envelope = Envelope("m", event.TYPE.name, 1, "ada", encode_data(event), "c", "", NOW)
+    assert Subscriptions(contexts, registry).of(envelope) == ("dashboard", "another", "bitcoin")
 
 
 @given(context=st.sampled_from(["auth", "accounting", "crowdfunding", "bitcoin"]), key=st.text())

@@ -20,6 +20,7 @@ from spark_actors.messaging.telemetry import (
     LightningAsked,
     LoginTried,
     MessagesBuried,
+    MissedMeasured,
     OutboxMeasured,
     SagasEnded,
     SagasMeasured,
@@ -75,6 +76,13 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
         ['spark_events_routed_total{context="auth",subscriber="accounting"} 5.0'],
     ),
     (MessagesBuried("auth"), ['spark_dead_letters_buried_total{context="auth"} 1.0']),
+    (
+        MissedMeasured("auth", {"dashboard": 7}, {"dashboard": timedelta(minutes=1)}),
+        [
+            'spark_missed_events{context="auth",subscriber="dashboard"} 7.0',
+            'spark_missed_oldest_seconds{context="auth",subscriber="dashboard"} 60.0',
+        ],
+    ),
     (DeadLettersMeasured("auth", 4), ['spark_dead_letters{context="auth"} 4.0']),
     (
         KeysParkedMeasured(
@@ -137,6 +145,13 @@ def test_keys_that_are_free_again_are_told_as_none() -> None:
     metrics(KeysParkedMeasured("auth", {}, {}))
     line = 'spark_parked_keys{cause="paused",context="auth",state="paused",subscriber="dashboard"} 0.0'
     assert line in shown(metrics)
+
+
+def test_a_subscriber_that_has_caught_up_has_missed_nothing() -> None:
+    metrics = ActorMetrics()
+    metrics(MissedMeasured("auth", {"dashboard": 7}, {"dashboard": timedelta(minutes=1)}))
+    metrics(MissedMeasured("auth", {}, {}))
+    assert 'spark_missed_events{context="auth",subscriber="dashboard"} 0.0' in shown(metrics)
 
 
 def test_no_event_is_left_out() -> None:
