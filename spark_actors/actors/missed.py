@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 
 import structlog
 
+from spark_actors.actors.loop import ANY_MOMENT, steady_now
 from spark_actors.messaging.ports import MissedEvents
 from spark_actors.messaging.relay import Relay
+
+LOOK_INTERVAL = timedelta(seconds=10)
+"""After the start only a predecessor that still lives can have kept something: there is no hurry."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +30,15 @@ class MissedEventsKeeping:
         self._missed = missed
         self._told: set[str] = set()
         """Subscribers of which the log says that they are set aside."""
+        self._look_at = ANY_MOMENT
         self.is_known = False
         """Whether it is known for whom something is kept; nothing may be handed over before."""
 
     async def look(self, names: Collection[str]) -> None:
         """Learn for which of the subscribers *names* something is kept, by an earlier relay or one that still lives."""
+        if steady_now() < self._look_at:
+            return
+        self._look_at = steady_now() + LOOK_INTERVAL
         self._relay.set_aside(sorted(set(names).intersection(await self._missed.subscribers())))
         self.is_known = True
         self._tell()
@@ -48,12 +57,10 @@ class MissedEventsKeeping:
         return len(positions)
 
     async def read(self, subscriber: str, limit: int) -> None:
-        """Take in hand the next of what is kept for a subscriber, until it has enough or there is no more."""
+        """Take in hand the next of what is kept for a subscriber that has too little, or find that it has had all."""
         while read := self._relay.next_read(subscriber, limit):
             rows = await self._missed.next(subscriber, floor=read.floor, skip=read.skip, limit=limit)
             self._relay.found(subscriber, rows, read)
-            if rows or read.floor == 0:
-                break
         self._tell()
 
     async def forget(self, subscriber: str) -> None:

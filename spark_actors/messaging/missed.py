@@ -35,6 +35,8 @@ class Missed:
         self._kept = 0
         """How often something was put there."""
         self._floor = 0
+        self._end_seen = -1
+        """The value of *kept* when a read found no more than it gave."""
         self._in_hand: set[int] = set()
         """Positions that were read from there and are not forgotten yet."""
         self._through: list[int] = []
@@ -63,21 +65,30 @@ class Missed:
         self._to_keep.extendleft(reversed(self._keeping))
         self._keeping = []
 
-    def next_read(self, limit: int) -> MissedRead:
-        return MissedRead(self._floor, self._in_hand, limit, self._kept)
+    def next_read(self, limit: int) -> MissedRead | None:
+        """What to read next; None while there is nothing more, and some is in hand or on its way there.
+
+        When all that this relay has put there is through, a read from the lowest position says whether the subscriber
+        has caught up: another relay (a predecessor that still lives) may have put something there.
+        """
+        if self._end_seen != self._kept:
+            return MissedRead(self._floor, self._in_hand, limit, self._kept)
+        return None if self._has_more else MissedRead(0, (), limit, self._kept)
 
     def found(self, rows: Sequence[PendingMessage], read: MissedRead) -> bool:
-        """Take in what a read gave; whether the subscriber has caught up: it has had everything that was ever kept.
-
-        A read that finds the end begins at the lowest position next time: another relay (a predecessor that still
-        lives) may have put something there.
-        """
+        """Take in what a read gave; whether the subscriber has caught up: it has had everything that was ever kept."""
         self._in_hand.update(row.position for row in rows)
-        is_end = len(rows) < read.limit
-        if self._kept == read.kept:
-            self._floor = 0 if is_end else rows[-1].position + 1
-        is_whole = read.floor == 0 and self._kept == read.kept
-        return is_end and is_whole and not (self._in_hand or self._to_keep or self._keeping)
+        if self._kept != read.kept:
+            return False
+        if rows:
+            self._floor = rows[-1].position + 1
+        if len(rows) < read.limit:
+            self._end_seen = self._kept
+        return not rows and read.floor == 0 and not self._has_more
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._in_hand or self._to_keep or self._keeping)
 
     def through(self, row: PendingMessage) -> None:
         """The subscriber is through with an event that was read from there."""

@@ -201,7 +201,7 @@ class Relay:
             missed.not_kept()
 
     def next_read(self, subscriber: str, limit: int) -> MissedRead | None:
-        """What to read of the missed events of *subscriber*; None if it is not set aside, or has enough in hand."""
+        """What to read of the missed events of *subscriber*; None if it is not set aside or has enough in hand."""
         queue = self._queues.get(subscriber)
         if queue is None or queue.missed is None or queue.in_flight or queue.size >= self._in_flight:
             return None

@@ -11,6 +11,8 @@ REPOSITORY = "tests/contracts/test_repository_contract.py"
 CONSTRAINTS = "tests/contracts/test_constraints_contract.py"
 DISPATCHER = "tests/unit/actors/test_dispatcher.py"
 RELAY = "tests/unit/messaging/test_relay.py"
+OUTBOX_RELAY = "tests/unit/actors/test_outbox_relay.py"
+ROUTING = "tests/unit/messaging/test_routing.py"
 INGRESS = "tests/unit/actors/test_ingress.py"
 CONTEXT = "tests/unit/actors/test_context_actor.py"
 MONEY = "tests/unit/domain/test_money_conservation.py"
@@ -131,8 +133,8 @@ MUTANTS = (
         4,
         "a row is settled when the first of its subscribers has it",
         "spark_actors/messaging/relay.py",
-        "if self._waiting_for[row.position] == 0:",
-        "if self._waiting_for[row.position] >= 0:",
+        "if self._waiting_for[position] == 0:",
+        "if self._waiting_for[position] >= 0:",
         (f"{RELAY}::test_a_row_is_settled_only_after_each_subscriber_has_taken_it",),
     ),
     Mutant(
@@ -410,5 +412,63 @@ MUTANTS = (
         'f"@{sha1(envelope.data, usedforsecurity=False).hexdigest()}"',
         '"@"',
         (f"{IDENTITY}::test_the_id_of_a_stranger_counts_for_the_same_content_alone",),
+    ),
+    Mutant(
+        11,
+        "a subscriber that is away is never set aside",
+        "spark_actors/messaging/relay.py",
+        "if longest is not None and longest.size > self._in_flight:",
+        "if longest is None:",
+        (f"{RELAY}::test_a_subscriber_that_is_away_is_set_aside_and_the_others_get_everything",),
+    ),
+    Mutant(
+        11,
+        "those that are set aside count as those with the least to do",
+        "spark_actors/messaging/relay.py",
+        "        direct = [queue for queue in self._queues.values() if queue.missed is None]\n        least",
+        "        direct = list(self._queues.values())\n        least = max",
+        (f"{RELAY}::test_a_subscriber_that_is_away_is_set_aside_and_the_others_get_everything",),
+    ),
+    Mutant(
+        4,
+        "what is to be kept for a subscriber leaves the outbox before it is durable",
+        "spark_actors/messaging/relay.py",
+        "                else:\n                    queue.missed.add(row)",
+        "                else:\n                    queue.missed.add(row)\n                    self._count_down(row.position)",
+        (f"{OUTBOX_RELAY}::test_what_cannot_be_kept_for_a_subscriber_stays_in_the_outbox",),
+    ),
+    Mutant(
+        5,
+        "events pass directly again before all that was missed is taken",
+        "spark_actors/messaging/missed.py",
+        "return not rows and read.floor == 0 and not self._has_more",
+        "return not rows",
+        (f"{RELAY}::test_a_subscriber_that_is_back_gets_what_it_missed_in_order_and_then_everything_directly",),
+    ),
+    Mutant(
+        4,
+        "what is written while a read finds the end is passed over",
+        "spark_actors/messaging/missed.py",
+        "if self._kept != read.kept:",
+        "if self._kept < 0:",
+        (f"{RELAY}::test_what_is_written_while_a_read_finds_the_end_is_not_passed_over",),
+    ),
+    Mutant(
+        6,
+        "a message that kills its taker is handed over whole, again and again",
+        "spark_actors/messaging/deaths.py",
+        "self._limit = len(batch) // 2",
+        "self._limit = len(batch)",
+        (f"{RELAY}::test_a_message_that_kills_its_taker_is_found_and_parked_and_all_others_are_taken",),
+    ),
+    Mutant(
+        6,
+        "an event on which the code of a saga raises stops its outbox",
+        "spark_actors/messaging/routing.py",
+        "except Exception:  # noqa: BLE001",
+        "except LookupError.__class__:  # noqa: BLE001",
+        (
+            "tests/unit/messaging/test_routing.py::test_an_event_that_makes_the_code_of_a_saga_raise_goes_to_all_who_may_want_it",
+        ),
     ),
 )

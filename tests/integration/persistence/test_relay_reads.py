@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 
 from domain.shared.errors import StorageUnavailableError
+from spark_actors.messaging.missed import Missed
 from spark_actors.messaging.ports import PendingMessage
 from spark_actors.persistence.outbox import RISE_DISTANCE, PostgresOutboxReader
 from spark_actors.persistence.statements import load_for
@@ -46,8 +48,12 @@ def reads(plan: Any) -> int:
 
 
 def cost_of_a_read(connection: psycopg.Connection, floor: int) -> int:
-    query = b"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + load_for("outbox", "auth")["pending"]
-    row = connection.execute(query, {"floor": floor, "skip": [], "limit": 100}).fetchone()
+    return cost(connection, load_for("outbox", "auth")["pending"], {"floor": floor, "skip": [], "limit": 100})
+
+
+def cost(connection: psycopg.Connection, query: bytes, params: Mapping[str, object]) -> int:
+    """Pages that a statement touches."""
+    row = connection.execute(b"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) " + query, params).fetchone()
     return reads(json.loads(json.dumps(row))[0][0]["Plan"])
 
 
@@ -187,3 +193,38 @@ def test_a_server_that_went_away_is_reported_and_then_forgotten(
                 return failed
 
     assert 1 <= run(attempts()) <= 4
+
+
+def test_a_read_of_missed_events_does_not_walk_through_what_was_taken(
+    stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
+) -> None:
+    """With an old snapshot that keeps the dead rows from being cleaned away."""
+    reader = PostgresOutboxReader(stores._pool, "auth")
+    missed = Missed()
+
+    async def keep_all() -> None:
+        rows = await reader.pending(skip=(), limit=20_001)
+        await reader.missed.keep("dashboard", [row.position for row in rows])
+
+    async def take(count: int) -> None:
+        read = missed.next_read(count)
+        assert read is not None
+        rows = await reader.missed.next("dashboard", floor=read.floor, skip=read.skip, limit=count)
+        missed.found(rows, read)
+        await reader.missed.forget("dashboard", [row.position for row in rows])
+
+    def cost_from(floor: int) -> int:
+        params = {"subscriber": "dashboard", "floor": floor, "skip": "{}", "limit": 1}
+        return cost(connection, load_for("missed_events", "auth")["next"], params)
+
+    with psycopg.connect(database) as backup:
+        backup.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        backup.execute("SELECT count(*) FROM auth.missed_events")
+        backup.execute("SELECT pg_current_xact_id()")
+        fill(connection, 20_000)
+        run(keep_all())
+        run(take(19_999))
+        read = missed.next_read(1)
+        assert read is not None
+        assert cost_from(0) > 200
+        assert cost_from(read.floor) < 20

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from domain.accounting.account import Account
 from domain.accounting.messages import Deposited, Purpose
@@ -19,7 +21,7 @@ from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack
 from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
-from spark_actors.persistence.memory import MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
+from spark_actors.persistence.memory import MemoryMissedEvents, MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
 
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
@@ -285,6 +287,30 @@ def test_while_the_dashboard_is_away_the_others_get_everything_and_it_gets_it_la
         return scene
 
     assert not asyncio.run(play()).store.missed["dashboard"]
+
+
+def test_what_cannot_be_kept_for_a_subscriber_stays_in_the_outbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(self: MemoryMissedEvents, subscriber: str, positions: Sequence[int]) -> None:
+        raise StorageUnavailableError("no room")
+
+    async def play() -> tuple[list[str], list[str]]:
+        scene = Scene(in_flight=10)
+        names = [f"a{number:03}" for number in range(100)]
+        scene.subscribers.away.add("dashboard")
+        scene.add(*names, purpose=Purpose.INVOICE)
+        with monkeypatch.context() as patched:
+            patched.setattr(MemoryMissedEvents, "keep", refuse)
+            scene.relay.start()
+            await until(lambda: any("no room" in loop.problem for loop in scene.relay.loops))
+        left = [row.message_id for row in scene.store.outbox.values()]
+        scene.subscribers.away.clear()
+        await until(lambda: not scene.store.outbox)
+        await until(lambda: len(scene.subscribers.taken["dashboard"]) == len(names))
+        await scene.relay.stop()
+        return left, scene.subscribers.taken["dashboard"]
+
+    left, taken = asyncio.run(play())
+    assert left == taken
 
 
 def test_a_subscriber_that_leaves_its_calls_hanging_holds_up_no_other() -> None:
