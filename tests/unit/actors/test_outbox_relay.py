@@ -302,7 +302,9 @@ def test_what_cannot_be_kept_for_a_subscriber_stays_in_the_outbox(monkeypatch: p
             patched.setattr(MemoryMissedEvents, "keep", refuse)
             scene.relay.start()
             await until(lambda: any("no room" in loop.problem for loop in scene.relay.loops))
-        left = [row.message_id for row in scene.store.outbox.values()]
+            await until(lambda: len(scene.subscribers.taken["bitcoin"]) >= 40)
+            await scene.relay.settle()
+            left = [row.message_id for row in scene.store.outbox.values()]
         scene.subscribers.away.clear()
         await until(lambda: not scene.store.outbox)
         await until(lambda: len(scene.subscribers.taken["dashboard"]) == len(names))

@@ -411,6 +411,16 @@ def test_what_an_earlier_relay_has_kept_comes_before_what_is_in_the_outbox() -> 
     assert scene.relay.load == 0
 
 
+def test_the_outbox_holds_an_event_until_it_is_kept_for_who_is_set_aside() -> None:
+    scene = Scene()
+    scene.relay.set_aside(["dashboard"])
+    scene.add(3)
+    scene.take("bitcoin")
+    assert scene.relay.to_settle() == []
+    scene.keep()
+    assert scene.relay.to_settle() == [0, 1, 2]
+
+
 def test_what_could_not_be_kept_is_kept_later_in_order() -> None:
     scene = Scene()
     scene.relay.set_aside(["dashboard"])
@@ -435,7 +445,17 @@ def test_a_missed_event_that_is_refused_holds_back_its_key_only() -> None:
     given = [taken([row])[0] if row.position not in refused else answers([row], Receipt.RETRY)[0] for row in batch]
     scene.relay.delivered("dashboard", given, NOW)
     assert sorted(scene.relay.to_forget("dashboard")) == [1, 2, 4, 5]
-    assert positions(scene.relay.next_batch("dashboard", 6, NOW + timedelta(seconds=1))) == [0]
+    scene.relay.forgotten("dashboard", scene.relay.to_forget("dashboard"))
+    at_the_end = scene.relay.next_read("dashboard", 6)
+    assert at_the_end is not None
+    scene.relay.found("dashboard", [], at_the_end)
+    assert scene.relay.behind == ["dashboard"]  # two of its events are in hand
+    later = NOW + timedelta(seconds=1)
+    for expected in ([0], [3]):
+        batch = scene.relay.next_batch("dashboard", 6, later)
+        assert positions(batch) == expected
+        scene.relay.delivered("dashboard", taken(batch), later)
+    assert scene.relay.to_forget("dashboard") == [0, 3]
 
 
 # --- a message that ends the process of its taker ---

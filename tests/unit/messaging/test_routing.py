@@ -31,7 +31,7 @@ def _raises(event: object) -> str:
     raise KeyError("a bug")
 
 
-def test_an_event_that_makes_the_code_of_a_saga_raise_goes_to_all_who_may_want_it() -> None:
+def test_an_event_that_makes_a_sagas_code_raise_goes_to_all_who_may_want_it() -> None:
     broken = SagaKind("broken", timedelta(1), (SagaMilestone(Deposited, "credited", SagaState.COMPLETED, _raises),))
     contexts = [*CONTEXTS, BoundedContext("another", (), sagas=(broken,))]
     registry = MessageRegistry(message for context in contexts for message in context.messages)
