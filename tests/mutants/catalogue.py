@@ -427,7 +427,7 @@ MUTANTS = (
         f"{ACTORS}/supervisor.py",
         "for subscriber in self._relay.behind:",
         "for subscriber in list[str]():",
-        (f"{OUTBOX_RELAY}::test_while_the_dashboard_is_away_the_others_get_everything_and_it_gets_it_later_in_order",),
+        (f"{OUTBOX_RELAY}::test_while_one_is_away_the_others_get_everything_and_it_does_later_in_order",),
     ),
     Mutant(
         4,

@@ -264,7 +264,7 @@ def test_a_clock_that_is_set_back_delays_no_retry() -> None:
     assert asyncio.run(play()) == ["a1"]
 
 
-def test_while_the_dashboard_is_away_the_others_get_everything_and_it_gets_it_later_in_order() -> None:
+def test_while_one_is_away_the_others_get_everything_and_it_does_later_in_order() -> None:
     async def play() -> Scene:
         scene = Scene(in_flight=10)
         names = [f"{key}{number:03}" for number in range(300) for key in "ab"]
