@@ -2,15 +2,18 @@
 
 Per host and context one batch is in flight; what comes meanwhile makes up the next one. So nothing waits for a
 batch to fill at rest, and the commands that one sender sends to one instance arrive in order. A batch whose fate is
-unknown (the host died, the store is away) is sent again, with the same ids, until it is answered.
+unknown (the host died, the store is away) is sent again, with the same ids, until it is answered. One under which the
+host dies again and again is cut in halves, until the command that kills it is alone; that one is buried unread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -28,6 +31,15 @@ log = structlog.get_logger(__name__)
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
+DEADLY_DEATHS = 3
+"""After so many deaths of a host under one and the same batch, something in it is taken to be why."""
+
+
+class _DeadlyBatch(Exception):
+    """The host has died again and again under this batch."""
+
+
+_AskHost: TypeAlias = Callable[[Slot, str, bytes], Awaitable[bytes]]
 
 
 @dataclass
@@ -99,7 +111,7 @@ class Dispatcher:
         while lane.parcels:
             parcels = self._next_batch(lane)
             try:
-                replies = await self._ask(lane, [command for parcel in parcels for command in parcel.commands])
+                replies = await self._deliver(lane, [command for parcel in parcels for command in parcel.commands])
             except asyncio.CancelledError:
                 for parcel in [*parcels, *lane.parcels]:
                     parcel.replies.cancel()
@@ -118,8 +130,33 @@ class Dispatcher:
             size += len(batch[-1].commands)
         return batch
 
-    async def _ask(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
-        payload = pack(commands)
+    async def _deliver(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
+        """The replies to all of these, in order; what comes behind them in the lane waits meanwhile."""
+        try:
+            return await self._ask(lane, commands, self._hosts.take_turn, DEADLY_DEATHS)
+        except _DeadlyBatch:
+            log.warning("host_dies", slot=lane.slot.name, context=lane.context, commands=len(commands))
+        if len(commands) == 1:
+            return await self._ask(lane, commands, self._hosts.bury)
+        middle = len(commands) // 2
+        first = await self._deliver(lane, commands[:middle])
+        return [*first, *await self._deliver(lane, commands[middle:])]
+
+    async def _ask(
+        self, lane: _Lane, commands: list[Envelope], ask: _AskHost, most_deaths: float = math.inf
+    ) -> list[Reply]:
+        """Until there is an answer, or _DeadlyBatch once the host has died under it so often."""
+        payload, deaths = pack(commands), 0
+
+        async def once() -> bytes:
+            nonlocal deaths
+            try:
+                return await ask(lane.slot, lane.context, payload)
+            except ActorUnavailableError as error:
+                deaths += error.has_died
+                if deaths >= most_deaths:
+                    raise _DeadlyBatch from error
+                raise
 
         def tell(state: RetryCallState) -> None:
             self._telemetry(DeliveryRetried(lane.context, "host"))
@@ -134,7 +171,7 @@ class Dispatcher:
             ),
             before_sleep=tell,
         )
-        return unpack_replies(await retrying(self._hosts.take_turn, lane.slot, lane.context, payload))
+        return unpack_replies(await retrying(once))
 
 
 async def _gathered(count: int, parcels: Sequence[_Parcel]) -> list[Reply]:

@@ -35,6 +35,9 @@ class Hosts(Protocol):
         batch over again is safe.
         """
 
+    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        """Have packed envelopes fail, unread, under which that actor dies again and again; else like `take_turn`."""
+
 
 class Releases(Protocol):
     """The pool of AggregateActors, as somebody sees it who has what waits in it worked off."""

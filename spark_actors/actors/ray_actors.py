@@ -47,6 +47,10 @@ class AggregateActor:
         self.start()
         return self._actor.take_turn(context, payload)  # type: ignore[union-attr]  # started just now
 
+    def bury(self, context: str, payload: bytes) -> bytes:
+        self.start()
+        return self._actor.bury(context, payload)  # type: ignore[union-attr]  # started just now
+
     def release(self, context: str, keys: list[str]) -> list[str]:
         self.start()
         return self._actor.release(context, keys)  # type: ignore[union-attr]  # started just now

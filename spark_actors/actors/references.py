@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import ray
 import structlog
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from spark_actors.actors import names
 from spark_actors.actors.errors import ActorUnavailableError
@@ -57,7 +57,12 @@ class Directory:
             raise  # the actor lives and has raised this itself
         except (RayError, TimeoutError) as error:
             self.forget(name)
-            raise ActorUnavailableError(name, type(error).__name__) from error
+            raise ActorUnavailableError(name, type(error).__name__, _has_died(error)) from error
+
+
+def _has_died(error: Exception) -> bool:
+    """Whether the actor's process has ended of itself: not by a keeper's kill, and not only out of reach."""
+    return isinstance(error, ActorDiedError) and "killed by `ray.kill`" not in str(error)
 
 
 class RayHosts:
@@ -69,6 +74,11 @@ class RayHosts:
     async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
         with self._directory.calling(names.aggregate_actor(slot)) as actor:
             answer: bytes = await actor.take_turn.remote(context, payload)
+            return answer
+
+    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        with self._directory.calling(names.aggregate_actor(slot)) as actor:
+            answer: bytes = await actor.bury.remote(context, payload)
             return answer
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:

@@ -77,6 +77,7 @@ class CloudEvent(BaseModel):
     datacontenttype: Literal["application/json"] = "application/json"
     correlationid: Id | None = Field(None, description="The story it belongs to; its own id if left out.")
     causationid: Id | None = Field(None, description="The message that brought it about.")
+    why: Line | None = Field(None, description="Why an operator moves money by hand; needed for that.")
 
 
 class Schemas:
@@ -134,7 +135,8 @@ def _constant(value: str) -> Any:
 
 def _plain_form(name: str, hint: Any) -> Any:
     if hint is str:
-        named = {"description": Text, "password_hash": PasswordHash}
+        # A transfer's reference names an instance of the context that asked for it: it becomes a key there.
+        named = {"description": Text, "password_hash": PasswordHash, "reference": OptionalId}
         return Id if name.endswith("_id") else named.get(name, Line)
     if hint is int:
         return Limit if name == "limit" else Int64

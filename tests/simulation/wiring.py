@@ -9,6 +9,8 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import Any
 
+import msgspec
+
 from domain.bitcoin.lightning import task_for
 from domain.contexts import CONTEXTS
 from domain.shared.messages import MessageRegistry
@@ -36,7 +38,7 @@ from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
 from spark_actors.lightning.worker import LightningWorker, WorkerSettings
-from spark_actors.messaging.door import Door
+from spark_actors.messaging.door import Admitted, Door
 from spark_actors.messaging.envelope import Envelope, Receipt, Reply, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
 from spark_actors.messaging.ports import Received
@@ -82,11 +84,20 @@ def door() -> Door:
     return Door(registry(), MAX_BODY_BYTES)
 
 
+class BareIds(Guard):
+    """The real one; commands go on under the ids that they were sent under, which a run knows them by."""
+
+    def command(self, sender: Principal, admitted: Admitted) -> Envelope:
+        message_id = admitted.envelope.message_id
+        story = admitted.envelope.correlation_id or message_id
+        return msgspec.structs.replace(super().command(sender, admitted), message_id=message_id, correlation_id=story)
+
+
 @cache
 def guard() -> Guard:
     """Everybody is an operator: who may do what is not what a run is about."""
     operator = Principal("simulation", frozenset({Role.OPERATOR}))
-    return Guard(registry(), lambda authorization, at: operator)
+    return BareIds(registry(), lambda authorization, at: operator)
 
 
 def owed(envelope: Envelope) -> Sequence[str]:
@@ -100,8 +111,6 @@ def owed(envelope: Envelope) -> Sequence[str]:
 
 
 def _tracks(context: str, envelope: Envelope, event: type[Any]) -> bool:
-    import msgspec
-
     message = msgspec.json.decode(envelope.data, type=event)
     return BY_NAME[context].tracks(message)
 
@@ -222,6 +231,9 @@ class RayStandIn:
             "call.take_turn",
             lambda shell: shell.take_turn(context, payload),
         )
+
+    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        raise NotImplementedError("no message of a run kills its host")
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
         return await self.process.machine.call(
