@@ -176,8 +176,8 @@ MUTANTS = (
         3,
         "a movement whose key is in the ledger is passed over, and the balance is written all the same",
         f"{STORE}/sql/accounts.sql",
-        "%(follows)s::text[], %(recorded_at)s::timestamptz[]\n)",
-        "%(follows)s::text[], %(recorded_at)s::timestamptz[]\n)\nON CONFLICT DO NOTHING",
+        "%(recorded_at)s::timestamptz[], %(sent_by)s::text[]\n)",
+        "%(recorded_at)s::timestamptz[], %(sent_by)s::text[]\n)\nON CONFLICT DO NOTHING",
         (f"{TURNS}::test_an_idempotency_key_is_remembered_beyond_the_inbox",),
     ),
     Mutant(
@@ -422,8 +422,8 @@ MUTANTS = (
         10,
         "the account that a command acts for is not compared with the token's",
         GUARD,
-        "if read and not sender.owns(account := read(envelope.data)):",
-        "if read and not sender.owns(account := sender.subject):",
+        "not sender.owns(account := read(envelope.data)):",
+        "not sender.owns(account := sender.subject):",
         (f"{IDENTITY}::test_no_user_acts_for_the_account_of_another",),
     ),
     Mutant(
@@ -446,8 +446,8 @@ MUTANTS = (
         10,
         "the ingress lets commands in without asking the guard about them",
         f"{ACTORS}/ingress.py",
-        "good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))",
-        "good.append(_Taken(arrival, envelope.message_id, envelope))",
+        "good.append(_Taken(arrival, admitted.envelope.message_id, self._guard.command(sender, admitted)))",
+        "good.append(_Taken(arrival, admitted.envelope.message_id, admitted.envelope))",
         (
             (
                 f"{INGRESS}::test_what_nobody_or_only_a_user_sends_in_vain_reaches_no_aggregate"
