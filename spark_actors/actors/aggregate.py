@@ -27,6 +27,7 @@ from domain.shared.errors import (
 from domain.shared.ids import is_key
 from domain.shared.messages import MessageRegistry
 from domain.shared.ports import Failure, Handled, InboxMark, Parking, UnitOfWorkFactory, Unreadable, Versioned
+from spark_actors.actors.deaths import KILLED_ITS_PROCESS
 from spark_actors.actors.turn import CommandFailed, Turn, TurnRules, decide_turn
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import Envelope, Reply, content_digest, pack, stored, unpack_envelopes
@@ -70,8 +71,6 @@ MET_KEYS = 10_000
 REFUSAL_PASSES = 3
 """How often a turn is decided anew because the store has refused some of its commands by its rules: a refusal may
 change what later commands of the same instance do. What is refused then still is looked for by halves."""
-KILLED_ITS_PROCESS = "killed_its_process"
-"""Why a command fails under which its host has died again and again."""
 _HANDLED = (Verdict.DONE, Verdict.REJECTED)
 
 
@@ -203,18 +202,19 @@ class AggregateActor:
         self._tell(context, commands, ended, (), len(commands), started)
         return pack([Reply.of(command.message_id, ended.outcomes[command.message_id]) for command in commands])
 
-    def release(self, context: str, keys: Sequence[str]) -> list[str]:
+    def release(self, context: str, keys: Sequence[str], at_once: int = RELEASED_AT_ONCE) -> list[str]:
         """Handle the first of what waits for these released keys, in order; gives those for which more waits.
 
+        Of each key *at_once* in one turn.
         If one fails again, its key is parked again. A key that is not released (any more) is left alone. Raises
         StorageUnavailableError: ask again.
         """
-        return [key for key in keys if self._release_some(self._hosted[context], key)]
+        return [key for key in keys if self._release_some(self._hosted[context], key, at_once)]
 
-    def _release_some(self, hosted: HostedContext, key: str) -> bool:
+    def _release_some(self, hosted: HostedContext, key: str, at_once: int) -> bool:
         """Handle the first of what waits for *key*; whether there may be more to do."""
         with hosted.unit_of_work() as uow:
-            waiting = [Envelope(*row) for row in uow.parking.waiting(key, RELEASED_AT_ONCE)]
+            waiting = [Envelope(*row) for row in uow.parking.waiting(key, at_once)]
         started = time.monotonic()
         ended = self._take(_Work(hosted, draining=key), waiting)
         self._tell(hosted.context.name, waiting, ended, (), len(waiting), started)

@@ -20,6 +20,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
 from domain.shared.errors import StorageUnavailableError
+from spark_actors.actors.deaths import DEADLY_DEATHS
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Hosts
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
@@ -31,8 +32,6 @@ log = structlog.get_logger(__name__)
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
-DEADLY_DEATHS = 3
-"""After so many deaths of a host under one and the same batch, something in it is taken to be why."""
 
 
 class _DeadlyBatch(Exception):

@@ -42,8 +42,8 @@ class Hosts(Protocol):
 class Releases(Protocol):
     """The pool of AggregateActors, as somebody sees it who has what waits in it worked off."""
 
-    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
-        """Have the actor in *slot* handle the first of what waits for these released keys.
+    async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
+        """Have the actor in *slot* handle the first of what waits for these released keys, *at_once* of each at most.
 
         Gives the keys for which more waits. Raises like `Hosts.take_turn`.
         """

@@ -81,9 +81,9 @@ class RayHosts:
             answer: bytes = await actor.bury.remote(context, payload)
             return answer
 
-    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
+    async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         with self._directory.calling(names.aggregate_actor(slot)) as actor:
-            more: list[str] = await actor.release.remote(context, list(keys))
+            more: list[str] = await actor.release.remote(context, list(keys), at_once)
             return more
 
 

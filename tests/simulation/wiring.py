@@ -164,9 +164,9 @@ class HostShell:
         async with self._turn:
             return Report(self._process.name, self._process.label, 0, b"")
 
-    async def release(self, context: str, keys: Sequence[str]) -> list[str]:
+    async def release(self, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         async with self._turn:
-            return self._actor.release(context, keys)
+            return self._actor.release(context, keys, at_once)
 
     async def take_turn(self, context: str, payload: bytes) -> bytes:
         async with self._turn:
@@ -235,9 +235,12 @@ class RayStandIn:
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
         raise NotImplementedError("no message of a run kills its host")
 
-    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
+    async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         return await self.process.machine.call(
-            self.process, names.aggregate_actor(slot), "call.release", lambda shell: shell.release(context, keys)
+            self.process,
+            names.aggregate_actor(slot),
+            "call.release",
+            lambda shell: shell.release(context, keys, at_once),
         )
 
     async def take_events(self, subscriber: str, payload: bytes) -> bytes:
@@ -337,7 +340,9 @@ class Deployment:
             pass_point=process.pass_point,
             draw=self.machine.faults.random.random,
         )
-        releases = CommandReleases(name, outbox.parking, self.placement, RayStandIn(process))
+        releases = CommandReleases(
+            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=_ignore
+        )
         keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
         process.loops += [*relay.loops, *watch.loops, releases.loop]

@@ -12,6 +12,7 @@ import pytest
 from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors import dispatcher
+from spark_actors.actors.deaths import DEADLY_DEATHS
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
@@ -155,7 +156,7 @@ def test_a_command_that_kills_its_host_is_found_by_halves_and_buried_and_all_oth
         "m5": Verdict.FAILED
     }
     assert [message for batch in hosts.batches for message in batch] == ["m0", "m1", "m2", "m3", "m4", "m6", "m7", "m8"]
-    assert (hosts.buried, set(hosts.deaths.values())) == (["m5"], {dispatcher.DEADLY_DEATHS})
+    assert (hosts.buried, set(hosts.deaths.values())) == (["m5"], {DEADLY_DEATHS})
 
 
 def test_a_host_that_is_only_away_buries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ def test_a_host_that_is_only_away_buries_nothing(monkeypatch: pytest.MonkeyPatch
     async def play() -> None:
         lane = a_dispatcher(hosts)
         asking = lane.post([a_command(0)])
-        while hosts.deaths[1] < 10 * dispatcher.DEADLY_DEATHS:
+        while hosts.deaths[1] < 10 * DEADLY_DEATHS:
             await asyncio.sleep(0)
         await lane.close()
         asking.cancel()
