@@ -122,7 +122,7 @@ class Guard:
         if envelope.name in self._by_hand and not envelope.why.strip():
             detail = "moves money by hand: expected the reason in the attribute why (send --why)"
             raise RefusedError(WHY_REQUIRED, detail, envelope.message_id)
-        identity = _identity(sender, source, envelope)
+        identity = identity_of(_sender_of(sender, envelope), source, envelope.message_id)
         chosen = envelope.correlation_id
         return msgspec.structs.replace(
             envelope,
@@ -154,16 +154,20 @@ def _role(sent_by: SentBy | None) -> Role:
     return Role.LIGHTNING if sent_by is Sender.LIGHTNING else Role.OPERATOR
 
 
-def _identity(sender: Principal, source: str, envelope: Envelope) -> str:
-    """`<role> <subject> <source> <id>`: what a command from outside is known by.
+def identity_of(sender: str, source: str, message_id: str) -> str:
+    """`<role> <subject> <source> <id>`: what a command from outside is known by, and its story if it begins one.
 
-    Only the id, which is the last, may have spaces, so the parts can be told from each other; ids made inside have
-    none, so no two are ever the same. Strangers are all nobody: theirs counts for the very same content alone.
+    *sender* is what `Principal.name` says. Only the id, which is the last, may have spaces, so the parts can be told
+    from each other; ids made inside have none, so no two are ever the same.
     """
-    name = sender.name
-    if not sender.is_known:
-        name = f"{name} @{sha1(envelope.data, usedforsecurity=False).hexdigest()}"
-    return f"{name} {_source_part(source)} {envelope.message_id}"
+    return f"{sender} {_source_part(source)} {message_id}"
+
+
+def _sender_of(sender: Principal, envelope: Envelope) -> str:
+    """Strangers are all nobody: an id of theirs counts for the very same content alone."""
+    if sender.is_known:
+        return sender.name
+    return f"{sender.name} @{sha1(envelope.data, usedforsecurity=False).hexdigest()}"
 
 
 def _source_part(source: str) -> str:

@@ -168,8 +168,8 @@ MUTANTS = (
         3,
         "two sources of one sender have one identity",
         GUARD,
-        'return f"{name} {_source_part(source)} {envelope.message_id}"',
-        'return f"{name} source {envelope.message_id}"',
+        'return f"{sender} {_source_part(source)} {message_id}"',
+        'return f"{sender} source {message_id}"',
         (f"{IDENTITY}::test_two_producers_of_one_sender_may_both_number_from_1",),
     ),
     Mutant(
@@ -483,8 +483,8 @@ MUTANTS = (
         10,
         "an id of one sender is an id of all",
         GUARD,
-        'return f"{name} {_source_part(source)} {envelope.message_id}"',
-        "return envelope.message_id",
+        'return f"{sender} {_source_part(source)} {message_id}"',
+        "return message_id",
         (
             f"{IDENTITY}::test_an_id_is_the_senders_own",
             f"{IDENTITY}::test_no_sender_can_use_an_id_that_is_made_inside",
@@ -518,8 +518,8 @@ MUTANTS = (
         10,
         "strangers share their ids",
         GUARD,
-        'name = f"{name} @{sha1(envelope.data, usedforsecurity=False).hexdigest()}"',
-        'name = f"{name} @"',
+        'return f"{sender.name} @{sha1(envelope.data, usedforsecurity=False).hexdigest()}"',
+        'return f"{sender.name} @"',
         (f"{IDENTITY}::test_the_id_of_a_stranger_counts_for_the_same_content_alone",),
     ),
 )
