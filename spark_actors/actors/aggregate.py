@@ -94,36 +94,35 @@ class Residents:
     def keep(self, context: str, instances: Mapping[str, Versioned[Any]]) -> None:
         """Hold these as the most recently used."""
         for key, instance in instances.items():
-            if (context, key) not in self._instances:
+            name = (context, key)
+            if name not in self._instances:
                 self._by_context[context] += 1
-            self._instances[context, key] = instance
-            self._resize((context, key), size_of(instance.state))
-            self._instances.move_to_end((context, key))
+            self._instances[name] = instance
+            self._instances.move_to_end(name)
+            size = size_of(instance.state)
+            if (before := self._sizes.get(name, 0)) != size:
+                self._bytes += size - before
+                self._sizes[name] = size
 
     def forget(self, context: str, keys: Iterable[str]) -> None:
         """Let these go; they are loaded again when needed."""
         for key in keys:
             if self._instances.pop((context, key), None) is not None:
                 self._by_context[context] -= 1
-                self._resize((context, key), 0)
+                self._bytes -= self._sizes.pop((context, key))
 
     def passivate(self) -> Counter[str]:
         """Let the longest unused go until the capacity is kept, but for the last; how many, by context."""
         passivated: Counter[str] = Counter()
         while len(self._instances) > self._capacity or (self._bytes > self._max_bytes and len(self._instances) > 1):
-            (context, key), _ = self._instances.popitem(last=False)
-            self._resize((context, key), 0)
-            passivated[context] += 1
+            name, _ = self._instances.popitem(last=False)
+            self._bytes -= self._sizes.pop(name)
+            passivated[name[0]] += 1
         self._by_context -= passivated
         return passivated
 
     def count(self, context: str) -> int:
         return self._by_context[context]
-
-    def _resize(self, name: tuple[str, str], size: int) -> None:
-        self._bytes += size - self._sizes.pop(name, 0)
-        if size:
-            self._sizes[name] = size
 
 
 INSTANCE_BYTES = 500
@@ -132,8 +131,12 @@ INSTANCE_BYTES = 500
 
 def size_of(state: object) -> int:
     """About how many bytes an active instance takes; its texts are what can be large."""
-    texts = (value for value in getattr(state, "__dict__", {}).values() if type(value) is str)
-    return INSTANCE_BYTES + sum(text.__sizeof__() for text in texts)
+    size = INSTANCE_BYTES
+    if state is not None:
+        for value in vars(state).values():  # a loop: this is done for each command
+            if type(value) is str:
+                size += value.__sizeof__()
+    return size
 
 
 class AggregateActor:

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from domain.accounting import messages as accounting
+from domain.accounting.messages import RequestTransfer
 from domain.auth import messages as auth
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin import messages as bitcoin
@@ -20,10 +21,12 @@ from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.dashboard import views
 from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewCampaigns
 from domain.shared.decisions import Verdict
+from domain.shared.ids import MAX_ID_LENGTH
 from domain.shared.messages import Command, MessageRegistry
 from spark_actors.messaging.cloudevents import command_body, command_subject
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Reply, decode_data
+from spark_actors.messaging.schemas import ID_CHARACTERS
 
 REGISTRY = MessageRegistry(
     [*auth.MESSAGES, *accounting.MESSAGES, *crowdfunding.MESSAGES, *bitcoin.MESSAGES, *views.QUERIES]
@@ -180,6 +183,21 @@ def test_an_unknown_subject_is_refused(subject: str) -> None:
 def test_an_id_that_cannot_be_kept_is_refused_and_not_repeated(message_id: object) -> None:
     error = refusal(a_body(id=message_id))
     assert (error.code, error.message_id) == ("malformed_envelope", "")
+
+
+def test_what_becomes_a_key_in_another_context_is_no_longer_than_a_key_may_be() -> None:
+    subject = command_subject(RequestTransfer.TYPE)
+    transfer = RequestTransfer(
+        transfer_id="t",
+        from_account_id="a",
+        to_account_id="b",
+        amount_sat=1,
+        purpose="p",
+        reference="r" * MAX_ID_LENGTH,
+    )
+    assert DOOR.command(subject, a_body(transfer), NOW).envelope.key == "a"
+    assert refusal(a_body(transfer, data={"reference": "r" * (MAX_ID_LENGTH + 1)}), subject).code == "malformed_data"
+    assert ID_CHARACTERS == MAX_ID_LENGTH
 
 
 def test_a_description_may_have_line_breaks_and_a_title_may_not() -> None:
