@@ -129,6 +129,7 @@ class Http(Group):
 class Placement(Group):
     aggregate_actors: Count = 2
     resident_instances: Count = 50_000
+    resident_bytes: Annotated[int, _Number, Field(ge=1_048_576)] = 67_108_864
     dedicated_instances: tuple[Instance, ...] = ()
     dedicated_kinds: dict[WriteContext, Count] = Field(default_factory=dict)
 

@@ -46,7 +46,7 @@ class OpenAccount(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.deposit", key="account_id", sent_by=Sender.OPERATOR)
+@command("accounting.deposit", key="account_id", sent_by=Sender.OPERATOR, needs_why=True)
 @dataclass(frozen=True, kw_only=True)
 class Deposit(Command):
     """Credit what came in from the Lightning network. An account not opened yet keeps the money until it is."""
@@ -58,7 +58,7 @@ class Deposit(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.withdraw", key="account_id", sent_by=Sender.OPERATOR)
+@command("accounting.withdraw", key="account_id", sent_by=Sender.OPERATOR, needs_why=True)
 @dataclass(frozen=True, kw_only=True)
 class Withdraw(Command):
     """Debit what is to be paid out over the Lightning network."""
@@ -70,7 +70,7 @@ class Withdraw(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.refund-withdrawal", key="account_id", sent_by=Sender.OPERATOR)
+@command("accounting.refund-withdrawal", key="account_id", sent_by=Sender.OPERATOR, needs_why=True)
 @dataclass(frozen=True, kw_only=True)
 class RefundWithdrawal(Command):
     """Give back what was debited for a payment that failed for good."""
@@ -83,7 +83,7 @@ class RefundWithdrawal(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.request-transfer", key="from_account_id", sent_by=Sender.OPERATOR)
+@command("accounting.request-transfer", key="from_account_id", sent_by=Sender.OPERATOR, needs_why=True)
 @dataclass(frozen=True, kw_only=True)
 class RequestTransfer(Command):
     """Move money to another account: the debit step, from the payer into transit."""
@@ -98,7 +98,7 @@ class RequestTransfer(Command):
     """What it refers to there, e.g. the campaign's id."""
 
 
-@command("accounting.credit-transfer", key="to_account_id", sent_by=Sender.OPERATOR)
+@command("accounting.credit-transfer", key="to_account_id", sent_by=Sender.OPERATOR, needs_why=True)
 @dataclass(frozen=True, kw_only=True)
 class CreditTransfer(Command):
     """The credit step of a transfer, from transit to the payee."""
@@ -111,7 +111,7 @@ class CreditTransfer(Command):
     reference: str
 
 
-@command("accounting.refund-transfer", key="from_account_id", sent_by=Sender.OPERATOR)
+@command("accounting.refund-transfer", key="from_account_id", sent_by=Sender.OPERATOR, needs_why=True)
 @dataclass(frozen=True, kw_only=True)
 class RefundTransfer(Command):
     """The compensation of a transfer whose credit was refused, from transit back to the payer."""

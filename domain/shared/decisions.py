@@ -33,6 +33,9 @@ class Outcome:
 
 
 DONE = Outcome(Verdict.DONE)
+PARKED = Outcome(Verdict.PARKED, "key_parked")
+ID_REUSED = Outcome(Verdict.REJECTED, "id_reused")
+"""The answer to a command under an id that its sender has used for something else. Nothing is done, nothing is kept."""
 
 
 class Decision(NamedTuple, Generic[S]):

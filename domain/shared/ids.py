@@ -22,6 +22,11 @@ def derived_id(cause_id: str, *path: str | int) -> str:
 MAX_ID_LENGTH = 200  # characters; the store indexes ids, and an index entry has a limit
 
 
+def is_key(text: str) -> bool:
+    """Whether *text* can be the key of an aggregate instance: not empty, and short enough for every index."""
+    return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text
+
+
 def is_id(text: str) -> bool:
     """Whether *text* may name an aggregate or a movement of money: printable, no spaces, neither empty nor huge."""
     return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable() and " " not in text

@@ -49,6 +49,8 @@ class MessageType:
     """The field that names the aggregate instance (empty for a query)."""
     sent_by: SentBy | None = None
     """Who may send it from outside. None: nobody has said, so operators alone; an event is sent by nobody."""
+    needs_why: bool = False
+    """Whether who sends it by hand must say why, and is remembered with it."""
 
     @property
     def context(self) -> str:
@@ -84,9 +86,14 @@ class Query(Message):
 M = TypeVar("M", bound=type[Message])
 
 
-def command(name: str, *, key: str, sent_by: SentBy | None = None, version: int = 1) -> Callable[[M], M]:
-    """Register the wire name of a command; *key* is the field that names the aggregate instance."""
-    return _named(MessageType(name, version, "command", key, sent_by))
+def command(
+    name: str, *, key: str, sent_by: SentBy | None = None, needs_why: bool = False, version: int = 1
+) -> Callable[[M], M]:
+    """Register the wire name of a command; *key* is the field that names the aggregate instance.
+
+    *needs_why* is for what moves money by hand: only with a reason, which is kept.
+    """
+    return _named(MessageType(name, version, "command", key, sent_by, needs_why))
 
 
 def event(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:

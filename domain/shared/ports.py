@@ -6,6 +6,7 @@ One contract suite (`tests/contracts`) holds every adapter to what is written he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -37,8 +38,18 @@ class InboxMark(NamedTuple):
 
     message_id: str
     outcome: Outcome
-    key: str = ""
-    """The instance that it was for; empty for a command that has waited its turn (see `Parking`)."""
+    key: str | None = None
+    """The instance that it was for; None for a command that has waited its turn (see `Parking`)."""
+    digest: bytes | None = None
+    """Of what was asked, so that the id is not taken for anything else; None where nobody chooses the id."""
+
+
+class Handled(NamedTuple):
+    """What is known of a message that came before: how it ended, or that it waits (Verdict.PARKED)."""
+
+    outcome: Outcome
+    digest: bytes | None
+    """As it was marked; None: whatever comes under this id is the same message."""
 
 
 class OutgoingMessage(NamedTuple):
@@ -73,6 +84,22 @@ class StoredMessage(NamedTuple):
     causation_id: str
     occurred_at: datetime
     sequence: int = 0
+    sender: str = ""
+    why: str = ""
+
+
+class OperatorAction(NamedTuple):
+    """What somebody did by hand, and why."""
+
+    who: str
+    """As in the envelope: `operator root`."""
+    why: str
+    action: str
+    """The wire name of the command."""
+    key: str
+    message_id: str
+    detail: str
+    """How it ended, and what was asked."""
 
 
 class Failure(NamedTuple):
@@ -83,31 +110,66 @@ class Failure(NamedTuple):
     failed_at: datetime
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for a state that cannot be built from its row."""
+
+    error: Exception
+
+
+class Effect(NamedTuple, Generic[S]):
+    """What one command of a turn does to the store."""
+
+    key: str
+    state: S | None
+    """The next state of its instance; None: it stays as it is."""
+    records: Sequence[object]
+
+
 class Repository(Protocol[S]):
     """Loads and saves many instances of one aggregate at once."""
 
     def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[S]]:
-        """The named instances; one that does not exist comes as `Versioned(None, 0)`. At once, one round trip."""
+        """The named instances; one that does not exist comes as `Versioned(None, 0)`. At once, one round trip.
 
-    def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
+        One whose state cannot be built from its row comes with an `Unreadable` in its place; the others are not
+        touched by it.
+        """
+
+    def save(
+        self,
+        changes: Sequence[Change[S]],
+        records: Sequence[object],
+        unchanged: Mapping[str, int],
+        senders: Sequence[str] = (),
+    ) -> None:
         """Store the states and add the rows to the aggregate's books, in order, with the unit of work's commit.
 
+        *senders* says who sent the command behind each record, from outside; books of money keep it.
         *unchanged* names the instances that were decided on but stay as they are (a refusal, say) and their versions
         (0: does not exist). The commit raises StaleVersionError if any of these, or of *changes*, has another
         version in the store by then: a stale writer may not even refuse.
+        """
+
+    def offenders(self, effects: Sequence[Effect[S]]) -> Mapping[int, str]:
+        """Which of these (by place) break a named rule, and which: against the store, and against those before them.
+
+        Of two that want the same, the first one has it. At once, one round trip. What is no rule between rows (a
+        check on one row, a value that cannot be stored) is not found.
         """
 
 
 class Inbox(Protocol):
     """The messages that a context has handled, remembered for a declared time."""
 
-    def outcomes(self, message_ids: Sequence[str]) -> Mapping[str, Outcome]:
-        """How those of *message_ids* that were handled before ended. At once, one round trip."""
+    def handled(self, message_ids: Sequence[str]) -> Mapping[str, Handled]:
+        """Those of *message_ids* that were handled before, or wait for their key. At once, one round trip."""
 
     def mark(self, marks: Sequence[InboxMark]) -> None:
         """Remember these with the unit of work's commit.
 
-        It raises DuplicateMessageError if one is known, KeyParkedError if the key of one must wait.
+        It raises DuplicateMessageError if one is known, at every instant and whatever week it is; KeyParkedError if
+        the key of one must wait, or a command waits that has the id of one (see `InboxMark.key`).
         """
 
 
@@ -162,6 +224,9 @@ class UnitOfWork(Protocol[S]):
     def outbox(self) -> Outbox: ...
     @property
     def parking(self) -> Parking: ...
+
+    def audit(self, actions: Sequence[OperatorAction]) -> None:
+        """With the commit: remember what was done by hand."""
 
     def commit(self) -> None: ...
     def __enter__(self) -> UnitOfWork[S]: ...

@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
 from domain.shared.context import BoundedContext
-from domain.shared.decisions import Outcome, Verdict
+from domain.shared.decisions import ID_REUSED, PARKED, Outcome, Verdict
 from domain.shared.errors import (
     ConstraintError,
     DuplicateMessageError,
@@ -24,11 +24,13 @@ from domain.shared.errors import (
     StaleVersionError,
     StorageUnavailableError,
 )
+from domain.shared.ids import is_key
 from domain.shared.messages import MessageRegistry
-from domain.shared.ports import Failure, Parking, UnitOfWorkFactory, Versioned
-from spark_actors.actors.turn import PARKED, CommandFailed, Turn, TurnRules, decide_turn
+from domain.shared.ports import Failure, Handled, InboxMark, Parking, UnitOfWorkFactory, Unreadable, Versioned
+from spark_actors.actors.turn import CommandFailed, Turn, TurnRules, decide_turn
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
-from spark_actors.messaging.envelope import Envelope, Reply, pack, stored, unpack_envelopes
+from spark_actors.messaging.deaths import KILLED_ITS_PROCESS
+from spark_actors.messaging.envelope import Envelope, Reply, content_digest, pack, stored, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
 from spark_actors.messaging.telemetry import InstancesMoved, MessagesBuried, TurnRetried, TurnTaken
 
@@ -48,25 +50,41 @@ class _Work:
     """Where commands are handled, and how."""
 
     hosted: HostedContext
-    refused_by: str = ""
-    """The constraint that refused this (then single) command before."""
-    draining: str = ""
-    """The released key whose waiting commands these are; empty for commands that come as usual."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """The rule by which the store has refused a command before, by message id."""
+    draining: str | None = None
+    """The released key whose waiting commands these are; None for commands that come as usual."""
+
+
+class _Ended(NamedTuple):
+    """How commands ended, by message id, once that is committed."""
+
+    outcomes: Mapping[str, Outcome]
+    known: Collection[str]
+    """Those that had been handled before, or wait since."""
 
 
 RELEASED_AT_ONCE = 100
 """Commands of a released key that are handled in one turn."""
 MET_KEYS = 10_000
 """How many parked keys an actor remembers, to ask about them before it decides; the store knows all."""
+REFUSAL_PASSES = 3
+"""How often a turn is decided anew because the store has refused some of its commands by its rules: a refusal may
+change what later commands of the same instance do. What is refused then still is looked for by halves."""
 _HANDLED = (Verdict.DONE, Verdict.REJECTED)
 
 
 class Residents:
-    """The active instances, most recently used last; those over the capacity passivate when a turn has ended."""
+    """The active instances, most recently used last; those over the capacity passivate when a turn has ended.
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+    The capacity is a number of instances, and of bytes: users choose how long some texts are.
+    """
+
+    def __init__(self, capacity: int, max_bytes: int) -> None:
+        self._capacity, self._max_bytes = capacity, max_bytes
         self._instances: OrderedDict[tuple[str, str], Versioned[Any]] = OrderedDict()
+        self._sizes: dict[tuple[str, str], int] = {}
+        self._bytes = 0
         self._by_context: Counter[str] = Counter()
 
     def find(self, context: str, keys: Iterable[str]) -> dict[str, Versioned[Any]]:
@@ -76,28 +94,49 @@ class Residents:
     def keep(self, context: str, instances: Mapping[str, Versioned[Any]]) -> None:
         """Hold these as the most recently used."""
         for key, instance in instances.items():
-            if (context, key) not in self._instances:
+            name = (context, key)
+            if name not in self._instances:
                 self._by_context[context] += 1
-            self._instances[context, key] = instance
-            self._instances.move_to_end((context, key))
+            self._instances[name] = instance
+            self._instances.move_to_end(name)
+            size = size_of(instance.state)
+            if (before := self._sizes.get(name, 0)) != size:
+                self._bytes += size - before
+                self._sizes[name] = size
 
     def forget(self, context: str, keys: Iterable[str]) -> None:
         """Let these go; they are loaded again when needed."""
         for key in keys:
             if self._instances.pop((context, key), None) is not None:
                 self._by_context[context] -= 1
+                self._bytes -= self._sizes.pop((context, key))
 
     def passivate(self) -> Counter[str]:
-        """Let the longest unused go until the capacity is kept; how many, by context."""
+        """Let the longest unused go until the capacity is kept, but for the last; how many, by context."""
         passivated: Counter[str] = Counter()
-        while len(self._instances) > self._capacity:
-            (context, _), _ = self._instances.popitem(last=False)
-            passivated[context] += 1
+        while len(self._instances) > self._capacity or (self._bytes > self._max_bytes and len(self._instances) > 1):
+            name, _ = self._instances.popitem(last=False)
+            self._bytes -= self._sizes.pop(name)
+            passivated[name[0]] += 1
         self._by_context -= passivated
         return passivated
 
     def count(self, context: str) -> int:
         return self._by_context[context]
+
+
+INSTANCE_BYTES = 500
+"""What an instance takes besides its texts, roughly: its fields, its key and its place among the others."""
+
+
+def size_of(state: object) -> int:
+    """About how many bytes an active instance takes; its texts are what can be large."""
+    size = INSTANCE_BYTES
+    if state is not None:
+        for value in vars(state).values():  # a loop: this is done for each command
+            if type(value) is str:
+                size += value.__sizeof__()
+    return size
 
 
 class AggregateActor:
@@ -112,6 +151,7 @@ class AggregateActor:
         registry: MessageRegistry,
         *,
         capacity: int,
+        max_bytes: int = 64 * 2**20,
         max_attempts: int,
         clock: Clock,
         telemetry: Telemetry,
@@ -119,7 +159,7 @@ class AggregateActor:
     ) -> None:
         self._hosted = {hosted.context.name: hosted for hosted in contexts}
         self._registry = registry
-        self._residents = Residents(capacity)
+        self._residents = Residents(capacity, max_bytes)
         self._max_attempts = max_attempts
         self._clock = clock
         self._telemetry = telemetry
@@ -131,73 +171,128 @@ class AggregateActor:
         """Handle packed envelopes and give packed replies, in the same order, once they are committed.
 
         A command whose handling raises is answered FAILED; it waits as a dead letter, and its key is parked. Those of a
-        parked key are answered PARKED: they wait durably and are handled, in order, by `release`.
+        parked key are answered PARKED: they wait durably and are handled, in order, by `release`. A command under an id
+        that was used for something else is rejected as `id_reused`, and nothing is kept of it.
         Raises StorageUnavailableError if the store is away: nothing is known then, so hand the same batch over again.
         """
         commands = unpack_envelopes(payload)
         started = time.monotonic()
-        distinct = _distinct(commands)
-        outcomes, duplicates = self._take(_Work(self._hosted[context]), distinct)
-        self._tell(context, distinct, outcomes, duplicates + len(commands) - len(distinct), started)
-        return pack([Reply.of(command.message_id, outcomes[command.message_id]) for command in commands])
+        distinct, others = _distinct(commands)
+        ended = self._take(_Work(self._hosted[context]), distinct)
+        reused = self._others(self._hosted[context], others)
+        self._tell(context, distinct, ended, reused.values(), len(commands), started)
+        outcomes = [reused.get(place) or ended.outcomes[each.message_id] for place, each in enumerate(commands)]
+        return pack([Reply.of(each.message_id, outcome) for each, outcome in zip(commands, outcomes, strict=True)])
 
-    def release(self, context: str, keys: Sequence[str]) -> list[str]:
+    def bury(self, context: str, payload: bytes) -> bytes:
+        """Have packed envelopes fail that kill their host, without looking into them; gives packed replies.
+
+        Each waits as a dead letter and its key is parked, unless it was handled after all. Raises like `take_turn`.
+        """
+        work, commands, started = _Work(self._hosted[context]), unpack_envelopes(payload), time.monotonic()
+        known = self._known(work, commands)
+        pending = [command for command in commands if command.message_id not in known]
+        blocked = set(self._blocked(work, [command.key for command in pending]))
+        turn = Turn({})
+        for command in pending:
+            if command.key in blocked:
+                turn.park(command)
+            else:
+                turn.fail(command, KILLED_ITS_PROCESS, None)
+                blocked.add(command.key)
+        self._store_failures(work, turn)
+        ended = _Ended(known | turn.outcomes, known)
+        self._tell(context, commands, ended, (), len(commands), started)
+        return pack([Reply.of(command.message_id, ended.outcomes[command.message_id]) for command in commands])
+
+    def release(self, context: str, keys: Sequence[str], at_once: int = RELEASED_AT_ONCE) -> list[str]:
         """Handle the first of what waits for these released keys, in order; gives those for which more waits.
 
+        Of each key *at_once* in one turn.
         If one fails again, its key is parked again. A key that is not released (any more) is left alone. Raises
         StorageUnavailableError: ask again.
         """
-        return [key for key in keys if self._release_some(self._hosted[context], key)]
+        return [key for key in keys if self._release_some(self._hosted[context], key, at_once)]
 
-    def _release_some(self, hosted: HostedContext, key: str) -> bool:
+    def _release_some(self, hosted: HostedContext, key: str, at_once: int) -> bool:
         """Handle the first of what waits for *key*; whether there may be more to do."""
         with hosted.unit_of_work() as uow:
-            waiting = [Envelope(*row) for row in uow.parking.waiting(key, RELEASED_AT_ONCE)]
+            waiting = [Envelope(*row) for row in uow.parking.waiting(key, at_once)]
         started = time.monotonic()
-        outcomes, duplicates = self._take(_Work(hosted, draining=key), waiting)
-        self._tell(hosted.context.name, waiting, outcomes, duplicates, started)
-        _log_released(hosted.context.name, key, waiting, outcomes)
-        return bool(waiting) and all(outcome.verdict in _HANDLED for outcome in outcomes.values())
+        ended = self._take(_Work(hosted, draining=key), waiting)
+        self._tell(hosted.context.name, waiting, ended, (), len(waiting), started)
+        _log_released(hosted.context.name, key, waiting, ended.outcomes)
+        return bool(waiting) and all(outcome.verdict in _HANDLED for outcome in ended.outcomes.values())
 
-    def _take(self, work: _Work, commands: Sequence[Envelope]) -> tuple[dict[str, Outcome], int]:
-        """The outcomes of *commands*, committed, and how many of them the inbox knew."""
-        known = self._known(work.hosted, commands) if work.draining else {}
+    def _take(self, work: _Work, commands: Sequence[Envelope]) -> _Ended:
+        """Commit *commands*, of which no two have the same id. What goes wrong with some of them is theirs alone."""
+        try:
+            return self._take_together(work, commands)
+        except StorageUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what the store refuses, what cannot be read, a bug: find whose it is
+            self._retried(work.hosted, "constraint", error)
+            return self._isolate(work, commands, error)
+
+    def _take_together(self, work: _Work, commands: Sequence[Envelope]) -> _Ended:
+        known = self._known(work, commands) if work.draining is not None else {}
         blocked = self._blocked(work, [command.key for command in commands], is_certain=False)
-        for _ in range(self._max_attempts):
+        refused = dict(work.refused)
+        for attempt in range(self._max_attempts):
             pending = [command for command in commands if command.message_id not in known]
-            turn = self._decide(work, pending, blocked)
+            turn = self._decide(work, pending, blocked, refused)
             if suspects := _suspects(turn, work):
-                known |= self._known(work.hosted, suspects)
+                known |= self._known(work, suspects)
                 blocked |= self._blocked(work, [command.key for command in suspects])
                 pending = [command for command in pending if command.message_id not in known]
-                turn = self._decide(work, pending, blocked)
+                turn = self._decide(work, pending, blocked, refused)
             try:
                 self._commit(work, turn, known)
-                return known | turn.outcomes, len(known)
+                return _Ended(known | turn.outcomes, known)
             except DuplicateMessageError as error:
                 self._retried(work.hosted, "duplicate_message", error)
-                known |= self._known(work.hosted, pending)
+                known |= self._known(work, pending)
             except StaleVersionError as error:
                 self._retried(work.hosted, "stale_version", error)
                 blocked = self._blocked(work, blocked)
             except KeyParkedError as error:
                 self._retried(work.hosted, "key_parked", error)
-                if work.draining:  # an operator has stopped it: everything stays as it was
-                    return known | {command.message_id: PARKED for command in pending}, len(known)
+                if work.draining is not None:  # an operator has stopped it: everything stays as it was
+                    return _Ended(known | {command.message_id: PARKED for command in pending}, known)
                 blocked = self._blocked(work, [command.key for command in pending])
-            except StorageUnavailableError:
-                raise
-            except Exception as error:  # noqa: BLE001 - a row that the store refuses, or a bug in writing it: find whose
+                known |= self._known(work, pending)
+            except ConstraintError as error:
+                offenders = self._offenders(work, turn, refused)
+                if not offenders or attempt >= min(REFUSAL_PASSES, self._max_attempts - 1):
+                    raise
                 self._retried(work.hosted, "constraint", error)
-                outcomes, duplicates = self._isolate(work, pending, error)
-                return known | outcomes, len(known) + duplicates
+                refused |= offenders
         raise StorageUnavailableError(f"turn of {len(commands)} commands gave up after {self._max_attempts} attempts")
+
+    def _offenders(self, work: _Work, turn: Turn, refused: Collection[str]) -> dict[str, str]:
+        """Which commands of a turn that the store has refused break which of the rules that the domain answers to."""
+        with work.hosted.unit_of_work() as uow:
+            found = uow.repository.offenders(turn.effects)
+        broken = {turn.decided[place][0].message_id: rule for place, rule in found.items()}
+        answered = work.hosted.context.refusals
+        return {name: rule for name, rule in broken.items() if rule in answered and name not in refused}
+
+    def _others(self, hosted: HostedContext, others: Mapping[int, Envelope]) -> dict[int, Outcome]:
+        """What is said, by place, to commands under the id of one of the same batch that asked for something else."""
+        if not others:
+            return {}
+        with hosted.unit_of_work() as uow:
+            handled = uow.inbox.handled([command.message_id for command in others.values()])
+        return {
+            place: _answer(command, handled[command.message_id]) if command.message_id in handled else ID_REUSED
+            for place, command in others.items()
+        }
 
     def _blocked(self, work: _Work, keys: Iterable[str], *, is_certain: bool = True) -> frozenset[str]:
         """Those of *keys* that must wait. Unless *is_certain*, only keys that were met before are asked about."""
         met = self._met.setdefault(work.hosted.context.name, set())
         asked = set(keys) if is_certain else met.intersection(keys)
-        if not asked or work.draining:
+        if not asked or work.draining is not None:
             return frozenset()
         with work.hosted.unit_of_work() as uow:
             blocked = uow.parking.parked(sorted(asked))
@@ -206,11 +301,13 @@ class AggregateActor:
             met |= blocked
         return blocked
 
-    def _decide(self, work: _Work, commands: Sequence[Envelope], blocked: Collection[str]) -> Turn:
-        keys = dict.fromkeys(command.key for command in commands if command.key not in blocked)
+    def _decide(
+        self, work: _Work, commands: Sequence[Envelope], blocked: Collection[str], refused: Mapping[str, str]
+    ) -> Turn:
+        keys = dict.fromkeys(each.key for each in commands if each.key not in blocked and is_key(each.key))
         loaded = self._activate(work.hosted, keys)
         rules = TurnRules(work.hosted.context, self._registry)
-        return decide_turn(rules, commands, loaded, self._clock(), work.refused_by, blocked)
+        return decide_turn(rules, commands, loaded, self._clock(), refused, blocked)
 
     def _activate(self, hosted: HostedContext, keys: Iterable[str]) -> dict[str, Versioned[Any]]:
         name = hosted.context.name
@@ -219,24 +316,30 @@ class AggregateActor:
         if missing:
             with hosted.unit_of_work() as uow:
                 loaded = dict(uow.repository.load(missing))
-            self._residents.keep(name, loaded)
+            self._residents.keep(name, {key: it for key, it in loaded.items() if not isinstance(it.state, Unreadable)})
             self._telemetry(InstancesMoved(name, len(missing), 0, self._residents.count(name)))
             held |= loaded
         return held
 
     def _commit(self, work: _Work, turn: Turn, known: Collection[str]) -> None:
-        """Commit the turn; whatever goes wrong, the instances it touched are loaded anew next time."""
+        """Commit the turn; if that goes wrong, the instances it touched are loaded anew next time.
+
+        But not for a rule that was broken: then they are in the store as they were here.
+        """
         name = work.hosted.context.name
         try:
-            if work.draining or not turn.is_empty:
+            if work.draining is not None or not turn.is_empty:
                 with work.hosted.unit_of_work() as uow:
-                    uow.repository.save(turn.changes, turn.records, turn.unchanged)
-                    uow.inbox.mark([mark._replace(key="") for mark in turn.marks] if work.draining else turn.marks)
+                    uow.repository.save(turn.changes, turn.records, turn.unchanged, turn.senders)
+                    uow.inbox.mark(turn.marks if work.draining is None else _through(turn.marks))
                     uow.outbox.add(turn.outgoing)
                     self._park(work, turn, known, uow.parking)
+                    uow.audit(turn.actions)
                     self._pass(CrashPoint.TURN_BEFORE_COMMIT, name)
                     uow.commit()
                     self._pass(CrashPoint.TURN_AFTER_COMMIT, name)
+        except ConstraintError:
+            raise
         except Exception:
             self._residents.forget(name, turn.loaded)
             raise
@@ -247,10 +350,10 @@ class AggregateActor:
     def _park(self, work: _Work, turn: Turn, known: Collection[str], parking: Parking) -> None:
         """What fails, what must wait, and what waits no longer, with the unit of work's commit."""
         now = self._clock()
-        if work.draining:
+        if work.draining is not None:
             parking.take_out(work.draining, [*known, *(mark.message_id for mark in turn.marks)])
         parking.bury([Failure(stored(failed.command), failed.reason, now) for failed in turn.failures])
-        if not work.draining:
+        if work.draining is None:
             parking.add([stored(command) for command in turn.parked])
 
     def _tell_parked(self, name: str, turn: Turn) -> None:
@@ -260,38 +363,59 @@ class AggregateActor:
         for failed in turn.failures:
             _log_failure(failed)
 
-    def _known(self, hosted: HostedContext, commands: Sequence[Envelope]) -> dict[str, Outcome]:
-        with hosted.unit_of_work() as uow:
-            return dict(uow.inbox.outcomes([command.message_id for command in commands]))
+    def _known(self, work: _Work, commands: Sequence[Envelope]) -> dict[str, Outcome]:
+        """How those of *commands* ended that came before, under their ids; what is being worked off does not wait."""
+        with work.hosted.unit_of_work() as uow:
+            handled = uow.inbox.handled([command.message_id for command in commands])
+        return {
+            command.message_id: _answer(command, before)
+            for command in commands
+            if (before := handled.get(command.message_id))
+            and not (work.draining is not None and before.outcome.verdict is Verdict.PARKED)
+        }
 
-    def _isolate(self, work: _Work, commands: Sequence[Envelope], error: Exception) -> tuple[dict[str, Outcome], int]:
-        """Halve the batch until the command that the store refuses is alone, then let the domain answer it."""
+    def _isolate(self, work: _Work, commands: Sequence[Envelope], error: Exception) -> _Ended:
+        """Halve the batch until the command that something is wrong with is alone, then let the domain answer it."""
         if len(commands) > 1:
             middle = len(commands) // 2
-            first, known_first = self._take(work, commands[:middle])
-            second, known_second = self._take(work, commands[middle:])
-            return first | second, known_first + known_second
-        if done := self._known(work.hosted, commands):
-            return done, len(done)  # it went wrong after the commit
+            first = self._take(work, commands[:middle])
+            second = self._take(work, commands[middle:])
+            return _Ended({**first.outcomes, **second.outcomes}, {*first.known, *second.known})
+        if done := self._done(work, commands):
+            return _Ended(done, done)  # it went wrong after the commit
         constraint = error.constraint if isinstance(error, ConstraintError) else ""
-        if work.refused_by or constraint not in work.hosted.context.refusals:
-            return self._give_up(work, commands, error, constraint), 0
-        return self._take(replace(work, refused_by=constraint), commands)
+        if work.refused or constraint not in work.hosted.context.refusals:
+            return self._give_up(work, commands, error)
+        return self._take(replace(work, refused={each.message_id: constraint for each in commands}), commands)
 
-    def _give_up(
-        self, work: _Work, commands: Sequence[Envelope], error: Exception, constraint: str
-    ) -> dict[str, Outcome]:
-        """The store refuses this one command, and the domain has no answer to that: it is a failure."""
-        turn = Turn({})
+    def _done(self, work: _Work, commands: Sequence[Envelope]) -> dict[str, Outcome]:
+        """As `_known`, for what may be wrong itself."""
+        try:
+            return self._known(work, commands)
+        except StorageUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what cannot even be asked about was never handled
+            log.warning("inbox_not_asked", context=work.hosted.context.name, error=str(error))
+            return {}
+
+    def _give_up(self, work: _Work, commands: Sequence[Envelope], error: Exception) -> _Ended:
+        """This one command cannot be handled, and the domain has no answer to that: it is a failure."""
+        turn, reason = Turn({}), f"turn_raised_{type(error).__name__}"
+        if isinstance(error, ConstraintError):
+            reason = f"store_refused_{error.constraint}"
         for command in commands:
-            turn.fail(command, f"store_refused_{constraint}", error)
+            turn.fail(command, reason, error)
+        self._store_failures(work, turn)
+        return _Ended(turn.outcomes, ())
+
+    def _store_failures(self, work: _Work, turn: Turn) -> None:
+        """Raises StorageUnavailableError, whatever the store has against it."""
         try:
             self._commit(work, turn, ())
         except StorageUnavailableError:
             raise
-        except Exception as other:
-            raise StorageUnavailableError(f"a command that failed cannot be parked: {other}") from other
-        return turn.outcomes
+        except Exception as error:
+            raise StorageUnavailableError(f"a command that failed cannot be parked: {error}") from error
 
     def _passivate(self) -> None:
         for context, count in self._residents.passivate().items():
@@ -304,26 +428,50 @@ class AggregateActor:
     def _tell(
         self,
         context: str,
-        commands: Sequence[Envelope],
-        outcomes: Mapping[str, Outcome],
-        duplicates: int,
+        distinct: Sequence[Envelope],
+        ended: _Ended,
+        others: Collection[Outcome],
+        size: int,
         started: float,
     ) -> None:
-        counts = Counter((command.name, outcomes[command.message_id].verdict) for command in commands)
-        self._telemetry(TurnTaken(context, counts, duplicates, timedelta(seconds=time.monotonic() - started)))
+        """Of a batch of *size* commands: what was handled now, and how many were answered from what was known."""
+        new = [command for command in distinct if command.message_id not in ended.known]
+        counts = Counter((command.name, ended.outcomes[command.message_id].verdict) for command in new)
+        lasted = timedelta(seconds=time.monotonic() - started)
+        self._telemetry(TurnTaken(context, counts, size - len(new), lasted))
 
 
-def _distinct(commands: Sequence[Envelope]) -> list[Envelope]:
-    """The first of each message id, in order: what stands twice in a batch is handled once."""
+def _distinct(commands: Sequence[Envelope]) -> tuple[list[Envelope], dict[int, Envelope]]:
+    """The first of each message id, in order; and by place those that ask for something else under an id of these.
+
+    What stands twice in a batch is handled once.
+    """
     first: dict[str, Envelope] = {}
-    for command in commands:
-        first.setdefault(command.message_id, command)
-    return list(first.values())
+    others: dict[int, Envelope] = {}
+    for place, command in enumerate(commands):
+        known = first.setdefault(command.message_id, command)
+        if known is not command and content_digest(known) != content_digest(command):
+            others[place] = command
+    return list(first.values()), others
+
+
+def _answer(command: Envelope, before: Handled) -> Outcome:
+    """What is said to a command whose id came before."""
+    digest = content_digest(command)
+    is_same = before.digest is None or digest is None or before.digest == digest
+    return before.outcome if is_same else ID_REUSED
+
+
+def _through(marks: Sequence[InboxMark]) -> list[InboxMark]:
+    """Marks of commands that have waited for their key."""
+    return [mark._replace(key=None) for mark in marks]
 
 
 def _suspects(turn: Turn, work: _Work) -> list[Envelope]:
     """Commands that may have been handled before, or whose key may wait already: that is looked up before they park."""
-    return [] if work.draining else [*(failed.command for failed in turn.failures), *turn.parked]
+    if work.draining is not None:
+        return []
+    return [*(failed.command for failed in turn.failures), *turn.parked]
 
 
 def _log_failure(failed: CommandFailed) -> None:

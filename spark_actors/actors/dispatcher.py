@@ -2,15 +2,18 @@
 
 Per host and context one batch is in flight; what comes meanwhile makes up the next one. So nothing waits for a
 batch to fill at rest, and the commands that one sender sends to one instance arrive in order. A batch whose fate is
-unknown (the host died, the store is away) is sent again, with the same ids, until it is answered.
+unknown (the host died, the store is away) is sent again, with the same ids, until it is answered. One under which the
+host dies again and again is cut in halves, until the command that kills it is alone; that one is buried unread.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -19,6 +22,7 @@ from tenacity.wait import wait_exponential_jitter
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Hosts
+from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
 from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.routing import Placement, Slot
@@ -28,6 +32,13 @@ log = structlog.get_logger(__name__)
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
+
+
+class _DeadlyBatch(Exception):
+    """The host has died again and again under this batch."""
+
+
+_AskHost: TypeAlias = Callable[[Slot, str, bytes], Awaitable[bytes]]
 
 
 @dataclass
@@ -99,7 +110,7 @@ class Dispatcher:
         while lane.parcels:
             parcels = self._next_batch(lane)
             try:
-                replies = await self._ask(lane, [command for parcel in parcels for command in parcel.commands])
+                replies = await self._deliver(lane, [command for parcel in parcels for command in parcel.commands])
             except asyncio.CancelledError:
                 for parcel in [*parcels, *lane.parcels]:
                     parcel.replies.cancel()
@@ -118,8 +129,33 @@ class Dispatcher:
             size += len(batch[-1].commands)
         return batch
 
-    async def _ask(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
-        payload = pack(commands)
+    async def _deliver(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
+        """The replies to all of these, in order; what comes behind them in the lane waits meanwhile."""
+        try:
+            return await self._ask(lane, commands, self._hosts.take_turn, DEADLY_DEATHS)
+        except _DeadlyBatch:
+            log.warning("host_dies", slot=lane.slot.name, context=lane.context, commands=len(commands))
+        if len(commands) == 1:
+            return await self._ask(lane, commands, self._hosts.bury)
+        middle = len(commands) // 2
+        first = await self._deliver(lane, commands[:middle])
+        return [*first, *await self._deliver(lane, commands[middle:])]
+
+    async def _ask(
+        self, lane: _Lane, commands: list[Envelope], ask: _AskHost, most_deaths: float = math.inf
+    ) -> list[Reply]:
+        """Until there is an answer, or _DeadlyBatch once the host has died under it so often."""
+        payload, deaths = pack(commands), 0
+
+        async def once() -> bytes:
+            nonlocal deaths
+            try:
+                return await ask(lane.slot, lane.context, payload)
+            except ActorUnavailableError as error:
+                deaths += error.has_died
+                if deaths >= most_deaths:
+                    raise _DeadlyBatch from error
+                raise
 
         def tell(state: RetryCallState) -> None:
             self._telemetry(DeliveryRetried(lane.context, "host"))
@@ -134,7 +170,7 @@ class Dispatcher:
             ),
             before_sleep=tell,
         )
-        return unpack_replies(await retrying(self._hosts.take_turn, lane.slot, lane.context, payload))
+        return unpack_replies(await retrying(once))
 
 
 async def _gathered(count: int, parcels: Sequence[_Parcel]) -> list[Reply]:

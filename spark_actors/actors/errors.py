@@ -6,15 +6,14 @@ from domain.shared.errors import SparkError
 
 
 class ActorUnavailableError(SparkError):
-    """An actor did not answer: it is dead, being replaced, or out of reach. Whether it did its work is unknown."""
+    """An actor did not answer: it is dead, being replaced, or out of reach. Whether it did its work is unknown.
 
-    def __init__(self, actor: str, detail: str) -> None:
-        super().__init__(actor, detail)
-        self.actor, self.detail = actor, detail
+    *has_died*: it ended of itself while it had the call before it, so the call may be why.
+    """
+
+    def __init__(self, actor: str, detail: str, has_died: bool = False) -> None:
+        super().__init__(actor, detail, has_died)
+        self.actor, self.detail, self.has_died = actor, detail, has_died
 
     def __str__(self) -> str:
         return f"{self.actor} is unavailable: {self.detail}"
-
-
-class ActorDiedError(ActorUnavailableError):
-    """An actor's process ended while it had the call in hand, or shortly before."""

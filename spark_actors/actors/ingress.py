@@ -29,9 +29,9 @@ from spark_actors.actors.refusals import RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
-from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
+from spark_actors.messaging.door import Admitted, Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
-from spark_actors.messaging.identity import FORBIDDEN, Guard, Principal
+from spark_actors.messaging.identity import FORBIDDEN, WHY_REQUIRED, Guard, Principal
 from spark_actors.messaging.ports import KEPT_IN_PART, Clock, DeadLetter, DeadLetters, Telemetry
 from spark_actors.messaging.scrubbing import is_of_auth, may_hold_password, storable
 from spark_actors.messaging.telemetry import CommandsRefused, IngressMeasured, MessagesBuried
@@ -261,13 +261,13 @@ class Ingress:
         sender: Principal | None = None
         try:
             sender = self._guard.sender(arrival.subject, arrival.authorization, arrival.stored_at)
-            envelope = self._envelope(arrival, now)
-            good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))
+            admitted = self._admitted(arrival, now)
+            good.append(_Taken(arrival, admitted.envelope.message_id, self._guard.command(sender, admitted)))
         except RefusedError as error:
-            is_kept = sender is not None and sender.is_trusted and error.code != FORBIDDEN
+            is_kept = sender is not None and sender.is_trusted and error.code not in (FORBIDDEN, WHY_REQUIRED)
             refused.append(_Refused(arrival, error, is_kept))
 
-    def _envelope(self, arrival: Arrival, now: datetime) -> Envelope:
+    def _admitted(self, arrival: Arrival, now: datetime) -> Admitted:
         """Raises RefusedError."""
         if arrival.oversize:
             limit = self._door.max_body_bytes

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 import structlog
 
 from domain.shared.errors import KeyParkedError, StaleVersionError, StorageUnavailableError
-from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
+from domain.shared.ports import COMMANDS, Failure
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop, steady_now
 from spark_actors.actors.ports import Releases, Subscribers
-from spark_actors.messaging.deaths import DEADLY
-from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, pack, unpack_deliveries
-from spark_actors.messaging.ports import Clock, DeadLetter, ParkedEvents, Revision, Telemetry
+from spark_actors.messaging.deaths import DEADLY_DEATHS, KILLED_ITS_PROCESS
+from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, pack, stored, unpack_deliveries
+from spark_actors.messaging.ports import Clock, DeadLetter, ParkedEvents, Revision, Telemetry, letter_of
 from spark_actors.messaging.relay import Burial, Relay
 from spark_actors.messaging.routing import Placement
 from spark_actors.messaging.telemetry import EventsRouted, MessagesBuried
@@ -113,9 +115,10 @@ class EventParking:
         """Forget what was taken; gives the first message that was not."""
         try:
             answer = await self._subscribers.take_events(subscriber, pack(waiting))
-        except ActorDiedError:
-            if self._relay.killed_by_release(subscriber, key, [envelope.message_id for envelope in waiting]):
-                return waiting[0], Delivery(waiting[0].message_id, Receipt.POISON, DEADLY)
+        except ActorUnavailableError as error:
+            ids = [envelope.message_id for envelope in waiting]
+            if error.has_died and self._relay.killed_by_release(subscriber, key, ids):
+                return waiting[0], Delivery(ids[0], Receipt.POISON, KILLED_ITS_PROCESS)
             raise
         answers = {delivery.message_id: delivery for delivery in unpack_deliveries(answer)}
         taken: list[Envelope] = []
@@ -182,13 +185,30 @@ class EventParking:
 
 
 class CommandReleases:
-    """Has the AggregateActors work off the released keys of one context's commands."""
+    """Has the AggregateActors work off the released keys of one context's commands.
 
-    def __init__(self, context: str, parking: ParkedEvents, placement: Placement, hosts: Releases) -> None:
+    Once a host has died over a key, what waits for it is handed over one by one; the command under which it dies again
+    and again is buried anew.
+    """
+
+    def __init__(
+        self,
+        context: str,
+        parking: ParkedEvents,
+        placement: Placement,
+        hosts: Releases,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
         self._context = context
         self._parking = parking
         self._placement = placement
         self._hosts = hosts
+        self._clock = clock
+        self._telemetry = telemetry
+        self._deaths: Counter[str] = Counter()
+        """How often a host has died over the first of what waits, by key."""
         self.loop = Loop(f"release {context}", self.step)
 
     async def step(self) -> float:
@@ -200,7 +220,22 @@ class CommandReleases:
     async def _release(self, key: str) -> bool:
         slot = self._placement.slot_of(self._context, key)
         try:
-            return bool(await self._hosts.release(slot, self._context, [key]))
+            more = await self._hosts.release(slot, self._context, [key], 1 if self._deaths[key] else RELEASED_AT_ONCE)
         except (ActorUnavailableError, StorageUnavailableError) as error:
             log.info("host_away", slot=slot.name, context=self._context, error=str(error))
+            if isinstance(error, ActorUnavailableError) and error.has_died:
+                await self._died_over(key)
             return False
+        del self._deaths[key]
+        return bool(more)
+
+    async def _died_over(self, key: str) -> None:
+        self._deaths[key] += 1
+        if self._deaths[key] <= DEADLY_DEATHS:  # the first was over many at once
+            return
+        for envelope in await self._parking.waiting(COMMANDS, key, 1):
+            letter = letter_of(Failure(stored(envelope), KILLED_ITS_PROCESS, self._clock()))
+            await self._parking.bury(letter, envelope)
+            self._telemetry(MessagesBuried(self._context))
+            log.error("key_parked", context=self._context, key=key, reason=letter.reason, message=envelope.name)
+        del self._deaths[key]

@@ -35,12 +35,15 @@ class Hosts(Protocol):
         batch over again is safe.
         """
 
+    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        """Have packed envelopes fail, unread, under which that actor dies again and again; else like `take_turn`."""
+
 
 class Releases(Protocol):
     """The pool of AggregateActors, as somebody sees it who has what waits in it worked off."""
 
-    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
-        """Have the actor in *slot* handle the first of what waits for these released keys.
+    async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
+        """Have the actor in *slot* handle the first of what waits for these released keys, *at_once* of each at most.
 
         Gives the keys for which more waits. Raises like `Hosts.take_turn`.
         """

@@ -47,9 +47,13 @@ class AggregateActor:
         self.start()
         return self._actor.take_turn(context, payload)  # type: ignore[union-attr]  # started just now
 
-    def release(self, context: str, keys: list[str]) -> list[str]:
+    def bury(self, context: str, payload: bytes) -> bytes:
         self.start()
-        return self._actor.release(context, keys)  # type: ignore[union-attr]  # started just now
+        return self._actor.bury(context, payload)  # type: ignore[union-attr]  # started just now
+
+    def release(self, context: str, keys: list[str], at_once: int) -> list[str]:
+        self.start()
+        return self._actor.release(context, keys, at_once)  # type: ignore[union-attr]  # started just now
 
     def report(self) -> bytes:
         self.start()

@@ -10,11 +10,10 @@ from typing import Any
 import msgspec
 import ray
 import structlog
-from ray.exceptions import ActorDiedError as RayActorDiedError
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from spark_actors.actors import names
-from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.ray_actors import BY_KIND, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
 from spark_actors.actors.unit import Unit
@@ -56,12 +55,14 @@ class Directory:
             yield self.find(name)
         except RayTaskError:
             raise  # the actor lives and has raised this itself
-        except RayActorDiedError as error:
-            self.forget(name)
-            raise ActorDiedError(name, type(error).__name__) from error
         except (RayError, TimeoutError) as error:
             self.forget(name)
-            raise ActorUnavailableError(name, type(error).__name__) from error
+            raise ActorUnavailableError(name, type(error).__name__, _has_died(error)) from error
+
+
+def _has_died(error: Exception) -> bool:
+    """Whether the actor's process has ended of itself: not by a keeper's kill, and not only out of reach."""
+    return isinstance(error, ActorDiedError) and "killed by `ray.kill`" not in str(error)
 
 
 class RayHosts:
@@ -75,9 +76,14 @@ class RayHosts:
             answer: bytes = await actor.take_turn.remote(context, payload)
             return answer
 
-    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
+    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
         with self._directory.calling(names.aggregate_actor(slot)) as actor:
-            more: list[str] = await actor.release.remote(context, list(keys))
+            answer: bytes = await actor.bury.remote(context, payload)
+            return answer
+
+    async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
+        with self._directory.calling(names.aggregate_actor(slot)) as actor:
+            more: list[str] = await actor.release.remote(context, list(keys), at_once)
             return more
 
 

@@ -12,7 +12,7 @@ from functools import partial
 import structlog
 
 from domain.shared.errors import StorageUnavailableError
-from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop, steady_now, time_to_grow
 from spark_actors.actors.missed import MissedEventsKeeping
@@ -189,7 +189,7 @@ class OutboxRelay:
 
     async def _not_taken(self, subscriber: str, error: Exception) -> None:
         """The batch in hand was not taken; if it is the batch that ends its taker, find the message that does."""
-        if not isinstance(error, ActorDiedError):
+        if not (isinstance(error, ActorUnavailableError) and error.has_died):
             self._relay.undelivered(subscriber)
             return
         for burial in self._relay.killed(subscriber, steady_now()):

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
 
 from domain.shared.context import BoundedContext
-from domain.shared.decisions import Decision, Outcome, Verdict
+from domain.shared.decisions import PARKED, Decision, Outcome, Verdict
 from domain.shared.errors import MalformedMessageError, UnknownMessageError
-from domain.shared.ids import derived_id
+from domain.shared.ids import derived_id, is_key
 from domain.shared.messages import Event, MessageRegistry
-from domain.shared.ports import Change, InboxMark, OutgoingMessage, Versioned
-from spark_actors.messaging.envelope import Envelope, decode_data, encode_data
+from domain.shared.ports import Change, Effect, InboxMark, OperatorAction, OutgoingMessage, Unreadable, Versioned
+from spark_actors.messaging.envelope import Envelope, content_digest, decode_data, encode_data
 
-PARKED = Outcome(Verdict.PARKED, "key_parked")
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+INVALID_KEY = Outcome(Verdict.REJECTED, "invalid_key")
+"""The answer to what is for a key that no instance can have (see `is_key`): the door lets none in."""
 
 
 class CommandFailed(NamedTuple):
@@ -25,7 +29,8 @@ class CommandFailed(NamedTuple):
 
     command: Envelope
     reason: str
-    error: Exception
+    error: Exception | None
+    """None where nothing is known but that it cannot be handled."""
 
 
 @dataclass
@@ -37,6 +42,11 @@ class Turn:
     current: dict[str, Versioned[Any]] = field(default_factory=dict)
     """The instances that the turn has changed."""
     records: list[object] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
+    """Who sent the command behind each record; empty for what was made inside."""
+    actions: list[OperatorAction] = field(default_factory=list)
+    """What was done by hand."""
+    decided: list[tuple[Envelope, Decision[Any]]] = field(default_factory=list)
     marks: list[InboxMark] = field(default_factory=list)
     outgoing: list[OutgoingMessage] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -54,9 +64,14 @@ class Turn:
         """Whether there is nothing to be committed."""
         return not (self.marks or self.failures or self.parked)
 
-    def fail(self, command: Envelope, reason: str, error: Exception) -> None:
+    def fail(self, command: Envelope, reason: str, error: Exception | None) -> None:
         self.failures.append(CommandFailed(command, reason, error))
         self.outcomes[command.message_id] = Outcome(Verdict.FAILED, reason)
+
+    def answer(self, command: Envelope, outcome: Outcome, key: str | None) -> None:
+        """The command has ended so, for the instance *key*, if for any."""
+        self.marks.append(InboxMark(command.message_id, outcome, key, content_digest(command)))
+        self.outcomes[command.message_id] = outcome
 
     def park(self, command: Envelope) -> None:
         self.parked.append(command)
@@ -66,6 +81,11 @@ class Turn:
     def unchanged(self) -> dict[str, int]:
         """The instances that the turn only looked at, and their versions."""
         return {key: held.version for key, held in self.loaded.items() if key not in self.current}
+
+    @property
+    def effects(self) -> list[Effect[Any]]:
+        """What each of the decided commands does to the store."""
+        return [Effect(command.key, decision.state, decision.records) for command, decision in self.decided]
 
     @property
     def changes(self) -> list[Change[Any]]:
@@ -85,14 +105,14 @@ def decide_turn(
     commands: Sequence[Envelope],
     loaded: Mapping[str, Versioned[Any]],
     now: datetime,
-    refused_by: str = "",
+    refused: Mapping[str, str] = _NONE,
     blocked: Collection[str] = (),
 ) -> Turn:
     """Handle *commands* in order, each on the state that the one before left behind.
 
-    A command whose handler raises fails, and the later ones of its key must wait, as do those of the *blocked* keys;
-    the others are not touched by it. *refused_by* names the database constraint that refused this (then
-    single) command before: the context's refusal decides instead of its handler.
+    A command whose handler raises, or whose instance cannot be read, fails, and the later ones of its key must wait, as
+    do those of the *blocked* keys; the others are not touched by it. *refused* names, by message id, the rule of the
+    store by which a command was refused before: the context's refusal decides instead of its handler.
     """
     turn = Turn(loaded)
     waiting = set(blocked)
@@ -100,9 +120,16 @@ def decide_turn(
         if envelope.key in waiting:
             turn.park(envelope)
             continue
+        if not is_key(envelope.key):
+            turn.answer(envelope, INVALID_KEY, None)
+            continue
         held = turn.instance(envelope.key)
+        if isinstance(held.state, Unreadable):
+            turn.fail(envelope, f"state_unreadable_{type(held.state.error).__name__}", held.state.error)
+            waiting.add(envelope.key)
+            continue
         try:
-            decision = _decide(rules, envelope, held.state, now, refused_by)
+            decision = _decide(rules, envelope, held.state, now, refused.get(envelope.message_id, ""))
             version = held.version if decision.state is None else held.version + 1
             outgoing = _outgoing(envelope, decision.events, version, now)
         except Exception as error:  # noqa: BLE001 - a bug in one handler must not stop the neighbours: the command fails, visibly
@@ -110,6 +137,8 @@ def decide_turn(
             waiting.add(envelope.key)
         else:
             _apply(turn, envelope, decision, version, outgoing)
+            if envelope.why and rules.registry.current(envelope.name).TYPE.needs_why:
+                turn.actions.append(_by_hand(envelope, decision.outcome))
     return turn
 
 
@@ -143,10 +172,22 @@ def _apply(
 ) -> None:
     if decision.state is not None:
         turn.current[envelope.key] = Versioned(decision.state, version)
+    turn.decided.append((envelope, decision))
     turn.records += decision.records
+    turn.senders += [envelope.sender] * len(decision.records)
     turn.outgoing += outgoing
-    turn.marks.append(InboxMark(envelope.message_id, decision.outcome, envelope.key))
-    turn.outcomes[envelope.message_id] = decision.outcome
+    turn.answer(envelope, decision.outcome, envelope.key)
+
+
+def _by_hand(envelope: Envelope, outcome: Outcome) -> OperatorAction:
+    return OperatorAction(
+        who=envelope.sender,
+        why=envelope.why,
+        action=envelope.name,
+        key=envelope.key,
+        message_id=envelope.message_id,
+        detail=f"{outcome.verdict} {outcome.reason} {envelope.data.decode(errors='replace')}".replace("  ", " "),
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -20,6 +20,11 @@ FUNDS_SAT = 10_000_000
 """What each donor is given."""
 
 
+def why_of(command: Command) -> str:
+    """What money is moved by hand for; nothing for other commands."""
+    return "benchmark" if command.TYPE.needs_why else ""
+
+
 class Commands:
     """Makes commands under random ids, as producers choose them; the same seed makes the same ones."""
 
@@ -62,7 +67,7 @@ class Commands:
         return [
             (
                 cloudevents.command_subject(command.TYPE),
-                cloudevents.command_body(command, message_id=self.fresh_id(), source=SOURCE),
+                cloudevents.command_body(command, message_id=self.fresh_id(), source=SOURCE, why=why_of(command)),
             )
             for command in commands
         ]

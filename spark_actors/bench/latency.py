@@ -12,6 +12,7 @@ from typing import TypeVar
 from domain.accounting.messages import Deposit, OpenAccount
 from domain.crowdfunding.messages import DonateToCampaign
 from domain.shared.messages import Command
+from spark_actors.bench.commands import why_of
 from spark_actors.bench.daemon import running_daemon
 from spark_actors.bench.figures import percentile, spread
 from spark_actors.bench.machine import ProcessTree
@@ -67,7 +68,7 @@ def _single_commands(stage: Stage) -> Measured:
     stage.expected.deposit(count)
 
     async def until_reply(client: SparkClient, command: Deposit) -> None:
-        await client.send(command)
+        await client.send(command, why=why_of(command))
 
     return _one_at_a_time(stage, "command at rest", commands, until_reply, "publish to reply")
 

@@ -46,7 +46,14 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
         telemetry=parts.metrics,
     )
     keeper = context_keeper(parts, name)
-    releases = CommandReleases(name, outbox.parking, placement(deployment), RayHosts(parts.directory))
+    releases = CommandReleases(
+        name,
+        outbox.parking,
+        placement(deployment),
+        RayHosts(parts.directory),
+        clock=parts.clock,
+        telemetry=parts.metrics,
+    )
     service = Supervisor(
         watch, _relay(parts, name, outbox), releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds
     )

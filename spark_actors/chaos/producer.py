@@ -21,6 +21,8 @@ from spark_actors.ingress.client import (
 )
 
 PAUSE_SECONDS = 0.1
+WHY = "chaos"
+"""Money is moved by hand for this."""
 ANSWER_SECONDS = 2.0
 TWICE_SHARE = 0.05
 """Of the load is sent twice under the same id, the second time a while later."""
@@ -44,7 +46,7 @@ class Producer:
         while not order.is_stored:
             try:
                 client = await self._connected()
-                await client.post(order.command, message_id=order.message_id)
+                await client.post(order.command, message_id=order.message_id, why=WHY)
                 order.is_stored = True
             except (UnreachableError, NotAcceptedError):
                 await asyncio.sleep(PAUSE_SECONDS)
@@ -74,7 +76,7 @@ class Producer:
     async def _is_answered(self, order: Order) -> bool:
         try:
             answer = await (await self._connected()).send(
-                order.command, message_id=order.message_id, timeout=ANSWER_SECONDS
+                order.command, message_id=order.message_id, why=WHY, timeout=ANSWER_SECONDS
             )
         except (UnreachableError, NotAcceptedError):
             return False

@@ -231,7 +231,7 @@ def edit_letter(
 
     def edit(one: Letter, operator: Operator) -> str:
         if one.context == INGRESS:
-            new_id, body = edited_event(one.address, one.name, one.body, fields or [], data)
+            new_id, body = edited_event(one.address, one.name, one.body, fields or [], data, operator.why)
             desk.edit(one, operator, new_id=new_id, data=body, version=one.version)
             return _sent_again(target, desk, one, operator, body, timeout)
         new_id = str(uuid4())

@@ -58,12 +58,13 @@ def edited(
 
 
 def edited_event(
-    address: str, subject: str, body: bytes, fields: Sequence[str], data: Path | None
+    address: str, subject: str, body: bytes, fields: Sequence[str], data: Path | None, why: str
 ) -> tuple[str, bytes]:
     """The changed CloudEvent of a command that was refused, checked by the door itself, after its new id.
 
-    *fields* change its data, *data* replaces all of it. The letter at *address* edited in the same way has the same
-    id again, so that an edit which may or may not have been taken can be repeated. Raises UsageMistakeError.
+    *fields* change its data, *data* replaces all of it; *why* goes with it, for money that is moved by hand. The letter
+    at *address* edited in the same way has the same id again, so that an edit which may or may not have been taken can
+    be repeated. Raises UsageMistakeError.
     """
     from spark_actors.messaging.door import Door, RefusedError
 
@@ -74,6 +75,7 @@ def edited_event(
     event["id"] = new_id = derived_id(address, json.dumps(event, sort_keys=True))
     if isinstance(old_id, str) and old_id:
         event["causationid"] = old_id
+    event["why"] = event.get("why") or why
     changed = json.dumps(event, ensure_ascii=False).encode()
     try:
         Door(registry(), MAX_BODY_BYTES).command(subject, changed, datetime.now(UTC))

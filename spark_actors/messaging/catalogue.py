@@ -27,6 +27,7 @@ JsonObject = dict[str, Any]
 
 _EXAMPLE_ID = "2f1e0d9c-8b7a-4c6d-9e5f-4a3b2c1d0e55"
 _EXAMPLE_SOURCE = "/examples"
+_EXAMPLE_WHY = "paid in at the counter"
 _REPLY_ADDRESS = f"$message.header#/{REPLY_TO_HEADER}"
 _OUTCOME, _ERROR = "Outcome", "Error"
 
@@ -200,7 +201,8 @@ def _messages(registry: MessageRegistry) -> JsonObject:
 
 
 def _command_message(cls: type[Command]) -> JsonObject:
-    body = command_body(example(cls), message_id=_EXAMPLE_ID, source=_EXAMPLE_SOURCE)
+    why = _EXAMPLE_WHY if cls.TYPE.needs_why else ""
+    body = command_body(example(cls), message_id=_EXAMPLE_ID, source=_EXAMPLE_SOURCE, why=why)
     header = {"type": "string", "description": "Subject to publish the outcome on."}
     return {
         **_message(

@@ -71,6 +71,7 @@ class _CloudEvent(msgspec.Struct, omit_defaults=True):
     time: datetime | None = None
     correlationid: str = ""
     causationid: str = ""
+    why: str = ""
 
 
 def command_body(
@@ -81,10 +82,12 @@ def command_body(
     time: datetime | None = None,
     correlation_id: str = "",
     causation_id: str = "",
+    why: str = "",
 ) -> bytes:
     """The body to publish on `command_subject(command.TYPE)`.
 
-    *message_id* is the deduplication key; *time* needs a zone. Nothing is validated here: the door does that, for every
+    *message_id* is the deduplication key, of this sender and *source*; *time* needs a zone; *why* is for money that is
+    moved by hand. Nothing is validated here: the door does that, for every
     producer alike.
     """
     return msgspec.json.encode(
@@ -98,5 +101,6 @@ def command_body(
             time=time,
             correlationid=correlation_id,
             causationid=causation_id,
+            why=why,
         )
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-PATIENCE = 3
+DEADLY_DEATHS = 3
 """So often a taker may die under the same messages before these are suspected, and under one message alone before that
 is given up: machines, and operators, end processes too."""
-DEADLY = "killed_its_process"
+KILLED_ITS_PROCESS = "killed_its_process"
 """Why a message that its taker has not survived is given up."""
 
 
@@ -37,7 +37,7 @@ class Suspects:
         if batch[0] != self._first:
             self._begin(batch[0], len(batch))
         self._deaths += 1
-        if self._deaths < PATIENCE:
+        if self._deaths < DEADLY_DEATHS:
             return False
         if len(batch) == 1:
             self._first, self._limit = None, None
@@ -54,4 +54,4 @@ class Suspects:
     def _begin(self, first: Hashable, size: int) -> None:
         """Count the deaths from *first* on. What is suspected is halved at each of them, but tried alone anew."""
         self._first = first
-        self._deaths = PATIENCE - 1 if self._limit and size > 1 else 0
+        self._deaths = DEADLY_DEATHS - 1 if self._limit and size > 1 else 0

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -73,6 +73,14 @@ class _CommandForm:
     """What makes the data of an older version into that which the schema asks for."""
 
 
+class Admitted(NamedTuple):
+    """A command that the door let in, and what its identity is made of besides (see `identity.py`)."""
+
+    envelope: Envelope
+    """Under the id that its sender chose; `correlation_id` is empty if they chose none."""
+    source: str
+
+
 class Door:
     """Lets in what has the form of a registered command or query; raises RefusedError, and only that, for the rest."""
 
@@ -99,7 +107,7 @@ class Door:
         self._command_subjects = {form.subject for form in self._forms.values()}
         self._queries = {query_subject(cls.TYPE): (cls, schemas.of(cls)) for cls in registry if issubclass(cls, Query)}
 
-    def command(self, subject: str, body: bytes, now: datetime) -> Envelope:
+    def command(self, subject: str, body: bytes, now: datetime) -> Admitted:
         """The command that came on *subject*, received at *now*."""
         attributes = self._read(body)
         try:
@@ -107,7 +115,7 @@ class Door:
         except RefusedError as error:
             raise RefusedError(error.code, error.detail, _readable_id(attributes)) from None
 
-    def _envelope(self, subject: str, attributes: Mapping[str, object], now: datetime) -> Envelope:
+    def _envelope(self, subject: str, attributes: Mapping[str, object], now: datetime) -> Admitted:
         form = self._form(subject, attributes)
         event = _checked(form.schema, _current(form, attributes))
         values = event.data.__dict__
@@ -115,16 +123,18 @@ class Door:
         if event.subject != key:
             expected = f"expected the value of data.{form.key_field}, {_shown(key)}"
             raise RefusedError("key_mismatch", f"subject = {_shown(event.subject)}: {expected}")
-        return Envelope(
+        envelope = Envelope(
             message_id=event.id,
             name=form.name,
             version=form.version,
             key=key,
             data=msgspec.json.encode(values),
-            correlation_id=event.correlationid or event.id,
+            correlation_id=event.correlationid or "",
             causation_id=event.causationid or "",
             occurred_at=now,
+            why=event.why or "",
         )
+        return Admitted(envelope, event.source)
 
     def query(self, subject: str, body: bytes) -> Query:
         """The query that was asked on *subject*; an empty body is an empty object."""

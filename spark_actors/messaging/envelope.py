@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A message with all that is known about it besides its content."""
 
     message_id: str
-    """Deduplication key."""
+    """Deduplication key; of a command from outside with who sent it and from which source (see `identity.py`)."""
     name: str
     """Wire name, `<context>.<kebab-name>`."""
     version: int
@@ -28,16 +29,35 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     data: bytes
     """The message itself, as JSON that has been validated at the door."""
     correlation_id: str
-    """The whole story: the id of the first message of it, unless the producer chose another."""
+    """The whole story: the id of the first message of it, or `<sender> <what they chose>`."""
     causation_id: str
     """The message that directly brought this one about; empty for the first."""
     occurred_at: datetime
     sequence: int = 0
     """For an event: the version of its aggregate afterwards, which orders the events of one instance."""
+    sender: str = ""
+    """Who sent it from outside: `operator root`, `user ada`, `nobody`. Empty for what is made inside."""
+    why: str = ""
+    """Of a command sent by hand: the reason that its sender has given."""
 
     @property
     def context(self) -> str:
         return self.name.partition(".")[0]
+
+
+DIGEST_BYTES = 16
+
+
+def content_digest(command: Envelope) -> bytes | None:
+    """Tells what was asked under an id from anything else that may be asked under it.
+
+    None for what is made inside: its id is derived, so nobody chooses what stands under it, and what a step sends may
+    look different after a release.
+    """
+    if not command.sender:
+        return None
+    head = f"{command.name} {len(command.key)} {command.key} ".encode("utf-8", "surrogatepass")
+    return blake2b(head + command.data, digest_size=DIGEST_BYTES).digest()
 
 
 def stored(envelope: Envelope) -> StoredMessage:

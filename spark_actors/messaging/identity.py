@@ -1,8 +1,9 @@
 """Who may send what: a sender, as its token names it, against what each message says of its senders. Pure.
 
-A message declares it in the domain (`sent_by`); what declares nothing is for operators alone. Ids are the senders' own:
-the id of a command from outside is remembered together with who sent it, so that nobody can use up an id (of another
-sender's command, or of a saga's next step, which can be computed) before its owner does.
+A message declares it in the domain (`sent_by`); what declares nothing is for operators alone. Ids are the senders'
+own: a command from outside is known by who sent it, from which source, under which id. So nobody can use up an id (of
+another sender's command, or of a saga's next step, which can be computed) before its owner does, and two producers of
+one sender may both number from 1. In the same way nobody joins the story of another.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha1
+from hashlib import sha1, sha256
 from typing import Protocol
 
 import msgspec
 
 from domain.shared.messages import Command, Event, MessageRegistry, OwnerOf, Query, Sender, SentBy
 from spark_actors.messaging.cloudevents import AUTHORIZATION_HEADER, command_subject, query_subject
-from spark_actors.messaging.door import RefusedError
+from spark_actors.messaging.door import Admitted, RefusedError
 from spark_actors.messaging.envelope import Envelope
 
-UNAUTHENTICATED, FORBIDDEN = "unauthenticated", "forbidden"
+UNAUTHENTICATED, FORBIDDEN, WHY_REQUIRED = "unauthenticated", "forbidden", "why_required"
+
+_SOURCE_BYTES = 200
+"""Of a source that stands in an identity as it is; a longer one is known by its digest."""
 
 
 class Role(StrEnum):
@@ -47,6 +51,14 @@ class Principal:
     def is_trusted(self) -> bool:
         """Whether somebody has given this token out, other than to whoever signs up."""
         return not self.roles.isdisjoint((Role.LIGHTNING, Role.OPERATOR))
+
+    @property
+    def name(self) -> str:
+        """What envelopes and books call this sender: `operator root`, `user ada`; `nobody` without a token."""
+        for role in (Role.OPERATOR, Role.LIGHTNING, Role.USER):
+            if role in self.roles:
+                return f"{role} {self.subject}"
+        return "nobody"
 
     def owns(self, account_id: str) -> bool:
         """Whether this is the user whose account that is."""
@@ -79,6 +91,7 @@ class Guard:
             for cls in registry
             if issubclass(cls, Command) and isinstance(cls.TYPE.sent_by, OwnerOf)
         }
+        self._by_hand = {each.name for each in types if each.needs_why}
 
     def sender(self, subject: str, authorization: str, at: float) -> Principal:
         """Who sent what came on *subject*, if there is anything there that they may send; before it is read."""
@@ -96,14 +109,27 @@ class Guard:
             raise RefusedError(FORBIDDEN, f"needs the role {_role(sent_by)}; the token has {_told(sender)}")
         return sender
 
-    def command(self, sender: Principal, envelope: Envelope) -> Envelope:
-        """The command as it may go on: under an id that is the sender's own. Operators' ids stay as they are."""
-        if Role.OPERATOR in sender.roles:
-            return envelope
+    def command(self, sender: Principal, admitted: Admitted) -> Envelope:
+        """The command as it may go on: under an identity and in a story that are the sender's own, with their name.
+
+        Raises RefusedError also for money that is moved by hand without a word why.
+        """
+        envelope, source = admitted
+        is_operator = Role.OPERATOR in sender.roles
         read = self._accounts.get((envelope.name, envelope.version))
-        if read and not sender.owns(account := read(envelope.data)):
+        if read and not is_operator and not sender.owns(account := read(envelope.data)):
             raise RefusedError(FORBIDDEN, _not_owned(sender, account), envelope.message_id)
-        return msgspec.structs.replace(envelope, message_id=_own_id(sender, envelope))
+        if envelope.name in self._by_hand and not envelope.why.strip():
+            detail = "moves money by hand: expected the reason in the attribute why (send --why)"
+            raise RefusedError(WHY_REQUIRED, detail, envelope.message_id)
+        identity = identity_of(_sender_of(sender, envelope), source, envelope.message_id)
+        chosen = envelope.correlation_id
+        return msgspec.structs.replace(
+            envelope,
+            message_id=identity,
+            correlation_id=(chosen if is_operator else f"{sender.name} {chosen}") if chosen else identity,
+            sender=sender.name,
+        )
 
     def query(self, sender: Principal, query: Query) -> None:
         """Whether this may be asked; of one whose answer says whose it is, `may_see` decides."""
@@ -128,13 +154,28 @@ def _role(sent_by: SentBy | None) -> Role:
     return Role.LIGHTNING if sent_by is Sender.LIGHTNING else Role.OPERATOR
 
 
-def _own_id(sender: Principal, envelope: Envelope) -> str:
-    """The id with whose it is. No subject has a space, and ids made inside have none, so no two are ever the same.
+def identity_of(sender: str, source: str, message_id: str) -> str:
+    """`<role> <subject> <source> <id>`: what a command from outside is known by, and its story if it begins one.
 
-    An unknown sender's id counts for the very same content alone.
+    *sender* is what `Principal.name` says. Only the id, which is the last, may have spaces, so the parts can be told
+    from each other; ids made inside have none, so no two are ever the same.
     """
-    owner = sender.subject if sender.is_known else f"@{sha1(envelope.data, usedforsecurity=False).hexdigest()}"
-    return f"{owner} {envelope.message_id}"
+    return f"{sender} {_source_part(source)} {message_id}"
+
+
+def _sender_of(sender: Principal, envelope: Envelope) -> str:
+    """Strangers are all nobody: an id of theirs counts for the very same content alone."""
+    if sender.is_known:
+        return sender.name
+    return f"{sender.name} @{sha1(envelope.data, usedforsecurity=False).hexdigest()}"
+
+
+def _source_part(source: str) -> str:
+    """The source without spaces and of bounded length; no two sources have the same."""
+    escaped = source.replace("%", "%25").replace(" ", "%20")
+    if len(escaped.encode()) <= _SOURCE_BYTES:
+        return escaped
+    return f"%~{sha256(source.encode()).hexdigest()}"  # in an escaped one no % stands before a ~
 
 
 def _reader(field: str) -> Callable[[bytes], str]:

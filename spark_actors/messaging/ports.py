@@ -58,6 +58,9 @@ class DeadLetter:
     """Of an event, as in its envelope."""
     occurred_at: datetime | None = None
     """None when the message could not be read."""
+    sender: str = ""
+    why: str = ""
+    """Of a command: as in its envelope."""
 
 
 def letter_of(failure: Failure) -> DeadLetter:
@@ -77,6 +80,8 @@ def letter_of(failure: Failure) -> DeadLetter:
         version=message.version,
         sequence=message.sequence,
         occurred_at=message.occurred_at,
+        sender=message.sender,
+        why=message.why,
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 
-from spark_actors.messaging.deaths import DEADLY, Suspects
+from spark_actors.messaging.deaths import KILLED_ITS_PROCESS, Suspects
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
 from spark_actors.messaging.missed import Missed, MissedRead
 from spark_actors.messaging.ports import KeyState, ParkedKey, PendingMessage
@@ -375,7 +375,7 @@ class Relay:
         queue = self._queues[subscriber]
         batch = queue.in_flight
         if queue.suspects.died([row.position for row in batch]):
-            deadly = [Delivery(row.envelope.message_id, Receipt.POISON, DEADLY) for row in batch]
+            deadly = [Delivery(row.envelope.message_id, Receipt.POISON, KILLED_ITS_PROCESS) for row in batch]
             return self.delivered(subscriber, deadly, now)
         self.undelivered(subscriber)
         return []

@@ -23,6 +23,8 @@ from spark_actors.messaging.cloudevents import SPEC_VERSION, event_type
 
 ID_CHARACTERS = 200
 LINE_CHARACTERS = 2_000
+STORY_CHARACTERS = 800
+"""A story is named after the sender, the source and the id of its first message."""
 TEXT_CHARACTERS = 10_000
 LIMIT_MAXIMUM = 200
 """The most rows that a query may ask for."""
@@ -52,6 +54,7 @@ def _instant(value: object) -> datetime:
 
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=ID_CHARACTERS, pattern=_ID_PATTERN)]
+StoryId = Annotated[str, StringConstraints(min_length=1, max_length=STORY_CHARACTERS, pattern=_ID_PATTERN)]
 OptionalId = Annotated[str, StringConstraints(max_length=ID_CHARACTERS, pattern=_ID_PATTERN)]
 Line = Annotated[str, StringConstraints(max_length=LINE_CHARACTERS, pattern=_LINE_PATTERN)]
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARACTERS, pattern=_TEXT_PATTERN)]
@@ -77,6 +80,7 @@ class CloudEvent(BaseModel):
     datacontenttype: Literal["application/json"] = "application/json"
     correlationid: Id | None = Field(None, description="The story it belongs to; its own id if left out.")
     causationid: Id | None = Field(None, description="The message that brought it about.")
+    why: Line | None = Field(None, description="Why an operator moves money by hand; needed for that.")
 
 
 class Schemas:
@@ -134,8 +138,10 @@ def _constant(value: str) -> Any:
 
 def _plain_form(name: str, hint: Any) -> Any:
     if hint is str:
-        named = {"description": Text, "password_hash": PasswordHash}
-        return Id if name.endswith("_id") else named.get(name, Line)
+        # A transfer's reference names an instance of the context that asked for it: it becomes a key there.
+        named = {"description": Text, "password_hash": PasswordHash, "reference": OptionalId}
+        named["correlation_id"] = StoryId
+        return named.get(name) or (Id if name.endswith("_id") else Line)
     if hint is int:
         return Limit if name == "limit" else Int64
     if hint is datetime:

@@ -22,12 +22,13 @@ class TurnTaken:
     outcomes: Mapping[tuple[str, Verdict], int]
     """Commands by wire name and how they ended, without those dropped by the inbox."""
     duplicates: int
-    """Commands that the inbox knew."""
+    """Commands that had been handled before, or stood twice in the batch."""
     duration: timedelta
 
     @property
     def commands(self) -> int:
-        return sum(self.outcomes.values()) + self.duplicates
+        """How many were handled together."""
+        return sum(self.outcomes.values())
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def columns_of(letters: Sequence[DeadLetter]) -> dict[str, list[object]]:
     return {
         "message_ids": [storable(letter.message_id) for letter in letters],
         "names": [storable(letter.name) for letter in letters],
-        "keys": [storable(letter.key) for letter in letters],
+        "keys": [storable_key(letter.key) for letter in letters],
         "subscribers": [storable(letter.subscriber) for letter in letters],
         "reasons": [storable(letter.reason) for letter in letters],
         "attempts": [letter.attempts for letter in letters],
@@ -56,9 +56,16 @@ def columns_of(letters: Sequence[DeadLetter]) -> dict[str, list[object]]:
         "versions": [letter.version for letter in letters],
         "sequences": [letter.sequence for letter in letters],
         "occurred_at": [letter.occurred_at for letter in letters],
+        "senders": [storable(letter.sender) for letter in letters],
+        "whys": [storable(letter.why) for letter in letters],
     }
 
 
 def storable(value: str) -> str:
     """Text as Postgres can hold it: what came from outside may have NULs, lone surrogates and any length."""
-    return value.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()[:1000]
+    return storable_key(value)[:1000]
+
+
+def storable_key(key: str) -> str:
+    """A key as Postgres can hold it, whole: what waits for it must be found under it again."""
+    return key.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode()

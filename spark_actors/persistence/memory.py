@@ -4,46 +4,39 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from domain.accounting.account import Account, Movement
-from domain.auth.user import User
-from domain.bitcoin.invoice import Invoice
+from domain.accounting.account import Account
 from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
-from domain.crowdfunding.campaign import Donation
-from domain.shared.decisions import Outcome
+from domain.shared.decisions import PARKED, Outcome
 from domain.shared.errors import ConstraintError, DuplicateMessageError, KeyParkedError, StaleVersionError
-from domain.shared.ports import COMMANDS, Change, Failure, InboxMark, OutgoingMessage, StoredMessage, Versioned
+from domain.shared.ports import (
+    COMMANDS,
+    Change,
+    Effect,
+    Failure,
+    Handled,
+    InboxMark,
+    OperatorAction,
+    OutgoingMessage,
+    StoredMessage,
+    Versioned,
+)
 from domain.shared.sagas import SagaProgress, SagaState, merged_progress
-from spark_actors.messaging.envelope import Envelope
+from spark_actors.messaging.envelope import Envelope, content_digest
 from spark_actors.messaging.ports import Clock, MissedSummary, OutboxBacklog, PendingMessage, SagaRow, letter_of
 from spark_actors.persistence.memory_parking import MemoryDeadLetters, MemoryParkedEvents, ParkedRows
+from spark_actors.persistence.rules import RULES, Claim, Rule, Values, claims_by_rule, offenders
 
 S = TypeVar("S")
 
 
-@dataclass(frozen=True)
-class Unique:
-    """A named constraint: no two rows of one type have the same key, unless it is None."""
-
-    name: str
-    of: type
-    key: Callable[[Any], Hashable]
-
-
-_STATE_RULES = (
-    Unique("users_username_unique", User, lambda user: user.username),
-    Unique("invoices_payment_hash_unique", Invoice, lambda one: one.payment_hash and (one.payment_hash, one.kind)),
-)
-_RECORD_RULES = (
-    Unique("ledger_idempotency_key_unique", Movement, lambda movement: movement.idempotency_key),
-    Unique("ledger_follows_once", Movement, lambda movement: movement.follows),
-    Unique("donations_pkey", Donation, lambda donation: donation.donation_id),
-)
+_RULES = [rule for rules in RULES.values() for rule in rules]
+"""Each says of which rows it speaks, so that one store need not know whose it is."""
 
 
 @dataclass
@@ -57,6 +50,9 @@ class _Turn:
     outgoing: list[OutgoingMessage] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     waiting: list[StoredMessage] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
+    """Who sent the command behind each record."""
+    actions: list[OperatorAction] = field(default_factory=list)
     through: list[tuple[str, Sequence[str]]] = field(default_factory=list)
     """Released keys, and which of their messages are through."""
 
@@ -67,7 +63,11 @@ class MemoryStore:
     def __init__(self) -> None:
         self.instances: dict[str, Versioned[Any]] = {}
         self.records: list[object] = []
+        self.senders: list[str] = []
+        """Of each record."""
+        self.actions: list[OperatorAction] = []
         self.outcomes: dict[str, Outcome] = {}
+        self.digests: dict[str, bytes | None] = {}
         self.outbox: dict[int, Envelope] = {}
         self.parked = ParkedRows()
         self.missed: defaultdict[str, dict[int, Envelope]] = defaultdict(dict)
@@ -92,12 +92,35 @@ class MemoryStore:
             raise DuplicateMessageError(f"handled before: {known[0]}")
 
     def _refuse_parked(self, turn: _Turn) -> None:
-        if parked := [mark.key for mark in turn.marks if (COMMANDS, mark.key) in self.parked.keys]:
+        if parked := [mark.key for mark in turn.marks if mark.key is not None and self.must_wait(mark.key)]:
             raise KeyParkedError(f"key {parked[0]} must wait")
+        if waiting := self.waiting_of([mark.message_id for mark in turn.marks if mark.key is not None]):
+            raise KeyParkedError(f"{min(waiting)} waits")
         for key, _ in turn.through:
             self.parked.refuse_unreleased(COMMANDS, key)
         failed = {failure.message.key for failure in turn.failures}
         self.parked.refuse_free(COMMANDS, [message.key for message in turn.waiting if message.key not in failed])
+
+    def must_wait(self, key: str) -> bool:
+        return (COMMANDS, key) in self.parked.keys
+
+    def waiting_of(self, message_ids: Sequence[str]) -> dict[str, StoredMessage]:
+        """Those of these commands that wait."""
+        wanted = set(message_ids)
+        rows = (rows for (subscriber, _), rows in self.parked.messages.items() if subscriber == COMMANDS)
+        return {
+            message.message_id: message for messages in rows for message in messages if message.message_id in wanted
+        }
+
+    def held(self, rule: Rule, claims: Sequence[Claim]) -> dict[Values, str]:
+        """What of *claims* is in the store, as `rules.probe` asks Postgres."""
+        wanted = {claim.values for claim in claims}
+        if rule.key:
+            rows = [(held.state, key) for key, held in self.instances.items()]
+        else:
+            rows = [(record, "") for record in self.records]
+        said = rule.provided if rule.refers_to else rule.claimed
+        return {values: key for row, key in rows if (values := said(row)) in wanted and values is not None}
 
     def _refuse_stale(self, turn: _Turn) -> None:
         expected = {change.key: change.expected_version for change in turn.changes} | turn.unchanged
@@ -111,20 +134,19 @@ class MemoryStore:
         for state in after.values():
             if isinstance(state, Account) and state.balance_sat < 0:
                 raise ConstraintError("accounts_balance_not_negative", state.account_id)
-        _refuse_repetitions(_STATE_RULES, list(after.values()))
+        _refuse_broken([rule for rule in _RULES if rule.key], list(after.values()))
 
     def _refuse_records(self, records: Sequence[object]) -> None:
-        after = [*self.records, *records]
-        _refuse_repetitions(_RECORD_RULES, after)
-        known = {movement.idempotency_key for movement in after if isinstance(movement, Movement)}
-        for movement in records:
-            if isinstance(movement, Movement) and movement.follows and movement.follows not in known:
-                raise ConstraintError("ledger_follows_known_movement", movement.idempotency_key)
+        if records:
+            _refuse_broken([rule for rule in _RULES if not rule.key], [*self.records, *records])
 
     def _write(self, turn: _Turn) -> None:
         self.outcomes |= {mark.message_id: mark.outcome for mark in turn.marks}
+        self.digests |= {mark.message_id: mark.digest for mark in turn.marks}
         self.instances |= {change.key: Versioned(change.state, change.version) for change in turn.changes}
         self.records += turn.records
+        self.senders += turn.senders or [""] * len(turn.records)
+        self.actions += turn.actions
         for message in turn.outgoing:
             self._last_position += 1
             self.outbox[self._last_position] = _envelope(message)
@@ -146,12 +168,16 @@ class MemoryStore:
         return self.instances.get(key) or Versioned(None, 0)
 
 
-def _refuse_repetitions(rules: Iterable[Unique], rows: Sequence[object]) -> None:
+def _refuse_broken(rules: Iterable[Rule], rows: Sequence[object]) -> None:
     for rule in rules:
-        counts = Counter(rule.key(row) for row in rows if isinstance(row, rule.of))
-        repeated = [key for key, count in counts.items() if count > 1 and key is not None]
-        if repeated:
-            raise ConstraintError(rule.name, str(repeated[0]))
+        claimed = Counter(values for row in rows if (values := rule.claimed(row)) is not None)
+        if rule.refers_to:
+            known = {rule.provided(row) for row in rows}
+            broken = [values for values in claimed if values not in known]
+        else:
+            broken = [values for values, count in claimed.items() if count > 1]
+        if broken:
+            raise ConstraintError(rule.name, str(broken[0]))
 
 
 class MemoryRepository(Generic[S]):
@@ -163,10 +189,22 @@ class MemoryRepository(Generic[S]):
     def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[S]]:
         return {key: self._store.instances.get(key) or Versioned(None, 0) for key in keys}
 
-    def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
+    def save(
+        self,
+        changes: Sequence[Change[S]],
+        records: Sequence[object],
+        unchanged: Mapping[str, int],
+        senders: Sequence[str] = (),
+    ) -> None:
         self._turn.changes += changes
         self._turn.records += records
+        self._turn.senders += senders
         self._turn.unchanged |= unchanged
+
+    def offenders(self, effects: Sequence[Effect[S]]) -> Mapping[int, str]:
+        claims = claims_by_rule(_RULES, effects)
+        held = {rule.name: self._store.held(rule, claims[rule.name]) for rule in _RULES if claims[rule.name]}
+        return offenders(_RULES, effects, claims, held)
 
 
 class MemoryInbox:
@@ -175,9 +213,16 @@ class MemoryInbox:
     def __init__(self, store: MemoryStore, turn: _Turn) -> None:
         self._store, self._turn = store, turn
 
-    def outcomes(self, message_ids: Sequence[str]) -> Mapping[str, Outcome]:
-        known = self._store.outcomes
-        return {message_id: known[message_id] for message_id in message_ids if message_id in known}
+    def handled(self, message_ids: Sequence[str]) -> Mapping[str, Handled]:
+        store = self._store
+        waiting = store.waiting_of(message_ids)
+        parked = {name: Handled(PARKED, content_digest(Envelope(*message))) for name, message in waiting.items()}
+        done = {
+            name: Handled(store.outcomes[name], store.digests.get(name))
+            for name in message_ids
+            if name in store.outcomes
+        }
+        return parked | done
 
     def mark(self, marks: Sequence[InboxMark]) -> None:
         self._turn.marks += marks
@@ -237,6 +282,9 @@ class MemoryUnitOfWork(Generic[S]):
     @property
     def parking(self) -> MemoryParking:
         return self._parking
+
+    def audit(self, actions: Sequence[OperatorAction]) -> None:
+        self._turn.actions += actions
 
     def commit(self) -> None:
         turn = self._turn

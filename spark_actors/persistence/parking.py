@@ -10,10 +10,10 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from domain.shared.ports import COMMANDS, Failure, StoredMessage
-from spark_actors.messaging.envelope import Envelope, stored
+from spark_actors.messaging.envelope import Envelope, content_digest, stored
 from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, Revision, letter_of
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
-from spark_actors.persistence.dead_letters import columns_of, storable
+from spark_actors.persistence.dead_letters import columns_of, storable, storable_key
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -36,13 +36,12 @@ class PostgresParking:
         self._sql, self._letters_sql, self._connection, self._queue = sql, letters_sql, connection, queue
 
     def parked(self, keys: Sequence[str]) -> frozenset[str]:
-        rows = self._connection.fetch(
-            Statement(self._sql["parked"], {"subscriber": COMMANDS, "keys": [storable(key) for key in keys]})
-        )
-        return frozenset(row[0] for row in rows)
+        wanted = {storable_key(key): key for key in keys}
+        params = {"subscriber": COMMANDS, "keys": list(wanted)}
+        return frozenset(wanted[row[0]] for row in self._connection.fetch(Statement(self._sql["parked"], params)))
 
     def waiting(self, key: str, limit: int) -> Sequence[StoredMessage]:
-        params = {"subscriber": COMMANDS, "key": key, "limit": limit}
+        params = {"subscriber": COMMANDS, "key": storable_key(key), "limit": limit}
         return [StoredMessage(*row) for row in self._connection.fetch(Statement(self._sql["waiting"], params))]
 
     def bury(self, failures: Sequence[Failure]) -> None:
@@ -58,7 +57,7 @@ class PostgresParking:
             self._queue.append(Statement(self._sql["add"], _message_columns(COMMANDS, messages)))
 
     def take_out(self, key: str, message_ids: Sequence[str]) -> None:
-        about = {"subscriber": COMMANDS, "key": key}
+        about = {"subscriber": COMMANDS, "key": storable_key(key)}
         self._queue.append(Statement(self._sql["hold"], about))
         self._queue.append(Statement(self._sql["take_out"], {"subscriber": COMMANDS, "message_ids": list(message_ids)}))
         self._queue.append(Statement(self._sql["close"], about))
@@ -148,7 +147,7 @@ def _key_columns(letters: Iterable[DeadLetter]) -> dict[str, list[object]]:
     held = list(letters)
     return {
         "subscribers": [letter.subscriber for letter in held],
-        "keys": [storable(letter.key) for letter in held],
+        "keys": [storable_key(letter.key) for letter in held],
         "reasons": [storable(letter.reason) for letter in held],
         "since": [letter.died_at for letter in held],
     }
@@ -156,12 +155,13 @@ def _key_columns(letters: Iterable[DeadLetter]) -> dict[str, list[object]]:
 
 _COLUMNS = (
     *("message_ids", "names", "versions", "keys", "data"),
-    *("correlation_ids", "causation_ids", "occurred_at", "sequences"),
+    *("correlation_ids", "causation_ids", "occurred_at", "sequences", "senders", "whys"),
 )
 """The statement's names for the fields of a StoredMessage, in their order."""
 
 
 def _message_columns(subscriber: str, messages: Sequence[StoredMessage]) -> dict[str, object]:
     columns: dict[str, object] = dict(zip(_COLUMNS, map(list, zip(*messages, strict=True)), strict=True))
-    columns["keys"] = [storable(message.key) for message in messages]
+    columns["keys"] = [storable_key(message.key) for message in messages]
+    columns["digests"] = [content_digest(Envelope(*message)) for message in messages]
     return {**columns, "subscriber": subscriber}

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 from domain.accounting.account import Account, AccountStatus
 from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
 from domain.crowdfunding.campaign import Campaign
-from domain.shared.ports import Change, Versioned
+from domain.shared.ports import Change, Effect, Unreadable, Versioned
 from spark_actors.persistence.connections import Query, Row, Statement, TurnConnection
+from spark_actors.persistence.rules import RULES, Columns, Rule, Values, claims_by_rule, offenders, probe
 from spark_actors.persistence.statements import load
 
 S = TypeVar("S")
-
-Columns: TypeAlias = tuple[str, ...]
-"""Names that are attributes of an object and parameters of the statements alike."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,10 @@ class AggregateTable(Generic[S]):
     columns: Columns
     book: Columns = ()
     """The columns of its records; empty where it has none."""
+    keeps_senders: bool = False
+    """Whether its book says who sent the command behind each record."""
+    rules: Sequence[Rule] = ()
+    """What the domain answers to when the store refuses it."""
 
 
 class PostgresRepository(Generic[S]):
@@ -44,17 +46,47 @@ class PostgresRepository(Generic[S]):
 
     def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[S]]:
         rows = self._connection.fetch(Statement(self._sql["load"], {"keys": list(keys)}))
-        found = {row[0]: Versioned(self._table.state((row[0], *row[2:])), row[1]) for row in rows}
+        found = {row[0]: Versioned(self._state(row), row[1]) for row in rows}
         return {key: found.get(key) or Versioned(None, 0) for key in keys}
 
-    def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
+    def _state(self, row: Row) -> Any:
+        try:
+            return self._table.state((row[0], *row[2:]))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with this row, it is nobody else's
+            return Unreadable(error)
+
+    def save(
+        self,
+        changes: Sequence[Change[S]],
+        records: Sequence[object],
+        unchanged: Mapping[str, int],
+        senders: Sequence[str] = (),
+    ) -> None:
         # In the order of keys, so that two writers of the same rows meet at the first of them.
         ordered = sorted(changes, key=attrgetter("key"))
         columns = self._table.columns
-        self._add("insert", _states(columns, [change for change in ordered if change.expected_version == 0]))
+        # Updates first: what one instance gives up in this turn another may have.
         self._add("update", _states(columns, [change for change in ordered if change.expected_version > 0]))
+        self._add("insert", _states(columns, [change for change in ordered if change.expected_version == 0]))
         self._add("hold", _seen(unchanged))
-        self._add("record", arrays(self._table.book, records))
+        self._add("record", self._booked(records, senders))
+
+    def offenders(self, effects: Sequence[Effect[S]]) -> Mapping[int, str]:
+        rules = self._table.rules
+        claims = claims_by_rule(rules, effects)
+        asked = probe([(rule, claims[rule.name]) for rule in rules])
+        if asked is None:
+            return {}
+        held: dict[str, dict[Values, str]] = {}
+        for name, place, key in self._connection.fetch(Statement(asked.text.encode(), asked.params)):
+            held.setdefault(name, {})[claims[name][place - 1].values] = key
+        return offenders(rules, effects, claims, held)
+
+    def _booked(self, records: Sequence[object], senders: Sequence[str]) -> dict[str, list[object]]:
+        booked = arrays(self._table.book, records)
+        if records and self._table.keeps_senders:
+            booked["sent_by"] = list(senders or [""] * len(records))
+        return booked
 
     def _add(self, name: str, params: Mapping[str, Sequence[object]]) -> None:
         if any(params.values()):
@@ -81,7 +113,10 @@ def _seen(unchanged: Mapping[str, int]) -> dict[str, Sequence[object]]:
 
 
 USERS = AggregateTable(
-    sql="users", state=lambda row: User(*row), columns=("username", "password_hash", "registered_at")
+    sql="users",
+    state=lambda row: User(*row),
+    columns=("username", "password_hash", "registered_at"),
+    rules=RULES["auth"],
 )
 
 ACCOUNTS = AggregateTable(
@@ -89,6 +124,8 @@ ACCOUNTS = AggregateTable(
     state=lambda row: Account(row[0], status=AccountStatus(row[1]), balance_sat=row[2]),
     columns=("status", "balance_sat"),
     book=("idempotency_key", "debit_account", "credit_account", "amount_sat", "kind", "follows", "recorded_at"),
+    keeps_senders=True,
+    rules=RULES["accounting"],
 )
 
 CAMPAIGNS = AggregateTable(
@@ -99,6 +136,7 @@ CAMPAIGNS = AggregateTable(
         *("raised_sat", "donations", "goal_reached"),
     ),
     book=("donation_id", "campaign_id", "account_id", "amount_sat", "registered_at"),
+    rules=RULES["crowdfunding"],
 )
 
 INVOICES = AggregateTable(
@@ -108,6 +146,7 @@ INVOICES = AggregateTable(
         *("kind", "state", "account_id", "amount_sat", "requested_at"),
         *("payment_hash", "payment_request", "preimage", "expires_at"),
     ),
+    rules=RULES["bitcoin"],
 )
 
 TABLES: Mapping[str, AggregateTable[Any]] = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from domain.shared.ports import OperatorAction
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
 from spark_actors.persistence.inbox import PostgresInbox
 from spark_actors.persistence.outbox import PostgresOutbox, hint_statement
@@ -26,6 +27,7 @@ class _Sql:
     outbox: Mapping[str, Query]
     parking: Mapping[str, Query]
     letters: Mapping[str, Query]
+    actions: Mapping[str, Query]
     hint: Statement
 
 
@@ -36,13 +38,14 @@ class PostgresUnitOfWork(Generic[S]):
     """
 
     def __init__(self, table: AggregateTable[S], sql: _Sql, connection: TurnConnection) -> None:
-        self._connection, self._hint = connection, sql.hint
+        self._connection, self._hint, self._sql = connection, sql.hint, sql
         self._marks, self._changes, self._events = list[Statement](), list[Statement](), list[Statement]()
         self._inbox = PostgresInbox(sql.inbox, connection, self._marks)
         self._repository = PostgresRepository(table, sql.aggregate, connection, self._changes)
         self._outbox = PostgresOutbox(sql.outbox, self._events)
         self._parked = list[Statement]()
         self._parking = PostgresParking(sql.parking, sql.letters, connection, self._parked)
+        self._audited = list[Statement]()
 
     @property
     def repository(self) -> PostgresRepository[S]:
@@ -60,8 +63,12 @@ class PostgresUnitOfWork(Generic[S]):
     def parking(self) -> PostgresParking:
         return self._parking
 
+    def audit(self, actions: Sequence[OperatorAction]) -> None:
+        if actions:
+            self._audited.append(Statement(self._sql.actions["add"], _columns(actions)))
+
     def commit(self) -> None:
-        queued = [*self._marks, *self._changes, *self._events, *self._parked]
+        queued = [*self._marks, *self._changes, *self._events, *self._parked, *self._audited]
         # The hint follows the commit: inside the transaction it would make all commits wait for each other.
         hints = [self._hint] if self._events else []
         self._forget()
@@ -77,7 +84,7 @@ class PostgresUnitOfWork(Generic[S]):
         self._forget()
 
     def _forget(self) -> None:
-        for queue in (self._marks, self._changes, self._events, self._parked):
+        for queue in (self._marks, self._changes, self._events, self._parked, self._audited):
             queue.clear()
 
 
@@ -95,6 +102,7 @@ class PostgresUnitOfWorkFactory:
             load_for("outbox", context),
             load_for("parking", context),
             load_for("dead_letters", context),
+            load_for("operator_actions", context),
             hint_statement(context),
         )
         self._connection = TurnConnection(dsn, prepare_threshold=prepare_threshold)
@@ -105,3 +113,14 @@ class PostgresUnitOfWorkFactory:
     def close(self) -> None:
         """Close the connection; the next unit of work makes another."""
         self._connection.close()
+
+
+def _columns(actions: Sequence[OperatorAction]) -> dict[str, list[object]]:
+    return {
+        "who": [action.who for action in actions],
+        "why": [action.why for action in actions],
+        "action": [action.action for action in actions],
+        "keys": [action.key for action in actions],
+        "message_ids": [action.message_id for action in actions],
+        "details": [action.detail for action in actions],
+    }

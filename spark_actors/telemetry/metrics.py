@@ -72,7 +72,8 @@ class ActorMetrics:
             self._add(catalogue.COMMANDS, commands, event.context, name, verdict)
         if event.duplicates:
             self._add(catalogue.INBOX_DUPLICATES, event.duplicates, event.context)
-        self._observe(catalogue.TURN_COMMANDS, event.commands, event.context)
+        if event.commands:
+            self._observe(catalogue.TURN_COMMANDS, event.commands, event.context)
         self._observe(catalogue.TURN_DURATION, event.duration.total_seconds(), event.context)
 
     @_record.register

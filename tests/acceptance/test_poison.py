@@ -33,7 +33,7 @@ def send(daemon: Daemon, *commands: Command) -> list[str]:
     async def talk() -> list[str]:
         card = daemon.card
         async with await SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token) as client:
-            return [(await client.send(command, timeout=30)).outcome.value for command in commands]
+            return [(await client.send(command, why="a test", timeout=30)).outcome.value for command in commands]
 
     return asyncio.run(talk())
 

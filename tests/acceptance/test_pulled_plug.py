@@ -36,6 +36,7 @@ def an_event(kind: str, message_id: str, key: str, **data: Any) -> tuple[str, by
         "specversion": "1.0",
         "id": message_id,
         "source": "tests/raw-client",
+        "why": "a test",
         "type": f"spark.{context}.{name}.v1",
         "subject": key,
         "data": data,

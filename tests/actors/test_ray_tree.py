@@ -12,6 +12,8 @@ from domain.bitcoin.messages import RequestDeposit
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewDonation, ViewInvoice, ViewTimeline
 from domain.shared.ids import derived_id
+from spark_actors.ingress.client import SOURCE
+from spark_actors.messaging.identity import identity_of
 from tests.fixtures.daemon import eventually
 from tests.fixtures.tree import Tree
 from tests.unit.domain.builders import ARGON2
@@ -97,18 +99,19 @@ def test_nobody_can_use_up_the_id_of_a_command_or_of_a_sagas_next_step_before_it
     tree.send(OpenAccount(account_id=donor), OpenAccount(account_id=owner))
     tree.send(Deposit(account_id=donor, deposit_id=donor, amount_sat=100))
     tree.send(CreateCampaign(campaign_id=campaign, account_id=owner, title="A", description="B", goal_sat=50))
-    requested = derived_id(f"{donor} {gift}", 0)
+    story = identity_of(f"user {donor}", SOURCE, gift)
+    requested = derived_id(story, 0)
     debited = derived_id(derived_id(requested, "accounting", 0), 0)
     credited = derived_id(derived_id(debited, "accounting", 0), 0)
     registering = derived_id(credited, "crowdfunding", 0)
-    for message_id in (gift, f"{donor} {gift}", registering):
+    for message_id in (gift, story, registering):
         squat = CreateCampaign(campaign_id=a_name("c"), account_id=mallory, title="A", description="B", goal_sat=5)
         assert tree.send_as(mallory, squat, message_id) == DONE
     donation = DonateToCampaign(campaign_id=campaign, donation_id=gift, account_id=donor, amount_sat=10)
     assert tree.send_as(mallory, donation, gift) == ("failed", "forbidden")
     assert tree.send_as(donor, donation, gift) == DONE
     assert eventually(lambda: tree.view(ViewDonation(donation_id=gift)).get("state") == "registered")
-    lines = tree.view(ViewTimeline(correlation_id=gift))["lines"]
+    lines = tree.view(ViewTimeline(correlation_id=story))["lines"]
     registered = [line["causation_id"] for line in lines if line["event"] == "crowdfunding.donation-registered"]
     assert registered == [registering]  # else this would try other ids than those that matter
 

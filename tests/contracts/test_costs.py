@@ -7,6 +7,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
+import msgspec
 import psycopg
 import pytest
 
@@ -29,11 +30,11 @@ from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
 from tests.fixtures.daemon import eventually
 from tests.unit.actors.test_dispatcher import FakeHosts, a_command, a_dispatcher
-from tests.unit.domain.builders import deposit, funded
+from tests.unit.domain.builders import deposit, funded, register
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
-ACCOUNTING = next(context for context in CONTEXTS if context.name == "accounting")
+BY_NAME = {context.name: context for context in CONTEXTS}
 
 
 class Meter:
@@ -78,9 +79,9 @@ def actor(emptied_database: str) -> Iterator[AggregateActor]:
     factory.close()
 
 
-def an_actor(factory: PostgresUnitOfWorkFactory) -> AggregateActor:
+def an_actor(factory: PostgresUnitOfWorkFactory, context: str = "accounting") -> AggregateActor:
     return AggregateActor(
-        [HostedContext(ACCOUNTING, factory)],
+        [HostedContext(BY_NAME[context], factory)],
         REGISTRY,
         capacity=10_000,
         max_attempts=5,
@@ -90,7 +91,7 @@ def an_actor(factory: PostgresUnitOfWorkFactory) -> AggregateActor:
 
 
 def take(actor: AggregateActor, commands: Sequence[Command]) -> None:
-    actor.take_turn("accounting", pack([sent(command) for command in commands]))
+    actor.take_turn(commands[0].TYPE.context, pack([sent(command) for command in commands]))
 
 
 @pytest.mark.parametrize("size", [1, 500])
@@ -129,6 +130,33 @@ def test_a_redelivered_batch_costs_a_few_round_trips_not_one_a_command(actor: Ag
     meter.read()
     take(actor, commands)
     assert meter.read()[0] <= 3
+
+
+def test_many_refusals_by_the_store_cost_a_few_round_trips_not_one_a_command(
+    emptied_database: str, meter: Meter
+) -> None:
+    factory = PostgresUnitOfWorkFactory(emptied_database, "auth")
+    actor = an_actor(factory, "auth")
+    take(actor, [register(account_id=f"old-{number}", username=f"name-{number}") for number in range(249)])
+    good = meter.read()
+    take(actor, [register(account_id=f"new-{number}", username=f"name-{number}") for number in range(250)])
+    refused = meter.read()
+    factory.close()
+    assert (good[0], refused[0]) == (2, len(["load", "refused", "who offends", "commit"]))
+    assert refused[1] <= 4 * good[1]
+
+
+def test_what_is_moved_by_hand_costs_one_statement_a_turn_and_what_is_not_costs_none(
+    actor: AggregateActor, meter: Meter
+) -> None:
+    take(actor, funded("ann", 10))
+    by_hand = [
+        msgspec.structs.replace(sent(deposit(deposit_id=f"d{number}")), sender="operator root", why="an audit")
+        for number in range(50)
+    ]
+    meter.read()
+    actor.take_turn("accounting", pack(by_hand))
+    assert meter.read() == (1, 8)
 
 
 def test_the_cost_of_a_command_does_not_grow_with_the_history(actor: AggregateActor, meter: Meter) -> None:

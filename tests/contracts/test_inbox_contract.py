@@ -8,6 +8,7 @@ import pytest
 
 from domain.shared.decisions import DONE, Outcome, Verdict
 from domain.shared.errors import DuplicateMessageError
+from domain.shared.ports import Handled
 from tests.fixtures.aggregates import a_mark, commit
 from tests.fixtures.stores import Stores
 
@@ -19,8 +20,8 @@ class Reason(StrEnum):
 def test_a_message_that_was_never_handled_is_unknown(stores: Stores) -> None:
     commit(stores.unit_of_work("auth"), marks=[a_mark("known")])
     with stores.unit_of_work("auth") as uow:
-        assert uow.inbox.outcomes(["unknown"]) == {}
-        assert uow.inbox.outcomes([]) == {}
+        assert uow.inbox.handled(["unknown"]) == {}
+        assert uow.inbox.handled([]) == {}
 
 
 def test_a_message_keeps_the_outcome_that_it_had(stores: Stores) -> None:
@@ -31,7 +32,8 @@ def test_a_message_keeps_the_outcome_that_it_had(stores: Stores) -> None:
     }
     commit(stores.unit_of_work("auth"), marks=[a_mark(name, outcome) for name, outcome in outcomes.items()])
     with stores.unit_of_work("auth") as uow:
-        assert uow.inbox.outcomes([*outcomes, "unknown"]) == outcomes
+        handled = uow.inbox.handled([*outcomes, "unknown"])
+    assert {name: each.outcome for name, each in handled.items()} == outcomes
 
 
 def test_a_message_is_marked_once(stores: Stores) -> None:
@@ -39,7 +41,7 @@ def test_a_message_is_marked_once(stores: Stores) -> None:
     with pytest.raises(DuplicateMessageError):
         commit(stores.unit_of_work("auth"), marks=[a_mark("second"), a_mark("first")])
     with stores.unit_of_work("auth") as uow:
-        assert uow.inbox.outcomes(["first", "second"]) == {"first": Outcome(Verdict.REJECTED, "no")}
+        assert uow.inbox.handled(["first", "second"]) == {"first": Handled(Outcome(Verdict.REJECTED, "no"), None)}
 
 
 def test_a_message_stands_once_in_a_turn(stores: Stores) -> None:

@@ -83,7 +83,7 @@ def test_a_stale_writer_may_not_even_refuse(stores: Stores, sample: Sample, seen
     with pytest.raises(StaleVersionError):
         commit(stores.unit_of_work(sample.context), unchanged=seen, marks=[a_mark("refused")])
     with stores.unit_of_work(sample.context) as uow:
-        assert uow.inbox.outcomes(["refused"]) == {}
+        assert uow.inbox.handled(["refused"]) == {}
 
 
 @each_aggregate
@@ -91,7 +91,7 @@ def test_what_was_only_looked_at_and_stayed_is_no_obstacle(stores: Stores, sampl
     commit(stores.unit_of_work(sample.context), [created("key", sample.first("key"))])
     commit(stores.unit_of_work(sample.context), unchanged={"key": 1, "nobody": 0}, marks=[a_mark("refused")])
     with stores.unit_of_work(sample.context) as uow:
-        assert list(uow.inbox.outcomes(["refused"])) == ["refused"]
+        assert list(uow.inbox.handled(["refused"])) == ["refused"]
 
 
 def test_one_stale_change_stops_the_whole_turn(stores: Stores, run: Async) -> None:
@@ -105,7 +105,7 @@ def test_one_stale_change_stops_the_whole_turn(stores: Stores, run: Async) -> No
         )
     with stores.unit_of_work("auth") as uow:
         assert uow.repository.load(["b"]) == {"b": Versioned(None, 0)}
-        assert uow.inbox.outcomes(["message"]) == {}
+        assert uow.inbox.handled(["message"]) == {}
     assert run(stores.outbox_reader("auth").pending(skip=(), limit=10)) == []
 
 
@@ -117,7 +117,7 @@ def test_what_is_not_committed_never_was(stores: Stores, run: Async) -> None:
     with stores.unit_of_work("auth") as uow:
         uow.commit()
         assert uow.repository.load(["a"]) == {"a": Versioned(None, 0)}
-        assert uow.inbox.outcomes(["message"]) == {}
+        assert uow.inbox.handled(["message"]) == {}
     assert run(stores.outbox_reader("auth").pending(skip=(), limit=10)) == []
 
 

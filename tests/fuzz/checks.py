@@ -45,7 +45,7 @@ class Checker:
     def _check(self, message: Hostile) -> None:
         before = time.thread_time()
         try:
-            envelope = self._door.command(message.subject, message.body, NOW)
+            envelope = self._door.command(message.subject, message.body, NOW).envelope
         except RefusedError as error:
             fate = error.code
             self._check_refusal(error)

@@ -105,4 +105,5 @@ class _Conversation:
     def _body(self, number: int) -> bytes:
         data = {"account_id": self._name, "deposit_id": f"{self._name}-{number}", "amount_sat": 1}
         attributes = {"specversion": "1.0", "id": f"{self._name}-{number}", "source": "/fuzz", "subject": self._name}
+        attributes["why"] = "fuzz"
         return json.dumps({**attributes, "type": "spark.accounting.deposit.v1", "data": data}).encode()

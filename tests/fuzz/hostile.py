@@ -86,7 +86,7 @@ class Hostile:
 
 def good_members(cls: type[Command]) -> dict[str, Any]:
     """The JSON of a good message, with canaries for secrets."""
-    members: dict[str, Any] = json.loads(command_body(example(cls), message_id="m-1", source="/fuzz"))
+    members: dict[str, Any] = json.loads(command_body(example(cls), message_id="m-1", source="/fuzz", why="fuzz"))
     members["data"] |= {name: CANARY for name in SECRETS if name in members["data"]}
     return members
 

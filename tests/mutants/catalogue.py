@@ -17,6 +17,11 @@ INGRESS = "tests/unit/actors/test_ingress.py"
 CONTEXT = "tests/unit/actors/test_context_actor.py"
 MONEY = "tests/unit/domain/test_money_conservation.py"
 READS = "tests/integration/persistence/test_relay_reads.py"
+FENCES = "tests/contracts/test_fences.py"
+REFUSALS = "tests/contracts/test_refusals.py"
+REUSED = "tests/contracts/test_reused_ids.py"
+BY_HAND = "tests/contracts/test_by_hand.py"
+WEEKS = "tests/integration/persistence/test_inbox_weeks.py"
 COMMIT = "tests/integration/persistence/test_turn_commit.py"
 IDENTITY = "tests/unit/messaging/test_identity.py"
 TOKENS = "tests/unit/identity/test_tokens.py"
@@ -67,7 +72,7 @@ MUTANTS = (
         2,
         "the events are committed in a transaction of their own, before the state",
         f"{STORE}/uow.py",
-        "queued = [*self._marks, *self._changes, *self._events, *self._parked]",
+        "queued = [*self._marks, *self._changes, *self._events, *self._parked, *self._audited]",
         "self._connection.transact([*self._events], [])\n"
         "        queued = [*self._marks, *self._changes, *self._parked]",
         (f"{REPOSITORY}::test_one_stale_change_stops_the_whole_turn",),
@@ -76,18 +81,26 @@ MUTANTS = (
         2,
         "the inbox mark is committed in a transaction of its own, before the state",
         f"{STORE}/uow.py",
-        "queued = [*self._marks, *self._changes, *self._events, *self._parked]",
+        "queued = [*self._marks, *self._changes, *self._events, *self._parked, *self._audited]",
         "self._connection.transact([*self._marks], [])\n"
         "        queued = [*self._changes, *self._events, *self._parked]",
         (f"{REPOSITORY}::test_one_stale_change_stops_the_whole_turn",),
     ),
     Mutant(
         2,
-        "a row that the store refuses fails its whole batch",
+        "what is wrong with one command of a batch fails all of it",
         f"{ACTORS}/aggregate.py",
         "        if len(commands) > 1:\n            middle",
         "        if len(commands) > 1_000_000:\n            middle",
-        (f"{TURNS}::test_a_command_that_trips_a_constraint_leaves_its_neighbours_untouched",),
+        (f"{FENCES}::test_what_raises_in_the_store_for_one_key_is_found_by_halves",),
+    ),
+    Mutant(
+        2,
+        "of two commands of a turn that want the same, the store's rule refuses neither or both",
+        f"{STORE}/rules.py",
+        "taken[rule.name].setdefault(claim.values, claim.key)",
+        NOTHING,
+        (f"{REFUSALS}::test_of_two_that_want_the_same_name_the_first_one_has_it",),
     ),
     Mutant(
         2,
@@ -101,7 +114,7 @@ MUTANTS = (
         3,
         "no inbox mark is written",
         f"{ACTORS}/aggregate.py",
-        'uow.inbox.mark([mark._replace(key="") for mark in turn.marks] if work.draining else turn.marks)',
+        "uow.inbox.mark(turn.marks if work.draining is None else _through(turn.marks))",
         NOTHING,
         (f"{TURNS}::test_a_redelivered_command_takes_effect_once_and_answers_the_same",),
     ),
@@ -109,16 +122,64 @@ MUTANTS = (
         3,
         "the inbox looks at this week only",
         f"{STORE}/sql/inbox.sql",
-        "AND week < {schema}.week_of(now())",
-        "AND week < {schema}.week_of(now()) AND false",
+        "AND week < {schema}.week_of(now() - interval '5 minutes')",
+        "AND false",
         ("tests/integration/persistence/test_maintenance.py::test_a_message_of_an_earlier_week_is_still_known",),
+    ),
+    Mutant(
+        3,
+        "a message is marked under one week alone, also where it ends",
+        f"{STORE}/sql/inbox.sql",
+        "{schema}.inbox_weeks(now()) AS week\n)",
+        "LATERAL (SELECT {schema}.week_of(now()) AS week) AS this\n)",
+        (f"{WEEKS}::test_at_the_end_of_a_week_only_one_of_two_hosts_handles_a_message",),
+    ),
+    Mutant(
+        3,
+        "what was remembered before ids named sources is not looked through",
+        f"{STORE}/sql/inbox.sql",
+        "(SELECT count(*) FROM {schema}.inbox_before WHERE",
+        "(SELECT count(*) FROM {schema}.inbox_before WHERE false AND",
+        (f"{WEEKS}::test_what_was_handled_before_is_known_under_the_ids_of_now",),
+    ),
+    Mutant(
+        3,
+        "an id is answered whatever is asked under it",
+        f"{ACTORS}/aggregate.py",
+        "return before.outcome if is_same else ID_REUSED",
+        "return before.outcome",
+        (f"{REUSED}::test_another_content_under_a_known_id_is_refused_and_does_nothing",),
+    ),
+    Mutant(
+        3,
+        "what stands twice under an id in a batch counts as the same",
+        f"{ACTORS}/aggregate.py",
+        "if known is not command and content_digest(known) != content_digest(command):",
+        "if known is None:",
+        (f"{REUSED}::test_within_one_batch_the_first_has_the_id_and_its_repetition_its_answer",),
+    ),
+    Mutant(
+        3,
+        "the id of a command that waits is free for another",
+        f"{STORE}/sql/inbox.sql",
+        "AND NOT %(have_waited)s::boolean",
+        "AND false AND %(have_waited)s::boolean",
+        (f"{REUSED}::test_an_id_of_a_command_that_waits_is_not_free_for_another",),
+    ),
+    Mutant(
+        3,
+        "two sources of one sender have one identity",
+        GUARD,
+        'return f"{sender} {_source_part(source)} {message_id}"',
+        'return f"{sender} source {message_id}"',
+        (f"{IDENTITY}::test_two_producers_of_one_sender_may_both_number_from_1",),
     ),
     Mutant(
         3,
         "a movement whose key is in the ledger is passed over, and the balance is written all the same",
         f"{STORE}/sql/accounts.sql",
-        "%(follows)s::text[], %(recorded_at)s::timestamptz[]\n)",
-        "%(follows)s::text[], %(recorded_at)s::timestamptz[]\n)\nON CONFLICT DO NOTHING",
+        "%(recorded_at)s::timestamptz[], %(sent_by)s::text[]\n)",
+        "%(recorded_at)s::timestamptz[], %(sent_by)s::text[]\n)\nON CONFLICT DO NOTHING",
         (f"{TURNS}::test_an_idempotency_key_is_remembered_beyond_the_inbox",),
     ),
     Mutant(
@@ -239,6 +300,32 @@ MUTANTS = (
     ),
     Mutant(
         6,
+        "an instance that cannot be read takes its whole batch along",
+        f"{ACTORS}/turn.py",
+        'turn.fail(envelope, f"state_unreadable_{type(held.state.error).__name__}", held.state.error)',
+        "raise held.state.error",
+        (f"{FENCES}::test_an_instance_that_cannot_be_read_parks_its_key_and_no_other",),
+    ),
+    Mutant(
+        6,
+        "a batch that kills its host is buried whole",
+        f"{ACTORS}/dispatcher.py",
+        "if len(commands) == 1:",
+        "if commands:",
+        (
+            f"{DISPATCHER}::test_a_command_that_kills_its_host_is_found_by_halves_and_buried_and_all_others_go_on_in_order",
+        ),
+    ),
+    Mutant(
+        6,
+        "what was handled by a host that died is buried all the same",
+        f"{ACTORS}/aggregate.py",
+        "pending = [command for command in commands if command.message_id not in known]\n        blocked = set(",
+        "pending = list(commands)\n        blocked = set(",
+        (f"{FENCES}::test_what_is_to_be_buried_and_was_handled_after_all_answers_as_it_ended",),
+    ),
+    Mutant(
+        6,
         "a saga step that raises takes its whole batch along",
         f"{ACTORS}/context.py",
         'refusals[item.envelope.message_id] = Refusal(f"step_raised_{type(error).__name__}")',
@@ -297,8 +384,8 @@ MUTANTS = (
         8,
         "a refusal is not checked against the version that it was decided on",
         f"{ACTORS}/aggregate.py",
-        "uow.repository.save(turn.changes, turn.records, turn.unchanged)",
-        "uow.repository.save(turn.changes, turn.records, {})",
+        "uow.repository.save(turn.changes, turn.records, turn.unchanged, turn.senders)",
+        "uow.repository.save(turn.changes, turn.records, {}, turn.senders)",
         (f"{TURNS}::test_a_stale_writer_may_not_even_refuse",),
     ),
     Mutant(
@@ -337,8 +424,8 @@ MUTANTS = (
         10,
         "the account that a command acts for is not compared with the token's",
         GUARD,
-        "if read and not sender.owns(account := read(envelope.data)):",
-        "if read and not sender.owns(account := sender.subject):",
+        "not sender.owns(account := read(envelope.data)):",
+        "not sender.owns(account := sender.subject):",
         (f"{IDENTITY}::test_no_user_acts_for_the_account_of_another",),
     ),
     Mutant(
@@ -361,8 +448,8 @@ MUTANTS = (
         10,
         "the ingress lets commands in without asking the guard about them",
         f"{ACTORS}/ingress.py",
-        "good.append(_Taken(arrival, envelope.message_id, self._guard.command(sender, envelope)))",
-        "good.append(_Taken(arrival, envelope.message_id, envelope))",
+        "good.append(_Taken(arrival, admitted.envelope.message_id, self._guard.command(sender, admitted)))",
+        "good.append(_Taken(arrival, admitted.envelope.message_id, admitted.envelope))",
         (
             (
                 f"{INGRESS}::test_what_nobody_or_only_a_user_sends_in_vain_reaches_no_aggregate"
@@ -398,19 +485,43 @@ MUTANTS = (
         10,
         "an id of one sender is an id of all",
         GUARD,
-        'return f"{owner} {envelope.message_id}"',
-        "return envelope.message_id",
+        'return f"{sender} {_source_part(source)} {message_id}"',
+        "return message_id",
         (
             f"{IDENTITY}::test_an_id_is_the_senders_own",
-            f"{IDENTITY}::test_no_sender_but_an_operator_can_use_an_id_that_is_made_inside",
+            f"{IDENTITY}::test_no_sender_can_use_an_id_that_is_made_inside",
         ),
+    ),
+    Mutant(
+        10,
+        "anybody joins the story of another",
+        GUARD,
+        'f"{sender.name} {chosen}"',
+        "chosen",
+        (f"{IDENTITY}::test_nobody_joins_the_story_of_another",),
+    ),
+    Mutant(
+        10,
+        "money is moved by hand without a word",
+        GUARD,
+        "not envelope.why.strip():",
+        "envelope.why is None:",
+        (f"{IDENTITY}::test_money_is_moved_by_hand_only_with_a_word_why",),
+    ),
+    Mutant(
+        10,
+        "nobody remembers who moved money by hand",
+        f"{ACTORS}/aggregate.py",
+        "uow.audit(turn.actions)",
+        NOTHING,
+        (f"{BY_HAND}::test_who_moves_money_by_hand_is_remembered_with_the_reason_and_what_came_of_it",),
     ),
     Mutant(
         10,
         "strangers share their ids",
         GUARD,
-        'f"@{sha1(envelope.data, usedforsecurity=False).hexdigest()}"',
-        '"@"',
+        'return f"{sender.name} @{sha1(envelope.data, usedforsecurity=False).hexdigest()}"',
+        'return f"{sender.name} @"',
         (f"{IDENTITY}::test_the_id_of_a_stranger_counts_for_the_same_content_alone",),
     ),
     Mutant(
@@ -433,8 +544,8 @@ MUTANTS = (
         4,
         "what is to be kept for a subscriber leaves the outbox before it is durable",
         "spark_actors/messaging/relay.py",
-        "                else:\n                    queue.missed.add(row)",
-        "                else:\n                    queue.missed.add(row)\n                    self._count_down(row.position)",
+        "queue.missed.add(row)",
+        "queue.missed.add(row)\n                    self._count_down(row.position)",
         (f"{RELAY}::test_the_outbox_holds_an_event_until_it_is_kept_for_who_is_set_aside",),
     ),
     Mutant(

@@ -157,7 +157,7 @@ def _mark_later(self: AggregateActor, work: Any, turn: Turn, known: Any) -> None
 
 def _known_marks(hosted: Any, turn: Turn) -> Any:
     with hosted.unit_of_work() as uow:
-        return uow.inbox.outcomes([mark.message_id for mark in turn.marks])
+        return uow.inbox.handled([mark.message_id for mark in turn.marks])
 
 
 _commit = AggregateActor._commit
@@ -170,9 +170,9 @@ def _believe_in_commits(self: AggregateActor, work: Any, turn: Turn, known: Any)
         self._residents.keep(work.hosted.context.name, turn.current)
 
 
-def _all_were_done(self: AggregateActor, hosted: Any, commands: Sequence[Any]) -> dict[str, Any]:
-    with hosted.unit_of_work() as uow:
-        return dict.fromkeys(uow.inbox.outcomes([command.message_id for command in commands]), DONE)
+def _all_were_done(self: AggregateActor, work: Any, commands: Sequence[Any]) -> dict[str, Any]:
+    with work.hosted.unit_of_work() as uow:
+        return dict.fromkeys(uow.inbox.handled([command.message_id for command in commands]), DONE)
 
 
 def _nothing(*args: Any, **named: Any) -> None:
@@ -216,13 +216,15 @@ def _rest(envelope: Any) -> list[Any]:
     return [getattr(envelope, name) for name in envelope.__struct_fields__[1:]]
 
 
-def _key_unless_credited_by_a_saga(movement: Movement) -> str | None:
+def _is_no_credit_of_a_saga(movement: Movement) -> bool:
     """Producers' own deposits stay guarded, so that nothing but a repeated step is seen."""
-    return None if movement.idempotency_key.startswith("deposit/i") else movement.idempotency_key
+    return not movement.idempotency_key.startswith("deposit/i")
 
 
-_LEDGER_KEY, *_OTHER_RULES = memory._RECORD_RULES
-WITHOUT_KEYS_OF_CREDITS = (replace(_LEDGER_KEY, key=_key_unless_credited_by_a_saga), *_OTHER_RULES)
+WITHOUT_KEYS_OF_CREDITS = [
+    replace(rule, concerns=_is_no_credit_of_a_saga) if rule.name == "ledger_idempotency_key_unique" else rule
+    for rule in memory._RULES
+]
 
 _take_events = ContextActor.take_events
 
@@ -290,7 +292,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "double-credit-on-redelivery": Bug(
         "A saga step that runs twice gives its commands new ids.",
-        ((Steps, "_addressed", _under_new_ids), (memory, "_RECORD_RULES", WITHOUT_KEYS_OF_CREDITS)),
+        ((Steps, "_addressed", _under_new_ids), (memory, "_RULES", WITHOUT_KEYS_OF_CREDITS)),
         also="the ledger's unique key of deposits over Lightning, which refuses the second credit",
     ),
     "new-ids-on-redelivery": Bug(

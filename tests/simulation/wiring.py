@@ -9,6 +9,8 @@ from datetime import timedelta
 from functools import cache, partial
 from typing import Any
 
+import msgspec
+
 from domain.bitcoin.lightning import task_for
 from domain.contexts import CONTEXTS
 from domain.shared.messages import MessageRegistry
@@ -36,7 +38,7 @@ from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
 from spark_actors.lightning.worker import LightningWorker, WorkerSettings
-from spark_actors.messaging.door import Door
+from spark_actors.messaging.door import Admitted, Door
 from spark_actors.messaging.envelope import Envelope, Receipt, Reply, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
 from spark_actors.messaging.ports import Received
@@ -82,11 +84,20 @@ def door() -> Door:
     return Door(registry(), MAX_BODY_BYTES)
 
 
+class BareIds(Guard):
+    """The real one; commands go on under the ids that they were sent under, which a run knows them by."""
+
+    def command(self, sender: Principal, admitted: Admitted) -> Envelope:
+        message_id = admitted.envelope.message_id
+        story = admitted.envelope.correlation_id or message_id
+        return msgspec.structs.replace(super().command(sender, admitted), message_id=message_id, correlation_id=story)
+
+
 @cache
 def guard() -> Guard:
     """Everybody is an operator: who may do what is not what a run is about."""
     operator = Principal("simulation", frozenset({Role.OPERATOR}))
-    return Guard(registry(), lambda authorization, at: operator)
+    return BareIds(registry(), lambda authorization, at: operator)
 
 
 def owed(envelope: Envelope) -> Sequence[str]:
@@ -100,8 +111,6 @@ def owed(envelope: Envelope) -> Sequence[str]:
 
 
 def _tracks(context: str, envelope: Envelope, event: type[Any]) -> bool:
-    import msgspec
-
     message = msgspec.json.decode(envelope.data, type=event)
     return BY_NAME[context].tracks(message)
 
@@ -155,9 +164,9 @@ class HostShell:
         async with self._turn:
             return Report(self._process.name, self._process.label, 0, b"")
 
-    async def release(self, context: str, keys: Sequence[str]) -> list[str]:
+    async def release(self, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         async with self._turn:
-            return self._actor.release(context, keys)
+            return self._actor.release(context, keys, at_once)
 
     async def take_turn(self, context: str, payload: bytes) -> bytes:
         async with self._turn:
@@ -223,9 +232,15 @@ class RayStandIn:
             lambda shell: shell.take_turn(context, payload),
         )
 
-    async def release(self, slot: Slot, context: str, keys: Sequence[str]) -> list[str]:
+    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        raise NotImplementedError("no message of a run kills its host")
+
+    async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         return await self.process.machine.call(
-            self.process, names.aggregate_actor(slot), "call.release", lambda shell: shell.release(context, keys)
+            self.process,
+            names.aggregate_actor(slot),
+            "call.release",
+            lambda shell: shell.release(context, keys, at_once),
         )
 
     async def take_events(self, subscriber: str, payload: bytes) -> bytes:
@@ -325,7 +340,9 @@ class Deployment:
             pass_point=process.pass_point,
             draw=self.machine.faults.random.random,
         )
-        releases = CommandReleases(name, outbox.parking, self.placement, RayStandIn(process))
+        releases = CommandReleases(
+            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=_ignore
+        )
         keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
         process.loops += [*relay.loops, *watch.loops, releases.loop]

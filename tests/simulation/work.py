@@ -56,7 +56,7 @@ class Crowd:
         return messages
 
     def _message(self, message_id: str, command: Command, hurry: float) -> Message:
-        body = cloudevents.command_body(command, message_id=message_id, source="simulation")
+        body = cloudevents.command_body(command, message_id=message_id, source="simulation", why="a run")
         copies = self._random.choices((1, 2), (9, 1))[0]
         pause = self._random.expovariate(1 / hurry)
         return Message(pause, message_id, cloudevents.command_subject(command.TYPE), body, copies)

@@ -23,8 +23,9 @@ from domain.dashboard.views import (
 from domain.shared.messages import Command, Query
 from spark_actors.cli.demo.story import Campaign, Gift, Mischief, Payout, Person, Story
 from spark_actors.cli.password import hash_password
-from spark_actors.ingress.client import Answer, SparkClient, ViewRefusedError
+from spark_actors.ingress.client import SOURCE, Answer, SparkClient, ViewRefusedError
 from spark_actors.lightning.requests import simulated_invoice
+from spark_actors.messaging.identity import Role, identity_of
 
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.25
@@ -198,7 +199,9 @@ class Play:
             self._seen.check(what, f"{mischief.outcome}: {mischief.reason}", _told(answer))
             return
         self._seen.check(f"{what} (at first)", "done", _told(answer))
-        lines = await self._watch_timeline(answer.message_id, "crowdfunding.donation-rejected")
+        lines = await self._watch_timeline(
+            _story_of(mischief.sender, answer.message_id), "crowdfunding.donation-rejected"
+        )
         reasons = [line["data"].get("reason") for line in lines if line["event"] == "crowdfunding.donation-rejected"]
         self._seen.check(what, [mischief.reason], reasons)
 
@@ -243,7 +246,7 @@ class Play:
         self._seen.check(f"goal of “{campaign.title}” reached", is_reached, seen.get("goal_reached", NOT_THERE))
 
     async def _look_back(self, gift: Gift) -> None:
-        lines = await self._watch_timeline(_message_id(gift), "crowdfunding.donation-registered")
+        lines = await self._watch_timeline(_story_of(gift.donor, _message_id(gift)), "crowdfunding.donation-registered")
         self._seen.timeline = lines
         happened = [line["event"] for line in lines]
         for event in (
@@ -292,6 +295,11 @@ async def _view(client: SparkClient, query: Query) -> View:
         if refusal.code in ("not_found", "unauthenticated"):  # who could not log in sees nothing; that was told
             return {}
         raise
+
+
+def _story_of(sender: Person | None, message_id: str) -> str:
+    """The correlation id of all that a command has brought about."""
+    return identity_of(f"{Role.USER} {sender.account_id}" if sender else "nobody", SOURCE, message_id)
 
 
 def _message_id(gift: Gift) -> str:

@@ -39,13 +39,15 @@ SET state = CASE held.state WHEN 'paused' THEN 'paused' ELSE 'released' END, by 
 -- put_in_front
 -- Have a letter's message wait as the first of its key, unless it waits already.
 INSERT INTO {schema}.parked_messages
-    (subscriber, key, place, message_id, name, version, data, correlation_id, causation_id, occurred_at, sequence)
+    (subscriber, key, place, message_id, name, version, data, correlation_id, causation_id, occurred_at, sequence,
+     sender, why)
 SELECT subscriber, key,
        coalesce(
            (SELECT min(place) - 1 FROM {schema}.parked_messages WHERE subscriber = letter.subscriber AND key = letter.key),
            nextval('{schema}.parked_messages_place_seq')
        ),
-       message_id, name, version, body, correlation_id, causation_id, coalesce(occurred_at, died_at), sequence
+       message_id, name, version, body, correlation_id, causation_id, coalesce(occurred_at, died_at), sequence,
+       sender, why
 FROM {schema}.dead_letters AS letter
 WHERE letter_id = %(letter_id)s
 ON CONFLICT ON CONSTRAINT parked_messages_once DO NOTHING
@@ -53,7 +55,7 @@ ON CONFLICT ON CONSTRAINT parked_messages_once DO NOTHING
 -- replace
 -- A message that waits becomes another, in its place, and names the one that it came from.
 UPDATE {schema}.parked_messages
-SET message_id = %(new_id)s, data = %(data)s, version = %(version)s, causation_id = message_id
+SET message_id = %(new_id)s, data = %(data)s, version = %(version)s, causation_id = message_id, digest = NULL
 WHERE subscriber = %(subscriber)s AND message_id = %(message_id)s
 
 -- drop_message
@@ -62,8 +64,9 @@ DELETE FROM {schema}.parked_messages WHERE subscriber = %(subscriber)s AND messa
 
 -- refuse_again
 -- A command that is given up is not handled should it be delivered again.
-INSERT INTO {schema}.inbox (message_id, week, verdict, reason, data)
-SELECT %(message_id)s, {schema}.week_of(now()), 'failed', %(reason)s, NULL
+INSERT INTO {schema}.inbox (message_id, week, verdict, reason)
+SELECT %(message_id)s, week, 'failed', %(reason)s
+FROM {schema}.inbox_weeks(now()) AS week
 WHERE NOT EXISTS (SELECT FROM {schema}.inbox WHERE message_id = %(message_id)s)
 ON CONFLICT DO NOTHING
 

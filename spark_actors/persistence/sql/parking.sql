@@ -4,7 +4,7 @@ SELECT key FROM {schema}.parked_keys WHERE subscriber = %(subscriber)s AND key =
 
 -- waiting
 -- The first messages that wait for a key, in order.
-SELECT message_id, name, version, key, data, correlation_id, causation_id, occurred_at, sequence
+SELECT message_id, name, version, key, data, correlation_id, causation_id, occurred_at, sequence, sender, why
 FROM {schema}.parked_messages
 WHERE subscriber = %(subscriber)s AND key = %(key)s
 ORDER BY place
@@ -30,13 +30,17 @@ WITH held AS (
     FOR KEY SHARE
 ), added AS (
     INSERT INTO {schema}.parked_messages
-        (subscriber, key, message_id, name, version, data, correlation_id, causation_id, occurred_at, sequence)
-    SELECT %(subscriber)s, key, message_id, name, version, data, correlation_id, causation_id, occurred_at, sequence
+        (subscriber, key, message_id, name, version, data, correlation_id, causation_id, occurred_at, sequence,
+         sender, why, digest)
+    SELECT %(subscriber)s, key, message_id, name, version, data, correlation_id, causation_id, occurred_at, sequence,
+           sender, why, digest
     FROM unnest(
         %(message_ids)s::text[], %(names)s::text[], %(versions)s::int[], %(keys)s::text[], %(data)s::bytea[],
-        %(correlation_ids)s::text[], %(causation_ids)s::text[], %(occurred_at)s::timestamptz[], %(sequences)s::bigint[]
+        %(correlation_ids)s::text[], %(causation_ids)s::text[], %(occurred_at)s::timestamptz[], %(sequences)s::bigint[],
+        %(senders)s::text[], %(whys)s::text[], %(digests)s::bytea[]
     ) WITH ORDINALITY
-        AS message (message_id, name, version, key, data, correlation_id, causation_id, occurred_at, sequence, number)
+        AS message (message_id, name, version, key, data, correlation_id, causation_id, occurred_at, sequence,
+                    sender, why, digest, number)
     WHERE key IN (SELECT key FROM held)
     ORDER BY number
     ON CONFLICT DO NOTHING

@@ -337,11 +337,11 @@ def test_a_refused_message_is_edited_into_the_same_one_whenever_that_is_repeated
     ).encode()
     fields = ("account_id=ann", "deposit_id=d", "amount_sat=5")
     subject = command_subject(Deposit.TYPE)
-    assert edited_event("ingress/1", subject, body, fields, None) == edited_event(
-        "ingress/1", subject, body, fields, None
+    assert edited_event("ingress/1", subject, body, fields, None, "a typo") == edited_event(
+        "ingress/1", subject, body, fields, None, "a typo"
     )
     ids = {
-        edited_event(letter, subject, body, (*fields[:2], amount), None)[0]
+        edited_event(letter, subject, body, (*fields[:2], amount), None, "a typo")[0]
         for letter in ("ingress/1", "ingress/2")
         for amount in ("amount_sat=5", "amount_sat=6")
     }

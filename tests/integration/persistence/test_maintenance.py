@@ -9,6 +9,7 @@ import pytest
 
 from domain.shared.decisions import DONE
 from domain.shared.errors import DuplicateMessageError, StorageUnavailableError
+from domain.shared.ports import Handled
 from domain.shared.sagas import SagaState
 from spark_actors.persistence import maintenance
 from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
@@ -39,7 +40,9 @@ def partitions(connection: psycopg.Connection) -> set[str]:
 
 def remember(connection: psycopg.Connection, message_id: str, moment: datetime) -> None:
     connection.execute("SELECT auth.make_inbox_partitions(%s)", (moment,))
-    connection.execute("INSERT INTO auth.inbox VALUES (%s, auth.week_of(%s), 'done', '', NULL)", (message_id, moment))
+    connection.execute(
+        "INSERT INTO auth.inbox VALUES (%s, auth.week_of(%s), 'done', '', NULL, NULL)", (message_id, moment)
+    )
 
 
 def test_this_week_and_the_next_have_a_partition(
@@ -58,11 +61,11 @@ def test_a_message_of_an_earlier_week_is_still_known(
     remember(connection, "old", NOW - WEEK)
     run(housekeeping.run(NOW))
     with stores.unit_of_work("auth") as uow:
-        assert uow.inbox.outcomes(["old", "new"]) == {"old": DONE}
+        assert uow.inbox.handled(["old", "new"]) == {"old": Handled(DONE, None)}
     with pytest.raises(DuplicateMessageError):
         commit(stores.unit_of_work("auth"), marks=[a_mark("new"), a_mark("old")])
     with stores.unit_of_work("auth") as uow:
-        assert uow.inbox.outcomes(["new"]) == {}
+        assert uow.inbox.handled(["new"]) == {}
 
 
 def test_partitions_past_the_retention_are_dropped(
@@ -87,7 +90,7 @@ def test_a_wrong_clock_does_not_make_messages_forgotten(
     commit(stores.unit_of_work("auth"), marks=[a_mark("known")])
     run(housekeeping.run(NOW + timedelta(days=400)))
     with stores.unit_of_work("auth") as uow:
-        assert uow.inbox.outcomes(["known"]) == {"known": DONE}
+        assert uow.inbox.handled(["known"]) == {"known": Handled(DONE, None)}
 
 
 def test_without_a_partition_the_turn_is_only_put_off(

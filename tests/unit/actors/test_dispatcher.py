@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,8 +11,10 @@ import pytest
 
 from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
+from spark_actors.actors import dispatcher
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.routing import Placement, Slot
 
@@ -27,12 +30,17 @@ class FakeHosts:
 
     def __init__(self, script: Callable[[int], Exception | None] = lambda call: None) -> None:
         self.batches: list[list[str]] = []
+        self.buried: list[str] = []
         self.running = 0
         self.most_running = 0
         self.gate = asyncio.Event()
         self.gate.set()
         self._script = script
         self._calls = 0
+
+    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        self.buried += [command.message_id for command in unpack_envelopes(payload)]
+        return pack([Reply(name, Verdict.FAILED, "killed_its_process") for name in self.buried[-1:]])
 
     async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
         self._calls += 1
@@ -112,6 +120,59 @@ def test_a_batch_whose_fate_is_unknown_is_sent_again_before_anything_else(error:
 
     batches = asyncio.run(play()).batches
     assert [message for batch in batches for message in batch] == ["m0", "m1"]
+
+
+class DyingHosts(FakeHosts):
+    """They die of the messages named *deadly*, in whatever batch they are."""
+
+    def __init__(self, deadly: str, *, is_sure: bool = True) -> None:
+        super().__init__()
+        self.deaths: Counter[int] = Counter()
+        self._deadly, self._is_sure = deadly, is_sure
+
+    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        commands = unpack_envelopes(payload)
+        if self._deadly in {command.message_id for command in commands}:
+            self.deaths[len(commands)] += 1
+            raise ActorUnavailableError(slot.name, "died", has_died=self._is_sure)
+        return await super().take_turn(slot, context, payload)
+
+
+def test_a_command_that_kills_its_host_is_found_by_halves_and_buried_and_all_others_go_on_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dispatcher, "FIRST_WAIT_SECONDS", 0.0)
+    hosts = DyingHosts("m5")
+
+    async def play() -> list[Reply]:
+        lane = a_dispatcher(hosts)
+        first = lane.post([a_command(number) for number in range(8)])
+        later = lane.post([a_command(8)])
+        return [*await first, *await later]
+
+    replies = asyncio.run(play())
+    assert [reply.message_id for reply in replies] == [f"m{number}" for number in range(9)]
+    assert {reply.message_id: reply.verdict for reply in replies if reply.verdict is not Verdict.DONE} == {
+        "m5": Verdict.FAILED
+    }
+    assert [message for batch in hosts.batches for message in batch] == ["m0", "m1", "m2", "m3", "m4", "m6", "m7", "m8"]
+    assert (hosts.buried, set(hosts.deaths.values())) == (["m5"], {DEADLY_DEATHS})
+
+
+def test_a_host_that_is_only_away_buries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "FIRST_WAIT_SECONDS", 0.0)
+    hosts = DyingHosts("m0", is_sure=False)
+
+    async def play() -> None:
+        lane = a_dispatcher(hosts)
+        asking = lane.post([a_command(0)])
+        while hosts.deaths[1] < 10 * DEADLY_DEATHS:
+            await asyncio.sleep(0)
+        await lane.close()
+        asking.cancel()
+
+    asyncio.run(play())
+    assert hosts.buried == []
 
 
 def test_a_bug_at_the_host_is_told_to_its_sender_and_the_lane_goes_on() -> None:

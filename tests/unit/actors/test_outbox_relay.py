@@ -15,7 +15,7 @@ from domain.contexts import CONTEXTS
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import MessageRegistry
 from domain.shared.ports import OutgoingMessage
-from spark_actors.actors.errors import ActorDiedError, ActorUnavailableError
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
 from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack, unpack_envelopes
 from spark_actors.messaging.ports import KeyState
@@ -48,7 +48,7 @@ class FakeSubscribers:
         if subscriber in self.hanging:
             await self.released.wait()
         if self.deadly in [envelope.message_id for envelope in unpack_envelopes(payload)]:
-            raise ActorDiedError(subscriber, "died")
+            raise ActorUnavailableError(subscriber, "died", has_died=True)
         deliveries, stopped = [], set[str]()
         for envelope in unpack_envelopes(payload):
             receipt = Receipt.RETRY if envelope.key in stopped else self.answer(subscriber, envelope.message_id)

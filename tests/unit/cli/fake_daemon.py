@@ -88,8 +88,9 @@ class FakeDaemon:
         return {"state": state, "reason": reason, "payment_request": "ln1", "ended_at": AT}
 
     def _timeline(self, correlation_id: str) -> dict[str, Any]:
-        if correlation_id in self._later:
-            return {"lines": [_line("crowdfunding.donation-rejected", reason=self._later[correlation_id])]}
+        message_id = correlation_id.rpartition(" ")[2]  # of what began the story
+        if message_id in self._later:
+            return {"lines": [_line("crowdfunding.donation-rejected", reason=self._later[message_id])]}
         events = (
             "crowdfunding.donation-requested",
             "accounting.transfer-debited",

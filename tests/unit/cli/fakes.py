@@ -25,12 +25,25 @@ class FakeClient:
     identity: str = ""
 
     async def send(
-        self, command: Command, *, message_id: str | None = None, correlation_id: str | None = None, timeout: float = 10
+        self,
+        command: Command,
+        *,
+        message_id: str | None = None,
+        correlation_id: str | None = None,
+        why: str = "",
+        timeout: float = 10,
     ) -> Answer:
-        await self.post(command, message_id=message_id, correlation_id=correlation_id)
+        await self.post(command, message_id=message_id, correlation_id=correlation_id, why=why)
         return self.answer
 
-    async def post(self, command: Command, *, message_id: str | None = None, correlation_id: str | None = None) -> str:
+    async def post(
+        self,
+        command: Command,
+        *,
+        message_id: str | None = None,
+        correlation_id: str | None = None,
+        why: str = "",
+    ) -> str:
         if self.error:
             raise self.error
         self.sent.append((command, message_id, correlation_id))

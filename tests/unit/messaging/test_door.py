@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from domain.accounting import messages as accounting
+from domain.accounting.messages import RequestTransfer
 from domain.auth import messages as auth
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin import messages as bitcoin
@@ -20,10 +21,12 @@ from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.dashboard import views
 from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewCampaigns
 from domain.shared.decisions import Verdict
+from domain.shared.ids import MAX_ID_LENGTH
 from domain.shared.messages import Command, MessageRegistry
 from spark_actors.messaging.cloudevents import command_body, command_subject
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Reply, decode_data
+from spark_actors.messaging.schemas import ID_CHARACTERS
 
 REGISTRY = MessageRegistry(
     [*auth.MESSAGES, *accounting.MESSAGES, *crowdfunding.MESSAGES, *bitcoin.MESSAGES, *views.QUERIES]
@@ -54,17 +57,17 @@ def refusal(body: bytes, subject: str = DONATION_SUBJECT, door: Door = DOOR) -> 
 
 def test_a_valid_command_comes_in_with_all_that_is_known_about_it() -> None:
     body = a_body(correlationid="story", causationid="cause", time="2026-01-03T18:00:00+02:00")
-    envelope = DOOR.command(DONATION_SUBJECT, body, NOW)
+    envelope, source = DOOR.command(DONATION_SUBJECT, body, NOW)
 
     assert (envelope.message_id, envelope.name, envelope.version) == ("m-1", "crowdfunding.donate-to-campaign", 1)
     assert (envelope.key, envelope.correlation_id, envelope.causation_id) == ("c-1", "story", "cause")
-    assert envelope.occurred_at == NOW
+    assert (envelope.occurred_at, source) == (NOW, "/tests")
     assert decode_data(REGISTRY, envelope) == DONATION
 
 
-def test_a_first_message_begins_a_story_of_its_own() -> None:
-    envelope = DOOR.command(DONATION_SUBJECT, a_body(), NOW)
-    assert (envelope.correlation_id, envelope.causation_id) == ("m-1", "")
+def test_a_first_message_leaves_its_story_to_be_named_after_its_sender() -> None:
+    envelope = DOOR.command(DONATION_SUBJECT, a_body(), NOW).envelope
+    assert (envelope.correlation_id, envelope.causation_id) == ("", "")
 
 
 def test_white_space_order_and_escapes_make_no_difference_to_what_goes_on() -> None:
@@ -77,7 +80,7 @@ def test_an_instant_goes_on_in_utc() -> None:
         invoice_id="w-1", account_id="alice", amount_sat=1, payment_request="lnsim1x", payment_hash="00", expires_at=NOW
     )
     body = a_body(withdrawal, data={"expires_at": "2026-01-03T20:15:05.000+02:00"})
-    envelope = DOOR.command(command_subject(withdrawal.TYPE), body, NOW)
+    envelope = DOOR.command(command_subject(withdrawal.TYPE), body, NOW).envelope
     assert decode_data(REGISTRY, envelope) == withdrawal
     assert b'"2026-01-03T18:15:05Z"' in envelope.data
 
@@ -182,9 +185,24 @@ def test_an_id_that_cannot_be_kept_is_refused_and_not_repeated(message_id: objec
     assert (error.code, error.message_id) == ("malformed_envelope", "")
 
 
+def test_what_becomes_a_key_in_another_context_is_no_longer_than_a_key_may_be() -> None:
+    subject = command_subject(RequestTransfer.TYPE)
+    transfer = RequestTransfer(
+        transfer_id="t",
+        from_account_id="a",
+        to_account_id="b",
+        amount_sat=1,
+        purpose="p",
+        reference="r" * MAX_ID_LENGTH,
+    )
+    assert DOOR.command(subject, a_body(transfer), NOW).envelope.key == "a"
+    assert refusal(a_body(transfer, data={"reference": "r" * (MAX_ID_LENGTH + 1)}), subject).code == "malformed_data"
+    assert ID_CHARACTERS == MAX_ID_LENGTH
+
+
 def test_a_description_may_have_line_breaks_and_a_title_may_not() -> None:
     campaign = CreateCampaign(campaign_id="c", account_id="a", title="t", description="one\n\ttwo 👩‍🌾", goal_sat=1)
-    envelope = DOOR.command(command_subject(campaign.TYPE), a_body(campaign), NOW)
+    envelope = DOOR.command(command_subject(campaign.TYPE), a_body(campaign), NOW).envelope
     assert decode_data(REGISTRY, envelope) == campaign
     assert refusal(a_body(campaign, data={"title": "a\nb"}), command_subject(campaign.TYPE)).code == "malformed_data"
 

@@ -44,7 +44,7 @@ def check_that_it_can_be_told(error: RefusedError) -> None:
 def taken(subject: str, body: bytes) -> Envelope | None:
     """The envelope, checked; None if the message was refused (which must be fit to be told)."""
     try:
-        envelope = DOOR.command(subject, body, NOW)
+        envelope = DOOR.command(subject, body, NOW).envelope
     except RefusedError as error:
         check_that_it_can_be_told(error)
         return None

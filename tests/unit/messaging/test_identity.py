@@ -15,7 +15,7 @@ from domain.dashboard.views import DonationLine, ViewAccountOverview, ViewActivi
 from domain.shared.ids import derived_id
 from domain.shared.messages import Command, Event, OwnerOf, Query
 from spark_actors.messaging.cloudevents import command_subject, query_subject
-from spark_actors.messaging.door import RefusedError
+from spark_actors.messaging.door import Admitted, RefusedError
 from spark_actors.messaging.envelope import Envelope, encode_data
 from spark_actors.messaging.examples import example
 from spark_actors.messaging.identity import ANONYMOUS, Guard, Principal, Role
@@ -51,9 +51,14 @@ SENDERS = {"nobody": ANONYMOUS, **{str(role): Principal(ACCOUNT, frozenset([role
 MESSAGES = [cls for cls in REGISTRY if not issubclass(cls, Event)]
 
 
-def sent(command: Command, message_id: str = "m-1") -> Envelope:
+def sent(
+    command: Command, message_id: str = "m-1", *, source: str = "shop", correlation_id: str = "", why: str = "a test"
+) -> Admitted:
     kind = command.TYPE
-    return Envelope(message_id, kind.name, kind.version, command.key, encode_data(command), message_id, "", NOW)
+    envelope = Envelope(
+        message_id, kind.name, kind.version, command.key, encode_data(command), correlation_id, "", NOW, why=why
+    )
+    return Admitted(envelope, source)
 
 
 def through(sender: Principal, message: Command | Query) -> str:
@@ -142,11 +147,20 @@ def test_the_field_that_names_the_account_is_there(cls: type[Command | Query]) -
 # -- ids --
 
 
-def id_inside(sender: Principal, message_id: str, title: str = "t") -> str:
-    """Under which id a command goes on."""
+def inside(sender: Principal, message_id: str, source: str, correlation_id: str) -> Envelope:
     guard = Guard(REGISTRY, lambda authorization, at: sender)
-    command = CreateCampaign(campaign_id="c", account_id=sender.subject, title=title, description="", goal_sat=1)
-    return guard.command(sender, sent(command, message_id)).message_id
+    command = CreateCampaign(campaign_id="c", account_id=sender.subject, title="t", description="", goal_sat=1)
+    return guard.command(sender, sent(command, message_id, source=source, correlation_id=correlation_id))
+
+
+def id_inside(sender: Principal, message_id: str, *, source: str = "shop") -> str:
+    """Under which id a command goes on."""
+    return inside(sender, message_id, source, "").message_id
+
+
+def story_inside(sender: Principal, chosen: str) -> str:
+    """To which story it belongs."""
+    return inside(sender, "m-1", "shop", chosen).correlation_id
 
 
 def a_user(account_id: str) -> Principal:
@@ -159,21 +173,63 @@ def test_an_id_is_the_senders_own() -> None:
 
 
 def test_no_choice_of_names_makes_two_senders_ids_the_same() -> None:
-    words = ("a", "b", "a/b", "a:b", "b c", "a b", "c", " ")
+    words = ("a", "b", "a/b", "a:b", "b c", "a b", "c", " ", "%", "%20", "b%20c", "%25")
     accounts = [word for word in words if " " not in word]
-    made = [id_inside(a_user(account), word) for account, word in product(accounts, words)]
+    made = [
+        id_inside(Principal(account, frozenset([role])), word, source=source)
+        for role, account, source, word in product((Role.USER, Role.OPERATOR), accounts, words, words)
+    ]
     assert len(set(made)) == len(made)
 
 
-def test_no_sender_but_an_operator_can_use_an_id_that_is_made_inside() -> None:
+def test_two_producers_of_one_sender_may_both_number_from_1() -> None:
+    assert id_inside(a_user("ann"), "1", source="shop") != id_inside(a_user("ann"), "1", source="till")
+
+
+def test_an_identity_is_short_enough_for_an_index_whatever_its_parts_are() -> None:
+    longest = [
+        id_inside(a_user("ä" * 200), "\N{SNOWMAN}" * 200, source=f"\N{SNOWMAN}{'%' * 198}{number}")
+        for number in range(3)
+    ]
+    assert len(set(longest)) == len(longest)
+    assert all(len(identity.encode()) < 2_000 for identity in longest)
+
+
+@pytest.mark.parametrize("chosen", ["story", ""])
+def test_nobody_joins_the_story_of_another(chosen: str) -> None:
+    mine, yours = (story_inside(a_user(name), chosen) for name in ("ann", "bob"))
+    assert mine != yours
+    assert mine == ("user ann story" if chosen else id_inside(a_user("ann"), "m-1"))
+
+
+def test_an_operator_may_join_any_story() -> None:
+    assert story_inside(Principal("ops", frozenset([Role.OPERATOR])), "user ann story") == "user ann story"
+
+
+def test_money_is_moved_by_hand_only_with_a_word_why() -> None:
+    guard = Guard(REGISTRY, lambda authorization, at: SENDERS["operator"])
+    by_hand = [cls for cls in REGISTRY if issubclass(cls, Command) and cls.TYPE.needs_why]
+    assert {cls.TYPE.name for cls in by_hand} == {
+        f"accounting.{name}"
+        for name in (
+            *("deposit", "withdraw", "refund-withdrawal"),
+            *("request-transfer", "credit-transfer", "refund-transfer"),
+        )
+    }
+    for cls in by_hand:
+        for why in ("", "  "):
+            with pytest.raises(RefusedError) as refused:
+                guard.command(SENDERS["operator"], sent(example(cls), why=why))
+            assert (refused.value.code, refused.value.message_id) == ("why_required", "m-1")
+        envelope = guard.command(SENDERS["operator"], sent(example(cls), why="an audit"))
+        assert (envelope.sender, envelope.why) == (f"operator {ACCOUNT}", "an audit")
+
+
+def test_no_sender_can_use_an_id_that_is_made_inside() -> None:
     coming = derived_id("ann m-1", "crowdfunding", 0)
     assert " " not in coming
-    for sender in (a_user("mallory"), a_user(coming), Principal("watcher", frozenset([Role.LIGHTNING]))):
-        if Role.USER in sender.roles:
-            assert id_inside(sender, coming) != coming
-            assert " " in id_inside(sender, coming)
-    operator = Principal("ops", frozenset([Role.OPERATOR]))
-    assert id_inside(operator, coming) == coming
+    for sender in (a_user("mallory"), a_user(coming), Principal("ops", frozenset([Role.OPERATOR]))):
+        assert " " in id_inside(sender, coming)
 
 
 def test_the_id_of_a_stranger_counts_for_the_same_content_alone() -> None:

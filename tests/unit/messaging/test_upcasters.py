@@ -103,7 +103,7 @@ def body(version: int, data: object) -> bytes:
 
 def test_the_door_takes_older_versions_and_checks_them_as_strictly() -> None:
     door = Door(REGISTRY, 10_000)
-    envelope = door.command("spark.commands.till.pay", body(1, {"till_id": "t1", "amount": "7"}), NOW)
+    envelope = door.command("spark.commands.till.pay", body(1, {"till_id": "t1", "amount": "7"}), NOW).envelope
     assert (envelope.version, decode_data(REGISTRY, envelope)) == (3, Pay(till_id="t1", amount_sat=7))
     for bad, code in (
         (body(1, {"till_id": "t1", "amount": "much"}), "malformed_data"),

@@ -42,5 +42,5 @@ def test_a_file_of_another_form_is_refused(text: str) -> None:
 
 
 def test_the_schema_is_filled_in_as_an_identifier() -> None:
-    assert b'FROM "auth".inbox' in load_for("inbox", "auth")["outcomes"]
-    assert b'FROM "au""th".inbox' in load_for("inbox", 'au"th')["outcomes"]
+    assert b'FROM "auth".inbox' in load_for("inbox", "auth")["handled"]
+    assert b'FROM "au""th".inbox' in load_for("inbox", 'au"th')["handled"]

@@ -46,7 +46,7 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
             'spark_commands_total{context="auth",name="auth.register-account",outcome="done"} 3.0',
             'spark_commands_total{context="auth",name="auth.register-account",outcome="rejected"} 1.0',
             'spark_inbox_duplicates_total{context="auth"} 2.0',
-            'spark_turn_commands_sum{context="auth"} 6.0',
+            'spark_turn_commands_sum{context="auth"} 4.0',
             'spark_turn_commands_count{context="auth"} 1.0',
             'spark_turn_duration_seconds_sum{context="auth"} 0.3',
             'spark_turn_duration_seconds_bucket{context="auth",le="0.25"} 0.0',

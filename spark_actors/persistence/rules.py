@@ -1,0 +1,215 @@
+"""The named rules between rows that a context answers to, each a line of data, and who of a turn breaks them.
+
+The store itself keeps them, as constraints, and refuses a whole turn by the first that is broken. Then it is asked
+once, for all commands of the turn, who holds what they claim (`probe`, or a look at the rows in memory); what follows
+from that is decided here, in the order of the commands.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias
+
+from domain.accounting.account import Movement
+from domain.auth.user import User
+from domain.bitcoin.invoice import Invoice
+from domain.crowdfunding.campaign import Donation
+from domain.shared.ports import Effect
+
+Columns: TypeAlias = tuple[str, ...]
+"""Names that are attributes of an object and columns of its table alike."""
+Values: TypeAlias = tuple[Hashable, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """No two rows have the same *columns*; or, with *refers_to*, there is a row with these for each that has any.
+
+    A row in which one of the columns is null is not concerned, nor one that the partial index leaves out.
+    """
+
+    name: str
+    """Of the constraint or unique index."""
+    of: type
+    """The states or records that lie in the table."""
+    table: str
+    columns: Columns
+    key: str = ""
+    """The column that names the instance, for a table of states; records have no instance to belong to."""
+    refers_to: Columns = ()
+    """For a foreign key within the table: the columns that *columns* point to."""
+    where: str = ""
+    """Of a partial index: its predicate in SQL, on *held* (the row)."""
+    concerns: Callable[[Any], bool] = lambda row: True
+    """The same predicate on a state or record."""
+
+    def claimed(self, row: object) -> Values | None:
+        """What *row* claims for itself, or points to; None if the rule does not concern it."""
+        return _values(self.columns, row) if isinstance(row, self.of) and self.concerns(row) else None
+
+    def provided(self, row: object) -> Values | None:
+        """What others may point to in *row*."""
+        return _values(self.refers_to, row) if isinstance(row, self.of) else None
+
+
+RULES: Mapping[str, Sequence[Rule]] = {
+    "auth": (Rule("users_username_unique", User, "auth.users", ("username",), key="account_id"),),
+    "accounting": (
+        Rule("ledger_idempotency_key_unique", Movement, "accounting.ledger", ("idempotency_key",)),
+        Rule(
+            "ledger_follows_known_movement",
+            Movement,
+            "accounting.ledger",
+            ("follows",),
+            refers_to=("idempotency_key",),
+        ),
+        Rule("ledger_follows_once", Movement, "accounting.ledger", ("follows",)),
+    ),
+    "crowdfunding": (Rule("donations_pkey", Donation, "crowdfunding.donations", ("donation_id",)),),
+    "bitcoin": (
+        Rule(
+            "invoices_payment_hash_unique",
+            Invoice,
+            "bitcoin.invoices",
+            ("payment_hash", "kind"),
+            key="invoice_id",
+        ),
+    ),
+}
+"""By context, in the order in which they are told of a command that breaks several."""
+
+
+class Claim(NamedTuple):
+    """What one command wants, or points to."""
+
+    place: int
+    """Of its effect in the turn."""
+    key: str
+    """The instance that claims; empty for a record."""
+    values: Values
+
+
+Held: TypeAlias = Mapping[Values, str]
+"""What of the claimed is in the store: for a table of states, the key of the instance that holds it."""
+
+
+def claims_of(rule: Rule, effects: Sequence[Effect[Any]]) -> list[Claim]:
+    """What the effects claim by one rule. Of states only what an instance ends with, from where it first had it."""
+    if not rule.key:
+        return [
+            Claim(place, "", values)
+            for place, effect in enumerate(effects)
+            for record in effect.records
+            if (values := rule.claimed(record)) is not None
+        ]
+    last: dict[str, Claim | None] = {}
+    for place, effect in enumerate(effects):
+        if effect.state is not None:
+            values, before = rule.claimed(effect.state), last.get(effect.key)
+            if values is None:
+                last[effect.key] = None
+            elif before is None or before.values != values:
+                last[effect.key] = Claim(place, effect.key, values)
+    return sorted(claim for claim in last.values() if claim is not None)
+
+
+def claims_by_rule(rules: Sequence[Rule], effects: Sequence[Effect[Any]]) -> dict[str, list[Claim]]:
+    return {rule.name: claims_of(rule, effects) for rule in rules}
+
+
+def offenders(
+    rules: Sequence[Rule],
+    effects: Sequence[Effect[Any]],
+    claims: Mapping[str, Sequence[Claim]],
+    stored: Mapping[str, Held],
+) -> dict[int, str]:
+    """Which effects (by place) break which rule, given what the store holds of what they claim.
+
+    In the order of the commands, so that of two that want the same the first one has it.
+    """
+    by_place: defaultdict[int, list[tuple[Rule, Claim]]] = defaultdict(list)
+    for rule in rules:
+        for claim in claims[rule.name]:
+            by_place[claim.place].append((rule, claim))
+    changed = {effect.key for effect in effects if effect.state is not None}
+    taken = {rule.name: _kept(stored.get(rule.name, {}), changed, claims[rule.name]) for rule in rules}
+    found: dict[int, str] = {}
+    for place in range(len(effects)):
+        broken = next((rule for rule, claim in by_place[place] if _breaks(rule, claim, taken[rule.name])), None)
+        if broken is not None:
+            found[place] = broken.name
+            continue
+        for rule, claim in by_place[place]:
+            if not rule.refers_to:
+                taken[rule.name].setdefault(claim.values, claim.key)
+        _provide(rules, effects[place], taken)
+    return found
+
+
+def _breaks(rule: Rule, claim: Claim, taken: Mapping[Values, str]) -> bool:
+    if rule.refers_to:
+        return claim.values not in taken
+    return claim.values in taken and (not rule.key or taken[claim.values] != claim.key)
+
+
+def _provide(rules: Sequence[Rule], effect: Effect[Any], taken: Mapping[str, dict[Values, str]]) -> None:
+    """What this effect puts into a table may be pointed to by those that come after it."""
+    for rule in rules:
+        if rule.refers_to:
+            for record in effect.records:
+                if (values := rule.provided(record)) is not None:
+                    taken[rule.name].setdefault(values, "")
+
+
+def _kept(held: Held, changed: Collection[str], claims: Sequence[Claim]) -> dict[Values, str]:
+    """What is held, without what an instance that changes in this turn gives up by it."""
+    claimed = {(claim.key, claim.values) for claim in claims}
+    return {values: key for values, key in held.items() if key not in changed or (key, values) in claimed}
+
+
+class Probe(NamedTuple):
+    """A statement that asks for what is held of the claims of several rules."""
+
+    text: str
+    params: dict[str, object]
+
+
+def probe(asked: Iterable[tuple[Rule, Sequence[Claim]]]) -> Probe | None:
+    """Asks Postgres which of these claims are held: rows of rule, place (from 1 on) in its claims, and key.
+
+    The text is put together from the rules alone. None: there is nothing to ask.
+    """
+    parts: list[str] = []
+    params: dict[str, object] = {}
+    for number, (rule, claims) in enumerate(asked):
+        if not claims:
+            continue
+        wanted = rule.refers_to or rule.columns
+        names = [f"rule{number}_{column}" for column in rule.columns]
+        params[f"rule{number}"] = rule.name
+        params |= {name: [claim.values[index] for claim in claims] for index, name in enumerate(names)}
+        arrays = ", ".join(
+            f"%({name})s::{_type_of(column)}[]" for name, column in zip(names, rule.columns, strict=True)
+        )
+        inner = ", ".join(f"c{index}" for index in range(len(names)))
+        same = " AND ".join(f"held.{column} = claim.c{index}" for index, column in enumerate(wanted))
+        key = f"held.{rule.key}" if rule.key else "''"
+        where = f" AND ({rule.where})" if rule.where else ""
+        parts.append(
+            f"SELECT %(rule{number})s::text, claim.place, {key}"
+            f" FROM unnest({arrays}) WITH ORDINALITY AS claim ({inner}, place)"
+            f" JOIN {rule.table} AS held ON {same}{where}"
+        )
+    return Probe(" UNION ALL ".join(parts), params) if parts else None
+
+
+def _type_of(column: str) -> str:
+    return "bigint" if column.endswith("_sat") else "text"
+
+
+def _values(columns: Columns, row: object) -> Values | None:
+    values = tuple(attrgetter(column)(row) for column in columns)
+    return None if None in values else values

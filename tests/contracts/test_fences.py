@@ -1,0 +1,130 @@
+"""Whatever is wrong with one command or one instance, its neighbours go on, on both kinds of stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from domain.shared.decisions import Verdict
+from domain.shared.ports import Unreadable, Versioned
+from spark_actors.messaging.envelope import pack, unpack_replies
+from spark_actors.messaging.telemetry import TurnTaken
+from tests.contracts.test_parked_commands import bobs, keys, letters, poison, release, waiting
+from tests.contracts.test_turns import Host, Wrapped, balance, sent
+from tests.fixtures.stores import Stores
+from tests.unit.domain.builders import deposit, funded, withdraw
+
+
+class Repository:
+    """Gives one instance as one that cannot be read, as long as it is spoilt."""
+
+    def __init__(self, inner: Any, spoilt: set[str]) -> None:
+        self._inner, self._spoilt = inner, spoilt
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[Any]]:
+        loaded: dict[str, Versioned[Any]] = dict(self._inner.load(keys))
+        for key in self._spoilt.intersection(loaded):
+            loaded[key] = Versioned(Unreadable(ValueError("no status 'gone'")), loaded[key].version)
+        return loaded
+
+
+def with_spoilt(spoilt: set[str]) -> Any:
+    class Spoilt(Wrapped):
+        @property
+        def repository(self) -> Repository:
+            return Repository(self.inner.repository, spoilt)
+
+    return Spoilt
+
+
+def test_an_instance_that_cannot_be_read_parks_its_key_and_no_other(stores: Stores) -> None:
+    Host(stores).take(*funded("ann", 100), *funded("bob", 1))
+    spoilt = {"ann"}
+    host = Host(stores, wrap=with_spoilt(spoilt))
+    verdicts = host.verdicts(bobs(2), sent(withdraw(amount_sat=1), "w"), sent(deposit(deposit_id="d"), "d"), bobs(3))
+    assert verdicts == [
+        ("done", ""),
+        ("failed", "state_unreadable_ValueError"),
+        ("parked", "key_parked"),
+        ("done", ""),
+    ]
+    assert (balance(stores, "bob"), keys(stores), waiting(stores, "ann")) == (3, {"ann": "parked"}, ["w", "d"])
+    assert [letter.reason for letter in letters(stores)] == ["state_unreadable_ValueError"]
+    spoilt.clear()
+    release(stores, host, "ann")
+    assert (balance(stores, "ann"), keys(stores)) == (199, {})
+
+
+def test_what_raises_in_the_store_for_one_key_is_found_by_halves(stores: Stores) -> None:
+    class Broken(Repository):
+        def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[Any]]:
+            if "ann" in keys:
+                raise RuntimeError("a bug in reading")
+            loaded: Mapping[str, Versioned[Any]] = self._inner.load(keys)
+            return loaded
+
+    class Spoilt(Wrapped):
+        @property
+        def repository(self) -> Repository:
+            return Broken(self.inner.repository, set())
+
+    Host(stores).take(*funded("ann", 100), *funded("bob", 1))
+    host = Host(stores, wrap=Spoilt)
+    verdicts = host.verdicts(bobs(2), sent(withdraw(amount_sat=1), "w"), bobs(3), bobs(4))
+    assert verdicts == [("done", ""), ("failed", "turn_raised_RuntimeError"), ("done", ""), ("done", "")]
+    assert (balance(stores, "bob"), waiting(stores, "ann")) == (4, ["w"])
+
+
+@pytest.mark.parametrize("key", ["k" * 201, "k" * 3_000, "nul\0", ""])
+def test_a_key_that_no_instance_can_have_is_refused_and_holds_up_nobody(stores: Stores, key: str) -> None:
+    odd = msgspec.structs.replace(sent(deposit(account_id="x"), "odd"), key=key)
+    host = Host(stores)
+    for _ in range(2):
+        assert host.verdicts(*funded("bob", 1), odd) == [("done", ""), ("done", ""), ("rejected", "invalid_key")]
+    assert (keys(stores), letters(stores)) == ({}, [])
+
+
+def test_what_kills_its_host_is_buried_unread_and_its_key_waits(stores: Stores) -> None:
+    host = Host(stores)
+    host.take(*funded("ann", 100), *funded("bob", 1))
+    deadly = sent(deposit(deposit_id="deadly"), "deadly")
+    [reply] = unpack_replies(host.actor.bury("accounting", pack([deadly])))
+    assert (reply.verdict, reply.reason) == (Verdict.FAILED, "killed_its_process")
+    assert host.verdicts(sent(deposit(deposit_id="later"), "later"), bobs(2)) == [
+        ("parked", "key_parked"),
+        ("done", ""),
+    ]
+    assert (keys(stores), waiting(stores, "ann")) == ({"ann": "parked"}, ["deadly", "later"])
+    assert [letter.reason for letter in letters(stores)] == ["killed_its_process"]
+
+
+def test_what_is_to_be_buried_and_was_handled_after_all_answers_as_it_ended(stores: Stores) -> None:
+    host = Host(stores)
+    done = sent(deposit(deposit_id="d"), "d")
+    host.take(*funded("ann", 100), done)
+    [reply] = unpack_replies(host.actor.bury("accounting", pack([done])))
+    assert (reply.verdict, keys(stores), balance(stores, "ann")) == (Verdict.DONE, {}, 200)
+
+
+def test_what_is_to_be_buried_behind_a_key_that_waits_keeps_its_place(stores: Stores) -> None:
+    host = Host(stores)
+    host.take(*funded("ann", 100), poison("ann"))
+    [reply] = unpack_replies(host.actor.bury("accounting", pack([sent(deposit(deposit_id="d"), "d")])))
+    assert (reply.verdict, waiting(stores, "ann")) == (Verdict.PARKED, ["poison-ann-1", "d"])
+
+
+def test_what_comes_again_is_counted_as_that_and_not_as_handled(stores: Stores) -> None:
+    host = Host(stores)
+    commands = [*funded("ann", 100), withdraw(amount_sat=500)]
+    host.take(*commands)
+    host.take(*commands, deposit(deposit_id="new"), deposit(deposit_id="new"))
+    first, second = (event for event in host.told if isinstance(event, TurnTaken))
+    assert (sum(first.outcomes.values()), first.duplicates) == (3, 0)
+    assert (second.outcomes, second.duplicates) == ({("accounting.deposit", Verdict.DONE): 1}, 4)
+    assert second.commands == 1

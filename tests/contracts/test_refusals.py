@@ -1,0 +1,219 @@
+"""What the store refuses by its rules is found at once, and the rest is committed, on both kinds of stores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from domain.accounting.account import Movement, MovementKind
+from domain.bitcoin.invoice import InvoiceState
+from domain.bitcoin.messages import IssueInvoice
+from domain.crowdfunding.messages import RegisterDonation
+from domain.shared.messages import Command
+from domain.shared.ports import Change, Effect
+from tests.contracts.test_turns import NOW, Host, Wrapped, balance, events, sent
+from tests.fixtures.aggregates import (
+    a_credit,
+    a_debit,
+    a_deposit,
+    a_donation,
+    a_movement,
+    a_user,
+    a_withdrawal,
+    commit,
+    created,
+    issued,
+)
+from tests.fixtures.stores import Stores
+from tests.unit.domain.builders import create_campaign, deposit, funded, register, request_deposit, withdraw
+
+
+def found(stores: Stores, context: str, *effects: Effect[Any]) -> dict[int, str]:
+    with stores.unit_of_work(context) as uow:
+        return dict(uow.repository.offenders(effects))
+
+
+def state(key: str, new: Any) -> Effect[Any]:
+    return Effect(key, new, ())
+
+
+def books(*records: object) -> Effect[Any]:
+    return Effect("key", None, records)
+
+
+def test_nothing_is_found_where_nothing_is_broken(stores: Stores) -> None:
+    assert found(stores, "auth") == {}
+    assert found(stores, "auth", state("a", a_user("a")), state("b", a_user("b"))) == {}
+    assert found(stores, "accounting", books(a_debit("t")), books(a_credit("t")), books(a_movement("deposit/1"))) == {}
+
+
+def test_a_name_that_another_has_is_found_and_ones_own_is_not(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), [created("a", a_user("a", "ann")), created("b", a_user("b", "bob"))])
+    effects = (
+        *(state("a", a_user("a", "ann")), state("c", a_user("c", "ann"))),
+        *(state("d", a_user("d", "bob")), state("e", a_user("e", "eve"))),
+    )
+    assert found(stores, "auth", *effects) == {1: "users_username_unique", 2: "users_username_unique"}
+
+
+def test_of_two_that_want_the_same_name_the_first_one_has_it(stores: Stores) -> None:
+    effects = [state(key, a_user(key, "ann")) for key in "cab"]
+    assert found(stores, "auth", *effects) == {1: "users_username_unique", 2: "users_username_unique"}
+
+
+def test_what_one_gives_up_in_the_turn_another_may_have(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), [created("a", a_user("a", "ann"))])
+    renamed, heir = a_user("a", "old-ann"), a_user("b", "ann")
+    assert found(stores, "auth", state("a", renamed), state("b", heir)) == {}
+    commit(stores.unit_of_work("auth"), [Change("a", 1, 2, renamed), created("b", heir)])
+
+
+def test_only_what_an_instance_ends_with_counts_from_where_it_first_had_it(stores: Stores) -> None:
+    commit(stores.unit_of_work("auth"), [created("a", a_user("a", "ann"))])
+    effects = [state("b", a_user("b", name)) for name in ("ann", "bob", "ann", "ann")]
+    assert found(stores, "auth", *effects) == {2: "users_username_unique"}
+    assert found(stores, "auth", *effects[:2]) == {}
+
+
+def test_movements_are_held_against_the_ledger_and_against_each_other(stores: Stores) -> None:
+    commit(
+        stores.unit_of_work("accounting"), records=[a_movement("deposit/1"), a_debit("t"), a_debit("s"), a_credit("s")]
+    )
+    refund = a_credit("t", "alice")._replace(idempotency_key="transfer/t/refund")
+    late = a_credit("s", "alice")._replace(idempotency_key="transfer/s/refund")
+    assert found(
+        stores,
+        "accounting",
+        books(a_movement("deposit/1")),
+        books(a_movement("deposit/2")),
+        books(a_movement("deposit/2")),
+        books(a_credit("t")),
+        books(refund),
+        books(late),
+        books(a_credit("unknown")),
+        books(a_credit("new")),
+        books(a_debit("new")),
+    ) == {
+        0: "ledger_idempotency_key_unique",
+        2: "ledger_idempotency_key_unique",
+        4: "ledger_follows_once",
+        5: "ledger_follows_once",
+        6: "ledger_follows_known_movement",
+        7: "ledger_follows_known_movement",
+    }
+
+
+def test_what_is_refused_gives_nothing_to_follow(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[a_movement("deposit/1")])
+    broken = Movement(
+        *a_debit("t")[:4], MovementKind.TRANSFER_DEBIT, a_debit("t").recorded_at, follows="deposit/unknown"
+    )
+    assert found(stores, "accounting", books(broken), books(a_credit("t"))) == {
+        0: "ledger_follows_known_movement",
+        1: "ledger_follows_known_movement",
+    }
+
+
+def test_donations_and_payment_hashes_are_found(stores: Stores) -> None:
+    with_campaign = [created("c", _a_campaign("c"))]
+    commit(stores.unit_of_work("crowdfunding"), with_campaign, records=[a_donation("one", "c")])
+    assert found(stores, "crowdfunding", books(a_donation("two", "c")), books(a_donation("one", "c"))) == {
+        1: "donations_pkey"
+    }
+    commit(stores.unit_of_work("bitcoin"), [created("w", a_withdrawal("w", "hash"))])
+    assert found(
+        stores,
+        "bitcoin",
+        state("v", a_withdrawal("v", "hash")),
+        state("d", issued(a_deposit("d"), "hash")),
+        state("e", a_deposit("e")),
+        state("f", a_deposit("f")),
+    ) == {0: "invoices_payment_hash_unique"}
+
+
+def _a_campaign(campaign_id: str) -> Any:
+    from tests.fixtures.aggregates import a_campaign
+
+    return a_campaign(campaign_id, 100, 1)
+
+
+# -- turns --
+
+
+class Commits:
+    """Counts how often a host commits."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def wrap(self, uow: Any) -> Wrapped:
+        commits = self
+
+        class Counting(Wrapped):
+            def commit(self) -> None:
+                commits.count += 1
+                self.inner.commit()
+
+        return Counting(uow)
+
+
+def test_many_that_are_refused_among_many_that_are_not_are_two_commits(stores: Stores) -> None:
+    commits = Commits()
+    host = Host(stores, wrap=commits.wrap)
+    host.take(*[register(account_id=f"old-{n}", username=f"name-{n}") for n in range(20)])
+    commits.count = 0
+    newcomers = [register(account_id=f"new-{n}", username=f"name-{n}") for n in range(40)]
+    verdicts = host.verdicts(*newcomers)
+    assert verdicts == [("rejected", "username_taken")] * 20 + [("done", "")] * 20
+    assert commits.count == 2
+    assert events(stores, "auth").count("auth.registration-rejected") == 20
+
+
+def test_two_newcomers_of_one_turn_who_want_the_same_name(stores: Stores) -> None:
+    verdicts = Host(stores).verdicts(*[register(account_id=key, username="ann") for key in "ba"])
+    assert verdicts == [("done", ""), ("rejected", "username_taken")]
+
+
+def test_a_refusal_changes_what_later_commands_of_its_instance_do(stores: Stores) -> None:
+    host = Host(stores)
+    host.take(*funded("ann", 10), *funded("bob", 0 + 1), sent(deposit(deposit_id="x", amount_sat=100), "first"))
+    host.take(withdraw(amount_sat=110))
+    again = sent(deposit(deposit_id="x", amount_sat=100), "second")
+    spends = withdraw(withdrawal_id="w2", amount_sat=100)
+    assert host.verdicts(again, spends, deposit(account_id="bob", deposit_id="b2", amount_sat=4)) == [
+        ("rejected", "duplicate_deposit"),
+        ("rejected", "insufficient_funds"),
+        ("done", ""),
+    ]
+    assert (balance(stores, "ann"), balance(stores, "bob")) == (0, 5)
+
+
+def test_refusals_that_bring_about_refusals_end_all_the_same(stores: Stores) -> None:
+    """Each refused deposit makes the next thing of its instance another one: more often than a turn is decided anew."""
+    host = Host(stores)
+    host.take(*funded("ann", 10), *[sent(deposit(deposit_id=f"x{n}", amount_sat=1), f"first-{n}") for n in range(9)])
+    commands: list[Command] = [deposit(deposit_id=f"x{n}", amount_sat=1) for n in range(9)]
+    verdicts = host.verdicts(
+        *[sent(command, f"again-{n}") for n, command in enumerate(commands)], deposit(deposit_id="y")
+    )
+    assert verdicts == [("rejected", "duplicate_deposit")] * 9 + [("done", "")]
+    assert balance(stores, "ann") == 119
+
+
+@pytest.mark.parametrize("context", ["crowdfunding", "bitcoin"])
+def test_the_other_contexts_refuse_in_the_same_way(stores: Stores, context: str) -> None:
+    host = Host(stores)
+    if context == "crowdfunding":
+        host.take(create_campaign())
+        gift = {"campaign_id": "roof", "account_id": "ann", "amount_sat": 5}
+        registered = [sent(RegisterDonation(donation_id="gift", **gift), f"m{n}") for n in range(3)]  # type: ignore[arg-type]
+        assert host.verdicts(*registered) == [("done", ""), *[("rejected", "already_registered")] * 2]
+        return
+    host.take(request_deposit(invoice_id="one"), request_deposit(invoice_id="two"))
+    terms = {"payment_hash": "ab12", "payment_request": "lnbc1", "expires_at": NOW}
+    issues = [IssueInvoice(invoice_id=name, **terms) for name in ("one", "two")]  # type: ignore[arg-type]
+    assert host.verdicts(*issues) == [("done", ""), ("rejected", "duplicate_payment_hash")]
+    with stores.unit_of_work("bitcoin") as uow:
+        states: list[Any] = [held.state for held in uow.repository.load(["one", "two"]).values()]
+    assert [state.state for state in states] == [InvoiceState.ISSUED, InvoiceState.EXPIRED]
