@@ -89,6 +89,12 @@ class Repository(Protocol[S]):
     def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[S]]:
         """The named instances; one that does not exist comes as `Versioned(None, 0)`. At once, one round trip."""
 
+    def locked(self, keys: Sequence[str]) -> frozenset[str]:
+        """Those of the named instances that somebody else holds a lock on. At once, one round trip.
+
+        It waits for no instance. Raises RowLockedError if somebody holds all of them at once, as a migration does.
+        """
+
     def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
         """Store the states and add the rows to the aggregate's books, in order, with the unit of work's commit.
 
@@ -150,8 +156,8 @@ class UnitOfWork(Protocol[S]):
     """One transaction of one context. What is not committed when the block ends is as if it had never been.
 
     `commit` sends everything in one round trip and raises StaleVersionError, DuplicateMessageError, KeyParkedError,
-    ConstraintError or StorageUnavailableError; after any of these nothing of it is stored. (If the connection breaks
-    during `commit`, StorageUnavailableError means *unknown*: the inbox tells on the next try.)
+    ConstraintError, RowLockedError or StorageUnavailableError; after any of these nothing of it is stored. (If the
+    connection breaks during `commit`, StorageUnavailableError means *unknown*: the inbox tells on the next try.)
     """
 
     @property

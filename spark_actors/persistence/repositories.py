@@ -26,7 +26,7 @@ class AggregateTable(Generic[S]):
     """How one kind of aggregate lies in Postgres."""
 
     sql: str
-    """The file of its statements: load, insert, update, hold and, where it has a book, record."""
+    """The file of its statements: load, locked, insert, update, hold and, where it has a book, record."""
     state: Callable[[Row], S]
     """Builds a state from a row of `load`, less the version."""
     columns: Columns
@@ -46,6 +46,10 @@ class PostgresRepository(Generic[S]):
         rows = self._connection.fetch(Statement(self._sql["load"], {"keys": list(keys)}))
         found = {row[0]: Versioned(self._table.state((row[0], *row[2:])), row[1]) for row in rows}
         return {key: found.get(key) or Versioned(None, 0) for key in keys}
+
+    def locked(self, keys: Sequence[str]) -> frozenset[str]:
+        rows = self._connection.fetch(Statement(self._sql["locked"], {"keys": list(keys)}))
+        return frozenset(row[0] for row in rows)
 
     def save(self, changes: Sequence[Change[S]], records: Sequence[object], unchanged: Mapping[str, int]) -> None:
         # In the order of keys, so that two writers of the same rows meet at the first of them.
