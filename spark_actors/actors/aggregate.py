@@ -21,12 +21,13 @@ from domain.shared.errors import (
     ConstraintError,
     DuplicateMessageError,
     KeyParkedError,
+    RowLockedError,
     StaleVersionError,
     StorageUnavailableError,
 )
 from domain.shared.messages import MessageRegistry
 from domain.shared.ports import Failure, Parking, UnitOfWorkFactory, Versioned
-from spark_actors.actors.turn import PARKED, CommandFailed, Turn, TurnRules, decide_turn
+from spark_actors.actors.turn import LOCKED, PARKED, CommandFailed, Turn, TurnRules, decide_turn
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import Envelope, Reply, pack, stored, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
@@ -126,19 +127,23 @@ class AggregateActor:
         self._pass = pass_point
         self._met: dict[str, set[str]] = {}
         """Parked keys that were met, by context: a hint that spares a turn that would be refused."""
+        self._held_up: dict[str, set[str]] = {}
+        """Keys whose rows others had locked, by context: they are tried apart until they come through."""
 
     def take_turn(self, context: str, payload: bytes) -> bytes:
         """Handle packed envelopes and give packed replies, in the same order, once they are committed.
 
         A command whose handling raises is answered FAILED; it waits as a dead letter, and its key is parked. Those of a
-        parked key are answered PARKED: they wait durably and are handled, in order, by `release`.
+        parked key are answered PARKED: they wait durably and are handled, in order, by `release`. Those of a key on
+        which somebody else holds a lock are answered LOCKED: hand them over again later, before any others of the key.
         Raises StorageUnavailableError if the store is away: nothing is known then, so hand the same batch over again.
         """
         commands = unpack_envelopes(payload)
         started = time.monotonic()
         distinct = _distinct(commands)
-        outcomes, duplicates = self._take(_Work(self._hosted[context]), distinct)
-        self._tell(context, distinct, outcomes, duplicates + len(commands) - len(distinct), started)
+        outcomes, duplicates = self._take_all(_Work(self._hosted[context]), distinct)
+        handled = [command for command in distinct if outcomes[command.message_id] is not LOCKED]
+        self._tell(context, handled, outcomes, duplicates + len(commands) - len(distinct), started)
         return pack([Reply.of(command.message_id, outcomes[command.message_id]) for command in commands])
 
     def release(self, context: str, keys: Sequence[str]) -> list[str]:
@@ -158,6 +163,44 @@ class AggregateActor:
         self._tell(hosted.context.name, waiting, outcomes, duplicates, started)
         _log_released(hosted.context.name, key, waiting, outcomes)
         return bool(waiting) and all(outcome.verdict in _HANDLED for outcome in outcomes.values())
+
+    def _take_all(self, work: _Work, commands: Sequence[Envelope]) -> tuple[dict[str, Outcome], int]:
+        """As `_take`; what was held up before is tried apart, so that its neighbours do not wait for it once more."""
+        held_up = self._held_up.setdefault(work.hosted.context.name, set())
+        if held_up.isdisjoint(command.key for command in commands):
+            return self._take(work, commands)
+        usual, apart = _parted(commands, held_up)
+        outcomes, duplicates = self._take(work, usual)
+        held_up.difference_update(command.key for command in apart)
+        more, more_duplicates = self._leave_out(work, apart, self._locked(work, apart))
+        return outcomes | more, duplicates + more_duplicates
+
+    def _leave_out(
+        self, work: _Work, commands: Sequence[Envelope], locked: Collection[str]
+    ) -> tuple[dict[str, Outcome], int]:
+        """Take the others of *commands*; those of *locked* keys are answered LOCKED."""
+        self._held_up.setdefault(work.hosted.context.name, set()).update(locked)
+        others, left_out = _parted(commands, locked)
+        outcomes, duplicates = self._take(work, others)
+        return outcomes | {command.message_id: LOCKED for command in left_out}, duplicates
+
+    def _without_locked(self, work: _Work, commands: Sequence[Envelope]) -> tuple[dict[str, Outcome], int]:
+        """Find out which keys of a turn others have locked, and take the rest.
+
+        A lock that the store cannot name (of a row that comes to be just now, say) is found by halving the turn.
+        """
+        keys = list(dict.fromkeys(command.key for command in commands))
+        locked = self._locked(work, commands)
+        if locked or len(keys) == 1:
+            return self._leave_out(work, commands, locked or keys)
+        second_half, first_half = _parted(commands, frozenset(keys[: len(keys) // 2]))
+        first, known_first = self._take(work, first_half)
+        second, known_second = self._take(work, second_half)
+        return first | second, known_first + known_second
+
+    def _locked(self, work: _Work, commands: Sequence[Envelope]) -> frozenset[str]:
+        with work.hosted.unit_of_work() as uow:
+            return uow.repository.locked(sorted({command.key for command in commands}))
 
     def _take(self, work: _Work, commands: Sequence[Envelope]) -> tuple[dict[str, Outcome], int]:
         """The outcomes of *commands*, committed, and how many of them the inbox knew."""
@@ -185,6 +228,12 @@ class AggregateActor:
                 if work.draining:  # an operator has stopped it: everything stays as it was
                     return known | {command.message_id: PARKED for command in pending}, len(known)
                 blocked = self._blocked(work, [command.key for command in pending])
+            except RowLockedError as error:
+                if work.draining:  # it waits durably already, and is asked for again
+                    raise
+                self._retried(work.hosted, "row_locked", error)
+                outcomes, duplicates = self._without_locked(work, pending)
+                return known | outcomes, len(known) + duplicates
             except StorageUnavailableError:
                 raise
             except Exception as error:  # noqa: BLE001 - a row that the store refuses, or a bug in writing it: find whose
@@ -319,6 +368,12 @@ def _distinct(commands: Sequence[Envelope]) -> list[Envelope]:
     for command in commands:
         first.setdefault(command.message_id, command)
     return list(first.values())
+
+
+def _parted(commands: Sequence[Envelope], keys: Collection[str]) -> tuple[list[Envelope], list[Envelope]]:
+    """Those of other keys, and those of *keys*; both in order."""
+    mine = [command for command in commands if command.key in keys]
+    return [command for command in commands if command.key not in keys], mine
 
 
 def _suspects(turn: Turn, work: _Work) -> list[Envelope]:

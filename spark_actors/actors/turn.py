@@ -18,6 +18,7 @@ from domain.shared.ports import Change, InboxMark, OutgoingMessage, Versioned
 from spark_actors.messaging.envelope import Envelope, decode_data, encode_data
 
 PARKED = Outcome(Verdict.PARKED, "key_parked")
+LOCKED = Outcome(Verdict.LOCKED, "row_locked")
 
 
 class CommandFailed(NamedTuple):
