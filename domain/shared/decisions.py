@@ -18,6 +18,7 @@ class Verdict(StrEnum):
     DONE = "done"
     REJECTED = "rejected"  # the business said no; final
     FAILED = "failed"  # the command could not be handled (a bug, or bytes nobody understands); it waits for an operator
+    LOCKED = "locked"  # not now: somebody else holds a lock on the instance. Nothing was done; no producer is told this
     PARKED = "parked"  # waits durably behind an earlier one of its key, and is handled once that key is released
 
 

@@ -9,6 +9,7 @@ SparkError
 └── DetailedError            its text says what went wrong; also the errors of the outer packages
     └── StorageError         the store did not take the work
         ├── StorageUnavailableError   may pass next time; nothing is known to be written
+        │   └── RowLockedError        somebody else holds a lock that is needed; nothing is written
         ├── StaleVersionError         somebody else wrote first: reload and decide again
         ├── DuplicateMessageError     a message of the turn is in the inbox already
         ├── KeyParkedError            a message of the turn is for a key that must wait
@@ -78,6 +79,10 @@ class StorageError(DetailedError):
 
 class StorageUnavailableError(StorageError):
     """The store is away or asked to try again; the same work may pass next time."""
+
+
+class RowLockedError(StorageUnavailableError):
+    """Somebody else holds a lock on what is to be written, for longer than this work may wait. Nothing was written."""
 
 
 class StaleVersionError(StorageError):

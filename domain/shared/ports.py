@@ -136,6 +136,12 @@ class Repository(Protocol[S]):
         touched by it.
         """
 
+    def locked(self, keys: Sequence[str]) -> frozenset[str]:
+        """Those of the named instances that somebody else holds a lock on. At once, one round trip.
+
+        It waits for no instance. Raises RowLockedError if somebody holds all of them at once, as a migration does.
+        """
+
     def save(
         self,
         changes: Sequence[Change[S]],
@@ -212,8 +218,8 @@ class UnitOfWork(Protocol[S]):
     """One transaction of one context. What is not committed when the block ends is as if it had never been.
 
     `commit` sends everything in one round trip and raises StaleVersionError, DuplicateMessageError, KeyParkedError,
-    ConstraintError or StorageUnavailableError; after any of these nothing of it is stored. (If the connection breaks
-    during `commit`, StorageUnavailableError means *unknown*: the inbox tells on the next try.)
+    ConstraintError, RowLockedError or StorageUnavailableError; after any of these nothing of it is stored. (If the
+    connection breaks during `commit`, StorageUnavailableError means *unknown*: the inbox tells on the next try.)
     """
 
     @property

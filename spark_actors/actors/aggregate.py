@@ -21,13 +21,14 @@ from domain.shared.errors import (
     ConstraintError,
     DuplicateMessageError,
     KeyParkedError,
+    RowLockedError,
     StaleVersionError,
     StorageUnavailableError,
 )
 from domain.shared.ids import is_key
 from domain.shared.messages import MessageRegistry
 from domain.shared.ports import Failure, Handled, InboxMark, Parking, UnitOfWorkFactory, Unreadable, Versioned
-from spark_actors.actors.turn import CommandFailed, Turn, TurnRules, decide_turn
+from spark_actors.actors.turn import LOCKED, CommandFailed, Turn, TurnRules, decide_turn
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.deaths import KILLED_ITS_PROCESS
 from spark_actors.messaging.envelope import Envelope, Reply, content_digest, pack, stored, unpack_envelopes
@@ -62,6 +63,14 @@ class _Ended(NamedTuple):
     outcomes: Mapping[str, Outcome]
     known: Collection[str]
     """Those that had been handled before, or wait since."""
+
+    def and_then(self, other: _Ended) -> _Ended:
+        """How these and others ended."""
+        return _Ended({**self.outcomes, **other.outcomes}, {*self.known, *other.known})
+
+    def locked_keys(self, commands: Sequence[Envelope]) -> frozenset[str]:
+        """The keys of those of *commands* that somebody else's lock has held up."""
+        return frozenset(each.key for each in commands if self.outcomes.get(each.message_id) is LOCKED)
 
 
 RELEASED_AT_ONCE = 100
@@ -166,21 +175,25 @@ class AggregateActor:
         self._pass = pass_point
         self._met: dict[str, set[str]] = {}
         """Parked keys that were met, by context: a hint that spares a turn that would be refused."""
+        self._held_up: dict[str, set[str]] = {}
+        """Keys whose rows others had locked, by context: they are tried apart until they come through."""
 
     def take_turn(self, context: str, payload: bytes) -> bytes:
         """Handle packed envelopes and give packed replies, in the same order, once they are committed.
 
         A command whose handling raises is answered FAILED; it waits as a dead letter, and its key is parked. Those of a
-        parked key are answered PARKED: they wait durably and are handled, in order, by `release`. A command under an id
-        that was used for something else is rejected as `id_reused`, and nothing is kept of it.
+        parked key are answered PARKED: they wait durably and are handled, in order, by `release`. Those of a key on
+        which somebody else holds a lock are answered LOCKED: hand them over again later, before any others of the key.
+        A command under an id that was used for something else is rejected as `id_reused`, and nothing is kept of it.
         Raises StorageUnavailableError if the store is away: nothing is known then, so hand the same batch over again.
         """
         commands = unpack_envelopes(payload)
         started = time.monotonic()
         distinct, others = _distinct(commands)
-        ended = self._take(_Work(self._hosted[context]), distinct)
+        ended = self._take_all(_Work(self._hosted[context]), distinct)
         reused = self._others(self._hosted[context], others)
-        self._tell(context, distinct, ended, reused.values(), len(commands), started)
+        handled = [command for command in distinct if ended.outcomes[command.message_id] is not LOCKED]
+        self._tell(context, handled, ended, reused.values(), len(commands) - len(distinct) + len(handled), started)
         outcomes = [reused.get(place) or ended.outcomes[each.message_id] for place, each in enumerate(commands)]
         return pack([Reply.of(each.message_id, outcome) for each, outcome in zip(commands, outcomes, strict=True)])
 
@@ -224,6 +237,38 @@ class AggregateActor:
         _log_released(hosted.context.name, key, waiting, ended.outcomes)
         return bool(waiting) and all(outcome.verdict in _HANDLED for outcome in ended.outcomes.values())
 
+    def _take_all(self, work: _Work, commands: Sequence[Envelope]) -> _Ended:
+        """As `_take`; what was held up before is tried apart, so that its neighbours do not wait for it once more."""
+        held_up = self._held_up.setdefault(work.hosted.context.name, set())
+        if held_up.isdisjoint(command.key for command in commands):
+            return self._take(work, commands)
+        usual, apart = _parted(commands, held_up)
+        ended = self._take(work, usual)
+        held_up.difference_update(command.key for command in apart)
+        return ended.and_then(self._leave_out(work, apart, self._locked(work, apart)))
+
+    def _leave_out(self, work: _Work, commands: Sequence[Envelope], locked: Collection[str]) -> _Ended:
+        """Take the others of *commands*; those of *locked* keys are answered LOCKED."""
+        self._held_up.setdefault(work.hosted.context.name, set()).update(locked)
+        others, left_out = _parted(commands, locked)
+        return self._take(work, others).and_then(_Ended({command.message_id: LOCKED for command in left_out}, ()))
+
+    def _without_locked(self, work: _Work, commands: Sequence[Envelope]) -> _Ended:
+        """Find out which keys of a turn others have locked, and take the rest.
+
+        A lock that the store cannot name (of a row that comes to be just now, say) is found by halving the turn.
+        """
+        keys = list(dict.fromkeys(command.key for command in commands))
+        locked = self._locked(work, commands)
+        if locked or len(keys) == 1:
+            return self._leave_out(work, commands, locked or keys)
+        second_half, first_half = _parted(commands, frozenset(keys[: len(keys) // 2]))
+        return self._take(work, first_half).and_then(self._take(work, second_half))
+
+    def _locked(self, work: _Work, commands: Sequence[Envelope]) -> frozenset[str]:
+        with work.hosted.unit_of_work() as uow:
+            return uow.repository.locked(sorted({command.key for command in commands}))
+
     def _take(self, work: _Work, commands: Sequence[Envelope]) -> _Ended:
         """Commit *commands*, of which no two have the same id. What goes wrong with some of them is theirs alone."""
         try:
@@ -261,6 +306,11 @@ class AggregateActor:
                     return _Ended(known | {command.message_id: PARKED for command in pending}, known)
                 blocked = self._blocked(work, [command.key for command in pending])
                 known |= self._known(work, pending)
+            except RowLockedError as error:
+                if work.draining is not None:  # it waits durably already, and is asked for again
+                    raise
+                self._retried(work.hosted, "row_locked", error)
+                return _Ended(known, known).and_then(self._without_locked(work, pending))
             except ConstraintError as error:
                 offenders = self._offenders(work, turn, refused)
                 if not offenders or attempt >= min(REFUSAL_PASSES, self._max_attempts - 1):
@@ -379,8 +429,7 @@ class AggregateActor:
         if len(commands) > 1:
             middle = len(commands) // 2
             first = self._take(work, commands[:middle])
-            second = self._take(work, commands[middle:])
-            return _Ended({**first.outcomes, **second.outcomes}, {*first.known, *second.known})
+            return first.and_then(self._leave_out(work, commands[middle:], first.locked_keys(commands[:middle])))
         if done := self._done(work, commands):
             return _Ended(done, done)  # it went wrong after the commit
         constraint = error.constraint if isinstance(error, ConstraintError) else ""
@@ -465,6 +514,12 @@ def _answer(command: Envelope, before: Handled) -> Outcome:
 def _through(marks: Sequence[InboxMark]) -> list[InboxMark]:
     """Marks of commands that have waited for their key."""
     return [mark._replace(key=None) for mark in marks]
+
+
+def _parted(commands: Sequence[Envelope], keys: Collection[str]) -> tuple[list[Envelope], list[Envelope]]:
+    """Those of other keys, and those of *keys*; both in order."""
+    mine = [command for command in commands if command.key in keys]
+    return [command for command in commands if command.key not in keys], mine
 
 
 def _suspects(turn: Turn, work: _Work) -> list[Envelope]:

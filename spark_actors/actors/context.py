@@ -16,6 +16,7 @@ import structlog
 
 from domain.bitcoin.ports import LightningTask, LightningTasks
 from domain.shared.context import BoundedContext
+from domain.shared.decisions import Verdict
 from domain.shared.errors import ConstraintError, StorageUnavailableError
 from domain.shared.ids import derived_id
 from domain.shared.messages import Command, Event, MessageRegistry
@@ -46,7 +47,7 @@ class Refusal(NamedTuple):
     reason: str
     """A word to count by, and perhaps more after a colon."""
     receipt: Receipt = Receipt.POISON
-    """RETRY if it may pass as it is."""
+    """RETRY if it may pass as it is, LATER if it surely does."""
 
 
 Refusals = Mapping[str, Refusal]
@@ -68,7 +69,7 @@ class CommandSender(Protocol):
     """Sends commands to aggregates."""
 
     async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
-        """A reply for each, in order, once committed."""
+        """A reply for each, in order, once committed; LOCKED for what could not be done yet: send it again later."""
 
 
 class Tracking:
@@ -105,7 +106,8 @@ class Tracking:
 class Steps:
     """Runs the saga steps: each event's commands go to their aggregates under ids derived from the event's.
 
-    An event is taken once its commands are durable: handled, refused by the business, or waiting where they failed.
+    An event is taken once its commands are durable: handled, refused by the business, or waiting where they failed. If
+    somebody else holds a lock on the instance of one, its event is to be handed over again later.
     """
 
     def __init__(
@@ -122,21 +124,28 @@ class Steps:
 
     async def take(self, received: Sequence[Received]) -> Refusals:
         caused: list[Envelope] = []
+        causes: list[str] = []
         refusals: dict[str, Refusal] = {}
         stopped: set[str] = set()
         for item in received:
             step = self._context.steps.get(type(item.event))
             if step and item.envelope.key not in stopped:
                 try:
-                    caused += [
+                    commands = [
                         self._addressed(item.envelope, command, index) for index, command in enumerate(step(item.event))
                     ]
                 except Exception as error:  # a bug in one step must not stop the other events
                     log.exception("saga_step_failed", **_story(item.envelope))
                     refusals[item.envelope.message_id] = Refusal(f"step_raised_{type(error).__name__}")
                     stopped.add(item.envelope.key)
+                else:
+                    caused += commands
+                    causes += [item.envelope.message_id] * len(commands)
         self._pass_for(CrashPoint.STEP_BEFORE_COMMANDS, received)
-        await self._sender.send(caused)
+        replies = await self._sender.send(caused)
+        for cause, reply in zip(causes, replies, strict=True):
+            if reply.verdict is Verdict.LOCKED:
+                refusals[cause] = Refusal(reply.reason, Receipt.LATER)
         self._pass_for(CrashPoint.STEP_AFTER_COMMANDS, received)
         return refusals
 

@@ -4,6 +4,9 @@ Per host and context one batch is in flight; what comes meanwhile makes up the n
 batch to fill at rest, and the commands that one sender sends to one instance arrive in order. A batch whose fate is
 unknown (the host died, the store is away) is sent again, with the same ids, until it is answered. One under which the
 host dies again and again is cut in halves, until the command that kills it is alone; that one is buried unread.
+
+A command that the host could not do because somebody else holds a lock on its instance stays here, as the first of its
+key, and is sent again until it is done. What comes for that key meanwhile queues behind it; all other keys go on.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -19,9 +22,11 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
+from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Hosts
+from spark_actors.actors.turn import LOCKED
 from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
 from spark_actors.messaging.ports import Telemetry
@@ -32,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0
+
+Answered: TypeAlias = Reply | asyncio.Future[Reply]
+"""A reply; or, of a command whose key is locked, what gives it once the command is done."""
 
 
 class _DeadlyBatch(Exception):
@@ -48,7 +56,22 @@ class _Parcel:
     commands: list[Envelope]
     places: list[int]
     """Where each stands in what was sent."""
-    replies: asyncio.Future[list[Reply]]
+    replies: asyncio.Future[list[Answered]]
+
+
+@dataclass
+class _LockedKey:
+    """What waits until somebody else lets go of an instance, in order."""
+
+    due: float
+    """When it is sent again, by the loop's clock."""
+    tries: int = 0
+    commands: dict[Envelope, asyncio.Future[Reply]] = field(default_factory=dict)
+
+    def put_off(self) -> None:
+        """It was tried, and is locked."""
+        self.due = asyncio.get_running_loop().time() + min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**self.tries)
+        self.tries += 1
 
 
 @dataclass
@@ -59,6 +82,42 @@ class _Lane:
     context: str
     parcels: deque[_Parcel] = field(default_factory=deque)
     worker: asyncio.Task[None] | None = None
+    locked: dict[str, _LockedKey] = field(default_factory=dict)
+    alarm: asyncio.TimerHandle | None = None
+    """Set while nothing is to be done but to try locked keys again."""
+
+    def due(self, limit: int) -> list[Envelope]:
+        """The first commands of locked keys that are to be tried again now."""
+        now = asyncio.get_running_loop().time()
+        return [command for key in self.locked.values() if key.due <= now for command in key.commands][:limit]
+
+    def hold(self, command: Envelope) -> asyncio.Future[Reply]:
+        """Let a command wait behind those of its locked key; one that waits already is found again."""
+        loop = asyncio.get_running_loop()
+        waiting = self.locked.setdefault(command.key, _LockedKey(loop.time())).commands
+        if command not in waiting:
+            waiting[command] = loop.create_future()
+            waiting[command].add_done_callback(_looked_at)
+        return waiting[command]
+
+    def settle(self, command: Envelope, answer: Reply | Exception) -> None:
+        """A locked key's command was tried again: it is through, or its key waits on."""
+        key = self.locked[command.key]
+        if isinstance(answer, Reply) and answer.verdict is Verdict.LOCKED:
+            if command == next(iter(key.commands)):  # once for all of them
+                if key.tries == 0:
+                    log.warning("key_locked", context=self.context, key=command.key, message_id=command.message_id)
+                key.put_off()
+            return
+        future = key.commands.pop(command)
+        if not key.commands:
+            del self.locked[command.key]
+        if future.done():
+            return
+        if isinstance(answer, Reply):
+            future.set_result(answer)
+        else:
+            future.set_exception(answer)
 
 
 class Dispatcher:
@@ -71,21 +130,36 @@ class Dispatcher:
         self._telemetry = telemetry
         self._lanes: dict[tuple[Slot, str], _Lane] = {}
 
-    def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Reply]]:
-        """Queue *commands*, in order, at once; the future gives a reply for each, in the same order, when committed."""
+    def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
+        """Queue *commands*, in order, at once; the future gives an answer for each, in the same order.
+
+        It gives the replies when all are committed but those whose key is locked: of these, a future each.
+        """
         parcels = self._parcels(commands)
         for lane, parcel in parcels:
             lane.parcels.append(parcel)
-            if lane.worker is None or lane.worker.done():
-                lane.worker = asyncio.create_task(self._work(lane), name=f"lane {lane.slot.name} {lane.context}")
+            self._set_to_work(lane)
         return asyncio.ensure_future(_gathered(len(commands), [parcel for _, parcel in parcels]))
 
     async def send(self, commands: Sequence[Envelope]) -> list[Reply]:
-        """Post *commands* and wait until they are committed."""
-        return await self.post(commands) if commands else []
+        """Post *commands* and wait until they are committed.
+
+        One whose key is locked is answered LOCKED. It will be done when it can be: send it again later to hear of it.
+        """
+        answers = await self.post(commands) if commands else []
+        return [
+            answer if isinstance(answer, Reply) else Reply.of(command.message_id, LOCKED)
+            for command, answer in zip(commands, answers, strict=True)
+        ]
 
     async def close(self) -> None:
         """Give up what is under way; whoever waits for it is cancelled. Closing twice is harmless."""
+        for lane in self._lanes.values():
+            if lane.alarm:
+                lane.alarm.cancel()
+            for key in lane.locked.values():
+                for future in key.commands.values():
+                    future.cancel()
         workers = [lane.worker for lane in self._lanes.values() if lane.worker]
         for worker in workers:
             worker.cancel()
@@ -106,20 +180,31 @@ class Dispatcher:
     def _lane(self, slot: Slot, context: str) -> _Lane:
         return self._lanes.setdefault((slot, context), _Lane(slot, context))
 
+    def _set_to_work(self, lane: _Lane) -> None:
+        if lane.worker is None or lane.worker.done():
+            lane.worker = asyncio.create_task(self._work(lane), name=f"lane {lane.slot.name} {lane.context}")
+
     async def _work(self, lane: _Lane) -> None:
-        while lane.parcels:
-            parcels = self._next_batch(lane)
+        while lane.parcels or lane.due(1):
+            again = lane.due(self._max_commands)
+            parcels = self._next_batch(lane) if lane.parcels else []
+            fresh = [command for parcel in parcels for command in parcel.commands if command.key not in lane.locked]
             try:
-                replies = await self._deliver(lane, [command for parcel in parcels for command in parcel.commands])
+                replies = await self._deliver(lane, [*again, *fresh]) if again or fresh else []
             except asyncio.CancelledError:
                 for parcel in [*parcels, *lane.parcels]:
                     parcel.replies.cancel()
                 raise
             except Exception as error:  # a bug at the host: whoever sent these hears of it, the lane goes on
                 log.exception("turn_failed", slot=lane.slot.name, context=lane.context)
-                _fail(parcels, error)
+                _fail(lane, again, parcels, error)
             else:
-                _answer(parcels, replies)
+                _answer(lane, again, parcels, replies)
+        if lane.alarm:
+            lane.alarm.cancel()
+        if lane.locked:
+            due = min(key.due for key in lane.locked.values())
+            lane.alarm = asyncio.get_running_loop().call_at(due, self._set_to_work, lane)
 
     def _next_batch(self, lane: _Lane) -> list[_Parcel]:
         batch = [lane.parcels.popleft()]
@@ -139,7 +224,15 @@ class Dispatcher:
             return await self._ask(lane, commands, self._hosts.bury)
         middle = len(commands) // 2
         first = await self._deliver(lane, commands[:middle])
-        return [*first, *await self._deliver(lane, commands[middle:])]
+        return [*first, *await self._deliver_behind(lane, commands[middle:], _locked(commands[:middle], first))]
+
+    async def _deliver_behind(self, lane: _Lane, commands: list[Envelope], locked: Collection[str]) -> list[Reply]:
+        """As `_deliver`; those of *locked* keys are not sent: an earlier one of their key waits."""
+        sent = [command for command in commands if command.key not in locked]
+        replies = iter(await self._deliver(lane, sent) if sent else ())
+        return [
+            Reply.of(command.message_id, LOCKED) if command.key in locked else next(replies) for command in commands
+        ]
 
     async def _ask(
         self, lane: _Lane, commands: list[Envelope], ask: _AskHost, most_deaths: float = math.inf
@@ -173,28 +266,53 @@ class Dispatcher:
         return unpack_replies(await retrying(once))
 
 
-async def _gathered(count: int, parcels: Sequence[_Parcel]) -> list[Reply]:
-    """The replies to *count* commands, in their order."""
-    replies: dict[int, Reply] = {}
+def _locked(commands: Sequence[Envelope], replies: Sequence[Reply]) -> frozenset[str]:
+    """The keys that the replies call locked."""
+    pairs = zip(commands, replies, strict=True)
+    return frozenset(command.key for command, reply in pairs if reply.verdict is Verdict.LOCKED)
+
+
+async def _gathered(count: int, parcels: Sequence[_Parcel]) -> list[Answered]:
+    """The answers to *count* commands, in their order."""
+    answers: dict[int, Answered] = {}
     for parcel in parcels:
-        replies.update(zip(parcel.places, await parcel.replies, strict=True))
-    return [replies[place] for place in range(count)]
+        answers.update(zip(parcel.places, await parcel.replies, strict=True))
+    return [answers[place] for place in range(count)]
 
 
 def _split(places: list[int], size: int) -> list[list[int]]:
     return [places[start : start + size] for start in range(0, len(places), size)]
 
 
-def _answer(parcels: Sequence[_Parcel], replies: list[Reply]) -> None:
-    start = 0
+def _answer(lane: _Lane, again: Sequence[Envelope], parcels: Sequence[_Parcel], replies: Sequence[Reply]) -> None:
+    """Tell the replies to those of locked keys that were tried *again*, and to what was sent of the parcels."""
+    were_locked = frozenset(lane.locked)
+    coming = iter(replies)
+    for command in again:
+        lane.settle(command, next(coming))
     for parcel in parcels:
-        end = start + len(parcel.commands)
+        answers: list[Answered] = []
+        for command in parcel.commands:
+            if command.key in were_locked:
+                answers.append(lane.hold(command))
+            elif (reply := next(coming)).verdict is Verdict.LOCKED:
+                answers.append(lane.hold(command))
+                lane.settle(command, reply)
+            else:
+                answers.append(reply)
         if not parcel.replies.done():
-            parcel.replies.set_result(replies[start:end])
-        start = end
+            parcel.replies.set_result(answers)
 
 
-def _fail(parcels: Sequence[_Parcel], error: Exception) -> None:
+def _fail(lane: _Lane, again: Sequence[Envelope], parcels: Sequence[_Parcel], error: Exception) -> None:
+    for command in again:
+        lane.settle(command, error)
     for parcel in parcels:
         if not parcel.replies.done():
             parcel.replies.set_exception(error)
+
+
+def _looked_at(future: asyncio.Future[Reply]) -> None:
+    """Nobody need wait for a command of a locked key: an error that nobody reads is no news."""
+    if not future.cancelled():
+        future.exception()

@@ -23,7 +23,7 @@ from domain.dashboard.views import Views
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
 from domain.shared.messages import Query
-from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.refusals import RefusalLog
 from spark_actors.actors.watch import Watch
@@ -250,11 +250,12 @@ class Ingress:
         now = self._clock()
         for arrival in arrivals:
             self._sort(arrival, now, good, refused)
-        replies = self._dispatcher.post([taken.envelope for taken in good])
-        task = asyncio.create_task(self._finish(good, replies, refused))
+        answers = self._dispatcher.post([taken.envelope for taken in good])
+        left = list(arrivals)
+        task = asyncio.create_task(self._finish(good, answers, refused, left))
         self._batches.add(task)
         self._in_flight += len(arrivals)
-        task.add_done_callback(lambda _: self._ended(task, arrivals))
+        task.add_done_callback(lambda _: self._ended(task, left))
 
     def _sort(self, arrival: Arrival, now: datetime, good: list[_Taken], refused: list[_Refused]) -> None:
         """Into what goes on and what does not."""
@@ -274,25 +275,50 @@ class Ingress:
             raise RefusedError("oversized", f"body of {arrival.oversize}: expected at most {limit} bytes")
         return self._door.command(arrival.subject, arrival.body, now)
 
-    def _ended(self, task: asyncio.Task[None], arrivals: Sequence[Arrival]) -> None:
+    def _ended(self, task: asyncio.Task[None], left: Sequence[Arrival]) -> None:
         self._batches.discard(task)
-        self._in_flight -= len(arrivals)
+        self._in_flight -= len(left)
         self._puller.wake()
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._broker.release(arrivals)
-        log.warning("batch_not_acknowledged", size=len(arrivals), error=f"{type(error).__name__}: {error}")
+        self._broker.release(left)
+        log.warning("batch_not_acknowledged", size=len(left), error=f"{type(error).__name__}: {error}")
 
     async def _finish(
         self,
         good: Sequence[_Taken],
-        replies: asyncio.Future[list[Reply]],
+        answers: asyncio.Future[list[Answered]],
         refused: Sequence[_Refused],
+        left: list[Arrival],
     ) -> None:
+        """Conclude a batch; what is for locked keys follows, each when it is done. *left* is what is not concluded."""
+        done: list[tuple[_Taken, Reply]] = []
+        late: list[tuple[_Taken, asyncio.Future[Reply]]] = []
+        for taken, answer in zip(good, await answers, strict=True):
+            if isinstance(answer, Reply):
+                done.append((taken, answer))
+            else:
+                late.append((taken, answer))
+        await self._conclude(done, refused)
+        if late:
+            self._in_flight -= len(left) - len(late)
+            left[:] = [taken.arrival for taken, _ in late]
+            self._puller.wake()
+            async with asyncio.TaskGroup() as group:
+                for taken, reply in late:
+                    group.create_task(self._conclude_late(taken, reply, left))
+
+    async def _conclude_late(self, taken: _Taken, reply: asyncio.Future[Reply], left: list[Arrival]) -> None:
+        await self._conclude([(taken, await reply)], ())
+        left.remove(taken.arrival)
+        self._in_flight -= 1
+        self._puller.wake()
+
+    async def _conclude(self, done: Sequence[tuple[_Taken, Reply]], refused: Sequence[_Refused]) -> None:
         """Make everything durable, then answer, then acknowledge."""
         answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused if each.arrival.reply_to]
         letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]
-        for taken, reply in zip(good, await replies, strict=True):
+        for taken, reply in done:
             if subject := taken.arrival.reply_to:
                 answers.append((subject, outcome_body(reply, taken.message_id)))
         await self._bury(letters)
@@ -300,6 +326,7 @@ class Ingress:
         self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
         await self._broker.reply(answers)
         self._pass(CrashPoint.INGRESS_AFTER_REPLY, "")
+        good = [taken for taken, _ in done]
         await self._erase_passwords(good, refused)
         await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])
 

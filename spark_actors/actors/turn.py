@@ -18,6 +18,7 @@ from domain.shared.messages import Event, MessageRegistry
 from domain.shared.ports import Change, Effect, InboxMark, OperatorAction, OutgoingMessage, Unreadable, Versioned
 from spark_actors.messaging.envelope import Envelope, content_digest, decode_data, encode_data
 
+LOCKED = Outcome(Verdict.LOCKED, "row_locked")
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 INVALID_KEY = Outcome(Verdict.REJECTED, "invalid_key")

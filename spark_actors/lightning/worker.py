@@ -44,6 +44,8 @@ T = TypeVar("T")
 Ask: TypeAlias = Callable[[LightningTask], Awaitable[Command | None]]
 """Asks the node about a task; None: no final answer yet."""
 
+_UNDONE = (Verdict.FAILED, Verdict.LOCKED)
+"""What was asked of the node is told again then."""
 PACE_FACTOR = 1.5
 LONGEST_PAUSE = timedelta(seconds=30)
 """Between two looks at the same invoice or payment."""
@@ -179,10 +181,10 @@ class LightningWorker:
         tasks = [task for task, _ in answers]
         for kind in {task.kind for task in tasks}:
             self._pass(CrashPoint.LIGHTNING_AFTER_RECORD, kind)
-        failed = [task for task, reply in zip(tasks, replies, strict=True) if reply.verdict is Verdict.FAILED]
-        if settled := [task for task in tasks if task not in failed]:
+        undone = [task for task, reply in zip(tasks, replies, strict=True) if reply.verdict in _UNDONE]
+        if settled := [task for task in tasks if task not in undone]:
             await self._tasks.remove(settled)
-        await self._postpone(failed)
+        await self._postpone(undone)
 
     async def _postpone(self, tasks: Sequence[LightningTask]) -> None:
         if tasks:

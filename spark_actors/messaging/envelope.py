@@ -87,6 +87,7 @@ class Receipt(StrEnum):
 
     TAKEN = "taken"  # its part is durable
     RETRY = "retry"  # not now: hand it over again later
+    LATER = "later"  # nothing is wrong with it, but somebody else holds what it needs: again later, however often
     POISON = "poison"  # it cannot be handled; trying again as it is will not help
 
 

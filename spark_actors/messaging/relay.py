@@ -338,6 +338,9 @@ class Relay:
     def not_released(self, subscriber: str, key: str, delivery: Delivery, now: datetime) -> int:
         """The first message of a released key was not taken. Gives its attempts if it is to be buried, else 0."""
         release = self._release(subscriber, key)
+        if delivery.receipt is Receipt.LATER:
+            release.due_at = now + self._policy.delay_after(1, self._draw())
+            return 0
         release.attempts += 1
         release.due_at = now + self._policy.delay_after(release.attempts, self._draw())
         is_given_up = delivery.receipt is Receipt.POISON or release.attempts >= self._policy.max_attempts
@@ -472,6 +475,9 @@ class Relay:
             held = queue.held[row.envelope.key] = _HeldKey(deque([row]), 0, now)
         elif held.rows[0] is not row:
             held.rows.append(row)
+            return None
+        if answer.receipt is Receipt.LATER:
+            held.due_at = now + self._policy.delay_after(1, self._draw())
             return None
         held.attempts += 1
         held.due_at = now + self._policy.delay_after(held.attempts, self._draw())

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import psycopg
 
-from spark_actors.persistence.connections import Query, Row, conninfo
+from spark_actors.persistence.connections import PATIENT, Query, Row, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load, load_for
 
@@ -110,7 +110,7 @@ class _Snapshot:
 
 @contextmanager
 def _snapshot(dsn: str, context: str, stuck_after: timedelta, limit: int) -> Iterator[_Snapshot]:
-    with psycopg.connect(conninfo(dsn), prepare_threshold=None) as connection:
+    with connect(dsn, PATIENT, prepare_threshold=None) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.execute("SELECT 1 FROM pg_class LIMIT 1")  # the first statement takes the snapshot

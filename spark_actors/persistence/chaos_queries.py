@@ -108,7 +108,7 @@ class ChaosQueries:
     @contextmanager
     def idle_in_transaction(self) -> Iterator[None]:
         """Another session holds a snapshot, a transaction id and a lock on an outbox row's table, and does nothing."""
-        with translated(), psycopg.connect(conninfo(self._dsn)) as holder:
+        with translated(), psycopg.connect(self._dsn) as holder:  # without limits
             holder.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             holder.execute("SELECT pg_current_xact_id(), (SELECT count(*) FROM accounting.outbox)")
             yield

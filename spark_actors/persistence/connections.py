@@ -2,19 +2,25 @@
 
 All are in autocommit mode, so nothing on them lives longer than a statement or an explicit transaction: PgBouncer in
 transaction mode may stand between. With an old PgBouncer, switch prepared statements off (`prepare_threshold=None`).
+
+Every session has limits that the server keeps: no lock, statement or idle transaction of ours lasts for ever, and the
+backend of a client that is gone ends by itself. They are asked for when the session begins. A pooler refuses such
+wishes or passes over them, because its sessions are many clients'; then each transaction of a turn carries them, and
+for the rest the pooler's own time-outs hold.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import psycopg
-from psycopg import AsyncConnection
-from psycopg.conninfo import make_conninfo
+from psycopg import AsyncConnection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
@@ -22,7 +28,6 @@ from spark_actors.persistence.arrays import ArrayDumper
 from spark_actors.persistence.errors import translated
 
 Query: TypeAlias = bytes
-Pool: TypeAlias = AsyncConnectionPool
 Row: TypeAlias = tuple[Any, ...]
 
 _LIVELINESS: Mapping[str, int] = MappingProxyType(
@@ -36,11 +41,54 @@ _LIVELINESS: Mapping[str, int] = MappingProxyType(
 )
 """A server that vanished is noticed within about twenty seconds. The DSN wins over these."""
 
+_WATCHFULNESS: Mapping[str, int] = MappingProxyType(
+    {
+        "client_connection_check_interval": 2_000,  # milliseconds; while a statement runs or waits
+        "tcp_keepalives_idle": 10,  # seconds; while none does
+        "tcp_keepalives_interval": 3,  # seconds
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": 20_000,  # milliseconds
+    }
+)
+"""The other way round: how soon the server notices that we have vanished."""
 
 RECONNECT_SECONDS = 5.0
 """After this a pool stops trying by itself, ever more slowly; whoever borrows next makes it try at once."""
-_PREPARED_GONE = ("26000", "42P05", "0A000")
-"""A prepared statement is not what this side believes: only a new connection knows none."""
+READ_ONLY = "25006"
+"""The server was a primary and is none any more: only a new connection finds the one that is."""
+_OUTDATED = ("26000", "42P05", "0A000", READ_ONLY)
+"""The session is not what this side believes (it lacks a prepared statement, say): only a new one is."""
+_READ_ONLY_SIGNS = ("in_hot_standby", "default_transaction_read_only")
+"""The server tells these unasked when they change."""
+_POOLER_REFUSES = "unsupported startup parameter"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long the server lets a session wait and work, in seconds; 0: without end."""
+
+    lock: float
+    """For each lock, of a row or of a table."""
+    statement: float
+    """For each statement. A COMMIT that waits for its disk or replica is none."""
+    idle: float
+    """Between the statements of a transaction: it holds locks meanwhile."""
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """As Postgres names them, in milliseconds."""
+        return {
+            "lock_timeout": round(self.lock * 1000),
+            "statement_timeout": round(self.statement * 1000),
+            "idle_in_transaction_session_timeout": round(self.idle * 1000),
+        }
+
+
+TURN = Limits(lock=0.25, statement=30, idle=30)
+"""A lock that others hold for longer makes one key wait (see AggregateActor); its neighbours wait so long once."""
+ORDINARY = Limits(lock=5, statement=60, idle=60)
+PATIENT = Limits(lock=5, statement=3_600, idle=3_600)
+"""For what reads everything, in snapshots that wait for each other."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +99,44 @@ class Statement:
     params: Mapping[str, object] = field(default_factory=dict)
 
 
-def make_pool(dsn: str, *, max_size: int = 4, prepare_threshold: int | None = 5) -> AsyncConnectionPool:
+class Session(AsyncConnection):
+    """A connection of a pool. It asks for the limits, and does without where a pooler stands between."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        try:
+            return await super().connect(conninfo, **options)
+        except psycopg.OperationalError as error:
+            if not _is_pooler(error):
+                raise
+        return await super().connect(without_limits(conninfo), **options)
+
+
+class Pool(AsyncConnectionPool):
+    """Lends sessions of a primary: one that turns out to be read-only is closed when it comes back."""
+
+    @asynccontextmanager
+    async def connection(self, timeout: float | None = None) -> AsyncIterator[AsyncConnection]:
+        async with super().connection(timeout) as session:
+            try:
+                yield session
+            except psycopg.errors.ReadOnlySqlTransaction:
+                await session.close()
+                raise
+            finally:
+                if is_read_only(session):
+                    await session.close()
+
+
+def make_pool(dsn: str, *, max_size: int = 4, prepare_threshold: int | None = 5) -> Pool:
     """A pool for the asynchronous adapters, closed: open it with `async with`, inside the event loop that uses it.
 
     Borrowing waits at most five seconds for a connection, then raises what becomes StorageUnavailableError.
     """
-    options = {"autocommit": True, "prepare_threshold": prepare_threshold}
-    return AsyncConnectionPool(
+    return Pool(
         conninfo(dsn),
-        kwargs=options,
+        connection_class=Session,
+        kwargs={"autocommit": True, "prepare_threshold": prepare_threshold},
         configure=_adapt,
         min_size=1,
         max_size=max_size,
@@ -74,13 +151,49 @@ async def _adapt(connection: AsyncConnection) -> None:
     connection.adapters.register_dumper(list, ArrayDumper)
 
 
-def conninfo(dsn: str) -> str:
-    """The DSN with what it leaves open of the settings that notice a dead server, and with a name."""
-    given = psycopg.conninfo.conninfo_to_dict(dsn)
+def connect(dsn: str, limits: Limits = ORDINARY, **options: Any) -> psycopg.Connection:
+    """A connection of one's own that keeps the limits, unless a pooler stands between. Raises psycopg.Error."""
+    wanted = conninfo(dsn, limits)
+    try:
+        return psycopg.connect(wanted, **options)
+    except psycopg.OperationalError as error:
+        if not _is_pooler(error):
+            raise
+    return psycopg.connect(without_limits(wanted), **options)
+
+
+def conninfo(dsn: str, limits: Limits = ORDINARY) -> str:
+    """The DSN with what it leaves open: how a dead server is noticed, a name, limits, and a primary among several."""
+    given = conninfo_to_dict(dsn)
     # The process's number: pg_stat_activity and the server's log tell by it who is who, a zombie from its replacement.
-    wanted: dict[str, str | int] = {**_LIVELINESS, "application_name": f"spark {os.getpid()}"}
+    name = f"spark {os.getpid()}"
+    wanted: dict[str, str | int] = {**_LIVELINESS, "application_name": name, "client_encoding": "utf8"}
+    if "," in f"{given.get('host', '')}{given.get('hostaddr', '')}":
+        wanted["target_session_attrs"] = "read-write"
     missing = {name: value for name, value in wanted.items() if name not in given}
-    return make_conninfo(dsn, **missing)
+    ours = " ".join(f"-c {name}={value}" for name, value in {**limits.settings, **_WATCHFULNESS}.items())
+    options = f"{ours} {given.get('options', '')}".strip()  # of what stands twice the last counts: the DSN's
+    return make_conninfo(dsn, **missing, options=options)
+
+
+def without_limits(wanted: str) -> str:
+    """What `conninfo` gave, for a pooler: without any options."""
+    return make_conninfo("", **{name: value for name, value in conninfo_to_dict(wanted).items() if name != "options"})
+
+
+def is_read_only(connection: psycopg.Connection | AsyncConnection) -> bool:
+    """Whether the server has said that this session cannot write (any more); one that is closed has nothing to say."""
+    return not connection.closed and any(connection.info.parameter_status(sign) == "on" for sign in _READ_ONLY_SIGNS)
+
+
+def _is_pooler(error: psycopg.OperationalError) -> bool:
+    return _POOLER_REFUSES in str(error)
+
+
+def _for_each_transaction(limits: Limits) -> Statement:
+    """Sets the limits until the transaction ends, where the session cannot have them."""
+    wishes = [sql.SQL("set_config({}, {}, true)").format(name, f"{value}") for name, value in limits.settings.items()]
+    return Statement(sql.SQL("SELECT {}").format(sql.SQL(", ").join(wishes)).as_bytes(None))
 
 
 class TurnConnection:
@@ -89,31 +202,35 @@ class TurnConnection:
     def __init__(self, dsn: str, *, prepare_threshold: int | None = 5) -> None:
         self._dsn, self._prepare_threshold = dsn, prepare_threshold
         self._connection: psycopg.Connection | None = None
+        self._limits: Statement | None = None
+        """What each transaction begins with; None where the session has the limits already."""
 
     def fetch(self, statement: Statement) -> list[Row]:
-        """The rows of one statement, in one round trip and a transaction of its own."""
-        with translated():
-            return self._connected().execute(statement.query, statement.params).fetchall()
+        """The rows of one statement, in one round trip and a transaction of its own.
+
+        Raises RowLockedError, StorageUnavailableError.
+        """
+        with translated(), self._session() as connection:
+            if not self._limits:
+                return connection.execute(statement.query, statement.params).fetchall()
+            with connection.pipeline(), connection.transaction():
+                connection.execute(self._limits.query, self._limits.params)
+                cursor = connection.execute(statement.query, statement.params)
+            return cursor.fetchall()
 
     def transact(self, statements: Sequence[Statement], afterwards: Sequence[Statement] = ()) -> None:
         """Execute all in one transaction and one round trip; on any error nothing is stored.
 
         What comes *afterwards* follows the commit in the same round trip; the commit stands even if it fails.
         """
-        with translated():
-            connection = self._connected()
-            work = _Work(statements, afterwards)
+        with translated(), self._session() as connection:
+            work = _Work([self._limits, *statements] if self._limits else statements, afterwards)
             try:
                 work.run(connection)
             except psycopg.Error as error:
-                _reset(connection)
-                if error.sqlstate in _PREPARED_GONE:
-                    connection.close()
+                _give_up(connection, error)
                 if not work.is_committed:
                     raise
-            except BaseException:
-                connection.close()  # half a transaction must not become part of the next one
-                raise
 
     def close(self) -> None:
         """Close the connection, if there is one. The next use makes another."""
@@ -121,13 +238,32 @@ class TurnConnection:
             self._connection.close()
             self._connection = None
 
+    @contextmanager
+    def _session(self) -> Iterator[psycopg.Connection]:
+        """The connection, fit for the next transaction whatever becomes of this one."""
+        connection = self._connected()
+        try:
+            yield connection
+        except psycopg.Error as error:
+            _give_up(connection, error)
+            raise
+        except BaseException:
+            connection.close()  # half a transaction must not become part of the next one
+            raise
+
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                conninfo(self._dsn), autocommit=True, prepare_threshold=self._prepare_threshold
-            )
-            self._connection.adapters.register_dumper(list, ArrayDumper)
+            made = connect(self._dsn, TURN, autocommit=True, prepare_threshold=self._prepare_threshold)
+            made.adapters.register_dumper(list, ArrayDumper)
+            self._limits = None if _keeps_limits(made) else _for_each_transaction(TURN)
+            self._connection = made
         return self._connection
+
+
+def _keeps_limits(connection: psycopg.Connection) -> bool:
+    """Whether the session has a limit: a pooler may have passed over what was asked for."""
+    row = connection.execute("SELECT current_setting('lock_timeout')").fetchone()
+    return row is not None and row[0] != "0"
 
 
 class _Work:
@@ -166,10 +302,12 @@ class _Work:
             connection.execute(statement.query, statement.params)
 
 
-def _reset(connection: psycopg.Connection) -> None:
-    """End a transaction that an error left open; a connection that cannot do that is closed."""
+def _give_up(connection: psycopg.Connection, error: psycopg.Error) -> None:
+    """End a transaction that an error left open; a session that cannot do that, or is outdated, is closed."""
     try:
-        if connection.info.transaction_status is not TransactionStatus.IDLE:
+        if error.sqlstate in _OUTDATED:
+            connection.close()
+        elif connection.info.transaction_status is not TransactionStatus.IDLE:
             connection.rollback()
     except psycopg.Error:
         connection.close()

@@ -8,6 +8,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.persistence import statements
 from spark_actors.persistence.errors import translated
+from spark_actors.persistence.maintenance import drop_partitions
 
 WEEK = timedelta(days=7)
 RETENTION = 13 * WEEK
@@ -27,4 +28,4 @@ class DashboardMaintenance:
         with translated():
             async with self._pool.connection() as connection:
                 await connection.execute(self._statements["make_activity_partitions"], coming)
-                await connection.execute(self._statements["drop_activity_partitions"], past)
+            await drop_partitions(self._pool, self._statements["drop_activity_partitions"].encode(), past)

@@ -12,6 +12,7 @@ from domain.shared.errors import (
     ConstraintError,
     DuplicateMessageError,
     KeyParkedError,
+    RowLockedError,
     StaleVersionError,
     StorageError,
     StorageUnavailableError,
@@ -23,6 +24,8 @@ DUPLICATE_MESSAGE = "SP002"
 """SQLSTATE that the function `expect_unseen` raises."""
 KEY_PARKED = "SP003"
 """SQLSTATE that the function `expect_not_parked` raises."""
+LOCK_NOT_AVAILABLE = "55P03"
+"""SQLSTATE of a lock that was not to be had in time."""
 UNSTORABLE_VALUE = "unstorable_value"
 """The constraint we name when a value itself cannot be stored (text with NUL, a number out of range)."""
 
@@ -50,6 +53,8 @@ def translate(error: psycopg.Error) -> StorageError:
         return DuplicateMessageError(detail)
     if state == KEY_PARKED:
         return KeyParkedError(detail)
+    if state == LOCK_NOT_AVAILABLE:
+        return RowLockedError(detail)
     if state.startswith("23"):
         return _refused(constraint or error.diag.column_name, detail)
     if state.startswith(_UNSTORABLE) or (not state and isinstance(error, psycopg.DataError)):

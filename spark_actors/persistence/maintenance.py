@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from psycopg_pool import AsyncConnectionPool
 
+from domain.shared.errors import RowLockedError
 from spark_actors.persistence.connections import Query
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
@@ -15,8 +17,10 @@ BATCH_ROWS = 1_000
 """Rows deleted in one transaction."""
 MAX_BATCHES = 20
 """Batches deleted in one run; what is left is for the next."""
-LOCK_SECONDS = 1
+LOCK_SECONDS = 0.05
 """How long to wait for a lock that makes the others wait as well."""
+
+_logger = logging.getLogger(__name__)
 
 
 class PostgresMaintenance:
@@ -37,17 +41,14 @@ class PostgresMaintenance:
         self._dead_letters = DeadLetterMaintenance(pool, context, dead_letters)
 
     async def run(self, now: datetime) -> None:
-        """Raises StorageUnavailableError, also when a lock is not to be had soon; what was done until then stays."""
+        """Raises StorageUnavailableError; what was done until then stays."""
         with translated():
-            await self._execute_briefly(self._inbox_sql["make_partitions"], {"now": now})
-            await self._execute_briefly(self._inbox_sql["drop_partitions"], {"now": now, "retention": self._inbox})
+            async with self._pool.connection() as connection:
+                await connection.execute(self._inbox_sql["make_partitions"], {"now": now})
+            past = {"now": now, "retention": self._inbox}
+            await drop_partitions(self._pool, self._inbox_sql["drop_partitions"], past)
             await forget(self._pool, self._sagas_sql["forget"], now, self._sagas)
         await self._dead_letters.run(now)
-
-    async def _execute_briefly(self, query: Query, params: Mapping[str, object]) -> None:
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_SECONDS}s",))
-            await connection.execute(query, params)
 
 
 class DeadLetterMaintenance:
@@ -60,6 +61,21 @@ class DeadLetterMaintenance:
     async def run(self, now: datetime) -> None:
         with translated():
             await forget(self._pool, self._sql["forget"], now, self._retention)
+
+
+async def drop_partitions(pool: AsyncConnectionPool, query: Query, params: Mapping[str, object]) -> None:
+    """Drop what *query* says is old; while somebody reads the table nothing is dropped: that is for the next run.
+
+    Whoever waits for the lock of a whole table has all others wait behind him, so this waits for moments only.
+    """
+    limit = f"{round(LOCK_SECONDS * 1000)}ms"
+    try:
+        with translated():
+            async with pool.connection() as connection, connection.transaction():
+                await connection.execute("SELECT set_config('lock_timeout', %s, true)", (limit,))
+                await connection.execute(query, params)
+    except RowLockedError:
+        _logger.info("old partitions stay for now: somebody reads their table")
 
 
 async def forget(pool: AsyncConnectionPool, query: Query, now: datetime, retention: timedelta) -> None:

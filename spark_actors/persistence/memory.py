@@ -13,7 +13,13 @@ from typing import Any, Generic, TypeVar
 from domain.accounting.account import Account
 from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
 from domain.shared.decisions import PARKED, Outcome
-from domain.shared.errors import ConstraintError, DuplicateMessageError, KeyParkedError, StaleVersionError
+from domain.shared.errors import (
+    ConstraintError,
+    DuplicateMessageError,
+    KeyParkedError,
+    RowLockedError,
+    StaleVersionError,
+)
 from domain.shared.ports import (
     COMMANDS,
     Change,
@@ -66,6 +72,8 @@ class MemoryStore:
         self.senders: list[str] = []
         """Of each record."""
         self.actions: list[OperatorAction] = []
+        self.locked: set[str] = set()
+        """Keys of instances that somebody else holds a lock on: a commit that needs one is refused."""
         self.outcomes: dict[str, Outcome] = {}
         self.digests: dict[str, bytes | None] = {}
         self.outbox: dict[int, Envelope] = {}
@@ -79,12 +87,18 @@ class MemoryStore:
     def commit(self, turn: _Turn) -> None:
         """Check all, then write all."""
         with self._lock:
+            self._refuse_locked(turn)
             self._refuse_duplicates(turn.marks)
             self._refuse_parked(turn)
             self._refuse_stale(turn)
             self._refuse_states(turn.changes)
             self._refuse_records(turn.records)
             self._write(turn)
+
+    def _refuse_locked(self, turn: _Turn) -> None:
+        touched = {change.key for change in turn.changes} | turn.unchanged.keys()
+        if locked := touched & self.locked:
+            raise RowLockedError(f"somebody else holds {min(locked)}")
 
     def _refuse_duplicates(self, marks: Sequence[InboxMark]) -> None:
         counts = Counter(mark.message_id for mark in marks)
@@ -188,6 +202,9 @@ class MemoryRepository(Generic[S]):
 
     def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[S]]:
         return {key: self._store.instances.get(key) or Versioned(None, 0) for key in keys}
+
+    def locked(self, keys: Sequence[str]) -> frozenset[str]:
+        return frozenset(self._store.locked.intersection(keys))
 
     def save(
         self,

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 
 from domain.shared.errors import DetailedError
 from domain.shared.ports import COMMANDS
-from spark_actors.persistence.connections import Query
+from spark_actors.persistence.connections import Query, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -230,7 +230,7 @@ class OperatorDesk:
             raise DeskError(f"there is no context {context!r} with dead letters: there are {', '.join(self._dsn)}")
         with (
             translated(),
-            psycopg.connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
+            connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
         ):
             yield connection, load_for("operator_desk", context)
 

@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from domain.shared.sagas import SagaState
 from spark_actors.messaging.ports import SagaRow
+from spark_actors.persistence.connections import connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -82,7 +83,7 @@ class OperatorViews:
     def _reading(self, context: str) -> Iterator[psycopg.Connection[Any]]:
         with (
             translated(),
-            psycopg.connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
+            connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
         ):
             connection.read_only = True
             yield connection

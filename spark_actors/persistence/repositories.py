@@ -24,7 +24,7 @@ class AggregateTable(Generic[S]):
     """How one kind of aggregate lies in Postgres."""
 
     sql: str
-    """The file of its statements: load, insert, update, hold and, where it has a book, record."""
+    """The file of its statements: load, locked, insert, update, hold and, where it has a book, record."""
     state: Callable[[Row], S]
     """Builds a state from a row of `load`, less the version."""
     columns: Columns
@@ -54,6 +54,10 @@ class PostgresRepository(Generic[S]):
             return self._table.state((row[0], *row[2:]))
         except Exception as error:  # noqa: BLE001 - whatever is wrong with this row, it is nobody else's
             return Unreadable(error)
+
+    def locked(self, keys: Sequence[str]) -> frozenset[str]:
+        rows = self._connection.fetch(Statement(self._sql["locked"], {"keys": list(keys)}))
+        return frozenset(row[0] for row in rows)
 
     def save(
         self,

@@ -9,8 +9,11 @@ from datetime import timedelta
 import psycopg
 from psycopg import AsyncConnection, sql
 
-from spark_actors.persistence.connections import conninfo
+from spark_actors.persistence.connections import Session, conninfo
 from spark_actors.persistence.outbox import channel_of
+
+LIFETIME_SECONDS = 300.0
+"""After this the connection is made anew: from a primary that became a standby without a cut no hint comes any more."""
 
 _logger = logging.getLogger(__name__)
 
@@ -24,12 +27,16 @@ class PostgresWakeUps:
     def __init__(self, dsn: str, context: str) -> None:
         self._dsn, self._channel = dsn, channel_of(context)
         self._connection: AsyncConnection | None = None
+        self._made = 0.0
 
     async def wait(self, timeout: timedelta) -> bool:
-        deadline = asyncio.get_running_loop().time() + timeout.total_seconds()
+        now = asyncio.get_running_loop().time()
+        deadline = now + timeout.total_seconds()
         try:
+            if self._connection and now > self._made + LIFETIME_SECONDS:
+                await self.close()
             if self._connection is None:
-                self._connection = await self._listen()
+                self._connection, self._made = await self._listen(), now
                 return True
             return await self._has_hint(self._connection, timeout.total_seconds())
         except psycopg.Error as error:
@@ -45,7 +52,7 @@ class PostgresWakeUps:
             await connection.close()
 
     async def _listen(self) -> AsyncConnection:
-        connection = await AsyncConnection.connect(conninfo(self._dsn), autocommit=True)
+        connection = await Session.connect(conninfo(self._dsn), autocommit=True)
         try:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
         except BaseException:

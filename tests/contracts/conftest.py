@@ -21,6 +21,13 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
 
 
 @pytest.fixture
+def postgres_stores(emptied_database: str) -> Iterator[PostgresStores]:
+    """For what only a real database does."""
+    with asyncio.Runner() as runner, PostgresStores(emptied_database, runner) as stores:
+        yield stores
+
+
+@pytest.fixture
 def run(stores: Stores) -> Async:
     """Runs a coroutine to its end."""
     return stores.run

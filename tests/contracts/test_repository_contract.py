@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.shared.errors import DuplicateMessageError, StaleVersionError
+from domain.shared.errors import DuplicateMessageError, RowLockedError, StaleVersionError
 from domain.shared.ports import Change, Versioned
 from tests.fixtures.aggregates import SAMPLES, Sample, a_mark, a_user, an_event, commit, created
 from tests.fixtures.stores import Async, Stores
@@ -149,3 +149,17 @@ def test_a_redelivered_message_is_known_before_anything_else_is_wrong(stores: St
     commit(stores.unit_of_work("auth"), [created("a", a_user("a", "name"))], marks=[a_mark("message")])
     with pytest.raises(DuplicateMessageError):
         commit(stores.unit_of_work("auth"), [created("b", a_user("b", "name"))], marks=[a_mark("message")])
+
+
+@each_aggregate
+def test_what_somebody_else_holds_is_named_and_not_written(stores: Stores, sample: Sample) -> None:
+    first = sample.first("held")
+    commit(stores.unit_of_work(sample.context), [created("held", first), created("free", sample.first("free"))])
+    with stores.locked(sample.context, "held"):
+        with pytest.raises(RowLockedError):
+            commit(stores.unit_of_work(sample.context), [Change("held", 1, 2, sample.changed(first))])
+        with stores.unit_of_work(sample.context) as uow:
+            assert uow.repository.locked(["free", "held", "nobody"]) == {"held"}
+    commit(stores.unit_of_work(sample.context), [Change("held", 1, 2, sample.changed(first))])
+    with stores.unit_of_work(sample.context) as uow:
+        assert uow.repository.locked(["free", "held", "nobody"]) == frozenset()

@@ -192,15 +192,15 @@ async def _let_others_pass(self: Dispatcher, lane: Any) -> None:
             await asyncio.sleep(dispatcher.FIRST_WAIT_SECONDS)
             lane.parcels.extend(parcels)
         else:
-            dispatcher._answer(parcels, replies)
+            dispatcher._answer(lane, (), parcels, replies)
 
 
 _finish = Ingress._finish
 
 
-async def _acknowledge_first(self: Ingress, good: Any, replies: Any, refused: Any) -> None:
+async def _acknowledge_first(self: Ingress, good: Any, answers: Any, refused: Any, left: Any) -> None:
     await self._broker.acknowledge([each.arrival for each in good])
-    await _finish(self, good, replies, refused)
+    await _finish(self, good, answers, refused, left)
 
 
 _addressed = Steps._addressed

@@ -27,7 +27,7 @@ from spark_actors.actors.context import (
     TaskListing,
     Tracking,
 )
-from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
@@ -39,7 +39,7 @@ from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
 from spark_actors.lightning.worker import LightningWorker, WorkerSettings
 from spark_actors.messaging.door import Admitted, Door
-from spark_actors.messaging.envelope import Envelope, Receipt, Reply, unpack_deliveries, unpack_envelopes
+from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
 from spark_actors.messaging.ports import Received
 from spark_actors.messaging.relay import RetryPolicy
@@ -191,7 +191,7 @@ class NotingDispatcher(Dispatcher):
         super().__init__(placement, hosts, max_commands=process.machine.max_commands, telemetry=_ignore)
         self._process = process
 
-    def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Reply]]:
+    def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
         for command in commands:
             self._process.machine.history.post(self._process.label, command)
         return super().post(commands)

@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from domain.shared.errors import SparkError
+from spark_actors.persistence.connections import Limits, connect
 from spark_actors.persistence.errors import translated
 
 _SHARED = {
@@ -28,6 +29,10 @@ _SHARED = {
     "ingress": ("dead_letters",),
 }
 """Which shared folders a context's schema gets, before its own."""
+ENCODING = "UTF8"
+"""What a database must be made with: others lose letters, or take any bytes for text."""
+_LIMITS = Limits(lock=10, statement=0, idle=60)
+"""While a migration waits for a table's lock all turns wait behind it; an index may take as long as it takes."""
 _FILE = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 _CONTEXT = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -40,7 +45,8 @@ class MigrationError(SparkError):
         self.context, self.migration, self.reason = context, migration, reason
 
     def __str__(self) -> str:
-        return f"schema {self.context}: migration {self.migration} {self.reason}"
+        what = f"migration {self.migration} {self.reason}" if self.migration else self.reason
+        return f"schema {self.context}: {what}"
 
 
 @dataclass(frozen=True)
@@ -64,13 +70,24 @@ def migrate(dsn_by_context: Mapping[str, str]) -> list[Migration]:
     """Bring the schema of each context up to date and give the migrations that were applied, in order.
 
     Each schema changes in one transaction, under an advisory lock: concurrent callers wait and then find nothing to do.
-    Raises MigrationError if an applied file was changed or is unknown here, StorageError if the database refuses.
+    Raises MigrationError if an applied file was changed or is unknown here, or if a database has another encoding than
+    UTF8 (then nothing is made in any of them); StorageError if the database refuses or others hold a lock for too long.
     """
+    _refuse_encodings(dsn_by_context)
     applied: list[Migration] = []
     for context, dsn in dsn_by_context.items():
-        with translated(), psycopg.connect(dsn, autocommit=False) as connection:
+        with translated(), connect(dsn, _LIMITS, autocommit=False) as connection:
             applied += migrate_schema(connection, context, migrations_of(context))
     return applied
+
+
+def _refuse_encodings(dsn_by_context: Mapping[str, str]) -> None:
+    for dsn, context in {dsn: context for context, dsn in dsn_by_context.items()}.items():
+        with translated(), connect(dsn) as connection:
+            encoding = connection.info.parameter_status("server_encoding")
+        if encoding != ENCODING:
+            remedy = f"make one with CREATE DATABASE … ENCODING '{ENCODING}' TEMPLATE template0"
+            raise MigrationError(context, "", f"the database's encoding is {encoding}, expected {ENCODING}: {remedy}")
 
 
 def migrate_schema(connection: psycopg.Connection, context: str, migrations: list[Migration]) -> list[Migration]:
@@ -105,9 +122,9 @@ def _sql_files(folder: Traversable) -> Iterator[Traversable]:
 
 def _open_schema(connection: psycopg.Connection, context: str) -> None:
     if not _CONTEXT.fullmatch(context):
-        raise MigrationError(context, "-", "cannot be applied: the schema's name is not a plain word")
+        raise MigrationError(context, "", "cannot be made: its name is not a plain word")
     schema = sql.Identifier(context)
-    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('spark migrations of ' || %s, 0))", (context,))
+    _take_turns(connection, context)
     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
     connection.execute(sql.SQL("SET LOCAL search_path TO {}").format(schema))
     connection.execute("SET LOCAL client_min_messages TO warning")
@@ -115,6 +132,14 @@ def _open_schema(connection: psycopg.Connection, context: str) -> None:
         "CREATE TABLE IF NOT EXISTS schema_migrations (name text CONSTRAINT schema_migrations_pkey PRIMARY KEY,"
         " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
+
+
+def _take_turns(connection: psycopg.Connection, context: str) -> None:
+    """Wait for whoever migrates this schema just now, however long that takes."""
+    limit = "SELECT set_config('lock_timeout', %s, true)"
+    connection.execute(limit, ("0",))
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('spark migrations of ' || %s, 0))", (context,))
+    connection.execute(limit, (str(_LIMITS.settings["lock_timeout"]),))
 
 
 def _refuse_unknown(context: str, done: Mapping[str, str], migrations: list[Migration]) -> None:

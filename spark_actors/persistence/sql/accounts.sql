@@ -54,3 +54,10 @@ FROM unnest(
     %(idempotency_key)s::text[], %(debit_account)s::text[], %(credit_account)s::text[], %(amount_sat)s::bigint[],
     %(kind)s::text[], %(follows)s::text[], %(recorded_at)s::timestamptz[], %(sent_by)s::text[]
 )
+
+-- locked
+-- Those of the named accounts that somebody else holds a lock on. Waits for no row.
+WITH free AS MATERIALIZED (
+    SELECT account_id FROM accounting.accounts WHERE account_id = ANY(%(keys)s::text[]) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT account_id FROM accounting.accounts WHERE account_id = ANY(%(keys)s::text[]) AND account_id NOT IN (SELECT account_id FROM free)

@@ -59,3 +59,10 @@ FROM unnest(
     %(donation_id)s::text[], %(campaign_id)s::text[], %(account_id)s::text[], %(amount_sat)s::bigint[],
     %(registered_at)s::timestamptz[]
 )
+
+-- locked
+-- Those of the named campaigns that somebody else holds a lock on. Waits for no row.
+WITH free AS MATERIALIZED (
+    SELECT campaign_id FROM crowdfunding.campaigns WHERE campaign_id = ANY(%(keys)s::text[]) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT campaign_id FROM crowdfunding.campaigns WHERE campaign_id = ANY(%(keys)s::text[]) AND campaign_id NOT IN (SELECT campaign_id FROM free)

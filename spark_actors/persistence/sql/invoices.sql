@@ -52,3 +52,10 @@ WITH held AS (
 SELECT
     bitcoin.expect_rows((SELECT count(*) FROM held), cardinality(%(keys)s::text[])),
     bitcoin.expect_rows((SELECT count(*) FROM bitcoin.invoices WHERE invoice_id = ANY(%(absent)s::text[])), 0)
+
+-- locked
+-- Those of the named invoices that somebody else holds a lock on. Waits for no row.
+WITH free AS MATERIALIZED (
+    SELECT invoice_id FROM bitcoin.invoices WHERE invoice_id = ANY(%(keys)s::text[]) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT invoice_id FROM bitcoin.invoices WHERE invoice_id = ANY(%(keys)s::text[]) AND invoice_id NOT IN (SELECT invoice_id FROM free)

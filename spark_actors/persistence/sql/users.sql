@@ -49,3 +49,10 @@ SELECT
 -- credential
 -- The user of a name, for a login.
 SELECT account_id, password_hash FROM auth.users WHERE username = %(username)s
+
+-- locked
+-- Those of the named users that somebody else holds a lock on. Waits for no row.
+WITH free AS MATERIALIZED (
+    SELECT account_id FROM auth.users WHERE account_id = ANY(%(keys)s::text[]) FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT account_id FROM auth.users WHERE account_id = ANY(%(keys)s::text[]) AND account_id NOT IN (SELECT account_id FROM free)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from domain.shared.errors import StorageUnavailableError
+from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.persistence.migrations import (
     Migration,
     MigrationError,
@@ -28,6 +29,24 @@ def test_an_empty_database_gets_every_schema_once(empty_database: str) -> None:
     dsn_by_context = dict.fromkeys(CONTEXTS, empty_database)
     assert migrate(dsn_by_context) == [migration for context in CONTEXTS for migration in migrations_of(context)]
     assert migrate(dsn_by_context) == []
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_of_another_encoding_is_refused_before_anything_is_made(
+    postgres: EmbeddedPostgres, empty_database: str, encoding: str
+) -> None:
+    name = f"in_{encoding.lower()}"
+    with psycopg.connect(empty_database, autocommit=True) as connection:
+        connection.execute(
+            f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0".encode()
+        )
+    wanted = {"auth": empty_database, "accounting": postgres.dsn(name)}
+    with pytest.raises(MigrationError, match=f"^schema accounting: .* encoding is {encoding}, expected UTF8: make one"):
+        migrate(wanted)
+    for dsn in wanted.values():
+        with psycopg.connect(dsn) as connection:
+            found = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname IN ('auth', 'accounting')")
+            assert found.fetchone() in [(0,), (b"0",)]
 
 
 def test_every_write_context_has_inbox_outbox_sagas_and_dead_letters(connection: psycopg.Connection) -> None:

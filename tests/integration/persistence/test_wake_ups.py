@@ -48,6 +48,19 @@ def test_a_hint_between_two_waits_counts(
     assert runner.run(story())
 
 
+def test_the_connection_is_made_anew_now_and_then(
+    wake_ups: PostgresWakeUps, runner: asyncio.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> list[bool]:
+        await wake_ups.wait(LONG)
+        monkeypatch.setattr("spark_actors.persistence.wake_ups.LIFETIME_SECONDS", -1.0)
+        heard = [await wake_ups.wait(SOON)]
+        await wake_ups.close()
+        return heard
+
+    assert runner.run(story()) == [True]
+
+
 def test_contexts_do_not_wake_each_other(
     wake_ups: PostgresWakeUps, stores: PostgresStores, runner: asyncio.Runner
 ) -> None:

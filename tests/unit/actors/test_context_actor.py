@@ -45,6 +45,16 @@ class FakeSender:
         ]
 
 
+class SenderWithLock(FakeSender):
+    """Aggregates of which one cannot be written to just now."""
+
+    async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
+        return [
+            Reply(command.message_id, Verdict.LOCKED if command.key == "bob" else Verdict.DONE, "row_locked")
+            for command in commands
+        ]
+
+
 def registered(account_id: str, message_id: str = "") -> Envelope:
     return an_envelope(AccountRegistered(account_id=account_id, username=account_id), message_id)
 
@@ -212,3 +222,8 @@ def test_every_event_has_somebody_who_takes_it() -> None:
     taken = {event for context in CONTEXTS for event in context.subscriptions}
     assert events == taken
     assert DepositRejected in taken
+
+
+def test_an_event_whose_command_is_locked_out_comes_again_later_and_the_others_are_taken() -> None:
+    deliveries = take(accounting(SenderWithLock()), registered("ann"), registered("bob"), registered("cid"))
+    assert receipts(deliveries) == [Receipt.TAKEN, Receipt.LATER, Receipt.TAKEN]

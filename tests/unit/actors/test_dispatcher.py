@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.shared.decisions import Verdict
+from domain.shared.decisions import DONE, Verdict
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors import dispatcher
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.turn import LOCKED
 from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.routing import Placement, Slot
@@ -55,6 +56,24 @@ class FakeHosts:
             return pack([Reply(command.message_id, Verdict.DONE) for command in commands])
         finally:
             self.running -= 1
+
+
+class LockedHosts(FakeHosts):
+    """Hosts that cannot do the commands of some keys, because somebody else has locked their rows."""
+
+    def __init__(self, *locked: str) -> None:
+        super().__init__()
+        self.locked = set(locked)
+
+    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        commands = unpack_envelopes(payload)
+        done = [command for command in commands if command.key not in self.locked]
+        self.batches.append([command.message_id for command in done])
+        return pack([Reply.of(each.message_id, DONE if each in done else LOCKED) for each in commands])
+
+    @property
+    def done(self) -> list[str]:
+        return [message for batch in self.batches for message in batch]
 
 
 def a_dispatcher(hosts: FakeHosts, *, actors: int = 1, max_commands: int = 100) -> Dispatcher:
@@ -146,9 +165,9 @@ def test_a_command_that_kills_its_host_is_found_by_halves_and_buried_and_all_oth
 
     async def play() -> list[Reply]:
         lane = a_dispatcher(hosts)
-        first = lane.post([a_command(number) for number in range(8)])
-        later = lane.post([a_command(8)])
-        return [*await first, *await later]
+        first = lane.send([a_command(number) for number in range(8)])
+        later = lane.send([a_command(8)])
+        return [reply for replies in await asyncio.gather(first, later) for reply in replies]
 
     replies = asyncio.run(play())
     assert [reply.message_id for reply in replies] == [f"m{number}" for number in range(9)]
@@ -183,6 +202,69 @@ def test_a_bug_at_the_host_is_told_to_its_sender_and_the_lane_goes_on() -> None:
         return await dispatcher.send([a_command(1)])
 
     assert [reply.message_id for reply in asyncio.run(play())] == ["m1"]
+
+
+def test_a_locked_key_waits_in_order_and_all_others_go_on() -> None:
+    async def play() -> LockedHosts:
+        hosts = LockedHosts("bob")
+        dispatcher = a_dispatcher(hosts, max_commands=3)
+        mixed = [a_command(number, key=key) for number, key in enumerate(["bob", "ann", "bob", "cid"])]
+        answers = await dispatcher.post(mixed)
+        late = await dispatcher.post([a_command(4, key="bob"), a_command(5, key="ann")])
+        assert [isinstance(answer, Reply) for answer in [*answers, *late]] == [False, True, False, True, False, True]
+        assert hosts.done == ["m1", "m3", "m5"]
+        hosts.locked.clear()
+        waited = [answer for answer in [*answers, *late] if isinstance(answer, asyncio.Future)]
+        assert [(reply.message_id, reply.verdict) for reply in await asyncio.gather(*waited)] == [
+            (f"m{number}", Verdict.DONE) for number in (0, 2, 4)
+        ]
+        return hosts
+
+    assert asyncio.run(play()).done == ["m1", "m3", "m5", "m0", "m2", "m4"]
+
+
+def test_a_locked_key_is_tried_again_ever_more_slowly() -> None:
+    async def play() -> list[list[str]]:
+        hosts = LockedHosts("bob")
+        dispatcher = a_dispatcher(hosts)
+        await dispatcher.post([a_command(number, key="bob") for number in range(5)])
+        for number in range(10, 20):  # what comes for others meanwhile makes no more of it
+            await dispatcher.post([a_command(number, key="ann")])
+        begin = asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() < begin + 0.6:  # due after 0.05, 0.1, 0.2 and 0.4 seconds
+            await asyncio.sleep(0.01)
+        await dispatcher.close()
+        return hosts.batches
+
+    assert 2 <= asyncio.run(play()).count([]) <= 4
+
+
+def test_who_sends_what_is_locked_is_told_so_and_hears_of_it_when_he_asks_again() -> None:
+    async def play() -> tuple[list[Verdict], LockedHosts]:
+        hosts = LockedHosts("bob")
+        dispatcher = a_dispatcher(hosts)
+        verdicts = [(await dispatcher.send([a_command(1, key="bob")]))[0].verdict for _ in range(3)]
+        hosts.locked.clear()
+        while verdicts[-1] is Verdict.LOCKED:
+            verdicts.append((await dispatcher.send([a_command(1, key="bob")]))[0].verdict)
+            await asyncio.sleep(0)
+        return verdicts, hosts
+
+    verdicts, hosts = asyncio.run(play())
+    assert set(verdicts[:3]) == {Verdict.LOCKED}
+    assert verdicts[-1] is Verdict.DONE
+    assert next(batch for batch in hosts.batches if batch) == ["m1"]  # asked for three times, it waited once
+
+
+def test_closing_ends_the_waiting_for_locked_keys() -> None:
+    async def play() -> None:
+        dispatcher = a_dispatcher(LockedHosts("bob"))
+        (answer,) = await dispatcher.post([a_command(1, key="bob")])
+        await dispatcher.close()
+        assert isinstance(answer, asyncio.Future)
+        assert answer.cancelled()
+
+    asyncio.run(play())
 
 
 def test_closing_cancels_those_who_wait() -> None:

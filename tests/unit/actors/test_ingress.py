@@ -99,6 +99,7 @@ class FakeHosts:
         self.taken: list[str] = []
         """The identities of commands."""
         self.bug: Exception | None = None
+        self.locked: set[str] = set()
         self._broker = broker
 
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
@@ -109,9 +110,10 @@ class FakeHosts:
         if self.bug:
             raise self.bug
         commands = unpack_envelopes(payload)
-        self.taken += [command.message_id for command in commands]
-        self._broker.history += [f"committed {command.message_id.rpartition(' ')[2]}" for command in commands]
-        return pack([Reply(command.message_id, Verdict.DONE) for command in commands])
+        done = [command for command in commands if command.key not in self.locked]
+        self.taken += [command.message_id for command in done]
+        self._broker.history += [f"committed {command.message_id.rpartition(' ')[2]}" for command in done]
+        return pack([Reply(each.message_id, Verdict.DONE if each in done else Verdict.LOCKED) for each in commands])
 
 
 class FakeViews:
@@ -207,6 +209,29 @@ def test_a_command_is_committed_then_answered_then_acknowledged() -> None:
     scene = asyncio.run(play())
     assert scene.broker.history == ["committed m1", "replied reply-m1", "acknowledged m1", "closed"]
     assert scene.broker.replies["reply-m1"]["outcome"] == "done"
+
+
+def test_what_is_locked_is_answered_and_acknowledged_once_it_is_done_and_takes_no_room_of_others() -> None:
+    """The batch of two in hand leaves room for one more as soon as one of the two is through."""
+
+    async def play() -> Scene:
+        locked = an_arrival(deposit(account_id="bob"), "bobs")
+        others = [an_arrival(deposit(deposit_id=f"d{number}"), f"anns-{number}") for number in range(2)]
+        scene = Scene(others[0], locked, others[1], in_flight=2)
+        scene.hosts.gate.set()
+        scene.hosts.locked.add("bob")
+        await scene.ingress.start()
+        await scene.until("acknowledged anns-1")
+        assert "replied reply-bobs" not in scene.broker.history
+        scene.hosts.locked.clear()
+        await scene.until("acknowledged bobs")
+        await scene.ingress.stop()
+        return scene
+
+    scene = asyncio.run(play())
+    assert scene.broker.history[-4:] == ["committed bobs", "replied reply-bobs", "acknowledged bobs", "closed"]
+    assert scene.broker.replies["reply-bobs"]["outcome"] == "done"
+    assert scene.broker.released == []
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,22 @@ def test_a_message_that_keeps_failing_parks_its_key_and_the_rest_of_it_waits_els
     assert sorted(relay.to_settle()) == [1, 2, 3, 4, 5]
 
 
+def test_an_event_that_others_hold_up_waits_with_its_key_alone_and_is_never_given_up() -> None:
+    relay = a_relay(a_row(1), a_row(2), a_row(3, "bob"))
+    now = NOW
+    for _ in range(POLICY.max_attempts * 3):
+        now += timedelta(minutes=2)
+        batch = relay.next_batch("bitcoin", 10, now)
+        assert batch[0].position == 1
+        given = [
+            Delivery(row.envelope.message_id, Receipt.LATER if row.envelope.key == "alice" else Receipt.TAKEN)
+            for row in batch
+        ]
+        assert relay.delivered("bitcoin", given, now) == []
+    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 10, now + timedelta(minutes=2))), now)
+    assert positions(relay.next_batch("bitcoin", 10, now)) == [2]
+
+
 def _unless_alice(row: PendingMessage) -> Receipt:
     return Receipt.RETRY if row.envelope.key == "alice" else Receipt.TAKEN
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from domain.shared.errors import ConstraintError, StorageUnavailableError
+from domain.shared.errors import ConstraintError, RowLockedError, StorageUnavailableError
 from spark_actors.persistence.errors import UNSTORABLE_VALUE, translate, translated
 
 
@@ -17,7 +17,6 @@ from spark_actors.persistence.errors import UNSTORABLE_VALUE, translate, transla
         psycopg.InterfaceError("the connection is closed"),
         errors.SerializationFailure(),
         errors.DeadlockDetected(),
-        errors.LockNotAvailable(),
         errors.TooManyConnections(),
         errors.AdminShutdown(),
         errors.ReadOnlySqlTransaction(),
@@ -48,6 +47,12 @@ def test_a_value_that_cannot_be_stored_is_the_fault_of_one_row(error: psycopg.Er
     refused = translate(error)
     assert isinstance(refused, ConstraintError)
     assert refused.constraint == UNSTORABLE_VALUE
+
+
+def test_a_lock_that_is_not_to_be_had_may_pass_next_time_and_is_told_apart() -> None:
+    refused = translate(errors.LockNotAvailable())
+    assert type(refused) is RowLockedError
+    assert isinstance(refused, StorageUnavailableError)
 
 
 @pytest.mark.parametrize("error", [errors.UndefinedTable("no such table"), errors.InsufficientPrivilege("no grant")])
