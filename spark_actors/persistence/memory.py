@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from domain.accounting.account import Account, Movement
+from domain.accounting.account import Account, Movement, MovementKind
 from domain.auth.user import User
-from domain.bitcoin.invoice import Invoice
+from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
 from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
 from domain.crowdfunding.campaign import Donation
 from domain.shared.decisions import Outcome
@@ -35,12 +35,26 @@ class Unique:
     key: Callable[[Any], Hashable]
 
 
+def _credited_invoice(movement: Movement) -> str | None:
+    """The id of the invoice that a deposit credits, or may have credited."""
+    is_of_invoice = movement.kind in (MovementKind.DEPOSIT, MovementKind.INVOICE_DEPOSIT)
+    return movement.idempotency_key.partition("/")[2] if is_of_invoice else None
+
+
+def _payment_held(invoice: Invoice) -> tuple[str, InvoiceKind] | None:
+    """The payment that an invoice keeps others from; none if it cannot be paid (any more)."""
+    if invoice.payment_hash is None or invoice.state in (InvoiceState.REJECTED, InvoiceState.FAILED):
+        return None
+    return invoice.payment_hash, invoice.kind
+
+
 _STATE_RULES = (
     Unique("users_username_unique", User, lambda user: user.username),
-    Unique("invoices_payment_hash_unique", Invoice, lambda one: one.payment_hash and (one.payment_hash, one.kind)),
+    Unique("invoices_payment_hash_unique", Invoice, _payment_held),
 )
 _RECORD_RULES = (
     Unique("ledger_idempotency_key_unique", Movement, lambda movement: movement.idempotency_key),
+    Unique("ledger_credits_an_invoice_once", Movement, _credited_invoice),
     Unique("ledger_follows_once", Movement, lambda movement: movement.follows),
     Unique("donations_pkey", Donation, lambda donation: donation.donation_id),
 )
@@ -114,10 +128,10 @@ class MemoryStore:
     def _refuse_records(self, records: Sequence[object]) -> None:
         after = [*self.records, *records]
         _refuse_repetitions(_RECORD_RULES, after)
-        known = {movement.idempotency_key for movement in after if isinstance(movement, Movement)}
+        known = {movement.idempotency_key: movement for movement in after if isinstance(movement, Movement)}
         for movement in records:
-            if isinstance(movement, Movement) and movement.follows and movement.follows not in known:
-                raise ConstraintError("ledger_follows_known_movement", movement.idempotency_key)
+            if isinstance(movement, Movement) and movement.follows:
+                _refuse_follow_up(movement, known.get(movement.follows))
 
     def _write(self, turn: _Turn) -> None:
         self.outcomes |= {mark.message_id: mark.outcome for mark in turn.marks}
@@ -142,6 +156,13 @@ class MemoryStore:
 
     def _find(self, key: str) -> Versioned[Any]:
         return self.instances.get(key) or Versioned(None, 0)
+
+
+def _refuse_follow_up(movement: Movement, first: Movement | None) -> None:
+    if first is None:
+        raise ConstraintError("ledger_follows_known_movement", movement.idempotency_key)
+    if not movement.takes_up(first):
+        raise ConstraintError("ledger_takes_up_what_it_follows", movement.idempotency_key)
 
 
 def _refuse_repetitions(rules: Iterable[Unique], rows: Sequence[object]) -> None:

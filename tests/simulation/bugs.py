@@ -218,11 +218,14 @@ def _rest(envelope: Any) -> list[Any]:
 
 def _key_unless_credited_by_a_saga(movement: Movement) -> str | None:
     """Producers' own deposits stay guarded, so that nothing but a repeated step is seen."""
-    return None if movement.idempotency_key.startswith("deposit/i") else movement.idempotency_key
+    return None if movement.idempotency_key.startswith("invoice/i") else movement.idempotency_key
 
 
 _LEDGER_KEY, *_OTHER_RULES = memory._RECORD_RULES
-WITHOUT_KEYS_OF_CREDITS = (replace(_LEDGER_KEY, key=_key_unless_credited_by_a_saga), *_OTHER_RULES)
+WITHOUT_KEYS_OF_CREDITS = (
+    replace(_LEDGER_KEY, key=_key_unless_credited_by_a_saga),
+    *(rule for rule in _OTHER_RULES if rule.name != "ledger_credits_an_invoice_once"),
+)
 
 _take_events = ContextActor.take_events
 
