@@ -3,7 +3,8 @@
 The ledger is double entry: a movement is one row that takes an amount from one account and gives it to another, so
 all balances sum to zero at every instant. The balance of a user's account is kept beside it; those of the system's
 own accounts are never kept, only summed, so that no row is written by everybody. An idempotency key is used once,
-for ever, and a movement is followed by at most one other: what was debited is credited or refunded, never both.
+for ever, and a movement is followed by at most one other: what was debited is credited or refunded, never both, all of
+it, to whom it was meant for or from whom it came.
 """
 
 from __future__ import annotations

@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from domain.accounting.account import LIGHTNING, Movement, MovementKind
+from domain.accounting.messages import CreditTransfer, Purpose
 from domain.bitcoin.invoice import InvoiceState
 from domain.shared.errors import ConstraintError
 from domain.shared.money import Satoshis
 from domain.shared.ports import Change
+from tests.contracts.test_turns import Host, balance
 from tests.fixtures.aggregates import (
     NOW,
     a_campaign,
@@ -30,6 +32,7 @@ from tests.fixtures.aggregates import (
     issued,
 )
 from tests.fixtures.stores import Stores
+from tests.unit.domain.builders import deposit, funded, transfer
 
 
 def test_no_two_users_have_the_same_name(stores: Stores) -> None:
@@ -121,6 +124,22 @@ def test_a_movement_takes_up_what_it_follows(stores: Stores, other: Movement) ->
 def test_a_movement_takes_up_what_it_follows_in_one_turn(stores: Stores) -> None:
     with pytest.raises(ConstraintError, match="ledger_takes_up_what_it_follows"):
         commit(stores.unit_of_work("accounting"), records=[a_debit("transfer"), a_credit("transfer", amount_sat=99)])
+
+
+def test_a_credit_of_more_than_was_debited_is_refused_in_its_answer(stores: Stores) -> None:
+    host = Host(stores)
+    debited = transfer(amount_sat=1)
+    host.take(*funded("ann", 100), *funded("bob", 5), debited)
+    credit = CreditTransfer(**vars(debited))
+    assert host.verdicts(replace(credit, amount_sat=1_000)) == [("rejected", "not_this_transfer")]
+    assert host.verdicts(credit, replace(credit, amount_sat=2)) == [("done", ""), ("rejected", "duplicate_transfer")]
+    assert balance(stores, "bob") == 6
+
+
+def test_an_invoice_that_an_earlier_program_may_have_credited_is_not_credited_again(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[OF_EITHER])
+    again = deposit(deposit_id="d", purpose=Purpose.INVOICE)
+    assert Host(stores).verdicts(deposit(deposit_id="d"), again) == [("rejected", "duplicate_deposit")] * 2
 
 
 BY_HAND, OF_INVOICE = a_movement("deposit/d"), a_movement("invoice/d", kind=MovementKind.INVOICE_DEPOSIT)
