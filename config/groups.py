@@ -203,6 +203,7 @@ class SimulatedLightning(Group):
     latency_seconds: Annotated[float, _Number, Field(ge=0)] = 0.0
     failure_rate: Rate = 0.0
     unknown_rate: Rate = 0.0
+    largest_invoice_sat: Count = 2_100_000_000_000_000
 
     @field_validator("unknown_rate")
     @classmethod

@@ -3,7 +3,8 @@
 The ledger is double entry: a movement is one row that takes an amount from one account and gives it to another, so
 all balances sum to zero at every instant. The balance of a user's account is kept beside it; those of the system's
 own accounts are never kept, only summed, so that no row is written by everybody. An idempotency key is used once,
-for ever, and a movement is followed by at most one other: what was debited is credited or refunded, never both.
+for ever, and a movement is followed by at most one other: what was debited is credited or refunded, never both, all of
+it, to whom it was meant for or from whom it came.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from domain.accounting.messages import (
     Deposited,
     DepositRejected,
     OpenAccount,
+    Purpose,
     Reason,
     RefundTransfer,
     RefundWithdrawal,
@@ -36,6 +38,7 @@ from domain.accounting.messages import (
     WithdrawalRejected,
 )
 from domain.shared.decisions import Decision, done, rejected
+from domain.shared.errors import BrokenRuleError
 from domain.shared.ids import is_account_id, is_id
 from domain.shared.messages import Command, Event
 from domain.shared.money import SUPPLY_SAT, Satoshis
@@ -56,7 +59,9 @@ class AccountStatus(StrEnum):
 class MovementKind(StrEnum):
     """Why money moved."""
 
-    DEPOSIT = "deposit"
+    DEPOSIT = "deposit"  # as it was once written whatever it was for: it stands for either of the next two
+    MANUAL_DEPOSIT = "manual_deposit"  # an operator said so
+    INVOICE_DEPOSIT = "invoice_deposit"  # an invoice was paid
     WITHDRAWAL = "withdrawal"
     WITHDRAWAL_REFUND = "withdrawal_refund"
     TRANSFER_DEBIT = "transfer_debit"
@@ -66,11 +71,17 @@ class MovementKind(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """What a user owns here, in satoshis."""
+    """What a user owns here, in satoshis. Raises BrokenRuleError for one that is overdrawn, or not a user's."""
 
     account_id: str
     balance_sat: int = 0
     status: AccountStatus = AccountStatus.PENDING
+
+    def __post_init__(self) -> None:
+        if self.balance_sat < 0:
+            raise BrokenRuleError("accounts_balance_not_negative", self.balance_sat, "0 satoshis or more")
+        if not self.account_id or self.account_id[0] == "@":
+            raise BrokenRuleError("accounts_not_of_the_system", self.account_id, "the id of a user's account")
 
     @property
     def is_open(self) -> bool:
@@ -84,12 +95,39 @@ class Account:
         return Account(self.account_id, self.balance_sat + amount, self.status)
 
     def debited(self, amount: Satoshis) -> Account:
-        """The caller has made sure that the balance covers *amount*."""
+        """Raises BrokenRuleError if the balance does not cover *amount*."""
         return Account(self.account_id, self.balance_sat - amount, self.status)
 
 
-class Movement(NamedTuple):
-    """A row of the ledger: *amount_sat* leaves *debit_account* and reaches *credit_account*."""
+class _Shape(NamedTuple):
+    """What all movements of one kind have in common."""
+
+    debit_account: str | None
+    """The system's account that the money leaves; None if it leaves a user's."""
+    credit_account: str | None
+    """The system's account that the money reaches; None if it reaches a user's."""
+    follows: bool = False
+    has_payee: bool = False
+
+
+_SHAPES: Mapping[MovementKind, _Shape] = {
+    MovementKind.DEPOSIT: _Shape(LIGHTNING, None),
+    MovementKind.MANUAL_DEPOSIT: _Shape(LIGHTNING, None),
+    MovementKind.INVOICE_DEPOSIT: _Shape(LIGHTNING, None),
+    MovementKind.WITHDRAWAL: _Shape(None, LIGHTNING),
+    MovementKind.WITHDRAWAL_REFUND: _Shape(LIGHTNING, None, follows=True),
+    MovementKind.TRANSFER_DEBIT: _Shape(None, IN_TRANSIT, has_payee=True),
+    MovementKind.TRANSFER_CREDIT: _Shape(IN_TRANSIT, None, follows=True),
+    MovementKind.TRANSFER_REFUND: _Shape(IN_TRANSIT, None, follows=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """A row of the ledger: *amount_sat* leaves *debit_account* and reaches *credit_account*.
+
+    Raises BrokenRuleError for one that its kind does not allow.
+    """
 
     idempotency_key: str
     debit_account: str
@@ -99,6 +137,29 @@ class Movement(NamedTuple):
     recorded_at: datetime
     follows: str | None = None
     """The key of the movement that this one credits or takes back."""
+    payee: str | None = None
+    """Of a transfer's debit: the one account that the money in transit may be credited to."""
+
+    def __post_init__(self) -> None:
+        shape = _SHAPES[self.kind]
+        if not (_fits(self.debit_account, shape.debit_account) and _fits(self.credit_account, shape.credit_account)):
+            raise BrokenRuleError("ledger_accounts_of_its_kind", self.kind.value, f"{shape}")
+        if (self.follows is not None) != shape.follows:
+            raise BrokenRuleError("ledger_follows_if_its_kind_does", self.follows, f"{shape}")
+        if (self.payee is not None) != shape.has_payee:
+            raise BrokenRuleError("ledger_names_a_payee_if_its_kind_does", self.payee, f"{shape}")
+        if not Satoshis.are(self.amount_sat):
+            raise BrokenRuleError("ledger_amount_is_satoshis", self.amount_sat, f"1 to {SUPPLY_SAT}")
+
+    @property
+    def deposit_id(self) -> str:
+        """Of a deposit: its id, which its key ends with."""
+        return self.idempotency_key.partition("/")[2]
+
+
+def _fits(account: str, of_the_system: str | None) -> bool:
+    """Whether *account* is the system's that is asked for or, if none is, a user's."""
+    return account[:1] not in ("", "@") if of_the_system is None else account == of_the_system
 
 
 def open_account(account: Account | None, command: OpenAccount, now: datetime) -> Decision[Account]:
@@ -108,7 +169,8 @@ def open_account(account: Account | None, command: OpenAccount, now: datetime) -
     if account is not None and account.is_open:
         return refuse(command, Reason.ALREADY_OPEN)
     opened = replace(account or Account(command.account_id), status=AccountStatus.OPEN)
-    return done(opened, AccountOpened(**vars(command), balance_sat=opened.balance_sat))
+    event = AccountOpened(account_id=opened.account_id, balance_sat=opened.balance_sat, purpose=command.purpose)
+    return done(opened, event)
 
 
 def deposit(account: Account | None, command: Deposit, now: datetime) -> Decision[Account]:
@@ -123,10 +185,22 @@ def deposit(account: Account | None, command: Deposit, now: datetime) -> Decisio
     if not holder.has_room_for(amount):
         return refuse(command, Reason.BALANCE_LIMIT)
     credited = holder.credited(amount)
-    movement = Movement(
-        f"deposit/{command.deposit_id}", LIGHTNING, command.account_id, amount, MovementKind.DEPOSIT, now
+    event = Deposited(
+        account_id=credited.account_id,
+        deposit_id=command.deposit_id,
+        amount_sat=command.amount_sat,
+        balance_sat=credited.balance_sat,
+        purpose=command.purpose,
     )
-    return done(credited, Deposited(**vars(command), balance_sat=credited.balance_sat), records=(movement,))
+    key, kind = deposit_entry(command)
+    return done(credited, event, records=(Movement(key, LIGHTNING, credited.account_id, amount, kind, now),))
+
+
+def deposit_entry(command: Deposit) -> tuple[str, MovementKind]:
+    """The idempotency key and kind of a deposit's movement: what is by hand never meets what an invoice brought in."""
+    if command.purpose == Purpose.INVOICE:
+        return f"invoice/{command.deposit_id}", MovementKind.INVOICE_DEPOSIT
+    return f"deposit/{command.deposit_id}", MovementKind.MANUAL_DEPOSIT
 
 
 def withdraw(account: Account | None, command: Withdraw, now: datetime) -> Decision[Account]:
@@ -138,14 +212,24 @@ def withdraw(account: Account | None, command: Withdraw, now: datetime) -> Decis
         return refuse(command, payer)
     amount = Satoshis(command.amount_sat)
     debited = payer.debited(amount)
+    event = WithdrawalAccepted(
+        account_id=debited.account_id,
+        withdrawal_id=command.withdrawal_id,
+        amount_sat=command.amount_sat,
+        balance_sat=debited.balance_sat,
+        purpose=command.purpose,
+    )
     movement = Movement(
         f"withdrawal/{command.withdrawal_id}/debit", payer.account_id, LIGHTNING, amount, MovementKind.WITHDRAWAL, now
     )
-    return done(debited, WithdrawalAccepted(**vars(command), balance_sat=debited.balance_sat), records=(movement,))
+    return done(debited, event, records=(movement,))
 
 
 def refund_withdrawal(account: Account | None, command: RefundWithdrawal, now: datetime) -> Decision[Account]:
-    """Give back what was debited under the withdrawal's id; the store refuses if nothing was, or a second time."""
+    """Give back what was debited under the withdrawal's id.
+
+    The store refuses if nothing was, a second time, or if amount or account are not those of the debit.
+    """
     if not is_id(command.withdrawal_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
@@ -154,10 +238,18 @@ def refund_withdrawal(account: Account | None, command: RefundWithdrawal, now: d
         return refuse(command, Reason.UNKNOWN_ACCOUNT)
     amount, key = Satoshis(command.amount_sat), f"withdrawal/{command.withdrawal_id}"
     refunded = account.credited(amount)
+    event = WithdrawalRefunded(
+        account_id=refunded.account_id,
+        withdrawal_id=command.withdrawal_id,
+        amount_sat=command.amount_sat,
+        balance_sat=refunded.balance_sat,
+        reason=command.reason,
+        purpose=command.purpose,
+    )
     movement = Movement(
         f"{key}/refund", LIGHTNING, account.account_id, amount, MovementKind.WITHDRAWAL_REFUND, now, f"{key}/debit"
     )
-    return done(refunded, WithdrawalRefunded(**vars(command), balance_sat=refunded.balance_sat), records=(movement,))
+    return done(refunded, event, records=(movement,))
 
 
 def can_pay(account: Account | None, amount_sat: int) -> Account | Reason:
@@ -186,21 +278,71 @@ def followed_before(account: Account | None, command: Command) -> Decision[Accou
     return refuse(command, _FOLLOWED_BEFORE[type(command)])
 
 
+def not_what_was_debited(account: Account | None, command: Command) -> Decision[Account]:
+    """Instead of a movement of another amount than the one that it follows, or to another account than that allows."""
+    return refuse(command, _NOT_WHAT_WAS_DEBITED[type(command)])
+
+
 def refuse(command: Command, reason: Reason) -> Decision[Account]:
     """Refuse any command of this context: its event says what was asked and why not."""
-    event = _REJECTIONS[type(command)]
-    return rejected(reason, event(**{**vars(command), "reason": reason}))
+    return rejected(reason, _rejection(command, reason))
 
 
-_REJECTIONS: Mapping[type[Command], type[Event]] = {
-    OpenAccount: AccountOpeningRejected,
-    Deposit: DepositRejected,
-    Withdraw: WithdrawalRejected,
-    RefundWithdrawal: WithdrawalRefundRejected,
-    RequestTransfer: TransferRejected,
-    CreditTransfer: TransferCreditRefused,
-    RefundTransfer: TransferRefundRejected,
-}
+def _rejection(command: Command, reason: Reason) -> Event:
+    match command:
+        case OpenAccount():
+            return AccountOpeningRejected(account_id=command.account_id, reason=reason, purpose=command.purpose)
+        case Deposit():
+            return DepositRejected(
+                account_id=command.account_id,
+                deposit_id=command.deposit_id,
+                amount_sat=command.amount_sat,
+                reason=reason,
+                purpose=command.purpose,
+            )
+        case Withdraw():
+            return WithdrawalRejected(
+                account_id=command.account_id,
+                withdrawal_id=command.withdrawal_id,
+                amount_sat=command.amount_sat,
+                reason=reason,
+                purpose=command.purpose,
+            )
+        case RefundWithdrawal():
+            return WithdrawalRefundRejected(
+                account_id=command.account_id,
+                withdrawal_id=command.withdrawal_id,
+                amount_sat=command.amount_sat,
+                reason=reason,
+                purpose=command.purpose,
+            )
+        case RequestTransfer() | CreditTransfer() | RefundTransfer():
+            return _transfer_rejection(command, reason)
+        case _:
+            raise BrokenRuleError("refuses_its_own_commands", command.TYPE.name, "a command of accounting")
+
+
+def _transfer_rejection(
+    command: RequestTransfer | CreditTransfer | RefundTransfer, reason: Reason
+) -> TransferRejected | TransferCreditRefused | TransferRefundRejected:
+    event: type[TransferRejected | TransferCreditRefused | TransferRefundRejected]
+    match command:
+        case RequestTransfer():
+            event = TransferRejected
+        case CreditTransfer():
+            event = TransferCreditRefused
+        case RefundTransfer():
+            event = TransferRefundRejected
+    return event(
+        transfer_id=command.transfer_id,
+        from_account_id=command.from_account_id,
+        to_account_id=command.to_account_id,
+        amount_sat=command.amount_sat,
+        purpose=command.purpose,
+        reference=command.reference,
+        reason=reason,
+    )
+
 
 _KEY_TAKEN: Mapping[type[Command], Reason] = {
     Deposit: Reason.DUPLICATE_DEPOSIT,
@@ -221,4 +363,10 @@ _FOLLOWED_BEFORE: Mapping[type[Command], Reason] = {
     RefundWithdrawal: Reason.ALREADY_REFUNDED,
     CreditTransfer: Reason.TRANSFER_ENDED,
     RefundTransfer: Reason.TRANSFER_ENDED,
+}
+
+_NOT_WHAT_WAS_DEBITED: Mapping[type[Command], Reason] = {
+    RefundWithdrawal: Reason.NOT_THIS_WITHDRAWAL,
+    CreditTransfer: Reason.NOT_THIS_TRANSFER,
+    RefundTransfer: Reason.NOT_THIS_TRANSFER,
 }

@@ -6,6 +6,7 @@ from domain.accounting.account import (
     deposit,
     followed_before,
     key_taken,
+    not_what_was_debited,
     nothing_to_follow,
     open_account,
     refund_withdrawal,
@@ -39,8 +40,10 @@ CONTEXT = BoundedContext(
     },
     refusals={
         "ledger_idempotency_key_unique": key_taken,
+        "ledger_credits_an_invoice_once": key_taken,
         "ledger_follows_known_movement": nothing_to_follow,
         "ledger_follows_once": followed_before,
+        "ledger_takes_up_what_it_follows": not_what_was_debited,
     },
     steps=STEPS,
 )

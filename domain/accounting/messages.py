@@ -32,6 +32,8 @@ class Reason(StrEnum):
     DUPLICATE_TRANSFER = "duplicate_transfer"
     UNKNOWN_WITHDRAWAL = "unknown_withdrawal"
     UNKNOWN_TRANSFER = "unknown_transfer"
+    NOT_THIS_WITHDRAWAL = "not_this_withdrawal"  # another amount or account than was debited
+    NOT_THIS_TRANSFER = "not_this_transfer"  # another amount or account than was debited
     ALREADY_REFUNDED = "already_refunded"
     TRANSFER_ENDED = "transfer_ended"  # it was credited or refunded before
 
@@ -49,7 +51,11 @@ class OpenAccount(Command):
 @command("accounting.deposit", key="account_id", sent_by=Sender.OPERATOR, needs_why=True)
 @dataclass(frozen=True, kw_only=True)
 class Deposit(Command):
-    """Credit what came in from the Lightning network. An account not opened yet keeps the money until it is."""
+    """Credit what came in from the Lightning network. An account not opened yet keeps the money until it is.
+
+    With the purpose `invoice` it is the deposit of the invoice of this id; with any other it is one made by hand. The
+    two are told apart: each is credited once, for ever, and neither stands in the way of the other.
+    """
 
     account_id: str
     deposit_id: str

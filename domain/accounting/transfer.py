@@ -33,13 +33,31 @@ def request_transfer(account: Account | None, command: RequestTransfer, now: dat
     amount = Satoshis(command.amount_sat)
     debited = payer.debited(amount)
     movement = Movement(
-        f"transfer/{command.transfer_id}/debit", payer.account_id, IN_TRANSIT, amount, MovementKind.TRANSFER_DEBIT, now
+        f"transfer/{command.transfer_id}/debit",
+        payer.account_id,
+        IN_TRANSIT,
+        amount,
+        MovementKind.TRANSFER_DEBIT,
+        now,
+        payee=command.to_account_id,
     )
-    return done(debited, TransferDebited(**vars(command), balance_sat=debited.balance_sat), records=(movement,))
+    event = TransferDebited(
+        transfer_id=command.transfer_id,
+        from_account_id=payer.account_id,
+        to_account_id=command.to_account_id,
+        amount_sat=command.amount_sat,
+        purpose=command.purpose,
+        reference=command.reference,
+        balance_sat=debited.balance_sat,
+    )
+    return done(debited, event, records=(movement,))
 
 
 def credit_transfer(account: Account | None, command: CreditTransfer, now: datetime) -> Decision[Account]:
-    """The credit step, from transit to the payee; the store refuses if nothing is in transit under this id."""
+    """The credit step, from transit to the payee.
+
+    The store refuses if nothing is in transit under this id, or another amount, or for another payee.
+    """
     if not is_id(command.transfer_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
@@ -53,11 +71,23 @@ def credit_transfer(account: Account | None, command: CreditTransfer, now: datet
     movement = Movement(
         f"{key}/credit", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_CREDIT, now, f"{key}/debit"
     )
-    return done(credited, TransferSucceeded(**vars(command), balance_sat=credited.balance_sat), records=(movement,))
+    event = TransferSucceeded(
+        transfer_id=command.transfer_id,
+        from_account_id=command.from_account_id,
+        to_account_id=credited.account_id,
+        amount_sat=command.amount_sat,
+        purpose=command.purpose,
+        reference=command.reference,
+        balance_sat=credited.balance_sat,
+    )
+    return done(credited, event, records=(movement,))
 
 
 def refund_transfer(account: Account | None, command: RefundTransfer, now: datetime) -> Decision[Account]:
-    """The compensation, from transit back to the payer; the store refuses if nothing is in transit under this id."""
+    """The compensation, from transit back to the payer.
+
+    The store refuses if nothing is in transit under this id, or another amount, or of another payer.
+    """
     if not is_id(command.transfer_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
@@ -69,8 +99,26 @@ def refund_transfer(account: Account | None, command: RefundTransfer, now: datet
     movement = Movement(
         f"{key}/refund", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_REFUND, now, f"{key}/debit"
     )
-    given_back = TransferRefunded(**vars(command), balance_sat=refunded.balance_sat)
-    return done(refunded, given_back, TransferRejected(**vars(command)), records=(movement,))
+    given_back = TransferRefunded(
+        transfer_id=command.transfer_id,
+        from_account_id=refunded.account_id,
+        to_account_id=command.to_account_id,
+        amount_sat=command.amount_sat,
+        purpose=command.purpose,
+        reference=command.reference,
+        balance_sat=refunded.balance_sat,
+        reason=command.reason,
+    )
+    ended = TransferRejected(
+        transfer_id=command.transfer_id,
+        from_account_id=refunded.account_id,
+        to_account_id=command.to_account_id,
+        amount_sat=command.amount_sat,
+        purpose=command.purpose,
+        reference=command.reference,
+        reason=command.reason,
+    )
+    return done(refunded, given_back, ended, records=(movement,))
 
 
 def _objection(command: RequestTransfer) -> Reason | None:

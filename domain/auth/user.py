@@ -8,6 +8,7 @@ from datetime import datetime
 
 from domain.auth.messages import AccountRegistered, Reason, RegisterAccount, RegistrationRejected
 from domain.shared.decisions import Decision, done, rejected
+from domain.shared.errors import BrokenRuleError
 from domain.shared.ids import is_account_id
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{2,31}")
@@ -19,7 +20,11 @@ MAX_HASH_COST = (262_144, 10, 16)
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who has signed up. No two users have the same name."""
+    """Somebody who has signed up. No two users have the same name.
+
+    Raises BrokenRuleError for the system's own accounts, a name not in lower case, or a password that is not hashed.
+    How costly a hash may be is asked at the sign-up alone: who has signed up stays a user when that is decided anew.
+    """
 
     account_id: str
     username: str
@@ -27,6 +32,14 @@ class User:
     password_hash: str
     """argon2, in PHC form."""
     registered_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.account_id[:1] in ("", "@"):
+            raise BrokenRuleError("users_account_of_a_user", self.account_id, "the id of a user's account")
+        if not self.username or self.username != self.username.lower():
+            raise BrokenRuleError("users_username_in_lower_case", self.username, "a name in lower case")
+        if not self.password_hash.startswith("$argon2"):
+            raise BrokenRuleError("users_password_is_hashed", "", "an argon2 hash in PHC form")  # the value is a secret
 
 
 def register_account(user: User | None, command: RegisterAccount, now: datetime) -> Decision[User]:

@@ -5,19 +5,22 @@ A step that was taken before answers done and changes nothing; a step that contr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
+from hashlib import sha256
 
 from domain.bitcoin.messages import (
     AuthorizeWithdrawal,
     ConfirmDeposit,
+    DepositFailed,
     DepositPaid,
     DepositRequested,
     DepositRequestRejected,
     ExpireInvoice,
+    FailDeposit,
     FailWithdrawal,
     InvoiceChangeRejected,
     InvoiceExpired,
@@ -36,11 +39,13 @@ from domain.bitcoin.messages import (
     WithdrawalRequestRejected,
 )
 from domain.shared.decisions import Decision, Outcome, Verdict, done, rejected
+from domain.shared.errors import BrokenRuleError
 from domain.shared.ids import is_account_id, is_id
-from domain.shared.messages import Command, Event
-from domain.shared.money import Satoshis
+from domain.shared.messages import Command
+from domain.shared.money import SUPPLY_SAT, Satoshis
 
 MAX_PAYMENT_REQUEST_LENGTH = 8_192  # characters; the longest that wallets make are a quarter of that
+_32_BYTES = re.compile(r"[0-9a-f]{64}")
 
 
 class InvoiceKind(StrEnum):
@@ -53,12 +58,12 @@ class InvoiceKind(StrEnum):
 class InvoiceState(StrEnum):
     """Where an invoice stands. D: of a deposit; W: of a withdrawal."""
 
-    REQUESTED = "requested"  # D: may become ISSUED or EXPIRED; W: may become AUTHORIZED or REJECTED
+    REQUESTED = "requested"  # D: may become ISSUED, EXPIRED or FAILED; W: may become AUTHORIZED or REJECTED
     ISSUED = "issued"  # D: the node has made it; may become PAID or EXPIRED
     EXPIRED = "expired"  # D: final, unless the node finds that it was PAID after all
     AUTHORIZED = "authorized"  # W: debited, the node may pay; may become PAID or FAILED
     REJECTED = "rejected"  # W: final, nothing was debited; if something is after all, it becomes FAILED
-    FAILED = "failed"  # W: final, it was never paid and the account is refunded
+    FAILED = "failed"  # final; D: the node never makes it; W: it was never paid and the account is refunded
     PAID = "paid"  # final
 
 
@@ -66,7 +71,7 @@ _Next = Mapping[InvoiceState, frozenset[InvoiceState]]
 
 TRANSITIONS: Mapping[InvoiceKind, _Next] = {
     InvoiceKind.DEPOSIT: {
-        InvoiceState.REQUESTED: frozenset({InvoiceState.ISSUED, InvoiceState.EXPIRED}),
+        InvoiceState.REQUESTED: frozenset({InvoiceState.ISSUED, InvoiceState.EXPIRED, InvoiceState.FAILED}),
         InvoiceState.ISSUED: frozenset({InvoiceState.PAID, InvoiceState.EXPIRED}),
         InvoiceState.EXPIRED: frozenset({InvoiceState.PAID}),
     },
@@ -78,10 +83,19 @@ TRANSITIONS: Mapping[InvoiceKind, _Next] = {
 }
 """Which states may follow; from a state that is not listed, none."""
 
+_STATES: Mapping[InvoiceKind, frozenset[InvoiceState]] = {
+    kind: frozenset().union(following, *following.values()) for kind, following in TRANSITIONS.items()
+}
+_UNPAYABLE = frozenset({InvoiceState.REJECTED, InvoiceState.FAILED})
+"""Where nothing can be paid any more, so that the same payment may be asked for under another id."""
+
 
 @dataclass(frozen=True)
 class Invoice:
-    """A deposit or a withdrawal. No two of a kind have the same payment hash, so nothing is paid twice."""
+    """A deposit or a withdrawal. Raises BrokenRuleError for one that is in no state which the rules allow.
+
+    Of those that may be paid or are, no two of a kind have the same payment hash, so nothing is paid twice.
+    """
 
     invoice_id: str
     kind: InvoiceKind
@@ -95,53 +109,175 @@ class Invoice:
     expires_at: datetime | None = None
     preimage: str | None = None
     """The proof that a withdrawal was paid."""
+    reason: str | None = None
+    """Why it was rejected or failed; None if that was before reasons were kept."""
+    settled_at: datetime | None = None
+    """When it was known that the money is in, is out, or stays: what the ledger must follow. None if that was before
+    it was noted."""
+
+    def __post_init__(self) -> None:
+        terms = (self.payment_hash, self.payment_request, self.expires_at)
+        is_deposit, state = self.kind is InvoiceKind.DEPOSIT, self.state
+        is_paid_out = not is_deposit and state is InvoiceState.PAID
+        self._must("invoices_amount_is_satoshis", Satoshis.are(self.amount_sat), f"1 to {SUPPLY_SAT} satoshis")
+        self._must("invoices_state_of_its_kind", state in _STATES[self.kind], f"a state of a {self.kind}")
+        self._must("invoices_terms_come_together", terms.count(None) in (0, 3), "hash, request and expiry, or none")
+        may_lack_terms = is_deposit and state not in (InvoiceState.ISSUED, InvoiceState.PAID)
+        self._must("invoices_terms_known_once_made", may_lack_terms or terms[0] is not None, "a payment hash")
+        self._must("invoices_preimage_proves_payment", (self.preimage is not None) == is_paid_out, "one if paid out")
+        self._must("invoices_reason_why_it_ended", self.reason is None or state in _UNPAYABLE, "one if unpayable")
+        is_settled = state is InvoiceState.PAID or (not is_deposit and state is InvoiceState.FAILED)
+        self._must("invoices_settled_in_the_end", self.settled_at is None or is_settled, "a time if paid or failed")
+
+    def _must(self, rule: str, holds: bool, expected: str) -> None:
+        if not holds:
+            raise BrokenRuleError(rule, f"{self.kind} {self.invoice_id}, {self.state}, {self.amount_sat}", expected)
+
+    def may_become(self, state: InvoiceState) -> bool:
+        return state in TRANSITIONS[self.kind].get(self.state, ())
+
+    def _leave_for(self, state: InvoiceState) -> None:
+        if not self.may_become(state):
+            raise BrokenRuleError(f"{self.kind}_transition", f"{self.state} to {state}", "one of TRANSITIONS")
+
+    # Each of these raises BrokenRuleError if the state may not follow.
+
+    def issued(self, payment_hash: str, payment_request: str, expires_at: datetime) -> Invoice:
+        self._leave_for(InvoiceState.ISSUED)
+        return replace(
+            self,
+            state=InvoiceState.ISSUED,
+            payment_hash=payment_hash.lower(),
+            payment_request=payment_request,
+            expires_at=expires_at,
+        )
+
+    def expired(self) -> Invoice:
+        self._leave_for(InvoiceState.EXPIRED)
+        return replace(self, state=InvoiceState.EXPIRED)
+
+    def never_made(self, reason: str) -> Invoice:
+        """Of a deposit: failed, and there is nothing to be given back."""
+        self._leave_for(InvoiceState.FAILED)
+        return replace(self, state=InvoiceState.FAILED, reason=reason)
+
+    def received(self, at: datetime) -> Invoice:
+        """Of a deposit: paid."""
+        self._leave_for(InvoiceState.PAID)
+        return replace(self, state=InvoiceState.PAID, settled_at=at)
+
+    def authorized(self) -> Invoice:
+        self._leave_for(InvoiceState.AUTHORIZED)
+        return replace(self, state=InvoiceState.AUTHORIZED)
+
+    def rejected(self, reason: str) -> Invoice:
+        self._leave_for(InvoiceState.REJECTED)
+        return replace(self, state=InvoiceState.REJECTED, reason=reason)
+
+    def failed(self, reason: str, at: datetime) -> Invoice:
+        """Of a withdrawal: the account gets its money back."""
+        self._leave_for(InvoiceState.FAILED)
+        return replace(self, state=InvoiceState.FAILED, reason=reason, settled_at=at)
+
+    def paid_out(self, preimage: str, at: datetime) -> Invoice:
+        """Of a withdrawal: paid. Raises BrokenRuleError, too, if the preimage does not prove it."""
+        self._leave_for(InvoiceState.PAID)
+        if not is_proof(preimage, self.payment_hash):
+            raise BrokenRuleError("invoices_preimage_proves_payment", self.payment_hash, "the SHA-256 of the preimage")
+        return replace(self, state=InvoiceState.PAID, preimage=preimage.lower(), settled_at=at)
+
+
+def is_proof(preimage: str, payment_hash: str | None) -> bool:
+    """Whether *preimage*, in hexadecimal digits, shows that somebody was paid for *payment_hash*."""
+    digits = preimage.lower()
+    return bool(_32_BYTES.fullmatch(digits)) and sha256(bytes.fromhex(digits)).hexdigest() == payment_hash
 
 
 def request_deposit(invoice: Invoice | None, command: RequestDeposit, now: datetime) -> Decision[Invoice]:
     """Begin a deposit; the Lightning node is asked for its invoice next."""
-    wanted = Invoice(**vars(command), kind=InvoiceKind.DEPOSIT, state=InvoiceState.REQUESTED, requested_at=now)
     if invoice is not None:
-        return _asked_again(invoice, wanted, command)
-    if objection := _objection(wanted):
+        is_repeat = invoice.kind is InvoiceKind.DEPOSIT and _is_for(invoice, command)
+        return _asked_again(invoice) if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
+    if objection := _objection(command):
         return refuse(command, objection)
-    return done(wanted, DepositRequested(**vars(command)))
+    wanted = Invoice(
+        command.invoice_id, InvoiceKind.DEPOSIT, InvoiceState.REQUESTED, command.account_id, command.amount_sat, now
+    )
+    event = DepositRequested(invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat)
+    return done(wanted, event)
 
 
 def issue_invoice(invoice: Invoice | None, command: IssueInvoice, now: datetime) -> Decision[Invoice]:
     """Take what the node has made. If it was asked twice, the first answer stays: nobody sees the other."""
     if not _is_payable(command):
         return refuse(command, Reason.INVALID_PAYMENT_REQUEST)
-    return _advance(
-        invoice,
-        command,
-        _Step(InvoiceKind.DEPOSIT, InvoiceState.ISSUED, InvoiceIssued),
+    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.ISSUED)
+    if not isinstance(held, Invoice):
+        return held
+    issued = held.issued(command.payment_hash, command.payment_request, command.expires_at)
+    event = InvoiceIssued(
+        invoice_id=issued.invoice_id,
+        account_id=issued.account_id,
+        amount_sat=issued.amount_sat,
         payment_hash=command.payment_hash.lower(),
         payment_request=command.payment_request,
         expires_at=command.expires_at,
     )
+    return done(issued, event)
 
 
 def confirm_deposit(invoice: Invoice | None, command: ConfirmDeposit, now: datetime) -> Decision[Invoice]:
     """The money is here, so it is the account's, even if the invoice had expired."""
     if invoice is not None and invoice.kind == InvoiceKind.DEPOSIT and invoice.payment_hash is None:
         return refuse(command, Reason.NOT_ISSUED)
-    return _advance(invoice, command, _Step(InvoiceKind.DEPOSIT, InvoiceState.PAID, DepositPaid))
+    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.PAID)
+    if not isinstance(held, Invoice):
+        return held
+    event = DepositPaid(invoice_id=held.invoice_id, account_id=held.account_id, amount_sat=held.amount_sat)
+    return done(held.received(now), event)
 
 
 def expire_invoice(invoice: Invoice | None, command: ExpireInvoice, now: datetime) -> Decision[Invoice]:
     """End a deposit that nobody paid."""
-    return _advance(invoice, command, _Step(InvoiceKind.DEPOSIT, InvoiceState.EXPIRED, InvoiceExpired))
+    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.EXPIRED)
+    if not isinstance(held, Invoice):
+        return held
+    event = InvoiceExpired(invoice_id=held.invoice_id, account_id=held.account_id, amount_sat=held.amount_sat)
+    return done(held.expired(), event)
+
+
+def fail_deposit(invoice: Invoice | None, command: FailDeposit, now: datetime) -> Decision[Invoice]:
+    """End a deposit whose invoice the node will never make: nobody can have paid it."""
+    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.FAILED)
+    if not isinstance(held, Invoice):
+        return held
+    return done(held.never_made(command.reason), _deposit_failed(held, command.reason))
 
 
 def request_withdrawal(invoice: Invoice | None, command: RequestWithdrawal, now: datetime) -> Decision[Invoice]:
     """Begin a withdrawal; the account is asked for the money next."""
-    facts = {**vars(command), "payment_hash": command.payment_hash.lower()}
-    wanted = Invoice(**facts, kind=InvoiceKind.WITHDRAWAL, state=InvoiceState.REQUESTED, requested_at=now)
+    payment_hash = command.payment_hash.lower()
     if invoice is not None:
-        return _asked_again(invoice, wanted, command)
-    if objection := _objection(wanted) or _payment_objection(command, now):
+        is_same_payment = (invoice.payment_hash, invoice.payment_request) == (payment_hash, command.payment_request)
+        is_repeat = invoice.kind is InvoiceKind.WITHDRAWAL and is_same_payment and _is_for(invoice, command)
+        return _asked_again(invoice) if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
+    if objection := _objection(command) or _payment_objection(command, now):
         return refuse(command, objection)
-    return done(wanted, WithdrawalRequested(**_request(command)))
+    wanted = Invoice(
+        command.invoice_id,
+        InvoiceKind.WITHDRAWAL,
+        InvoiceState.REQUESTED,
+        command.account_id,
+        command.amount_sat,
+        requested_at=now,
+        payment_hash=payment_hash,
+        payment_request=command.payment_request,
+        expires_at=command.expires_at,
+    )
+    event = WithdrawalRequested(
+        invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat
+    )
+    return done(wanted, event)
 
 
 def authorize_withdrawal(invoice: Invoice | None, command: AuthorizeWithdrawal, now: datetime) -> Decision[Invoice]:
@@ -152,88 +288,130 @@ def authorize_withdrawal(invoice: Invoice | None, command: AuthorizeWithdrawal, 
     if invoice is not None and not _is_for(invoice, command):
         return refuse(command, Reason.NOT_THIS_WITHDRAWAL)
     if invoice is not None and invoice.state == InvoiceState.REJECTED:
-        return _give_back(invoice)
-    return _advance(invoice, command, _Step(InvoiceKind.WITHDRAWAL, InvoiceState.AUTHORIZED, WithdrawalAuthorized))
+        return _give_back(invoice, now)
+    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.AUTHORIZED)
+    if not isinstance(held, Invoice):
+        return held
+    event = WithdrawalAuthorized(
+        invoice_id=held.invoice_id,
+        account_id=held.account_id,
+        amount_sat=held.amount_sat,
+        payment_hash=held.payment_hash or "",
+        payment_request=held.payment_request or "",
+    )
+    return done(held.authorized(), event)
 
 
 def reject_withdrawal(invoice: Invoice | None, command: RejectWithdrawal, now: datetime) -> Decision[Invoice]:
     """End a withdrawal that the account could not pay."""
     if invoice is not None and not _is_for(invoice, command):
         return refuse(command, Reason.NOT_THIS_WITHDRAWAL)
-    return _advance(invoice, command, _Step(InvoiceKind.WITHDRAWAL, InvoiceState.REJECTED, InvoiceRejected))
+    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.REJECTED)
+    if not isinstance(held, Invoice):
+        return held
+    event = InvoiceRejected(
+        invoice_id=held.invoice_id, account_id=held.account_id, amount_sat=held.amount_sat, reason=command.reason
+    )
+    return done(held.rejected(command.reason), event)
 
 
 def settle_withdrawal(invoice: Invoice | None, command: SettleWithdrawal, now: datetime) -> Decision[Invoice]:
-    """The money has left."""
-    paid = _Step(InvoiceKind.WITHDRAWAL, InvoiceState.PAID, WithdrawalPaid)
-    return _advance(invoice, command, paid, preimage=command.preimage)
+    """The money has left, and the preimage proves it."""
+    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.PAID)
+    if not isinstance(held, Invoice):
+        return held
+    if not is_proof(command.preimage, held.payment_hash):
+        return refuse(command, Reason.INVALID_PREIMAGE)
+    paid = held.paid_out(command.preimage, now)
+    event = WithdrawalPaid(
+        invoice_id=paid.invoice_id,
+        account_id=paid.account_id,
+        amount_sat=paid.amount_sat,
+        preimage=command.preimage.lower(),
+    )
+    return done(paid, event)
 
 
 def fail_withdrawal(invoice: Invoice | None, command: FailWithdrawal, now: datetime) -> Decision[Invoice]:
     """The money has not left and never will, so the account gets it back."""
     if invoice is not None and invoice.state == InvoiceState.REJECTED:
         return refuse(command, Reason.INVOICE_REJECTED)
-    return _advance(invoice, command, _Step(InvoiceKind.WITHDRAWAL, InvoiceState.FAILED, WithdrawalFailed))
+    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.FAILED)
+    if not isinstance(held, Invoice):
+        return held
+    return done(held.failed(command.reason, now), _withdrawal_failed(held, command.reason))
 
 
 def payment_hash_taken(invoice: Invoice | None, command: RequestWithdrawal | IssueInvoice) -> Decision[Invoice]:
-    """Instead of a second invoice of the same kind with the same payment hash.
+    """Instead of an invoice whose payment hash is that of another of its kind which may be paid or is.
 
     If the node gives a hash that is known already, the deposit ends: its invoice could not be told from the other.
     """
-    if isinstance(command, IssueInvoice) and invoice is not None:
-        expired = replace(invoice, state=InvoiceState.EXPIRED)
-        outcome = Outcome(Verdict.REJECTED, Reason.DUPLICATE_PAYMENT_HASH)
-        return Decision(outcome, expired, (_announcement(InvoiceExpired, expired, command),))
+    if isinstance(command, IssueInvoice) and invoice is not None and invoice.may_become(InvoiceState.FAILED):
+        reason = Reason.DUPLICATE_PAYMENT_HASH
+        failed = invoice.never_made(reason)
+        return Decision(Outcome(Verdict.REJECTED, reason), failed, (_deposit_failed(failed, reason),))
     return refuse(command, Reason.DUPLICATE_PAYMENT_HASH)
 
 
 def refuse(command: Command, reason: Reason) -> Decision[Invoice]:
     """Refuse any command of this context; its event says what was asked and why not."""
-    if isinstance(command, RequestDeposit):
-        return rejected(reason, DepositRequestRejected(**_request(command), reason=reason))
-    if isinstance(command, RequestWithdrawal):
-        return rejected(reason, WithdrawalRequestRejected(**_request(command), reason=reason))
-    return rejected(reason, InvoiceChangeRejected(invoice_id=command.key, command=command.TYPE.name, reason=reason))
+    match command:
+        case RequestDeposit():
+            return rejected(
+                reason,
+                DepositRequestRejected(
+                    invoice_id=command.invoice_id,
+                    account_id=command.account_id,
+                    amount_sat=command.amount_sat,
+                    reason=reason,
+                ),
+            )
+        case RequestWithdrawal():
+            return rejected(
+                reason,
+                WithdrawalRequestRejected(
+                    invoice_id=command.invoice_id,
+                    account_id=command.account_id,
+                    amount_sat=command.amount_sat,
+                    reason=reason,
+                ),
+            )
+        case _:
+            event = InvoiceChangeRejected(invoice_id=command.key, command=command.TYPE.name, reason=reason)
+            return rejected(reason, event)
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A step of an invoice's life: which kind may take it, where it leads, and what it says."""
-
-    kind: InvoiceKind
-    target: InvoiceState
-    event: type[Event]
-
-
-def _advance(invoice: Invoice | None, command: Command, step: _Step, **news: Any) -> Decision[Invoice]:
-    """Take the step, or say why not. *news* are the fields that change with it."""
-    if invoice is None or invoice.kind != step.kind:
+def _ready(
+    invoice: Invoice | None, command: Command, kind: InvoiceKind, target: InvoiceState
+) -> Invoice | Decision[Invoice]:
+    """The invoice, if it may take the step to *target*; otherwise the answer: it was taken before, or why not."""
+    if invoice is None or invoice.kind != kind:
         return refuse(command, Reason.UNKNOWN_INVOICE)
-    if invoice.state in _IMPLIED_BY.get(step.target, {step.target}):
+    if invoice.state in _IMPLIED_BY.get(target, {target}):
         return done(None)
-    if step.target not in TRANSITIONS[step.kind].get(invoice.state, ()):
-        return refuse(command, _CONTRADICTIONS[step.kind, invoice.state])
-    moved = replace(invoice, state=step.target, **news)
-    return done(moved, _announcement(step.event, moved, command))
+    if not invoice.may_become(target):
+        return refuse(command, _CONTRADICTIONS[kind, invoice.state])
+    return invoice
 
 
-def _give_back(rejected_invoice: Invoice) -> Decision[Invoice]:
+def _give_back(rejected_invoice: Invoice, now: datetime) -> Decision[Invoice]:
     """What was debited for an invoice that will not be paid goes back to its account."""
-    failed = replace(rejected_invoice, state=InvoiceState.FAILED)
-    event = WithdrawalFailed(
-        invoice_id=failed.invoice_id,
-        account_id=failed.account_id,
-        amount_sat=failed.amount_sat,
-        reason=Reason.INVOICE_REJECTED,
+    failed = rejected_invoice.failed(rejected_invoice.reason or Reason.INVOICE_REJECTED, now)
+    outcome = Outcome(Verdict.REJECTED, Reason.INVOICE_REJECTED)
+    return Decision(outcome, failed, (_withdrawal_failed(failed, Reason.INVOICE_REJECTED),))
+
+
+def _withdrawal_failed(invoice: Invoice, reason: str) -> WithdrawalFailed:
+    return WithdrawalFailed(
+        invoice_id=invoice.invoice_id, account_id=invoice.account_id, amount_sat=invoice.amount_sat, reason=reason
     )
-    return Decision(Outcome(Verdict.REJECTED, Reason.INVOICE_REJECTED), failed, (event,))
 
 
-def _announcement(event: type[Event], moved: Invoice, command: Command) -> Event:
-    """The event, its fields taken from the invoice and, where that knows nothing of them, from the command."""
-    known: dict[str, Any] = {**vars(command), **vars(moved)}
-    return event(**{field.name: known[field.name] for field in fields(cast(Any, event))})
+def _deposit_failed(invoice: Invoice, reason: str) -> DepositFailed:
+    return DepositFailed(
+        invoice_id=invoice.invoice_id, account_id=invoice.account_id, amount_sat=invoice.amount_sat, reason=reason
+    )
 
 
 _IMPLIED_BY: Mapping[InvoiceState, set[InvoiceState]] = {
@@ -244,6 +422,8 @@ _IMPLIED_BY: Mapping[InvoiceState, set[InvoiceState]] = {
 
 _CONTRADICTIONS: Mapping[tuple[InvoiceKind, InvoiceState], Reason] = {
     (InvoiceKind.DEPOSIT, InvoiceState.REQUESTED): Reason.NOT_ISSUED,
+    (InvoiceKind.DEPOSIT, InvoiceState.ISSUED): Reason.ALREADY_ISSUED,
+    (InvoiceKind.DEPOSIT, InvoiceState.FAILED): Reason.INVOICE_FAILED,
     (InvoiceKind.DEPOSIT, InvoiceState.EXPIRED): Reason.INVOICE_EXPIRED,
     (InvoiceKind.DEPOSIT, InvoiceState.PAID): Reason.INVOICE_PAID,
     (InvoiceKind.WITHDRAWAL, InvoiceState.REQUESTED): Reason.NOT_AUTHORIZED,
@@ -252,15 +432,22 @@ _CONTRADICTIONS: Mapping[tuple[InvoiceKind, InvoiceState], Reason] = {
     (InvoiceKind.WITHDRAWAL, InvoiceState.FAILED): Reason.INVOICE_FAILED,
     (InvoiceKind.WITHDRAWAL, InvoiceState.PAID): Reason.INVOICE_PAID,
 }
-"""Why an invoice in this state refuses a step; ISSUED refuses none."""
+"""Why an invoice in this state refuses a step."""
+
+_ENDED_WITHOUT_MONEY: Mapping[InvoiceState, Reason] = {
+    InvoiceState.EXPIRED: Reason.INVOICE_EXPIRED,
+    InvoiceState.REJECTED: Reason.INVOICE_REJECTED,
+    InvoiceState.FAILED: Reason.INVOICE_FAILED,
+}
+"""What is answered to a request whose first one ended so, if nobody kept why."""
 
 
-def _objection(wanted: Invoice) -> Reason | None:
-    if not is_id(wanted.invoice_id):
+def _objection(command: RequestDeposit | RequestWithdrawal) -> Reason | None:
+    if not is_id(command.invoice_id):
         return Reason.INVALID_ID
-    if not is_account_id(wanted.account_id):
+    if not is_account_id(command.account_id):
         return Reason.INVALID_ACCOUNT_ID
-    return None if Satoshis.are(wanted.amount_sat) else Reason.INVALID_AMOUNT
+    return None if Satoshis.are(command.amount_sat) else Reason.INVALID_AMOUNT
 
 
 def _payment_objection(command: RequestWithdrawal, now: datetime) -> Reason | None:
@@ -274,29 +461,21 @@ def _is_payable(command: RequestWithdrawal | IssueInvoice) -> bool:
     return (
         0 < len(command.payment_request) <= MAX_PAYMENT_REQUEST_LENGTH
         and command.payment_request.isprintable()
-        and is_id(command.payment_hash)
+        and bool(_32_BYTES.fullmatch(command.payment_hash.lower()))
         and command.expires_at.tzinfo is not None
     )
 
 
-def _asked_again(invoice: Invoice, wanted: Invoice, command: RequestDeposit | RequestWithdrawal) -> Decision[Invoice]:
-    """A request under a known id: the same one once more changes nothing, another one is refused."""
-    asked, known = (
-        (one.kind, one.account_id, one.amount_sat, wanted.payment_hash and (one.payment_hash, one.payment_request))
-        for one in (wanted, invoice)
-    )
-    if asked != known:
-        return refuse(command, Reason.DUPLICATE_INVOICE)
-    return done(None, invoice_state=str(invoice.state))
+def _asked_again(invoice: Invoice) -> Decision[Invoice]:
+    """The same request once more changes nothing: it is told what the first one has come to."""
+    stands = {"invoice_state": str(invoice.state)}
+    if invoice.state in _ENDED_WITHOUT_MONEY:
+        reason = invoice.reason or _ENDED_WITHOUT_MONEY[invoice.state]
+        return Decision(Outcome(Verdict.REJECTED, reason, stands))
+    return Decision(Outcome(Verdict.DONE, data=stands))
 
 
-def _is_for(invoice: Invoice, command: AuthorizeWithdrawal | RejectWithdrawal) -> bool:
+def _is_for(
+    invoice: Invoice, command: RequestDeposit | RequestWithdrawal | AuthorizeWithdrawal | RejectWithdrawal
+) -> bool:
     return (invoice.account_id, invoice.amount_sat) == (command.account_id, command.amount_sat)
-
-
-def _request(command: RequestDeposit | RequestWithdrawal) -> dict[str, Any]:
-    return {
-        "invoice_id": command.invoice_id,
-        "account_id": command.account_id,
-        "amount_sat": command.amount_sat,
-    }

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     INVALID_ACCOUNT_ID = "invalid_account_id"
     INVALID_AMOUNT = "invalid_amount"
     INVALID_PAYMENT_REQUEST = "invalid_payment_request"  # it, its hash or its expiry has not the right form
+    INVALID_PREIMAGE = "invalid_preimage"  # its SHA-256 is not the payment hash, so it proves nothing
     DUPLICATE_INVOICE = "duplicate_invoice"  # the id is used, for something else
     DUPLICATE_PAYMENT_HASH = "duplicate_payment_hash"
     UNKNOWN_INVOICE = "unknown_invoice"  # nothing of this kind is known under the id
@@ -25,6 +26,7 @@ class Reason(StrEnum):
     INVOICE_PAID = "invoice_paid"
     INVOICE_FAILED = "invoice_failed"
     NOT_ISSUED = "not_issued"
+    ALREADY_ISSUED = "already_issued"
     NOT_AUTHORIZED = "not_authorized"
     ALREADY_AUTHORIZED = "already_authorized"
 
@@ -61,9 +63,18 @@ class ConfirmDeposit(Command):
 @command("bitcoin.expire-invoice", key="invoice_id", sent_by=Sender.LIGHTNING)
 @dataclass(frozen=True, kw_only=True)
 class ExpireInvoice(Command):
-    """The Lightning node says that the invoice can no longer be paid, or that it cannot make one."""
+    """The Lightning node says that the invoice can no longer be paid."""
 
     invoice_id: str
+
+
+@command("bitcoin.fail-deposit", key="invoice_id", sent_by=Sender.LIGHTNING)
+@dataclass(frozen=True, kw_only=True)
+class FailDeposit(Command):
+    """The Lightning node will never make this invoice. Not to be sent if it only did not answer."""
+
+    invoice_id: str
+    reason: str
 
 
 @command("bitcoin.request-withdrawal", key="invoice_id", sent_by=OwnerOf("account_id"))
@@ -76,6 +87,7 @@ class RequestWithdrawal(Command):
     amount_sat: int
     payment_request: str
     payment_hash: str
+    """SHA-256 of the preimage: 64 hexadecimal digits."""
     expires_at: datetime
 
 
@@ -92,10 +104,11 @@ class AuthorizeWithdrawal(Command):
 @command("bitcoin.settle-withdrawal", key="invoice_id", sent_by=Sender.LIGHTNING)
 @dataclass(frozen=True, kw_only=True)
 class SettleWithdrawal(Command):
-    """The Lightning node has paid; *preimage* is the proof."""
+    """The Lightning node has paid; *preimage* is the proof: the payment hash is its SHA-256."""
 
     invoice_id: str
     preimage: str
+    """64 hexadecimal digits."""
 
 
 @command("bitcoin.reject-withdrawal", key="invoice_id", sent_by=Sender.OPERATOR)
@@ -165,11 +178,22 @@ class DepositPaid(Event):
 @event("bitcoin.invoice-expired", key="invoice_id")
 @dataclass(frozen=True, kw_only=True)
 class InvoiceExpired(Event):
-    """The deposit has ended: nobody paid in time, or the node could not make an invoice."""
+    """The deposit has ended: nobody paid in time."""
 
     invoice_id: str
     account_id: str
     amount_sat: int
+
+
+@event("bitcoin.deposit-failed", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class DepositFailed(Event):
+    """The deposit has ended before anybody could pay: the node will not make its invoice, for this reason."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    reason: str
 
 
 @event("bitcoin.withdrawal-requested", key="invoice_id")
@@ -185,7 +209,7 @@ class WithdrawalRequested(Event):
 @event("bitcoin.withdrawal-request-rejected", key="invoice_id")
 @dataclass(frozen=True, kw_only=True)
 class WithdrawalRequestRejected(Event):
-    """The withdrawal was refused before any money moved (expired, a bad amount, a payment hash seen before)."""
+    """The withdrawal was refused before any money moved (expired, a bad amount, an invoice under way already)."""
 
     invoice_id: str
     account_id: str
@@ -254,6 +278,7 @@ MESSAGES = (
     IssueInvoice,
     ConfirmDeposit,
     ExpireInvoice,
+    FailDeposit,
     RequestWithdrawal,
     AuthorizeWithdrawal,
     SettleWithdrawal,
@@ -264,6 +289,7 @@ MESSAGES = (
     InvoiceIssued,
     DepositPaid,
     InvoiceExpired,
+    DepositFailed,
     WithdrawalRequested,
     WithdrawalRequestRejected,
     WithdrawalAuthorized,

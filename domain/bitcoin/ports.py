@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from domain.shared.errors import DetailedError
+from domain.shared.errors import DetailedError, SparkError
 
 
 class InvoiceStatus(StrEnum):
@@ -66,7 +66,10 @@ class LightningNode(Protocol):
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
     ) -> NodeInvoice:
-        """Make an invoice. Asked again with the same *invoice_id* it may make another, which harms nobody."""
+        """Make an invoice. Asked again with the same *invoice_id* it may make another, which harms nobody.
+
+        Raises InvoiceRefusedError if the node will not make it, however often it is asked.
+        """
 
     async def invoice_status(self, payment_hash: str) -> InvoiceStatus:
         """Whether an invoice made here was paid."""
@@ -86,6 +89,18 @@ class LightningNode(Protocol):
 
 class LightningError(DetailedError):
     """The Lightning node did not answer; what it did is unknown."""
+
+
+class InvoiceRefusedError(SparkError):
+    """The Lightning node answered that it will never make the invoice."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        """Machine-readable, snake case: who asked for the deposit is told."""
+
+    def __str__(self) -> str:
+        return f"the node refuses to make the invoice: {self.reason}"
 
 
 class InvalidPaymentRequestError(DetailedError):

@@ -16,6 +16,7 @@ from domain.accounting.messages import (
 )
 from domain.bitcoin.messages import (
     AuthorizeWithdrawal,
+    DepositFailed,
     DepositPaid,
     DepositRequested,
     InvoiceExpired,
@@ -73,6 +74,7 @@ DEPOSIT = SagaKind(
     patience=timedelta(hours=25),  # invoices commonly live for an hour, at most for a day
     milestones=(
         SagaMilestone(DepositRequested, "requested", SagaState.RUNNING, _invoice),
+        SagaMilestone(DepositFailed, "failed", SagaState.FAILED, _invoice),
         SagaMilestone(InvoiceIssued, "issued", SagaState.RUNNING, _invoice),
         SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _invoice),
         SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _invoice),

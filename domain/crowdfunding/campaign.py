@@ -19,9 +19,10 @@ from domain.crowdfunding.messages import (
     RejectDonation,
 )
 from domain.shared.decisions import Decision, done, rejected
+from domain.shared.errors import BrokenRuleError
 from domain.shared.ids import is_account_id, is_id
 from domain.shared.messages import Event
-from domain.shared.money import Satoshis
+from domain.shared.money import SUPPLY_SAT, Satoshis
 
 MAX_TITLE_LENGTH = 200  # characters
 MAX_DESCRIPTION_LENGTH = 10_000  # characters
@@ -29,7 +30,7 @@ MAX_DESCRIPTION_LENGTH = 10_000  # characters
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign and its totals, in satoshis."""
+    """A campaign and its totals, in satoshis. Raises BrokenRuleError for a goal or totals that cannot be."""
 
     campaign_id: str
     account_id: str
@@ -43,6 +44,15 @@ class Campaign:
     """How many were registered."""
     goal_reached: bool = False
     """Once true it stays so."""
+
+    def __post_init__(self) -> None:
+        if not Satoshis.are(self.goal_sat):
+            raise BrokenRuleError("campaigns_goal_is_satoshis", self.goal_sat, f"1 to {SUPPLY_SAT}")
+        if not 0 <= self.donations <= self.raised_sat or (self.donations == 0) != (self.raised_sat == 0):
+            expected = "a satoshi or more from each donation"
+            raise BrokenRuleError("campaigns_each_donation_raises", (self.raised_sat, self.donations), expected)
+        if self.goal_reached != (self.raised_sat >= self.goal_sat):
+            raise BrokenRuleError("campaigns_goal_reached_by_raising", self.goal_reached, "whether it has raised it")
 
     def donated(self, amount: Satoshis) -> Campaign:
         raised_sat = self.raised_sat + amount
@@ -64,6 +74,10 @@ class Donation:
     """The donor."""
     amount_sat: Satoshis
     registered_at: datetime
+
+    def __post_init__(self) -> None:
+        if not Satoshis.are(self.amount_sat):
+            raise BrokenRuleError("donations_amount_is_satoshis", self.amount_sat, f"1 to {SUPPLY_SAT}")
 
 
 def create_campaign(campaign: Campaign | None, command: CreateCampaign, now: datetime) -> Decision[Campaign]:

@@ -83,6 +83,7 @@ _INVOICE_STATES: Mapping[type[Event], _State] = {
     bitcoin.DepositRequestRejected: _State("rejected", 0, "deposit", has_ended=True),
     bitcoin.DepositRequested: _State("requested", 1, "deposit"),
     bitcoin.InvoiceIssued: _State("issued", 2, "deposit"),
+    bitcoin.DepositFailed: _State("failed", 3, "deposit", has_ended=True),
     bitcoin.InvoiceExpired: _State("expired", 3, "deposit", has_ended=True),
     bitcoin.DepositPaid: _State("paid", 4, "deposit"),
     accounting.Deposited: _State("credited", 5, "deposit", has_ended=True, id_field="deposit_id"),

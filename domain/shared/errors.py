@@ -2,7 +2,8 @@
 
 SparkError
 ├── DomainError
-│   └── InvalidAmountError (also a ValueError)
+│   ├── InvalidAmountError (also a ValueError)
+│   └── BrokenRuleError          a value would be what the rules of its kind forbid
 ├── MessageError             a message cannot be understood
 │   ├── UnknownMessageError
 │   └── MalformedMessageError
@@ -45,6 +46,17 @@ class InvalidAmountError(DomainError, ValueError):
 
     def __str__(self) -> str:
         return f"amount {self.value} is refused: expected 1 to 2100000000000000 satoshis"
+
+
+class BrokenRuleError(DomainError):
+    """A value would be in a state, or be moved to one, that the rules of its kind forbid."""
+
+    def __init__(self, rule: str, value: object, expected: str) -> None:
+        super().__init__(rule, value, expected)
+        self.rule, self.value, self.expected = rule, value, expected
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.value!r} is refused: expected {self.expected}"
 
 
 class MessageError(SparkError):

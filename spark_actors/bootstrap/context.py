@@ -80,6 +80,7 @@ def _lightning(parts: Parts, pool: Pool, dispatcher: Dispatcher) -> tuple[TaskLi
             latency=timedelta(seconds=wanted.simulated.latency_seconds),
             failure_rate=wanted.simulated.failure_rate,
             unknown_rate=wanted.simulated.unknown_rate,
+            largest_invoice_sat=wanted.simulated.largest_invoice_sat,
         ),
         clock=clock,
         random=SystemRandom(),

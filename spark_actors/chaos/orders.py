@@ -183,7 +183,7 @@ class Orders:
     def payment_in(self, account: str, amount_sat: int) -> Order:
         invoice_id = self._fresh()
         command = RequestDeposit(invoice_id=invoice_id, account_id=account, amount_sat=amount_sat)
-        return Order(invoice_id, command, (Movement(f"deposit/{invoice_id}", LIGHTNING, account, amount_sat),))
+        return Order(invoice_id, command, (Movement(f"invoice/{invoice_id}", LIGHTNING, account, amount_sat),))
 
     def payment_out(self, account: str, amount_sat: int) -> Order:
         invoice_id, behaviour = self._fresh(), self._random.choice(list(Behaviour))

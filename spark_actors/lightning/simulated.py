@@ -21,6 +21,7 @@ from typing import TypeVar
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
 from domain.bitcoin.ports import (
+    InvoiceRefusedError,
     InvoiceStatus,
     LightningError,
     NodeInvoice,
@@ -28,6 +29,7 @@ from domain.bitcoin.ports import (
     PaymentStatus,
     PaymentTerms,
 )
+from domain.shared.money import SUPPLY_SAT
 from spark_actors.lightning.requests import Behaviour, SimulatedRequest, read, written
 from spark_actors.messaging.ports import Clock, Sleep
 
@@ -83,6 +85,8 @@ class SimulatedSettings:
     """Share of the payments with behaviour `pay` that fail for good."""
     unknown_rate: float = 0.0
     """Share of the payments with behaviour `pay` that get no answer and turn out paid."""
+    largest_invoice_sat: int = SUPPLY_SAT
+    """An invoice of more is refused: `amount_too_large`."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,9 @@ class SimulatedLightningNode:
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
     ) -> NodeInvoice:
         """Make an invoice, which somebody pays after the delay. The same *invoice_id* gives the same invoice."""
+        if amount_sat > self._settings.largest_invoice_sat:
+            await self._sleep(self._settings.latency.total_seconds())
+            raise InvoiceRefusedError("amount_too_large")
         now = self._clock()
         nonce = sha256(f"{self._random.getrandbits(128)}/{invoice_id}".encode()).hexdigest()[:32]
         request = SimulatedRequest(amount_sat, now + expires_in, nonce)

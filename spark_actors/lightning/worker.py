@@ -1,5 +1,7 @@
 """Asks the Lightning node what the bitcoin context has durably listed, and turns its answers into commands.
 
+An invoice that the node refuses to make ends its deposit; one for which it did not answer is asked for again.
+
 Why nothing is paid twice or refunded while it may still succeed: the node itself takes a payment hash once, so asking
 it to pay again is safe; and a withdrawal is failed only on what can never change, which is either the node's own FAILED
 or a payment request that cannot be read or asks for something else than was authorised. Whether a request has expired
@@ -17,9 +19,17 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import structlog
 
-from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
+from domain.bitcoin.messages import (
+    ConfirmDeposit,
+    ExpireInvoice,
+    FailDeposit,
+    FailWithdrawal,
+    IssueInvoice,
+    SettleWithdrawal,
+)
 from domain.bitcoin.ports import (
     InvalidPaymentRequestError,
+    InvoiceRefusedError,
     InvoiceStatus,
     LightningError,
     LightningNode,
@@ -129,16 +139,16 @@ class LightningWorker:
         return None
 
     async def _issue(self, task: LightningTask) -> Command | None:
-        invoice = await self._ask(
-            "create_invoice",
-            self._node.create_invoice(
-                invoice_id=task.invoice_id,
-                amount_sat=task.amount_sat,
-                memo=f"Deposit {task.invoice_id}",
-                expires_in=self._settings.invoice_expiry,
-            ),
+        asked = self._node.create_invoice(
+            invoice_id=task.invoice_id,
+            amount_sat=task.amount_sat,
+            memo=f"Deposit {task.invoice_id}",
+            expires_in=self._settings.invoice_expiry,
         )
-        return issued(task, invoice)
+        try:
+            return issued(task, await self._ask("create_invoice", asked))
+        except InvoiceRefusedError as refusal:
+            return FailDeposit(invoice_id=task.invoice_id, reason=refusal.reason)
 
     async def _watch(self, task: LightningTask) -> Command | None:
         return watched(task, await self._ask("invoice_status", self._node.invoice_status(task.payment_hash)))
@@ -170,6 +180,9 @@ class LightningWorker:
         except InvalidPaymentRequestError:
             word = "invalid"
             raise
+        except InvoiceRefusedError:
+            word = "refused"
+            raise
         finally:
             self._telemetry(LightningAsked(call, word, timedelta(seconds=time.monotonic() - started)))
 
@@ -181,6 +194,14 @@ class LightningWorker:
         tasks = [task for task, _ in answers]
         for kind in {task.kind for task in tasks}:
             self._pass(CrashPoint.LIGHTNING_AFTER_RECORD, kind)
+        for (task, command), reply in zip(answers, replies, strict=True):
+            if reply.verdict is Verdict.REJECTED:  # the node and the books disagree: nobody will ask again
+                log.warning(
+                    "lightning_answer_refused",
+                    answer=command.TYPE.name,
+                    reason=reply.reason,
+                    correlation_id=task.correlation_id,
+                )
         undone = [task for task, reply in zip(tasks, replies, strict=True) if reply.verdict in _UNDONE]
         if settled := [task for task in tasks if task not in undone]:
             await self._tasks.remove(settled)

@@ -170,7 +170,7 @@ class LightningAsked:
     call: str
     """create_invoice, invoice_status, decode, pay or payment_status"""
     answer: str
-    """A bounded word: ok, error, or the status given."""
+    """A bounded word: ok, error, refused, invalid, or the status given."""
     duration: timedelta
 
 

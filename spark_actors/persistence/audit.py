@@ -51,8 +51,8 @@ class Check:
         return not (self.findings and self.is_alarming)
 
 
-Movement: TypeAlias = tuple[str, str, int]
-"""Debit account, credit account, satoshis."""
+Movement: TypeAlias = tuple[str, str, int, str]
+"""Debit account, credit account, satoshis, kind."""
 Movements: TypeAlias = Mapping[str, Movement]
 """By idempotency key."""
 
@@ -99,7 +99,7 @@ class _Snapshot:
     def movements(self, keys: Iterable[str]) -> Movements:
         """Those of the named movements that are in the ledger."""
         rows = self._rows(self._query("movements"), {"keys": list(keys)})
-        return {key: (debit, credit, amount) for key, debit, credit, amount in rows}
+        return {key: (debit, credit, amount, kind) for key, debit, credit, amount, kind in rows}
 
     def _query(self, statement: str) -> Query:
         return self._messaging.get(statement) or self._money[statement].encode()
@@ -178,29 +178,31 @@ def _unbooked_invoices(invoices: _Snapshot, ledger: _Snapshot) -> Iterator[Findi
         found = ledger.movements(key for row in page for key in _keys_of(row[1], row[0]))
         for row in page:
             if objection := _INVOICE_RULES[row[1]](row, found):
-                yield Finding(row[0], f"{row[1]} of {row[4]} is {row[2]}, saga {row[5]}: {objection}")
+                yield Finding(row[0], f"{row[1]} of {row[4]} for {row[3]} is {row[2]}: {objection}")
 
 
 def _keys_of(kind: str, invoice_id: str) -> Sequence[str]:
     if kind == "deposit":
-        return (f"deposit/{invoice_id}",)
+        return (f"invoice/{invoice_id}", f"deposit/{invoice_id}")
     return (f"withdrawal/{invoice_id}/debit", f"withdrawal/{invoice_id}/refund")
 
 
 def _deposit_objection(row: Row, found: Movements) -> str:
-    invoice_id, _, _, account_id, amount_sat, saga = row
-    credit = found.get(f"deposit/{invoice_id}")
-    if saga == "completed" and (credit is None or credit[1:] != (account_id, amount_sat)):
-        return f"credited {credit}"
-    return ""
+    invoice_id, _, _, account_id, amount_sat, had_time = row
+    own, former = (found.get(key) for key in _keys_of("deposit", invoice_id))
+    # Of a row that does not say whence the money came, the amount and the account must do; one by hand is another's.
+    credit = own or (former if former is not None and former[3] == "deposit" else None)
+    if credit is None:
+        return "it is not credited" if had_time else ""
+    return "" if credit[1:3] == (account_id, amount_sat) else f"credited {credit}"
 
 
 def _withdrawal_objection(row: Row, found: Movements) -> str:
-    invoice_id, _, state, account_id, amount_sat, saga = row
+    invoice_id, _, state, account_id, amount_sat, had_time = row
     debit, refund = (found.get(key) for key in _keys_of("withdrawal", invoice_id))
     if debit is None or (debit[0], debit[2]) != (account_id, amount_sat):
         return f"debited {debit}"
-    if (state == "paid" and refund is not None) or (state == "failed" and saga != "running" and refund is None):
+    if (state == "paid" and refund is not None) or (state == "failed" and had_time and refund is None):
         return f"refunded {refund}"
     return ""
 

@@ -191,7 +191,7 @@ def _refuse_broken(rules: Iterable[Rule], rows: Sequence[object]) -> None:
         else:
             broken = [values for values, count in claimed.items() if count > 1]
         if broken:
-            raise ConstraintError(rule.name, str(broken[0]))
+            raise ConstraintError(rule.told_as, str(broken[0]))
 
 
 class MemoryRepository(Generic[S]):

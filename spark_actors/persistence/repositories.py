@@ -127,7 +127,10 @@ ACCOUNTS = AggregateTable(
     sql="accounts",
     state=lambda row: Account(row[0], status=AccountStatus(row[1]), balance_sat=row[2]),
     columns=("status", "balance_sat"),
-    book=("idempotency_key", "debit_account", "credit_account", "amount_sat", "kind", "follows", "recorded_at"),
+    book=(
+        *("idempotency_key", "debit_account", "credit_account", "amount_sat"),
+        *("kind", "follows", "payee", "recorded_at"),
+    ),
     keeps_senders=True,
     rules=RULES["accounting"],
 )
@@ -148,7 +151,7 @@ INVOICES = AggregateTable(
     state=lambda row: Invoice(row[0], InvoiceKind(row[1]), InvoiceState(row[2]), *row[3:]),
     columns=(
         *("kind", "state", "account_id", "amount_sat", "requested_at"),
-        *("payment_hash", "payment_request", "preimage", "expires_at"),
+        *("payment_hash", "payment_request", "preimage", "expires_at", "reason", "settled_at"),
     ),
     rules=RULES["bitcoin"],
 )

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from domain.accounting.account import Movement
+from domain.accounting.account import Movement, MovementKind
 from domain.auth.user import User
-from domain.bitcoin.invoice import Invoice
+from domain.bitcoin.invoice import Invoice, InvoiceState
 from domain.crowdfunding.campaign import Donation
 from domain.shared.ports import Effect
 
@@ -45,6 +45,14 @@ class Rule:
     """Of a partial index: its predicate in SQL, on *held* (the row)."""
     concerns: Callable[[Any], bool] = lambda row: True
     """The same predicate on a state or record."""
+    expressions: Mapping[str, str] = field(default_factory=dict)
+    """What stands in SQL, on *held*, for a column that is an expression."""
+    constraint: str = ""
+    """What the store calls the rule, where one constraint is several rules."""
+
+    @property
+    def told_as(self) -> str:
+        return self.constraint or self.name
 
     def claimed(self, row: object) -> Values | None:
         """What *row* claims for itself, or points to; None if the rule does not concern it."""
@@ -54,6 +62,10 @@ class Rule:
         """What others may point to in *row*."""
         return _values(self.refers_to, row) if isinstance(row, self.of) else None
 
+
+TAKES_UP = "ledger_takes_up_what_it_follows"
+_LATER_COLUMNS = frozenset({"payee"})
+"""Columns that are null in rows of earlier programs: there they fit whatever points to them."""
 
 RULES: Mapping[str, Sequence[Rule]] = {
     "auth": (Rule("users_username_unique", User, "auth.users", ("username",), key="account_id"),),
@@ -66,7 +78,42 @@ RULES: Mapping[str, Sequence[Rule]] = {
             ("follows",),
             refers_to=("idempotency_key",),
         ),
+        Rule(
+            "ledger_amount_of_what_it_follows",
+            Movement,
+            "accounting.ledger",
+            ("follows", "amount_sat", "debit_account"),
+            refers_to=("idempotency_key", "amount_sat", "credit_account"),
+            constraint=TAKES_UP,
+        ),
+        Rule(
+            "ledger_credit_to_the_payee",
+            Movement,
+            "accounting.ledger",
+            ("follows", "credit_account"),
+            refers_to=("idempotency_key", "payee"),
+            concerns=lambda movement: movement.kind is MovementKind.TRANSFER_CREDIT,
+            constraint=TAKES_UP,
+        ),
+        Rule(
+            "ledger_refund_to_the_payer",
+            Movement,
+            "accounting.ledger",
+            ("follows", "credit_account"),
+            refers_to=("idempotency_key", "debit_account"),
+            concerns=lambda movement: movement.kind is not MovementKind.TRANSFER_CREDIT,
+            constraint=TAKES_UP,
+        ),
         Rule("ledger_follows_once", Movement, "accounting.ledger", ("follows",)),
+        Rule(
+            "ledger_credits_an_invoice_once",
+            Movement,
+            "accounting.ledger",
+            ("deposit_id",),
+            expressions={"deposit_id": "substr(held.idempotency_key, strpos(held.idempotency_key, '/') + 1)"},
+            where="held.kind IN ('deposit', 'invoice_deposit')",
+            concerns=lambda movement: movement.kind in (MovementKind.DEPOSIT, MovementKind.INVOICE_DEPOSIT),
+        ),
     ),
     "crowdfunding": (Rule("donations_pkey", Donation, "crowdfunding.donations", ("donation_id",)),),
     "bitcoin": (
@@ -76,6 +123,8 @@ RULES: Mapping[str, Sequence[Rule]] = {
             "bitcoin.invoices",
             ("payment_hash", "kind"),
             key="invoice_id",
+            where="held.state NOT IN ('rejected', 'failed')",
+            concerns=lambda invoice: invoice.state not in (InvoiceState.REJECTED, InvoiceState.FAILED),
         ),
     ),
 }
@@ -140,7 +189,7 @@ def offenders(
     for place in range(len(effects)):
         broken = next((rule for rule, claim in by_place[place] if _breaks(rule, claim, taken[rule.name])), None)
         if broken is not None:
-            found[place] = broken.name
+            found[place] = broken.told_as
             continue
         for rule, claim in by_place[place]:
             if not rule.refers_to:
@@ -195,7 +244,7 @@ def probe(asked: Iterable[tuple[Rule, Sequence[Claim]]]) -> Probe | None:
             f"%({name})s::{_type_of(column)}[]" for name, column in zip(names, rule.columns, strict=True)
         )
         inner = ", ".join(f"c{index}" for index in range(len(names)))
-        same = " AND ".join(f"held.{column} = claim.c{index}" for index, column in enumerate(wanted))
+        same = " AND ".join(_matches(rule, column, f"claim.c{index}") for index, column in enumerate(wanted))
         key = f"held.{rule.key}" if rule.key else "''"
         where = f" AND ({rule.where})" if rule.where else ""
         parts.append(
@@ -204,6 +253,11 @@ def probe(asked: Iterable[tuple[Rule, Sequence[Claim]]]) -> Probe | None:
             f" JOIN {rule.table} AS held ON {same}{where}"
         )
     return Probe(" UNION ALL ".join(parts), params) if parts else None
+
+
+def _matches(rule: Rule, column: str, claimed: str) -> str:
+    held = rule.expressions.get(column, f"held.{column}")
+    return f"{held} = {claimed}" if column not in _LATER_COLUMNS else f"coalesce({held}, {claimed}) = {claimed}"
 
 
 def _type_of(column: str) -> str:

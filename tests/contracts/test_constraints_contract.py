@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
+from domain.accounting.account import LIGHTNING, Movement, MovementKind
+from domain.accounting.messages import CreditTransfer, Purpose
+from domain.bitcoin.invoice import InvoiceState
 from domain.shared.errors import ConstraintError
+from domain.shared.money import Satoshis
 from domain.shared.ports import Change
+from tests.contracts.test_turns import Host, balance
 from tests.fixtures.aggregates import (
+    NOW,
     a_campaign,
     a_credit,
     a_debit,
     a_deposit,
     a_donation,
     a_movement,
+    a_refund,
     a_user,
     a_withdrawal,
     an_account,
     commit,
     created,
+    forced,
     issued,
 )
 from tests.fixtures.stores import Stores
+from tests.unit.domain.builders import deposit, funded, transfer
 
 
 def test_no_two_users_have_the_same_name(stores: Stores) -> None:
@@ -75,9 +85,89 @@ def test_debit_and_credit_may_share_a_turn(stores: Stores) -> None:
 
 def test_a_debit_is_credited_or_refunded_and_never_both(stores: Stores) -> None:
     commit(stores.unit_of_work("accounting"), records=[a_debit("transfer"), a_credit("transfer")])
-    refund = a_credit("transfer", "alice")._replace(idempotency_key="transfer/transfer/refund")
     with pytest.raises(ConstraintError, match="ledger_follows_once"):
-        commit(stores.unit_of_work("accounting"), records=[refund])
+        commit(stores.unit_of_work("accounting"), records=[a_refund("transfer")])
+
+
+WITHDRAWN = Movement("withdrawal/w/debit", "alice", LIGHTNING, Satoshis(100), MovementKind.WITHDRAWAL, NOW)
+GIVEN_BACK = Movement(
+    *("withdrawal/w/refund", LIGHTNING, "alice", Satoshis(100), MovementKind.WITHDRAWAL_REFUND, NOW),
+    follows="withdrawal/w/debit",
+)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_credit("transfer", amount_sat=1_000),
+        a_credit("transfer", amount_sat=99),
+        a_credit("transfer", "eve"),
+        a_credit("transfer", "alice"),
+        a_refund("transfer", amount_sat=101),
+        a_refund("transfer", "bob"),
+        replace(GIVEN_BACK, amount_sat=Satoshis(101)),
+        replace(GIVEN_BACK, credit_account="bob"),
+        replace(GIVEN_BACK, follows="transfer/transfer/debit"),
+        replace(a_credit("transfer"), follows="withdrawal/w/debit"),
+        replace(a_credit("transfer"), follows="deposit/d"),
+    ],
+)
+def test_a_movement_takes_up_what_it_follows(stores: Stores, other: Movement) -> None:
+    first = [a_movement("deposit/d"), a_debit("transfer"), WITHDRAWN]
+    commit(stores.unit_of_work("accounting"), records=first)
+    with pytest.raises(ConstraintError) as refused:
+        commit(stores.unit_of_work("accounting"), records=[other])
+    assert refused.value.constraint == "ledger_takes_up_what_it_follows"
+    commit(stores.unit_of_work("accounting"), records=[a_refund("transfer"), GIVEN_BACK])
+
+
+def test_a_movement_takes_up_what_it_follows_in_one_turn(stores: Stores) -> None:
+    with pytest.raises(ConstraintError, match="ledger_takes_up_what_it_follows"):
+        commit(stores.unit_of_work("accounting"), records=[a_debit("transfer"), a_credit("transfer", amount_sat=99)])
+
+
+def test_a_credit_of_more_than_was_debited_is_refused_in_its_answer(stores: Stores) -> None:
+    host = Host(stores)
+    debited = transfer(amount_sat=1)
+    host.take(*funded("ann", 100), *funded("bob", 5), debited)
+    credit = CreditTransfer(**vars(debited))
+    assert host.verdicts(replace(credit, amount_sat=1_000)) == [("rejected", "not_this_transfer")]
+    assert host.verdicts(credit, replace(credit, amount_sat=2)) == [("done", ""), ("rejected", "duplicate_transfer")]
+    assert balance(stores, "bob") == 6
+
+
+def test_an_invoice_that_an_earlier_program_may_have_credited_is_not_credited_again(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[OF_EITHER])
+    again = deposit(deposit_id="d", purpose=Purpose.INVOICE)
+    assert Host(stores).verdicts(deposit(deposit_id="d"), again) == [("rejected", "duplicate_deposit")] * 2
+
+
+BY_HAND, OF_INVOICE = a_movement("deposit/d"), a_movement("invoice/d", kind=MovementKind.INVOICE_DEPOSIT)
+OF_EITHER = a_movement("deposit/d", kind=MovementKind.DEPOSIT)
+
+
+@pytest.mark.parametrize("first", [BY_HAND, OF_INVOICE])
+def test_a_deposit_by_hand_and_that_of_an_invoice_are_two_and_each_is_once(stores: Stores, first: Movement) -> None:
+    second = OF_INVOICE if first is BY_HAND else BY_HAND
+    commit(stores.unit_of_work("accounting"), records=[first])
+    commit(stores.unit_of_work("accounting"), records=[second])
+    for again in (BY_HAND, OF_INVOICE):
+        with pytest.raises(ConstraintError, match="ledger_idempotency_key_unique"):
+            commit(stores.unit_of_work("accounting"), records=[again])
+
+
+def test_a_deposit_of_which_nobody_knows_whence_it_came_keeps_both_from_being_credited_again(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[OF_EITHER])
+    with pytest.raises(ConstraintError, match="ledger_idempotency_key_unique"):
+        commit(stores.unit_of_work("accounting"), records=[BY_HAND])
+    with pytest.raises(ConstraintError, match="ledger_credits_an_invoice_once"):
+        commit(stores.unit_of_work("accounting"), records=[OF_INVOICE])
+
+
+def test_an_earlier_program_beside_this_one_credits_no_invoice_again(stores: Stores) -> None:
+    commit(stores.unit_of_work("accounting"), records=[OF_INVOICE])
+    with pytest.raises(ConstraintError, match="ledger_credits_an_invoice_once"):
+        commit(stores.unit_of_work("accounting"), records=[OF_EITHER])
 
 
 def test_movements_that_follow_nothing_do_not_meet(stores: Stores) -> None:
@@ -86,7 +176,7 @@ def test_movements_that_follow_nothing_do_not_meet(stores: Stores) -> None:
 
 def test_a_balance_is_never_below_zero(stores: Stores) -> None:
     with pytest.raises(ConstraintError, match="accounts_balance_not_negative"):
-        commit(stores.unit_of_work("accounting"), [created("a", an_account("a", -1))])
+        commit(stores.unit_of_work("accounting"), [created("a", forced(an_account("a"), balance_sat=-1))])
 
 
 def test_a_donation_counts_once_for_ever(stores: Stores) -> None:
@@ -99,6 +189,25 @@ def test_a_donation_counts_once_for_ever(stores: Stores) -> None:
 
 def test_a_payment_hash_is_paid_out_once(stores: Stores) -> None:
     commit(stores.unit_of_work("bitcoin"), [created("w1", a_withdrawal("w1", "hash"))])
+    with pytest.raises(ConstraintError, match="invoices_payment_hash_unique"):
+        commit(stores.unit_of_work("bitcoin"), [created("w2", a_withdrawal("w2", "hash"))])
+
+
+@pytest.mark.parametrize("state", [InvoiceState.REJECTED, InvoiceState.FAILED])
+def test_what_was_not_paid_keeps_nobody_from_paying_it(stores: Stores, state: InvoiceState) -> None:
+    first = a_withdrawal("w1", "hash")
+    commit(stores.unit_of_work("bitcoin"), [created("w1", first)])
+    commit(stores.unit_of_work("bitcoin"), [Change("w1", 1, 2, replace(first, state=state))])
+    commit(stores.unit_of_work("bitcoin"), [created("w2", a_withdrawal("w2", "hash"))])
+    with pytest.raises(ConstraintError, match="invoices_payment_hash_unique"):
+        commit(stores.unit_of_work("bitcoin"), [created("w3", a_withdrawal("w3", "hash"))])
+
+
+def test_what_is_paid_is_never_paid_again(stores: Stores) -> None:
+    first = a_withdrawal("w1", "hash")
+    commit(stores.unit_of_work("bitcoin"), [created("w1", first)])
+    paid = replace(first, state=InvoiceState.PAID, preimage="proof", settled_at=NOW)
+    commit(stores.unit_of_work("bitcoin"), [Change("w1", 1, 2, paid)])
     with pytest.raises(ConstraintError, match="invoices_payment_hash_unique"):
         commit(stores.unit_of_work("bitcoin"), [created("w2", a_withdrawal("w2", "hash"))])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -12,8 +14,10 @@ from typing import Protocol
 
 import pytest
 
+from domain.bitcoin.invoice import is_proof
 from domain.bitcoin.ports import (
     InvalidPaymentRequestError,
+    InvoiceRefusedError,
     InvoiceStatus,
     LightningError,
     LightningNode,
@@ -32,6 +36,8 @@ class Bench(Protocol):
     """A node with a hand on its network and its clock."""
 
     node: LightningNode
+    largest_invoice_sat: int
+    """The node makes no invoice of more."""
 
     def outsider_invoice(
         self, behaviour: str, *, amount_sat: int = 1_000, expires_in: timedelta = HOUR
@@ -52,7 +58,8 @@ class SimulatedBench:
     def __init__(self, folder: Path) -> None:
         self._now = START
         self._nonces = count()
-        settings = SimulatedSettings(payment_delay=None)
+        self.largest_invoice_sat = 1_000_000
+        settings = SimulatedSettings(payment_delay=None, largest_invoice_sat=self.largest_invoice_sat)
         self._simulated = SimulatedLightningNode(
             folder / "node.sqlite3", settings, clock=lambda: self._now, random=Random(1)
         )
@@ -104,6 +111,22 @@ def test_an_invoice_says_what_it_was_made_for(play: Play) -> None:
         terms = await bench.node.decode(invoice.payment_request)
         assert (terms.payment_hash, terms.amount_sat) == (invoice.payment_hash, 2_000)
         assert terms.expires_at == invoice.expires_at == START + HOUR
+
+    play(scene)
+
+
+def test_an_invoice_that_the_node_never_makes_is_refused_with_a_reason_however_often(play: Play) -> None:
+    async def scene(bench: Bench) -> None:
+        too_large = bench.largest_invoice_sat + 1
+        for _ in range(2):
+            with pytest.raises(InvoiceRefusedError) as refused:
+                await bench.node.create_invoice(invoice_id="i-1", amount_sat=too_large, memo="m", expires_in=HOUR)
+            assert pickle.loads(pickle.dumps(refused.value)).reason == refused.value.reason
+            assert re.fullmatch("[a-z_]+", refused.value.reason)
+        largest = await bench.node.create_invoice(
+            invoice_id="i-2", amount_sat=bench.largest_invoice_sat, memo="m", expires_in=HOUR
+        )
+        assert (await bench.node.decode(largest.payment_request)).amount_sat == bench.largest_invoice_sat
 
     play(scene)
 
@@ -169,7 +192,7 @@ def test_a_payment_comes_with_its_proof(play: Play) -> None:
         invoice = bench.outsider_invoice("pay")
         payment = await bench.node.pay(invoice.payment_request)
         assert payment.status is PaymentStatus.PAID
-        assert payment.preimage
+        assert is_proof(payment.preimage, invoice.payment_hash)
         assert await bench.node.payment_status(invoice.payment_hash) == payment
 
     play(scene)

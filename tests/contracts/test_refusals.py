@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import psycopg
 import pytest
 
-from domain.accounting.account import Movement, MovementKind
+from domain.accounting.account import MovementKind
 from domain.bitcoin.invoice import InvoiceState
 from domain.bitcoin.messages import IssueInvoice
 from domain.crowdfunding.messages import RegisterDonation
@@ -19,13 +21,15 @@ from tests.fixtures.aggregates import (
     a_deposit,
     a_donation,
     a_movement,
+    a_refund,
     a_user,
     a_withdrawal,
     commit,
     created,
+    forced,
     issued,
 )
-from tests.fixtures.stores import Stores
+from tests.fixtures.stores import PostgresStores, Stores
 from tests.unit.domain.builders import create_campaign, deposit, funded, register, request_deposit, withdraw
 
 
@@ -80,8 +84,6 @@ def test_movements_are_held_against_the_ledger_and_against_each_other(stores: St
     commit(
         stores.unit_of_work("accounting"), records=[a_movement("deposit/1"), a_debit("t"), a_debit("s"), a_credit("s")]
     )
-    refund = a_credit("t", "alice")._replace(idempotency_key="transfer/t/refund")
-    late = a_credit("s", "alice")._replace(idempotency_key="transfer/s/refund")
     assert found(
         stores,
         "accounting",
@@ -89,11 +91,17 @@ def test_movements_are_held_against_the_ledger_and_against_each_other(stores: St
         books(a_movement("deposit/2")),
         books(a_movement("deposit/2")),
         books(a_credit("t")),
-        books(refund),
-        books(late),
+        books(a_refund("t")),
+        books(a_refund("s")),
         books(a_credit("unknown")),
         books(a_credit("new")),
         books(a_debit("new")),
+        books(a_movement("invoice/1", kind=MovementKind.INVOICE_DEPOSIT)),
+        books(a_movement("deposit/1", kind=MovementKind.DEPOSIT)),
+        books(a_credit("new", amount_sat=1_000)),
+        books(a_credit("new", "eve")),
+        books(a_refund("new", "bob")),
+        books(a_refund("new")),
     ) == {
         0: "ledger_idempotency_key_unique",
         2: "ledger_idempotency_key_unique",
@@ -101,14 +109,32 @@ def test_movements_are_held_against_the_ledger_and_against_each_other(stores: St
         5: "ledger_follows_once",
         6: "ledger_follows_known_movement",
         7: "ledger_follows_known_movement",
+        10: "ledger_idempotency_key_unique",
+        11: "ledger_takes_up_what_it_follows",
+        12: "ledger_takes_up_what_it_follows",
+        13: "ledger_takes_up_what_it_follows",
+    }
+
+
+def test_a_credit_is_held_against_a_debit_that_an_earlier_program_wrote_without_a_payee(database: str) -> None:
+    with asyncio.Runner() as runner, PostgresStores(database, runner) as stores:
+        commit(stores.unit_of_work("accounting"), records=[a_debit("t")])
+        with psycopg.connect(database) as connection:
+            connection.execute("UPDATE accounting.ledger SET payee = NULL")
+        assert found(stores, "accounting", books(a_credit("t", "anybody"))) == {}
+
+
+def test_an_invoice_that_may_have_been_credited_is_not_credited_again(stores: Stores) -> None:
+    old = a_movement("deposit/1", kind=MovementKind.DEPOSIT)
+    commit(stores.unit_of_work("accounting"), records=[old])
+    assert found(stores, "accounting", books(a_movement("invoice/1", kind=MovementKind.INVOICE_DEPOSIT))) == {
+        0: "ledger_credits_an_invoice_once"
     }
 
 
 def test_what_is_refused_gives_nothing_to_follow(stores: Stores) -> None:
     commit(stores.unit_of_work("accounting"), records=[a_movement("deposit/1")])
-    broken = Movement(
-        *a_debit("t")[:4], MovementKind.TRANSFER_DEBIT, a_debit("t").recorded_at, follows="deposit/unknown"
-    )
+    broken = forced(a_debit("t"), follows="deposit/unknown")
     assert found(stores, "accounting", books(broken), books(a_credit("t"))) == {
         0: "ledger_follows_known_movement",
         1: "ledger_follows_known_movement",
@@ -211,9 +237,9 @@ def test_the_other_contexts_refuse_in_the_same_way(stores: Stores, context: str)
         assert host.verdicts(*registered) == [("done", ""), *[("rejected", "already_registered")] * 2]
         return
     host.take(request_deposit(invoice_id="one"), request_deposit(invoice_id="two"))
-    terms = {"payment_hash": "ab12", "payment_request": "lnbc1", "expires_at": NOW}
+    terms = {"payment_hash": "ab" * 32, "payment_request": "lnbc1", "expires_at": NOW}
     issues = [IssueInvoice(invoice_id=name, **terms) for name in ("one", "two")]  # type: ignore[arg-type]
     assert host.verdicts(*issues) == [("done", ""), ("rejected", "duplicate_payment_hash")]
     with stores.unit_of_work("bitcoin") as uow:
         states: list[Any] = [held.state for held in uow.repository.load(["one", "two"]).values()]
-    assert [state.state for state in states] == [InvoiceState.ISSUED, InvoiceState.EXPIRED]
+    assert [state.state for state in states] == [InvoiceState.ISSUED, InvoiceState.FAILED]

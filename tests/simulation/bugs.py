@@ -218,12 +218,13 @@ def _rest(envelope: Any) -> list[Any]:
 
 def _is_no_credit_of_a_saga(movement: Movement) -> bool:
     """Producers' own deposits stay guarded, so that nothing but a repeated step is seen."""
-    return not movement.idempotency_key.startswith("deposit/i")
+    return not movement.idempotency_key.startswith("invoice/i")
 
 
 WITHOUT_KEYS_OF_CREDITS = [
     replace(rule, concerns=_is_no_credit_of_a_saga) if rule.name == "ledger_idempotency_key_unique" else rule
     for rule in memory._RULES
+    if rule.name != "ledger_credits_an_invoice_once"
 ]
 
 _take_events = ContextActor.take_events

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from domain.accounting.account import deposit_entry
 from domain.accounting.messages import (
     CreditTransfer,
     Deposit,
@@ -42,7 +43,7 @@ class LedgerModel:
         return None
 
     def _deposit(self, command: Deposit) -> Reason | None:
-        key = f"deposit/{command.deposit_id}"
+        key, _ = deposit_entry(command)
         if key in self.moved:
             return Reason.DUPLICATE_DEPOSIT
         return self._move(key, command.account_id, command.amount_sat)

@@ -48,11 +48,11 @@ SELECT
 -- record
 -- Book movements of money, in order.
 INSERT INTO accounting.ledger
-    (idempotency_key, debit_account, credit_account, amount_sat, kind, follows, recorded_at, sent_by)
+    (idempotency_key, debit_account, credit_account, amount_sat, kind, follows, payee, recorded_at, sent_by)
 SELECT *
 FROM unnest(
     %(idempotency_key)s::text[], %(debit_account)s::text[], %(credit_account)s::text[], %(amount_sat)s::bigint[],
-    %(kind)s::text[], %(follows)s::text[], %(recorded_at)s::timestamptz[], %(sent_by)s::text[]
+    %(kind)s::text[], %(follows)s::text[], %(payee)s::text[], %(recorded_at)s::timestamptz[], %(sent_by)s::text[]
 )
 
 -- locked

@@ -52,13 +52,14 @@ WHERE held.sum_sat <> open.sum_sat
 
 -- mismatched_follow_ups
 -- Movements that do not take up what the one that they follow put down: another amount, or not where it was put;
--- refunds that go to somebody else; movements that should follow another and do not.
+-- what goes to somebody else; movements that should follow another and do not.
 SELECT next.idempotency_key, format('%%s %%s from %%s to %%s follows %%s %%s from %%s to %%s',
     next.kind, next.amount_sat, next.debit_account, next.credit_account,
-    coalesce(first.kind, 'nothing'), first.amount_sat, first.debit_account, first.credit_account)
+    coalesce(first.kind, 'nothing'), first.amount_sat, first.debit_account, coalesce(first.payee, first.credit_account))
 FROM accounting.ledger AS next LEFT JOIN accounting.ledger AS first ON first.idempotency_key = next.follows
 WHERE CASE next.kind
-    WHEN 'transfer_credit' THEN first.kind = 'transfer_debit'
+    WHEN 'transfer_credit' THEN
+        first.kind = 'transfer_debit' AND next.credit_account = coalesce(first.payee, next.credit_account)
     WHEN 'transfer_refund' THEN first.kind = 'transfer_debit' AND next.credit_account = first.debit_account
     WHEN 'withdrawal_refund' THEN first.kind = 'withdrawal' AND next.credit_account = first.debit_account
     ELSE next.follows IS NULL
@@ -94,15 +95,17 @@ ORDER BY saga_id
 LIMIT %(limit)s
 
 -- invoices_page
--- Invoices for which money has moved or must have, after an id, in the order of ids, and where their sagas stand.
-SELECT invoice_id, invoices.kind, invoices.state, account_id, amount_sat, coalesce(sagas.state, 'running')
-FROM bitcoin.invoices LEFT JOIN bitcoin.sagas ON saga_id = invoice_id AND sagas.kind = invoices.kind
-WHERE invoices.state IN ('authorized', 'failed', 'paid') AND invoice_id > %(after)s
+-- Invoices for which money has moved or must have, after an id, in the order of ids, and whether the ledger has had time
+-- enough to follow: what was settled before that was noted has had it long ago.
+SELECT invoice_id, kind, state, account_id, amount_sat, coalesce(settled_at < now() - %(stuck_after)s::interval, true)
+FROM bitcoin.invoices
+WHERE invoice_id > %(after)s
+  AND (state IN ('authorized', 'paid') OR (kind = 'withdrawal' AND state = 'failed'))
 ORDER BY invoice_id
 LIMIT %(limit)s
 
 -- movements
 -- The movements under these keys.
-SELECT idempotency_key, debit_account, credit_account, amount_sat
+SELECT idempotency_key, debit_account, credit_account, amount_sat, kind
 FROM accounting.ledger
 WHERE idempotency_key = ANY(%(keys)s::text[])

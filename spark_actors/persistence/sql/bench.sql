@@ -18,8 +18,8 @@ SELECT count(*) FROM {schema}.dead_letters
 -- What users hold together, how many deposits the ledger has and of how much, and what is in transit.
 SELECT
     (SELECT coalesce(sum(balance_sat), 0)::bigint FROM accounting.accounts),
-    count(*) FILTER (WHERE kind = 'deposit'),
-    coalesce(sum(amount_sat) FILTER (WHERE kind = 'deposit'), 0)::bigint,
+    count(*) FILTER (WHERE kind IN ('deposit', 'manual_deposit', 'invoice_deposit')),
+    coalesce(sum(amount_sat) FILTER (WHERE kind IN ('deposit', 'manual_deposit', 'invoice_deposit')), 0)::bigint,
     (coalesce(sum(amount_sat) FILTER (WHERE credit_account = '@in-transit'), 0)
         - coalesce(sum(amount_sat) FILTER (WHERE debit_account = '@in-transit'), 0))::bigint
 FROM accounting.ledger
@@ -40,7 +40,7 @@ SELECT %(prefix)s::text || n, 2, 'open', %(amount_sat)s::bigint FROM generate_se
 -- add_opening_deposits
 -- Book what they hold.
 INSERT INTO accounting.ledger (idempotency_key, debit_account, credit_account, amount_sat, kind, recorded_at)
-SELECT 'deposit/' || %(prefix)s::text || n, '@lightning', %(prefix)s::text || n, %(amount_sat)s::bigint, 'deposit', now()
+SELECT 'deposit/' || %(prefix)s::text || n, '@lightning', %(prefix)s::text || n, %(amount_sat)s::bigint, 'manual_deposit', now()
 FROM generate_series(0, %(count)s::integer - 1) AS n
 
 -- add_pending_events

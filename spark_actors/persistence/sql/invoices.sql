@@ -2,7 +2,7 @@
 -- The named invoices; one that does not exist is missing from the result.
 SELECT
     invoice_id, version, kind, state, account_id, amount_sat, requested_at, payment_hash, payment_request,
-    expires_at, preimage
+    expires_at, preimage, reason, settled_at
 FROM bitcoin.invoices
 WHERE invoice_id = ANY(%(keys)s::text[])
 
@@ -10,13 +10,14 @@ WHERE invoice_id = ANY(%(keys)s::text[])
 -- Store new invoices; the primary key refuses one that somebody else has made meanwhile.
 INSERT INTO bitcoin.invoices (
     invoice_id, version, kind, state, account_id, amount_sat, requested_at, payment_hash, payment_request,
-    expires_at, preimage
+    expires_at, preimage, reason, settled_at
 )
 SELECT *
 FROM unnest(
     %(keys)s::text[], %(versions)s::bigint[], %(kind)s::text[], %(state)s::text[], %(account_id)s::text[],
     %(amount_sat)s::bigint[], %(requested_at)s::timestamptz[], %(payment_hash)s::text[],
-    %(payment_request)s::text[], %(expires_at)s::timestamptz[], %(preimage)s::text[]
+    %(payment_request)s::text[], %(expires_at)s::timestamptz[], %(preimage)s::text[], %(reason)s::text[],
+    %(settled_at)s::timestamptz[]
 )
 
 -- update
@@ -26,14 +27,15 @@ WITH saved AS (
     SET version = new.version,
         kind = new.kind, state = new.state, account_id = new.account_id, amount_sat = new.amount_sat,
         requested_at = new.requested_at, payment_hash = new.payment_hash, payment_request = new.payment_request,
-        expires_at = new.expires_at, preimage = new.preimage
+        expires_at = new.expires_at, preimage = new.preimage, reason = new.reason, settled_at = new.settled_at
     FROM unnest(
         %(keys)s::text[], %(expected)s::bigint[], %(versions)s::bigint[], %(kind)s::text[], %(state)s::text[],
         %(account_id)s::text[], %(amount_sat)s::bigint[], %(requested_at)s::timestamptz[], %(payment_hash)s::text[],
-        %(payment_request)s::text[], %(expires_at)s::timestamptz[], %(preimage)s::text[]
+        %(payment_request)s::text[], %(expires_at)s::timestamptz[], %(preimage)s::text[],
+        %(reason)s::text[], %(settled_at)s::timestamptz[]
     ) AS new (
         key, expected, version, kind, state, account_id, amount_sat, requested_at, payment_hash, payment_request,
-        expires_at, preimage
+        expires_at, preimage, reason, settled_at
     )
     WHERE held.invoice_id = new.key AND held.version = new.expected
     RETURNING 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,11 +34,16 @@ NOW = datetime.now(UTC) + timedelta(minutes=15)
 """Nothing of this is old yet, however long the tests before these take: the module is read before the first of them."""
 INVOICES = """
     INSERT INTO bitcoin.invoices VALUES
-        ('d', 2, 'deposit', 'paid', 'alice', 700, now(), 'h1', 'r', now(), NULL),
-        ('waits', 2, 'deposit', 'issued', 'alice', 700, now(), 'h4', 'r', now(), NULL),
-        ('paid', 3, 'withdrawal', 'paid', 'alice', 70, now(), 'h2', 'r', now(), 'proof'),
-        ('failed', 3, 'withdrawal', 'failed', 'alice', 70, now(), 'h3', 'r', now(), NULL)
+        ('d', 2, 'deposit', 'paid', 'alice', 700, now(), 'h1', 'r', now(), NULL, NULL, now()),
+        ('waits', 2, 'deposit', 'issued', 'alice', 700, now(), 'h4', 'r', now(), NULL, NULL, NULL),
+        ('never', 2, 'deposit', 'failed', 'alice', 700, now(), NULL, NULL, NULL, NULL, 'amount_too_large', NULL),
+        ('paid', 3, 'withdrawal', 'paid', 'alice', 70, now(), 'h2', 'r', now(), 'proof', NULL, now()),
+        ('failed', 3, 'withdrawal', 'failed', 'alice', 70, now(), 'h3', 'r', now(), NULL, 'no_route', now())
 """
+
+
+OF_D = " WHERE idempotency_key = 'invoice/d'"
+LONG_AGO = "UPDATE bitcoin.invoices SET settled_at = settled_at - interval '6 minutes'"
 
 
 def debit_of(withdrawal_id: str) -> Movement:
@@ -64,7 +70,8 @@ def database(module_database: str) -> str:
 @pytest.fixture
 def sound(stores: PostgresStores, connection: psycopg.Connection) -> PostgresStores:
     """A deposit, a donation, one that is on its way, and withdrawals that were paid and that failed."""
-    movements = [a_movement("deposit/d", amount_sat=700), a_debit("gift"), a_credit("gift"), a_debit("open")]
+    paid_in = a_movement("invoice/d", kind=MovementKind.INVOICE_DEPOSIT, amount_sat=700)
+    movements = [paid_in, a_debit("gift"), a_credit("gift"), a_debit("open")]
     movements += [debit_of("paid"), debit_of("failed"), refund_of("failed")]
     accounts = [created("alice", an_account("alice", 700 - 2 * 100 - 70)), created("bob", an_account("bob", 100))]
     commit(stores.unit_of_work("accounting"), accounts, records=movements)
@@ -135,6 +142,12 @@ DAMAGES = {
             "every movement takes up what it follows": ["k"],
         },
     ),
+    "a credit to another than the debit was for": Damage(
+        [
+            "UPDATE accounting.ledger SET payee = 'eve' WHERE idempotency_key = 'transfer/gift/debit'",
+        ],
+        {"every movement takes up what it follows": ["transfer/gift/credit"]},
+    ),
     "a refund of another amount": Damage(
         [
             "UPDATE accounting.ledger SET amount_sat = 71 WHERE idempotency_key = 'withdrawal/failed/refund'",
@@ -171,9 +184,25 @@ DAMAGES = {
     ),
     "a paid deposit that credits nobody": Damage(
         [
-            "DELETE FROM accounting.ledger WHERE idempotency_key = 'deposit/d'",
+            "DELETE FROM accounting.ledger WHERE idempotency_key = 'invoice/d'",
+            LONG_AGO,
             "UPDATE accounting.ledger SET debit_account = '@lightning' WHERE idempotency_key = 'transfer/gift/debit'",
             "UPDATE accounting.accounts SET balance_sat = 0 WHERE account_id = 'alice'",
+        ],
+        {"every deposit and withdrawal is in the ledger": ["d"]},
+    ),
+    "a paid deposit in whose place somebody was credited by hand": Damage(
+        ["UPDATE accounting.ledger SET idempotency_key = 'deposit/d', kind = 'manual_deposit'" + OF_D, LONG_AGO],
+        {"every deposit and withdrawal is in the ledger": ["d"]},
+    ),
+    "a paid deposit of another amount than was credited": Damage(
+        ["UPDATE bitcoin.invoices SET amount_sat = 701 WHERE invoice_id = 'd'"],
+        {"every deposit and withdrawal is in the ledger": ["d"]},
+    ),
+    "a deposit that was paid before it was noted when, and credits nobody": Damage(
+        [
+            "UPDATE accounting.ledger SET idempotency_key = 'invoice/e' WHERE idempotency_key = 'invoice/d'",
+            "UPDATE bitcoin.invoices SET settled_at = NULL",
         ],
         {"every deposit and withdrawal is in the ledger": ["d"]},
     ),
@@ -184,12 +213,13 @@ DAMAGES = {
     "a failed withdrawal that nobody was refunded": Damage(
         [
             "DELETE FROM accounting.ledger WHERE idempotency_key = 'withdrawal/failed/refund'",
+            LONG_AGO,
             "UPDATE accounting.accounts SET balance_sat = balance_sat - 70 WHERE account_id = 'alice'",
         ],
         {"every deposit and withdrawal is in the ledger": ["failed"]},
     ),
     "a withdrawal that was paid and refunded": Damage(
-        ["UPDATE bitcoin.invoices SET state = 'paid', preimage = 'proof' WHERE invoice_id = 'failed'"],
+        ["UPDATE bitcoin.invoices SET state = 'paid', preimage = 'proof', reason = NULL WHERE invoice_id = 'failed'"],
         {"every deposit and withdrawal is in the ledger": ["failed"]},
     ),
     "a saga that is late unseen": Damage(
@@ -214,6 +244,56 @@ def test_a_saga_that_is_late_and_seen_passes(
 ) -> None:
     connection.execute("UPDATE crowdfunding.sagas SET deadline_at = now() - interval '1 hour', overdue_since = now()")
     assert failed(audit(dsn_by_context)) == {}
+
+
+NOT_YET = "UPDATE accounting.ledger SET idempotency_key = 'invoice/e' WHERE idempotency_key = 'invoice/d'"
+
+
+@pytest.mark.parametrize(
+    ("statements", "is_found"),
+    [
+        ([NOT_YET], False),
+        ([NOT_YET, LONG_AGO], True),
+        # Whatever the saga's row says: it may be wrong itself.
+        ([NOT_YET, LONG_AGO, "UPDATE bitcoin.sagas SET state = 'running'"], True),
+        ([NOT_YET, LONG_AGO, "DELETE FROM bitcoin.sagas"], True),
+        (["UPDATE accounting.ledger SET idempotency_key = 'deposit/d', kind = 'deposit'" + OF_D, LONG_AGO], False),
+    ],
+)
+def test_a_paid_deposit_is_credited_within_the_patience(
+    sound: PostgresStores,
+    connection: psycopg.Connection,
+    dsn_by_context: dict[str, str],
+    statements: list[str],
+    is_found: bool,
+) -> None:
+    for statement in statements:
+        connection.execute(statement.encode())
+    found = failed(audit(dsn_by_context)).get("every deposit and withdrawal is in the ledger", [])
+    assert found == (["d"] if is_found else [])
+    assert failed(audit(dsn_by_context, stuck_after=timedelta(hours=1))) == {}
+
+
+def test_contexts_in_two_databases_are_held_against_each_other(
+    sound: PostgresStores,
+    connection: psycopg.Connection,
+    dsn_by_context: dict[str, str],
+    template_database: str,
+    new_database: Callable[[str], str],
+) -> None:
+    elsewhere = new_database(template_database)
+    with psycopg.connect(elsewhere, autocommit=True) as other:
+        other.execute(INVOICES)
+    connection.execute("DELETE FROM bitcoin.invoices")
+    apart = {**dsn_by_context, "bitcoin": elsewhere}
+    assert failed(audit(apart)) == {}
+    with psycopg.connect(elsewhere, autocommit=True) as other:
+        other.execute(
+            "INSERT INTO bitcoin.invoices VALUES"
+            " ('lost', 2, 'deposit', 'paid', 'alice', 700, now(), 'h5', 'r', now(), NULL, NULL, now())"
+        )
+        other.execute(LONG_AGO)
+    assert failed(audit(apart)) == {"every deposit and withdrawal is in the ledger": ["lost"]}
 
 
 def test_only_what_waits_for_long_is_stuck(stores: PostgresStores, dsn_by_context: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from domain.shared.ports import Change, Versioned
 from spark_actors.persistence.connections import Statement
 from spark_actors.persistence.errors import UNSTORABLE_VALUE
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
-from tests.fixtures.aggregates import a_mark, a_user, an_account, an_event, commit, created
+from tests.fixtures.aggregates import a_mark, a_user, an_account, an_event, commit, created, forced
 
 NewFactory: TypeAlias = Callable[..., PostgresUnitOfWorkFactory]
 
@@ -112,7 +112,7 @@ def test_a_value_that_postgres_cannot_hold_is_refused_and_harms_nobody(new_facto
 
 def test_an_error_tells_no_secrets(new_factory: NewFactory) -> None:
     factory = new_factory("auth")
-    secret = a_user("a", "")
+    secret = forced(a_user("a"), username="")
     with pytest.raises(ConstraintError) as refused:
         commit(factory(), [created("a", secret)])
     assert refused.value.constraint == "users_username_not_empty"

@@ -52,4 +52,4 @@ def test_a_comment_explains_each_setting(line: str) -> None:
     [name for name, value in leaves(Settings()) if isinstance(value, int | float) and not isinstance(value, bool)],
 )
 def test_the_name_of_a_number_says_its_unit(name: str) -> None:
-    assert name.endswith(("_seconds", "_days", "_bytes", *COUNTED, *UNIT_LESS_NUMBERS))
+    assert name.endswith(("_seconds", "_days", "_bytes", "_sat", *COUNTED, *UNIT_LESS_NUMBERS))

@@ -134,6 +134,7 @@ def test_a_rejected_donation_says_why_and_when_it_ended() -> None:
     [
         ((bitcoin.DepositRequested, bitcoin.InvoiceIssued), "issued"),
         ((bitcoin.DepositRequested, bitcoin.InvoiceIssued, bitcoin.InvoiceExpired), "expired"),
+        ((bitcoin.DepositRequested, bitcoin.DepositFailed), "failed"),
         ((bitcoin.InvoiceIssued, bitcoin.DepositPaid, bitcoin.InvoiceExpired), "paid"),
         ((bitcoin.DepositRequested, bitcoin.DepositPaid, accounting.Deposited), "credited"),
         ((bitcoin.DepositRequested, bitcoin.DepositRequestRejected), "requested"),

@@ -10,7 +10,7 @@ from domain.auth.messages import RegisterAccount
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.shared.messages import Command
-from tests.unit.domain.world import NOON
+from tests.unit.domain.world import NOON, hash_of
 
 ARGON2 = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaGhhc2hoYXNo"
 
@@ -65,7 +65,7 @@ def request_withdrawal(**fields: Any) -> RequestWithdrawal:
         "account_id": "ann",
         "amount_sat": 70,
         "payment_request": "lnbc-out",
-        "payment_hash": "0ff1ce",
+        "payment_hash": hash_of("out"),
         "expires_at": NOON + timedelta(hours=1),
     }
     return RequestWithdrawal(**{**values, **fields})

@@ -46,7 +46,7 @@ def test_an_account_is_opened_once() -> None:
     assert world.events[1:] == [AccountOpeningRejected(account_id="ann", reason=Reason.ALREADY_OPEN)]
 
 
-@pytest.mark.parametrize("account_id", ["@lightning", "@in-transit", "", "a b"])
+@pytest.mark.parametrize("account_id", ["@lightning", "@in-transit", "a b"])
 def test_the_systems_own_accounts_are_nobodys(account_id: str) -> None:
     world = World()
     assert world.send(OpenAccount(account_id=account_id)).reason == Reason.INVALID_ACCOUNT_ID
@@ -59,7 +59,7 @@ def test_a_deposit_is_a_movement_from_the_lightning_network() -> None:
     world = World().run(OPEN, deposit(amount_sat=100))
     assert world.account("ann").balance_sat == 100
     assert world.ledger["deposit/d1"] == Movement(
-        "deposit/d1", LIGHTNING, "ann", Satoshis(100), MovementKind.DEPOSIT, NOON
+        "deposit/d1", LIGHTNING, "ann", Satoshis(100), MovementKind.MANUAL_DEPOSIT, NOON
     )
     assert world.said(Deposited) == [Deposited(account_id="ann", deposit_id="d1", amount_sat=100, balance_sat=100)]
 
@@ -137,6 +137,14 @@ def test_a_failed_withdrawal_is_refunded_once() -> None:
     assert world.said(WithdrawalRefunded)[0].balance_sat == 100
     assert world.send(refund()).reason == Reason.ALREADY_REFUNDED
     assert world.account("ann").balance_sat == 100
+
+
+@pytest.mark.parametrize("other", [{"amount_sat": 1_000}, {"amount_sat": 99}, {"account_id": "bob"}])
+def test_a_refund_is_of_what_was_debited_and_to_whom(other: dict[str, Any]) -> None:
+    world = World().run(*funded("ann", 100), *funded("bob", 5), withdraw())
+    assert world.send(refund(**other)).reason == Reason.NOT_THIS_WITHDRAWAL
+    assert (world.account("ann").balance_sat, world.account("bob").balance_sat) == (0, 5)
+    assert world.send(refund()).verdict is Verdict.DONE
 
 
 def test_what_was_never_debited_is_not_refunded() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from random import Random
 
 import pytest
 
@@ -20,11 +21,19 @@ from domain.accounting.messages import (
 from domain.accounting.messages import Reason as AccountingReason
 from domain.bitcoin.invoice import InvoiceState
 from domain.bitcoin.lightning import READS, task_for
-from domain.bitcoin.messages import DepositPaid, DepositRequested, InvoiceChangeRejected, InvoiceIssued
+from domain.bitcoin.messages import (
+    DepositPaid,
+    DepositRequested,
+    FailDeposit,
+    InvoiceChangeRejected,
+    InvoiceIssued,
+    RejectWithdrawal,
+)
 from domain.bitcoin.messages import Reason as BitcoinReason
 from domain.bitcoin.ports import LightningTaskKind
 from domain.bitcoin.sagas import DEPOSIT, authorize, reject
 from domain.shared.messages import Event
+from domain.shared.money import SUPPLY_SAT
 from domain.shared.sagas import SagaProgress, SagaState, progress_of
 from tests.unit.domain.builders import deposit, funded, register, request_deposit, request_withdrawal, withdraw
 from tests.unit.domain.world import NOON, World
@@ -104,8 +113,62 @@ def test_only_debits_for_invoices_reach_the_bitcoin_context() -> None:
 
 
 def test_a_paid_deposit_that_cannot_be_credited_does_not_end_quietly() -> None:
-    world = World().run(deposit(deposit_id="in", account_id="eve"), request_deposit())
+    world = World().run(*funded("ann", SUPPLY_SAT), request_deposit())
     assert world.saga("deposit", "in") == ("credit_refused", SagaState.RUNNING)
+
+
+@pytest.mark.parametrize("account_id", ["ann", "eve"])
+def test_a_deposit_by_hand_never_stands_in_the_way_of_one_that_an_invoice_brings_in(account_id: str) -> None:
+    by_hand = deposit(deposit_id="in", account_id=account_id, amount_sat=5)
+    for commands in ((by_hand, request_deposit(amount_sat=70)), (request_deposit(amount_sat=70), by_hand)):
+        world = World(random=Random(3)).run(*commands)
+        assert [(it.account_id, it.amount_sat) for it in world.said(Deposited)].count(("ann", 70)) == 1
+        assert -world.ledger_balances()[LIGHTNING] == 75
+        assert world.saga("deposit", "in") == ("credited", SagaState.COMPLETED)
+        assert world.send(by_hand).reason == AccountingReason.DUPLICATE_DEPOSIT
+        again = deposit(deposit_id="in", account_id="ann", amount_sat=70, purpose=Purpose.INVOICE)
+        assert world.send(again).reason == AccountingReason.DUPLICATE_DEPOSIT
+        assert -world.ledger_balances()[LIGHTNING] == 75
+
+
+def test_a_deposit_that_the_node_will_not_make_an_invoice_for_has_failed() -> None:
+    world = World()
+    world.send(request_deposit())
+    world.send(FailDeposit(invoice_id="in", reason="amount_too_large"))
+    world.settle()
+    assert world.saga("deposit", "in") == ("failed", SagaState.FAILED)
+    assert world.invoice("in").state == InvoiceState.FAILED
+    assert not world.ledger
+
+
+def test_an_invoice_that_could_not_be_paid_once_is_paid_under_another_id() -> None:
+    world = World().run(*funded("bob", 100), request_withdrawal(account_id="nobody"))
+    assert world.invoice("out").state == InvoiceState.REJECTED
+    world.run(request_withdrawal(invoice_id="out2", account_id="bob"))
+    assert world.invoice("out2").state == InvoiceState.PAID
+    assert world.account("bob").balance_sat == 30
+    third = world.send(request_withdrawal(invoice_id="out3", account_id="bob"))
+    assert third.reason == BitcoinReason.DUPLICATE_PAYMENT_HASH
+
+
+def test_a_debit_that_comes_too_late_is_given_back_though_the_invoice_is_under_way_again() -> None:
+    world = World().run(*funded("ann", 100), *funded("bob", 100))
+    world.send(request_withdrawal())
+    world.send(RejectWithdrawal(invoice_id="out", account_id="ann", amount_sat=70, reason="insufficient_funds"))
+    world.send(request_withdrawal(invoice_id="out2", account_id="bob"))
+    world.settle()
+    assert (world.account("ann").balance_sat, world.account("bob").balance_sat) == (100, 30)
+    assert world.invoice("out").state == InvoiceState.FAILED
+    assert world.invoice("out2").state == InvoiceState.PAID
+
+
+def test_what_has_failed_is_tried_again_under_another_id_and_stays_as_it_is() -> None:
+    world = World(pays=lambda invoice_id: invoice_id == "out2").run(*funded("ann", 100), request_withdrawal())
+    assert world.saga("withdrawal", "out") == ("refunded", SagaState.FAILED)
+    world.run(request_withdrawal(invoice_id="out2"))
+    assert world.invoice("out").state == InvoiceState.FAILED
+    assert world.invoice("out2").state == InvoiceState.PAID
+    assert world.account("ann").balance_sat == 30
 
 
 def test_a_sign_up_to_an_account_that_is_open_already_is_complete() -> None:

@@ -11,10 +11,12 @@ from domain.bitcoin.invoice import TRANSITIONS, InvoiceKind, InvoiceState
 from domain.bitcoin.messages import (
     AuthorizeWithdrawal,
     ConfirmDeposit,
+    DepositFailed,
     DepositPaid,
     DepositRequested,
     DepositRequestRejected,
     ExpireInvoice,
+    FailDeposit,
     FailWithdrawal,
     InvoiceChangeRejected,
     InvoiceExpired,
@@ -33,13 +35,14 @@ from domain.shared.decisions import Verdict
 from domain.shared.messages import Command, Event
 from domain.shared.money import SUPPLY_SAT
 from tests.unit.domain.builders import request_deposit, request_withdrawal
-from tests.unit.domain.world import NOON, World, an_issued
+from tests.unit.domain.world import NOON, World, an_issued, hash_of, preimage_of
 
-ISSUE = an_issued("in", payment_hash="Ab1")
+ISSUE = an_issued("in", payment_hash=hash_of("in").upper())
 CONFIRM, EXPIRE = ConfirmDeposit(invoice_id="in"), ExpireInvoice(invoice_id="in")
 AUTHORIZE = AuthorizeWithdrawal(invoice_id="out", account_id="ann", amount_sat=70)
 REJECT = RejectWithdrawal(invoice_id="out", account_id="ann", amount_sat=70, reason="insufficient_funds")
-SETTLE = SettleWithdrawal(invoice_id="out", preimage="proof")
+SETTLE = SettleWithdrawal(invoice_id="out", preimage=preimage_of("out"))
+NEVER_MADE = FailDeposit(invoice_id="in", reason="amount_too_large")
 FAIL = FailWithdrawal(invoice_id="out", reason="no_route")
 
 DEPOSITS: dict[InvoiceState, tuple[Command, ...]] = {
@@ -47,6 +50,7 @@ DEPOSITS: dict[InvoiceState, tuple[Command, ...]] = {
     InvoiceState.ISSUED: (request_deposit(), ISSUE),
     InvoiceState.EXPIRED: (request_deposit(), ISSUE, EXPIRE),
     InvoiceState.PAID: (request_deposit(), ISSUE, CONFIRM),
+    InvoiceState.FAILED: (request_deposit(), NEVER_MADE),
 }
 WITHDRAWALS: dict[InvoiceState, tuple[Command, ...]] = {
     InvoiceState.REQUESTED: (request_withdrawal(),),
@@ -77,18 +81,21 @@ def test_a_deposit_says_what_happens_to_it() -> None:
     facts: dict[str, Any] = {"invoice_id": "in", "account_id": "ann", "amount_sat": 70}
     assert deposit_in(InvoiceState.PAID).events == [
         DepositRequested(**facts),
-        InvoiceIssued(**facts, payment_hash="ab1", payment_request="lnbc-Ab1", expires_at=ISSUE.expires_at),
+        InvoiceIssued(
+            **facts, payment_hash=hash_of("in"), payment_request=ISSUE.payment_request, expires_at=ISSUE.expires_at
+        ),
         DepositPaid(**facts),
     ]
     assert deposit_in(InvoiceState.EXPIRED).events[2:] == [InvoiceExpired(**facts)]
+    assert deposit_in(InvoiceState.FAILED).events[1:] == [DepositFailed(**facts, reason="amount_too_large")]
 
 
 def test_a_withdrawal_says_what_happens_to_it() -> None:
     facts: dict[str, Any] = {"invoice_id": "out", "account_id": "ann", "amount_sat": 70}
     assert withdrawal_in(InvoiceState.PAID).events == [
         WithdrawalRequested(**facts),
-        WithdrawalAuthorized(**facts, payment_hash="0ff1ce", payment_request="lnbc-out"),
-        WithdrawalPaid(**facts, preimage="proof"),
+        WithdrawalAuthorized(**facts, payment_hash=hash_of("out"), payment_request="lnbc-out"),
+        WithdrawalPaid(**facts, preimage=preimage_of("out")),
     ]
     assert withdrawal_in(InvoiceState.FAILED).events[2:] == [WithdrawalFailed(**facts, reason="no_route")]
     assert withdrawal_in(InvoiceState.REJECTED).events[1:] == [InvoiceRejected(**facts, reason="insufficient_funds")]
@@ -96,7 +103,7 @@ def test_a_withdrawal_says_what_happens_to_it() -> None:
 
 @pytest.mark.parametrize("state", DEPOSITS)
 def test_a_deposit_takes_only_the_states_that_may_follow(state: InvoiceState) -> None:
-    reached = {sent(*DEPOSITS[state], step).invoice("in").state for step in (ISSUE, CONFIRM, EXPIRE)}
+    reached = {sent(*DEPOSITS[state], step).invoice("in").state for step in (ISSUE, CONFIRM, EXPIRE, NEVER_MADE)}
     assert reached - {state} == set(TRANSITIONS[InvoiceKind.DEPOSIT].get(state, ()))
 
 
@@ -112,6 +119,10 @@ def test_a_withdrawal_takes_only_the_states_that_may_follow(state: InvoiceState)
         (DEPOSITS[InvoiceState.REQUESTED], CONFIRM, Reason.NOT_ISSUED),
         (DEPOSITS[InvoiceState.EXPIRED], ISSUE, Reason.INVOICE_EXPIRED),
         (DEPOSITS[InvoiceState.PAID], EXPIRE, Reason.INVOICE_PAID),
+        (DEPOSITS[InvoiceState.ISSUED], NEVER_MADE, Reason.ALREADY_ISSUED),
+        (DEPOSITS[InvoiceState.EXPIRED], NEVER_MADE, Reason.INVOICE_EXPIRED),
+        (DEPOSITS[InvoiceState.FAILED], ISSUE, Reason.INVOICE_FAILED),
+        (DEPOSITS[InvoiceState.FAILED], CONFIRM, Reason.NOT_ISSUED),
         (WITHDRAWALS[InvoiceState.REQUESTED], SETTLE, Reason.NOT_AUTHORIZED),
         (WITHDRAWALS[InvoiceState.REQUESTED], FAIL, Reason.NOT_AUTHORIZED),
         (WITHDRAWALS[InvoiceState.AUTHORIZED], REJECT, Reason.ALREADY_AUTHORIZED),
@@ -135,12 +146,13 @@ def test_a_step_that_contradicts_what_is_known_is_refused(
 @pytest.mark.parametrize(
     ("life", "steps"),
     [
-        (DEPOSITS[InvoiceState.ISSUED], (ISSUE, an_issued("in", payment_hash="other"))),
+        (DEPOSITS[InvoiceState.ISSUED], (ISSUE, an_issued("in", payment_hash=hash_of("other")))),
         (DEPOSITS[InvoiceState.EXPIRED], (EXPIRE,)),
+        (DEPOSITS[InvoiceState.FAILED], (NEVER_MADE,)),
         (DEPOSITS[InvoiceState.PAID], (CONFIRM, ISSUE, request_deposit())),
-        (WITHDRAWALS[InvoiceState.REJECTED], (REJECT, request_withdrawal())),
+        (WITHDRAWALS[InvoiceState.REJECTED], (REJECT,)),
         (WITHDRAWALS[InvoiceState.FAILED], (FAIL, AUTHORIZE)),
-        (WITHDRAWALS[InvoiceState.PAID], (SETTLE, AUTHORIZE, request_withdrawal(payment_hash="0FF1CE"))),
+        (WITHDRAWALS[InvoiceState.PAID], (SETTLE, AUTHORIZE, request_withdrawal(payment_hash=hash_of("out").upper()))),
     ],
 )
 def test_a_step_taken_before_answers_done_and_changes_nothing(
@@ -154,7 +166,7 @@ def test_a_step_taken_before_answers_done_and_changes_nothing(
     assert world.events == said
 
 
-@pytest.mark.parametrize("step", [ISSUE, CONFIRM, EXPIRE, AUTHORIZE, REJECT, SETTLE, FAIL])
+@pytest.mark.parametrize("step", [ISSUE, CONFIRM, EXPIRE, NEVER_MADE, AUTHORIZE, REJECT, SETTLE, FAIL])
 def test_a_step_of_an_invoice_that_is_not_known_is_harmlessly_refused(step: Command) -> None:
     world = sent(step)
     assert not world.states
@@ -213,6 +225,8 @@ def test_a_request_must_make_sense(fields: dict[str, Any], reason: Reason) -> No
         ({"payment_request": ""}, Reason.INVALID_PAYMENT_REQUEST),
         ({"payment_request": "x" * 8_193}, Reason.INVALID_PAYMENT_REQUEST),
         ({"payment_hash": ""}, Reason.INVALID_PAYMENT_REQUEST),
+        ({"payment_hash": hash_of("out")[1:]}, Reason.INVALID_PAYMENT_REQUEST),
+        ({"payment_hash": "g" * 64}, Reason.INVALID_PAYMENT_REQUEST),
     ],
 )
 def test_a_withdrawal_needs_an_invoice_that_can_be_paid(fields: dict[str, Any], reason: Reason) -> None:
@@ -227,7 +241,7 @@ def test_an_invoice_of_the_node_must_have_the_right_form() -> None:
     assert world.invoice("in").state == InvoiceState.REQUESTED
 
 
-@pytest.mark.parametrize("payment_hash", ["0ff1ce", "0FF1CE"])
+@pytest.mark.parametrize("payment_hash", [hash_of("out"), hash_of("out").upper()])
 def test_no_payment_hash_is_used_twice(payment_hash: str) -> None:
     world = sent(request_withdrawal())
     second = request_withdrawal(invoice_id="out2", payment_hash=payment_hash)
@@ -236,17 +250,17 @@ def test_no_payment_hash_is_used_twice(payment_hash: str) -> None:
     assert ("bitcoin", "out2") not in world.states
 
 
-def test_a_deposit_whose_hash_is_known_already_ends_expired() -> None:
-    world = sent(request_deposit(invoice_id="in2"), an_issued("in2", payment_hash="AB1"), request_deposit())
+def test_a_deposit_whose_hash_is_known_already_has_failed() -> None:
+    world = sent(request_deposit(invoice_id="in2"), an_issued("in2", payment_hash=hash_of("in")), request_deposit())
     assert world.send(ISSUE).reason == Reason.DUPLICATE_PAYMENT_HASH
-    assert world.invoice("in").state == InvoiceState.EXPIRED
+    assert world.invoice("in").state == InvoiceState.FAILED
     assert world.invoice("in").payment_hash is None
-    assert world.said(InvoiceExpired)
+    assert [event.reason for event in world.said(DepositFailed)] == [Reason.DUPLICATE_PAYMENT_HASH]
 
 
 def test_a_withdrawal_may_pay_the_invoice_of_a_deposit() -> None:
     world = deposit_in(InvoiceState.ISSUED)
-    assert world.send(request_withdrawal(payment_hash="ab1")).verdict is Verdict.DONE
+    assert world.send(request_withdrawal(payment_hash=hash_of("in"))).verdict is Verdict.DONE
 
 
 def test_a_deposit_that_has_no_invoice_cannot_have_been_paid() -> None:
@@ -265,11 +279,32 @@ def test_a_debit_for_a_withdrawal_that_was_rejected_is_given_back() -> None:
 def test_another_request_under_a_used_id_is_refused() -> None:
     world = sent(request_deposit(), request_withdrawal())
     assert world.send(request_deposit(amount_sat=1)).reason == Reason.DUPLICATE_INVOICE
-    assert world.send(request_withdrawal(payment_hash="beef")).reason == Reason.DUPLICATE_INVOICE
+    assert world.send(request_withdrawal(payment_hash=hash_of("beef"))).reason == Reason.DUPLICATE_INVOICE
     events: list[Event] = world.events[2:]
     assert [type(event) for event in events] == [DepositRequestRejected, WithdrawalRequestRejected]
 
 
 def test_the_repeat_of_a_request_is_told_how_the_first_one_stands() -> None:
-    assert withdrawal_in(InvoiceState.FAILED).send(request_withdrawal()).data == {"invoice_state": "failed"}
+    assert withdrawal_in(InvoiceState.AUTHORIZED).send(request_withdrawal()).data == {"invoice_state": "authorized"}
     assert deposit_in(InvoiceState.ISSUED).send(request_deposit()).data == {"invoice_state": "issued"}
+
+
+@pytest.mark.parametrize(
+    ("life", "reason"),
+    [
+        (WITHDRAWALS[InvoiceState.REJECTED], "insufficient_funds"),
+        (WITHDRAWALS[InvoiceState.FAILED], "no_route"),
+        ((*WITHDRAWALS[InvoiceState.REJECTED], AUTHORIZE), "insufficient_funds"),
+        (DEPOSITS[InvoiceState.EXPIRED], Reason.INVOICE_EXPIRED),
+        (DEPOSITS[InvoiceState.FAILED], "amount_too_large"),
+    ],
+)
+def test_the_repeat_of_a_request_that_came_to_nothing_is_told_so_and_why(
+    life: tuple[Command, ...], reason: str
+) -> None:
+    world = sent(*life)
+    before, said = world.states, list(world.events)
+    outcome = world.send(life[0])
+    assert (outcome.verdict, outcome.reason) == (Verdict.REJECTED, reason)
+    assert outcome.data == {"invoice_state": str(world.invoice(life[0].key).state)}
+    assert (world.states, world.events) == (before, said)

@@ -33,6 +33,9 @@ def refund(**fields: Any) -> RefundTransfer:
     return RefundTransfer(**{**vars(transfer()), "reason": "why", **fields})
 
 
+GIVEN_BACK = (Reason.UNKNOWN_ACCOUNT, Reason.BALANCE_LIMIT)
+
+
 def two_accounts() -> World:
     return World().run(*funded("ann", 100), *funded("bob", 10))
 
@@ -134,11 +137,32 @@ def test_a_step_without_money_in_transit_moves_none(command: CreditTransfer | Re
     assert [event.reason for event in refusals] == [reason]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        credit(amount_sat=1_000),
+        credit(amount_sat=39),
+        credit(to_account_id="eve"),
+        refund(amount_sat=41),
+        refund(from_account_id="eve"),
+        refund(from_account_id="bob"),
+    ],
+)
+def test_a_step_moves_what_was_debited_to_whom_it_is_for_or_from(command: CreditTransfer | RefundTransfer) -> None:
+    world = two_accounts().run(*funded("eve", 7))
+    world.send(transfer(amount_sat=40))
+    assert world.send(command).reason == Reason.NOT_THIS_TRANSFER
+    assert balances(world) == (60, 10, 40)
+    assert balances(world.settle()) == (60, 50, 0)
+    assert world.account("eve").balance_sat == 7
+
+
 def test_only_a_refused_credit_whose_money_is_in_transit_is_refunded() -> None:
     refused = {
         reason: refund_payer(TransferCreditRefused(**vars(transfer()), reason=reason))
-        for reason in (Reason.UNKNOWN_ACCOUNT, Reason.BALANCE_LIMIT, Reason.DUPLICATE_TRANSFER, Reason.TRANSFER_ENDED)
+        for reason in (*GIVEN_BACK, Reason.DUPLICATE_TRANSFER, Reason.TRANSFER_ENDED, Reason.NOT_THIS_TRANSFER)
     }
     assert refused[Reason.UNKNOWN_ACCOUNT] == [refund(reason=Reason.UNKNOWN_ACCOUNT)]
     assert refused[Reason.BALANCE_LIMIT] == [refund(reason=Reason.BALANCE_LIMIT)]
     assert refused[Reason.DUPLICATE_TRANSFER] == refused[Reason.TRANSFER_ENDED] == []
+    assert refused[Reason.NOT_THIS_TRANSFER] == []

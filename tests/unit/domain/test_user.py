@@ -44,7 +44,7 @@ def test_a_password_must_come_as_an_argon2_hash(secret: str) -> None:
     assert secret == "" or secret not in str(world.events)
 
 
-@pytest.mark.parametrize("account_id", ["", "@lightning", "a b", "a\0", "a" * 201])
+@pytest.mark.parametrize("account_id", ["@lightning", "a b", "a\tb"])
 def test_an_account_id_must_not_be_one_of_the_systems_own_nor_malformed(account_id: str) -> None:
     assert World().send(register(account_id=account_id)).reason == Reason.INVALID_ACCOUNT_ID
 

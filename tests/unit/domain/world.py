@@ -1,17 +1,18 @@
-"""All write contexts in memory: decisions, the constraints of the store, saga steps, deliveries in any order."""
+"""All write contexts on the store in memory: real turns, saga steps, deliveries in any order."""
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
 from itertools import count
 from random import Random
 from typing import Any, TypeVar
 
 from domain.accounting.account import Account, Movement
-from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice
 from domain.bitcoin.lightning import task_for
 from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
@@ -19,14 +20,23 @@ from domain.bitcoin.ports import LightningTask, LightningTaskKind
 from domain.contexts import CONTEXTS
 from domain.crowdfunding.campaign import Campaign, Donation
 from domain.shared.context import BoundedContext
-from domain.shared.decisions import Decision, Outcome
+from domain.shared.decisions import Outcome, Verdict
 from domain.shared.ids import derived_id
-from domain.shared.messages import Command, Event
+from domain.shared.messages import Command, Event, MessageRegistry
 from domain.shared.sagas import SagaProgress, SagaState, progress_of
+from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.messaging.envelope import Envelope, decode_data, encode_data, pack, unpack_replies
+from spark_actors.persistence.memory import MemoryStore, MemoryUnitOfWork
 
 NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
 E = TypeVar("E", bound=Event)
 S = TypeVar("S")
+
+_REGISTRY = MessageRegistry(
+    (message for context in CONTEXTS for message in context.messages),
+    (upcaster for context in CONTEXTS for upcaster in context.upcasters),
+)
+_WRITING = tuple(context for context in CONTEXTS if context.commands)
 
 
 @dataclass(frozen=True)
@@ -40,37 +50,41 @@ class Delivery:
 
 @dataclass
 class World:
-    """Runs commands and the sagas that follow. Without *remembers*, no inbox drops what comes again."""
+    """Runs commands and the sagas that follow. Without *remembers*, no inbox knows what comes again."""
 
     random: Random = field(default_factory=lambda: Random(0))
     remembers: bool = True
     now: datetime = NOON
     pays: Callable[[str], bool] = lambda invoice_id: True
     """Whether an invoice, of a deposit or a withdrawal, gets paid in the end."""
-    states: dict[tuple[str, str], Any] = field(default_factory=dict)
-    inboxes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    ledger: dict[str, Movement] = field(default_factory=dict)
-    donations: dict[str, Donation] = field(default_factory=dict)
     sagas: dict[tuple[str, str], SagaProgress] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     waiting: dict[tuple[str, str, str], deque[Delivery]] = field(default_factory=dict)
     """By source, key and subscriber: the events of one aggregate reach each subscriber in order."""
     tasks: list[LightningTask] = field(default_factory=list)
+    _stores: dict[str, MemoryStore] = field(default_factory=lambda: {each.name: MemoryStore() for each in _WRITING})
     _numbers: Iterator[int] = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self._host = AggregateActor(
+            [HostedContext(each, partial(MemoryUnitOfWork, self._stores[each.name])) for each in _WRITING],
+            _REGISTRY,
+            capacity=1_000,
+            max_attempts=3,
+            clock=lambda: self.now,
+            telemetry=lambda event: None,
+        )
 
     def send(self, command: Command, message_id: str | None = None) -> Outcome:
         """Handle a command; what follows from it waits for `settle` or `step`."""
-        context = _CONTEXTS[command.TYPE.context]
-        message_id = message_id or f"m-{next(self._numbers)}"
-        known = self.inboxes.get((context.name, message_id))
-        if known is not None and self.remembers:
-            return known
-        decision = self._decide(context, command)
-        self._commit(context, command, decision)
-        self.inboxes[context.name, message_id] = decision.outcome
-        for index, event in enumerate(decision.events):
-            self._emit(event, derived_id(message_id, index))
-        return decision.outcome
+        kind, number = command.TYPE, next(self._numbers)
+        name = message_id or f"m-{number}"
+        name = name if self.remembers else f"{name}-{number}"
+        envelope = Envelope(name, kind.name, kind.version, command.key, encode_data(command), "", "", self.now)
+        (reply,) = unpack_replies(self._host.take_turn(kind.context, pack([envelope])))
+        assert reply.verdict in (Verdict.DONE, Verdict.REJECTED), f"{command}: {reply}"
+        self._emit(self._stores[kind.context])
+        return reply.outcome
 
     def step(self) -> bool:
         """Let one thing happen, picked at random: a delivery, perhaps one of many of it, or work of the node."""
@@ -96,6 +110,22 @@ class World:
             self.send(command)
             self.settle()
         return self
+
+    @property
+    def states(self) -> dict[tuple[str, str], Any]:
+        """Every instance, by context and key."""
+        return {
+            (name, key): held.state for name, store in self._stores.items() for key, held in store.instances.items()
+        }
+
+    @property
+    def ledger(self) -> dict[str, Movement]:
+        movements = self._stores["accounting"].records
+        return {it.idempotency_key: it for it in movements if isinstance(it, Movement)}
+
+    @property
+    def donations(self) -> dict[str, Donation]:
+        return {it.donation_id: it for it in self._stores["crowdfunding"].records if isinstance(it, Donation)}
 
     def all(self, kind: type[S]) -> list[S]:
         return [state for state in self.states.values() if isinstance(state, kind)]
@@ -128,50 +158,16 @@ class World:
         progress = self.sagas[kind, saga_id]
         return progress.step, progress.state
 
-    def _decide(self, context: BoundedContext, command: Command) -> Decision[Any]:
-        state = self.states.get((context.name, command.key))
-        decision = context.commands[type(command)](state, command, self.now)
-        if constraint := next(self._violated(context, command.key, decision), None):
-            decision = context.refusals[constraint](state, command)
-            assert next(self._violated(context, command.key, decision), None) is None
-        return decision
-
-    def _commit(self, context: BoundedContext, command: Command, decision: Decision[Any]) -> None:
-        if decision.state is not None:
-            self.states[context.name, command.key] = decision.state
-        for record in decision.records:
-            if isinstance(record, Movement):
-                self.ledger[record.idempotency_key] = record
-            elif isinstance(record, Donation):
-                self.donations[record.donation_id] = record
-
-    def _violated(self, context: BoundedContext, key: str, decision: Decision[Any]) -> Iterator[str]:
-        """The names of the constraints that a database with the real schema would name."""
-        others = [state for (name, other), state in self.states.items() if (name, other) != (context.name, key)]
-        if isinstance(decision.state, User) and decision.state.username in _each(others, User, "username"):
-            yield "users_username_unique"
-        if isinstance(decision.state, Invoice) and _payment(decision.state) in map(_payment, others):
-            yield "invoices_payment_hash_unique"
-        for record in decision.records:
-            if isinstance(record, Donation) and record.donation_id in self.donations:
-                yield "donations_pkey"
-            if isinstance(record, Movement):
-                yield from self._violated_by(record)
-
-    def _violated_by(self, movement: Movement) -> Iterator[str]:
-        if movement.idempotency_key in self.ledger:
-            yield "ledger_idempotency_key_unique"
-        if movement.follows is not None and movement.follows not in self.ledger:
-            yield "ledger_follows_known_movement"
-        if movement.follows is not None and any(it.follows == movement.follows for it in self.ledger.values()):
-            yield "ledger_follows_once"
-
-    def _emit(self, event: Event, message_id: str) -> None:
-        self.events.append(event)
-        for context in CONTEXTS:
-            if type(event) in context.subscriptions and context.name != "dashboard":
-                queue = self.waiting.setdefault((event.TYPE.context, event.key, context.name), deque())
-                queue.append(Delivery(event, message_id, context))
+    def _emit(self, store: MemoryStore) -> None:
+        """Take what a turn has left in the outbox to every subscriber's queue."""
+        for _, envelope in sorted(store.outbox.items()):
+            event: Any = decode_data(_REGISTRY, envelope)
+            self.events.append(event)
+            for context in _WRITING:
+                if type(event) in context.subscriptions:
+                    queue = self.waiting.setdefault((event.TYPE.context, event.key, context.name), deque())
+                    queue.append(Delivery(event, envelope.message_id, context))
+        store.outbox.clear()
 
     def _deliver(self, queue: deque[Delivery]) -> None:
         """Hand over the first of the queue; one time in five the receipt gets lost, so that it will come again."""
@@ -187,8 +183,7 @@ class World:
     def _track(self, delivery: Delivery) -> None:
         for told in progress_of(delivery.subscriber.sagas, delivery.event, correlation_id="", at=self.now):
             known = self.sagas.get((told.kind, told.saga_id))
-            if known is None or told.rank > known.rank:
-                self.sagas[told.kind, told.saga_id] = told
+            self.sagas[told.kind, told.saga_id] = known.merged(told) if known else told
 
     def _list_task(self, delivery: Delivery) -> None:
         if type(delivery.event) in delivery.subscriber.reads:
@@ -207,15 +202,31 @@ class World:
         is_paid = self.pays(task.invoice_id)
         match task.kind:
             case LightningTaskKind.ISSUE:
-                return an_issued(task.invoice_id, payment_hash=f"{next(self._numbers):x}")
+                return an_issued(task.invoice_id, payment_hash=hash_of(f"deposit {next(self._numbers)}"))
             case LightningTaskKind.WATCH if is_paid:
                 return ConfirmDeposit(invoice_id=task.invoice_id)
             case LightningTaskKind.WATCH:
                 return ExpireInvoice(invoice_id=task.invoice_id)
             case LightningTaskKind.PAY if is_paid:
-                return SettleWithdrawal(invoice_id=task.invoice_id, preimage="proof")
+                return SettleWithdrawal(invoice_id=task.invoice_id, preimage=PREIMAGES[task.payment_hash])
             case _:
                 return FailWithdrawal(invoice_id=task.invoice_id, reason="no_route")
+
+
+PREIMAGES: dict[str, str] = {}
+"""By payment hash, of those that `hash_of` has made: what the payee knows, and the payer once it was paid."""
+
+
+def preimage_of(word: str) -> str:
+    return sha256(word.encode()).hexdigest()
+
+
+def hash_of(word: str) -> str:
+    """The payment hash of an invoice that *word* names; its preimage is `preimage_of` the same word."""
+    preimage = preimage_of(word)
+    payment_hash = sha256(bytes.fromhex(preimage)).hexdigest()
+    PREIMAGES[payment_hash] = preimage
+    return payment_hash
 
 
 def an_issued(invoice_id: str, *, payment_hash: str) -> IssueInvoice:
@@ -226,17 +237,3 @@ def an_issued(invoice_id: str, *, payment_hash: str) -> IssueInvoice:
         payment_request=f"lnbc-{payment_hash}",
         expires_at=NOON + timedelta(hours=1),
     )
-
-
-def _payment(state: object) -> tuple[str, str]:
-    """What must be unique about an invoice; two that know no payment hash yet differ, as two nulls do."""
-    if not isinstance(state, Invoice) or state.payment_hash is None:
-        return (str(id(state)), "")
-    return (state.kind, state.payment_hash)
-
-
-def _each(states: Sequence[object], kind: type[object], name: str) -> set[object]:
-    return {getattr(state, name) for state in states if isinstance(state, kind)}
-
-
-_CONTEXTS = {context.name: context for context in CONTEXTS}

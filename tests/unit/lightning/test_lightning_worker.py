@@ -11,12 +11,21 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.bitcoin import messages as bitcoin
-from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
+from domain.bitcoin.messages import (
+    ConfirmDeposit,
+    ExpireInvoice,
+    FailDeposit,
+    FailWithdrawal,
+    IssueInvoice,
+    SettleWithdrawal,
+)
 from domain.bitcoin.ports import (
     FARTHEST,
     InvalidPaymentRequestError,
+    InvoiceRefusedError,
     InvoiceStatus,
     LightningError,
     LightningNode,
@@ -145,6 +154,39 @@ def test_an_invoice_made_by_the_node_is_issued() -> None:
     scene.step()
     expected = IssueInvoice(invoice_id="d-1", payment_hash="h", payment_request="r", expires_at=START + HOUR)
     assert scene.commands == [expected]
+    assert not scene.tasks.rows
+
+
+def test_an_invoice_that_the_node_refuses_to_make_ends_the_deposit_with_its_reason() -> None:
+    scene = Scene(ScriptedNode(create_invoice=[InvoiceRefusedError("amount_too_large")]), ISSUE)
+    scene.step()
+    assert scene.commands == [FailDeposit(invoice_id="d-1", reason="amount_too_large")]
+    assert not scene.tasks.rows
+    assert [(event.call, event.answer) for event in scene.told if isinstance(event, LightningAsked)] == [
+        ("create_invoice", "refused")
+    ]
+
+
+def test_an_invoice_of_which_nobody_knows_is_asked_for_again() -> None:
+    invoice = NodeInvoice("h", "r", START + HOUR)
+    scene = Scene(ScriptedNode(create_invoice=[NO_ANSWER, never, RuntimeError("a bug"), invoice]), ISSUE)
+    for _ in range(3):
+        scene.step()
+        assert not scene.commands
+        assert list(scene.tasks.rows) == [("d-1", LightningTaskKind.ISSUE)]
+        scene.pass_the_pause()
+    scene.step()
+    assert [type(command) for command in scene.commands] == [IssueInvoice]
+
+
+def test_an_answer_that_the_invoice_refuses_is_told_in_the_log() -> None:
+    scene = Scene(ScriptedNode(payment_status=[PAID]), PAY)
+    scene.verdict = Verdict.REJECTED
+    with capture_logs() as logs:
+        scene.step()
+    assert [(line["event"], line["answer"]) for line in logs] == [
+        ("lightning_answer_refused", "bitcoin.settle-withdrawal")
+    ]
     assert not scene.tasks.rows
 
 

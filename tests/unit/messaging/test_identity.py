@@ -37,6 +37,7 @@ LIGHTNING = {
     "bitcoin.issue-invoice",
     "bitcoin.confirm-deposit",
     "bitcoin.expire-invoice",
+    "bitcoin.fail-deposit",
     "bitcoin.settle-withdrawal",
     "bitcoin.fail-withdrawal",
 }
