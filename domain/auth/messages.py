@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
+from domain.shared.bounds import Characters
 from domain.shared.messages import Command, Event, Query, Sender, command, event, query
+
+MAX_HASH_LENGTH = 512  # characters
+PasswordHash = Annotated[str, Characters(MAX_HASH_LENGTH, pattern=r"^\$argon2(id|i|d)\$[\x21-\x7e]+$")]
+"""In PHC form, or nearly: a password that stands in its place by mistake comes no further than the door."""
 
 
 class Reason(StrEnum):
@@ -26,7 +32,7 @@ class RegisterAccount(Command):
 
     account_id: str
     username: str
-    password_hash: str
+    password_hash: PasswordHash
 
 
 @event("auth.account-registered", key="account_id")

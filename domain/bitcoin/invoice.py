@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, cast
 
 from domain.bitcoin.messages import (
+    MAX_PAYMENT_REQUEST_LENGTH,
     AuthorizeWithdrawal,
     ConfirmDeposit,
     DepositPaid,
@@ -39,8 +40,6 @@ from domain.shared.decisions import Decision, Outcome, Verdict, done, rejected
 from domain.shared.ids import is_account_id, is_id
 from domain.shared.messages import Command, Event
 from domain.shared.money import Satoshis
-
-MAX_PAYMENT_REQUEST_LENGTH = 8_192  # characters; the longest that wallets make are a quarter of that
 
 
 class InvoiceKind(StrEnum):

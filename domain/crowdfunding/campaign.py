@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.crowdfunding.messages import (
+    MAX_DESCRIPTION_LENGTH,
     CampaignCreated,
     CampaignGoalReached,
     CampaignRejected,
@@ -24,7 +25,6 @@ from domain.shared.messages import Event
 from domain.shared.money import Satoshis
 
 MAX_TITLE_LENGTH = 200  # characters
-MAX_DESCRIPTION_LENGTH = 10_000  # characters
 
 
 @dataclass(frozen=True)

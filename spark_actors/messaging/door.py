@@ -18,10 +18,23 @@ from pydantic import BaseModel, ValidationError
 
 from domain.shared.decisions import Verdict
 from domain.shared.errors import MalformedMessageError, MessageError
+from domain.shared.ids import is_id
 from domain.shared.messages import Command, MessageRegistry, Query, Upcast
-from spark_actors.messaging.cloudevents import command_subject, event_type, event_type_of, query_subject
+from spark_actors.messaging.cloudevents import (
+    EVENT_CONTENT_TYPE,
+    HEADERS_CHARACTERS,
+    attributes_in,
+    characters_of,
+    command_subject,
+    event_type,
+    event_type_of,
+    is_binary,
+    query_subject,
+    trace_of,
+    unreadable_format,
+)
 from spark_actors.messaging.envelope import Envelope, Reply, upcasted
-from spark_actors.messaging.schemas import ID_CHARACTERS, CloudEvent, Schemas
+from spark_actors.messaging.schemas import CloudEvent, Schemas, flaw_of_extensions
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -32,8 +45,9 @@ _MEMBERS = 200
 """Of one object at most: far more than any message has, and few enough to look for the one that is repeated."""
 _SECRETS = ("password", "password_hash", "preimage")
 """Fields whose value is never quoted: refusals are logged."""
+_NO_HEADERS: Mapping[str, str] = {}
 _PLAINER = {
-    "string_pattern_mismatch": "contains a control character or one that cannot be seen",
+    "string_pattern_mismatch": "contains a control character",
     "extra_forbidden": "is not a known field",
     "missing": "is missing",
     "string_unicode": "contains half of a surrogate pair",
@@ -99,9 +113,9 @@ class Door:
         self._command_subjects = {form.subject for form in self._forms.values()}
         self._queries = {query_subject(cls.TYPE): (cls, schemas.of(cls)) for cls in registry if issubclass(cls, Query)}
 
-    def command(self, subject: str, body: bytes, now: datetime) -> Envelope:
-        """The command that came on *subject*, received at *now*."""
-        attributes = self._read(body)
+    def command(self, subject: str, body: bytes, now: datetime, headers: Mapping[str, str] = _NO_HEADERS) -> Envelope:
+        """The command that came on *subject*, received at *now*; *headers* are those of `event_headers`."""
+        attributes = self._attributes(body, headers)
         try:
             return self._envelope(subject, attributes, now)
         except RefusedError as error:
@@ -112,16 +126,18 @@ class Door:
         event = _checked(form.schema, _current(form, attributes))
         values = event.data.__dict__
         key = values[form.key_field]
-        if event.subject != key:
+        if event.subject not in (None, key):
             expected = f"expected the value of data.{form.key_field}, {_shown(key)}"
             raise RefusedError("key_mismatch", f"subject = {_shown(event.subject)}: {expected}")
+        if (extensions := event.model_extra) and (flaw := flaw_of_extensions(extensions)):
+            raise RefusedError("malformed_envelope", flaw)
         return Envelope(
             message_id=event.id,
             name=form.name,
             version=form.version,
             key=key,
             data=msgspec.json.encode(values),
-            correlation_id=event.correlationid or event.id,
+            correlation_id=event.correlationid or trace_of(event.traceparent or "") or event.id,
             causation_id=event.causationid or "",
             occurred_at=now,
         )
@@ -132,21 +148,42 @@ class Door:
         if known is None:
             _refuse_subject(subject, "a view: spark.queries.<context>.<view>")
         cls, schema = known
-        return cls(**_checked(schema, self._read(body or b"{}")).__dict__)
+        return cls(**_checked(schema, _object(self._json(body or b"{}"))).__dict__)
 
-    def _read(self, body: bytes) -> Mapping[str, object]:
-        """The JSON object in *body*, as far as JSON alone goes."""
+    def _attributes(self, body: bytes, headers: Mapping[str, str]) -> Mapping[str, object]:
+        """Of an event in either mode, with its data. One that is null is as if it were not there."""
+        if characters_of(headers) > HEADERS_CHARACTERS:
+            raise RefusedError("oversized", f"headers of the event: expected at most {HEADERS_CHARACTERS} characters")
+        if is_binary(headers):
+            return self._from_headers(body, headers)
+        if given := unreadable_format(headers):
+            raise RefusedError("malformed_envelope", f"content type {_shown(given)}: expected {EVENT_CONTENT_TYPE}")
+        members = _object(self._json(body))
+        return {name: value for name, value in members.items() if value is not None or name == "data"}
+
+    def _from_headers(self, body: bytes, headers: Mapping[str, str]) -> Mapping[str, object]:
+        try:
+            attributes: dict[str, object] = dict(attributes_in(headers))
+        except ValueError as error:
+            raise RefusedError("malformed_envelope", str(error)) from None
+        if "data" in attributes:
+            detail = "header ce-data: expected the data in the body"
+            raise RefusedError("malformed_envelope", detail, _readable_id(attributes))
+        try:
+            return {**attributes, "data": self._json(body)}
+        except RefusedError as error:
+            raise RefusedError(error.code, error.detail, _readable_id(attributes)) from None
+
+    def _json(self, body: bytes) -> object:
+        """What is in *body*, as far as JSON alone goes."""
         if len(body) > self.max_body_bytes:
             raise RefusedError("oversized", f"body of {len(body)} bytes: expected at most {self.max_body_bytes}")
         try:
-            value = _PARSE(body.decode("utf-8"))
+            return _PARSE(body.decode("utf-8"))
         except RecursionError:
             raise RefusedError("not_json", "body is nested too deeply") from None
         except ValueError as error:
             raise RefusedError("not_json", f"body is not JSON: {_why_not_json(body, error)}") from None
-        if not isinstance(value, dict):
-            raise RefusedError("malformed_envelope", f"body = {_outlined(value)}: expected a JSON object")
-        return value
 
     def _form(self, subject: str, attributes: Mapping[str, object]) -> _CommandForm:
         if subject not in self._command_subjects:
@@ -161,6 +198,12 @@ class Door:
             detail = f"type = {_shown(given)} came on subject {_shown(subject)}: expected it on {form.subject}"
             raise RefusedError("subject_type_mismatch", detail)
         return form
+
+
+def _object(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise RefusedError("malformed_envelope", f"body = {_outlined(value)}: expected a JSON object")
+    return value
 
 
 def _current(form: _CommandForm, attributes: Mapping[str, object]) -> Mapping[str, object]:
@@ -219,7 +262,7 @@ def _why_not_json(body: bytes, error: ValueError) -> str:
 def _readable_id(attributes: Mapping[str, object]) -> str:
     """The id of a message that may yet be refused: something that can stand in a reply and a row, or empty."""
     given = attributes.get("id")
-    return given if isinstance(given, str) and len(given) <= ID_CHARACTERS and given.isprintable() else ""
+    return given if isinstance(given, str) and is_id(given) else ""
 
 
 def _refuse_subject(subject: str, expected: str) -> NoReturn:
@@ -254,7 +297,7 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
         reason = "expected an argon2 hash"
     if kind == "extra_forbidden":
         return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
-    if kind == "missing":
+    if kind in ("missing", "attribute_name"):
         return f"{place} {reason}"
     show = _outlined if kind == "model_type" else _shown
     value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else show(problem["input"])

@@ -19,7 +19,7 @@ _SECRET_BYTES = re.compile(rb"pass|pwd|secret|token|authorization|credential", r
 _HASH = re.compile(r"\$argon2\w*\$[\w$=,+/]+")
 _HARMLESS = frozenset(
     ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "correlationid", "causationid")
-    + ("account_id", "username")
+    + ("dataschema", "traceparent", "tracestate", "partitionkey", "account_id", "username")
 )
 
 

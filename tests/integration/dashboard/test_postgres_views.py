@@ -199,10 +199,10 @@ def test_turning_pages_of_the_campaigns_misses_and_repeats_none(dashboard: Dashb
     assert [campaign.campaign_id for campaign in (*first, *second)] == ["c4", "c3", "c2", "c1", "c0"]
 
 
-def test_a_page_may_begin_before_a_time_alone_which_is_utc_unless_it_says_otherwise(dashboard: Dashboard) -> None:
+def test_a_page_may_begin_before_a_time_alone(dashboard: Dashboard) -> None:
     dashboard.apply(*a_story())
 
-    lines = dashboard.ask(ViewActivity(before=(MIDNIGHT + timedelta(seconds=0.5)).replace(tzinfo=None))).lines
+    lines = dashboard.ask(ViewActivity(before=MIDNIGHT + timedelta(seconds=0.5))).lines
 
     assert [line.event for line in lines] == ["auth.account-registered"]
 
@@ -216,17 +216,11 @@ def test_a_campaign_is_not_listed_before_its_creation_is_seen(dashboard: Dashboa
     assert dashboard.ask(ViewCampaign(campaign_id="wells")).campaign.raised_sat == 60
 
 
-@pytest.mark.parametrize("limit", [-(10**30), 0, 1])
-def test_an_answer_has_at_least_one_line_whatever_limit_is_asked_for(dashboard: Dashboard, limit: int) -> None:
-    dashboard.apply(*a_story())
-
-    assert len(dashboard.ask(ViewActivity(limit=limit)).lines) == 1
-
-
-def test_an_answer_never_has_more_lines_than_are_allowed(dashboard: Dashboard) -> None:
+@pytest.mark.parametrize("limit", [1, MOST_LINES])
+def test_an_answer_has_as_many_lines_as_were_asked_for(dashboard: Dashboard, limit: int) -> None:
     dashboard.apply(*(Happened(an(accounting.Deposited), sequence) for sequence in range(MOST_LINES + 1)))
 
-    assert len(dashboard.ask(ViewActivity(limit=10**30)).lines) == MOST_LINES
+    assert len(dashboard.ask(ViewActivity(limit=limit)).lines) == limit
 
 
 @pytest.mark.parametrize(
