@@ -15,11 +15,12 @@ over.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import uuid4
 
@@ -106,6 +107,19 @@ class _Request:
     left: int
     given_up_at: float
     """Time of the event loop from which on a server that has said nothing is taken for gone."""
+
+
+class _StreamState(msgspec.Struct):
+    first_seq: int
+    messages: int
+
+
+class _StreamInfo(msgspec.Struct):
+    """As much of the server's answer as is needed here."""
+
+    state: _StreamState | None = None
+    ts: datetime | None = None
+    """The server's time; of servers before 2.10, nothing."""
 
 
 class NatsBroker:
@@ -207,6 +221,9 @@ class NatsBroker:
     def release(self, arrivals: Sequence[Arrival]) -> None:
         self._in_hand.difference_update(_stream_sequence(arrival.receipt) for arrival in arrivals)
 
+    def answer_bytes(self) -> int:
+        return self._connected().max_payload
+
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
         with translated():
             connection = self._connected()
@@ -214,9 +231,11 @@ class NatsBroker:
                 await connection.publish(subject, body)
 
     async def answer_queries(self, answer: Answer) -> None:
+        connection = self._connected()
+
         async def respond(message: Msg) -> None:
-            authorization = (message.headers or {}).get(cloudevents.AUTHORIZATION_HEADER, "")
-            body = await answer(message.subject, message.data, authorization)
+            authorization = _authorization(message.headers or {})
+            body = await answer(message.subject, message.data, authorization, connection.max_payload)
             with suppress(nats.errors.Error):  # the asker asks again if the connection broke meanwhile
                 await message.respond(body)
 
@@ -232,7 +251,7 @@ class NatsBroker:
                 task.add_done_callback(answered)
 
         with translated():
-            await self._connected().subscribe(
+            await connection.subscribe(
                 cloudevents.QUERY_SUBJECTS,
                 queue=QUERY_GROUP,
                 cb=on_request,
@@ -245,12 +264,27 @@ class NatsBroker:
         with translated():
             manager = self._connected().jsm()
             consumers = await manager.consumers_info(STREAM)
-            stored = (await manager.stream_info(STREAM)).state
+            stored, clock_ahead = await self._stored()
         mine = next((consumer for consumer in consumers if consumer.name == self._consumer), None)
         if mine is None:
             raise BrokerUnavailableError(f"the stream has no consumer {self._consumer}")
         await self._see_left_behind(stored.first_seq if stored.messages else 0, consumers)
-        return BrokerLag(mine.num_pending or 0, mine.num_ack_pending or 0)
+        return BrokerLag(mine.num_pending or 0, mine.num_ack_pending or 0, clock_ahead)
+
+    async def _stored(self) -> tuple[_StreamState, float]:
+        """What the stream holds, and how far at least the clock of its server is ahead of ours.
+
+        Asked for by hand, because nats-py leaves out the server's time.
+        """
+        sent_at = time.time()
+        answer = await self._connected().request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=ANSWER_SECONDS)
+        seconds = time.time() - sent_at
+        info = msgspec.json.decode(answer.data, type=_StreamInfo)
+        if info.state is None:
+            raise BrokerUnavailableError(f"the server knows no stream {STREAM}")
+        if info.ts is None:
+            return info.state, 0.0
+        return info.state, beyond(info.ts.timestamp() - (sent_at + seconds / 2), abs(seconds) / 2)
 
     async def _see_left_behind(self, first: int, consumers: Sequence[ConsumerInfo]) -> None:
         """Raises if the stream's first message, ours, is behind every consumer at two looks: one may see it leave."""
@@ -404,10 +438,21 @@ class NatsBroker:
             body[:limit],
             reply_to if _answerable(reply_to) else "",
             message.reply,
-            headers.get(cloudevents.AUTHORIZATION_HEADER, ""),
+            _authorization(headers),
             _stored_at(message.reply),
+            cloudevents.event_headers(headers),
             oversize="" if len(body) <= limit else f"{len(body)} bytes, SHA-256 {sha256(body).hexdigest()}",
         )
+
+
+def _authorization(headers: Mapping[str, str]) -> str:
+    """What the sender shows of who it is; of what is too long for a token, no more than shows that."""
+    return headers.get(cloudevents.AUTHORIZATION_HEADER, "")[: cloudevents.AUTHORIZATION_CHARACTERS + 1]
+
+
+def beyond(difference: float, uncertainty: float) -> float:
+    """How much of a *difference* is left when it is told with an *uncertainty*: nothing if it may be zero."""
+    return max(0.0, difference - uncertainty) if difference > 0 else min(0.0, difference + uncertainty)
 
 
 def group_of(consumer: ConsumerInfo) -> str:

@@ -137,6 +137,15 @@ INGRESS_WAITING = _part(
 INGRESS_IN_FLIGHT = _part(
     "spark_ingress_in_flight_messages", "Commands pulled from the broker and not acknowledged yet."
 )
+CLOCK_SKEW = _view(
+    "spark_broker_clock_skew_seconds",
+    "How far the broker's clock and ours are apart, at least; near identity.leeway_seconds, good tokens are refused.",
+)
+ANSWERS_CUT = _counter(
+    "spark_answers_cut_total",
+    "Answers that the broker takes in no single piece: truncated (the next page has the rest) or too_large.",
+    "cut",
+)
 LIGHTNING_CALLS = _counter(
     "spark_lightning_calls_total", "Calls to the Lightning node, by its answer.", *("call", "answer")
 )
@@ -168,6 +177,8 @@ CATALOGUE: tuple[Measure, ...] = (
     ACTOR_RESTARTS,
     INGRESS_WAITING,
     INGRESS_IN_FLIGHT,
+    CLOCK_SKEW,
+    ANSWERS_CUT,
     LIGHTNING_CALLS,
     LIGHTNING_CALL_DURATION,
 )

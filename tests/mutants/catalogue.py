@@ -380,7 +380,7 @@ MUTANTS = (
         10,
         "a token is good for ever",
         VERIFIER,
-        "if at >= good_until + LEEWAY_SECONDS:",
+        "if at >= good_until + self._leeway:",
         "if good_until < 0:",
         (f"{TOKENS}::test_a_token_is_good_until_it_expires_and_for_clocks_that_differ_a_little",),
     ),

@@ -60,7 +60,6 @@ def test_an_id_has_nothing_that_nobody_sees(unseen: str) -> None:
         ("a b", "a space"),
         ("re\u0301my", "normal form C"),
         ("\u212b", "normal form C"),
-        ("\u1e9b\u0323\u0307", "normal form C"),
     ],
 )
 def test_what_is_no_id_is_told_in_words(text: str, part: str) -> None:

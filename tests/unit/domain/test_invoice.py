@@ -232,7 +232,7 @@ def test_a_withdrawal_needs_an_invoice_that_can_be_paid(fields: dict[str, Any], 
 def test_an_invoice_of_the_node_must_have_the_right_form(fields: dict[str, Any]) -> None:
     """It passes no door: a node may answer anything."""
     world = deposit_in(InvoiceState.REQUESTED)
-    assert world.send(replace(an_issued("in"), **fields)).reason == Reason.INVALID_PAYMENT_REQUEST
+    assert world.send(replace(an_issued("in", payment_hash="ab1"), **fields)).reason == Reason.INVALID_PAYMENT_REQUEST
     assert world.invoice("in").state == InvoiceState.REQUESTED
 
 

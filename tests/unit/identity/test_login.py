@@ -18,7 +18,7 @@ from spark_actors.messaging.door import RefusedError
 from spark_actors.messaging.identity import Principal, Role
 from spark_actors.messaging.ports import Credential
 from spark_actors.messaging.telemetry import LoginTried, TelemetryEvent
-from tests.fixtures.identity import KEY, REALM
+from tests.fixtures.identity import KEY, LEEWAY_SECONDS, REALM
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = AttemptLimits(for_name=3, overall=5, window_seconds=60)
@@ -68,7 +68,7 @@ def test_the_right_password_gives_a_token_for_the_account() -> None:
         scene = Scene()
         session = await scene.as_("Ann", "correct horse")
         assert (session.account_id, session.expires_at) == ("account-of-ann", NOW + timedelta(minutes=30))
-        bearer = TokenVerifier([KEY], REALM)(f"Bearer {session.token}", NOW.timestamp())
+        bearer = TokenVerifier([KEY], REALM, LEEWAY_SECONDS)(f"Bearer {session.token}", NOW.timestamp())
         assert bearer == Principal("account-of-ann", frozenset([Role.USER]))
         assert scene.told == [LoginTried("ok")]
         assert session.token not in repr(session)
