@@ -115,7 +115,6 @@ async def _login(parts: Parts) -> Login:
         passwords.fits,
         Sessions(token_issuer(parts.settings, parts.deployment.keys), timedelta(seconds=wanted.session_seconds)),
         Attempts(AttemptLimits(wanted.login_attempts, wanted.overall_login_attempts, wanted.login_window_seconds)),
-        clock=clock,
         telemetry=parts.metrics,
     )
 

@@ -60,8 +60,8 @@ class RefusedError(MessageError):
 
     *code* is one of: unknown_subject, unknown_type, subject_type_mismatch, oversized, not_json, malformed_envelope,
     malformed_data, key_mismatch; or, of its sender (`identity.py`), unauthenticated, forbidden; or, of a login,
-    wrong_credentials, too_many_attempts. *message_id* is empty when it could not be read.
-    *retry_after_seconds* is 0 where trying again will not help.
+    wrong_credentials, too_many_attempts, busy; or, of an answer, too_large; or internal (a bug). *message_id* is empty
+    when it could not be read. *retry_after_seconds* is 0 where trying again will not help.
     """
 
     def __init__(self, code: str, detail: str, message_id: str = "", retry_after_seconds: int = 0) -> None:

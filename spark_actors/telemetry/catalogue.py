@@ -91,7 +91,7 @@ COMMANDS_REFUSED = _counter(
 )
 LOGINS = _counter(
     "spark_logins_total",
-    "Logins tried, by how they ended; many wrong_credentials or too_many_attempts: somebody guesses passwords.",
+    "Logins tried, by how they ended; many wrong_credentials, too_many_attempts or busy: somebody guesses passwords.",
     "outcome",
 )
 EVENTS_ROUTED = _counter(
