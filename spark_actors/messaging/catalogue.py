@@ -114,7 +114,7 @@ def asyncapi(registry: MessageRegistry, version: str) -> JsonObject:
 
 _ABOUT = (
     "Commands are CloudEvents 1.0 by its NATS protocol binding, in structured mode (JSON) or in binary mode "
-    f"(attributes in headers `{ATTRIBUTE_PREFIX}…`, percent-encoded), on a JetStream subject; the outcome is published on "
+    f"(attributes in headers `{ATTRIBUTE_PREFIX}…`, percent-encoded), on a JetStream subject; outcomes go out on "
     f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Both say who sends them by a "
     f"JWT in the header `{AUTHORIZATION_HEADER}`; `auth.login` gives one to a user. Events stay inside the daemon "
     "and are listed because views and logs name them."
@@ -234,14 +234,11 @@ def _binary_message(cls: type[Command]) -> JsonObject:
         REPLY_TO_HEADER: _REPLY_TO,
     }
     headers = _headers(cls.TYPE, attributes)
-    headers["required"] = [
-        *headers.get("required", ()),
-        *(name for name in needed if name != f"{ATTRIBUTE_PREFIX}data"),
-    ]
+    needed = [name for name, field in known.items() if field.is_required()]
+    headers["required"] = [*headers.get("required", ()), *needed]
+    title, summary = f"{event_type(cls.TYPE)} (binary)", own_docstring(cls) or ""
     return {
-        **_message(
-            f"{event_type(cls.TYPE)} (binary)", cls.__name__, _plain_example(cls), summary=own_docstring(cls) or ""
-        ),
+        **_message(title, cls.__name__, _plain_example(cls), summary=summary),
         "headers": headers,
         "correlationId": {"location": f"$message.header#/{ATTRIBUTE_PREFIX}correlationid"},
     }
