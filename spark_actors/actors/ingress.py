@@ -325,9 +325,13 @@ class Ingress:
             is_kept = sender is not None and sender.is_trusted and error.code != FORBIDDEN
             refused.append(_Refused(arrival, error, is_kept))
         except Exception as error:  # noqa: BLE001 - a bug; the message is kept whoever sent it, since it may be good
-            kind = type(error).__name__
-            self._failures.note(kind, subject=arrival.subject[:LOGGED_CHARACTERS], exc_info=error)
-            refused.append(_Refused(arrival, RefusedError(INTERNAL, f"{kind}; the daemon's log says more"), True))
+            refused.append(_Refused(arrival, self._internal(error, arrival), True))
+
+    def _internal(self, error: Exception, arrival: Arrival) -> RefusedError:
+        """A bug that this arrival has met: the log tells all, its sender only what kind it is."""
+        kind = type(error).__name__
+        self._failures.note(kind, subject=arrival.subject[:LOGGED_CHARACTERS], exc_info=error)
+        return RefusedError(INTERNAL, f"{kind}; the daemon's log says more")
 
     def _envelope(self, arrival: Arrival, now: datetime) -> Envelope:
         """Raises RefusedError."""
@@ -384,7 +388,7 @@ class Ingress:
         try:
             return may_hold_password(arrival.subject, whole_event(arrival.body, arrival.headers))
         except Exception as error:  # noqa: BLE001 - its neighbours are to be acknowledged
-            self._failures.note(type(error).__name__, subject=arrival.subject[:LOGGED_CHARACTERS], exc_info=error)
+            self._internal(error, arrival)
             return True
 
     def _tell(self, refused: Sequence[_Refused]) -> None:
@@ -420,7 +424,7 @@ class Ingress:
         try:
             return storable(arrival.subject, whole_event(arrival.body, arrival.headers))
         except Exception as error:  # noqa: BLE001 - its neighbours are to be acknowledged
-            self._failures.note(type(error).__name__, subject=arrival.subject[:LOGGED_CHARACTERS], exc_info=error)
+            self._internal(error, arrival)
             return b""
 
     def _refused_letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:

@@ -152,13 +152,15 @@ class Door:
 
     def _attributes(self, body: bytes, headers: Mapping[str, str]) -> Mapping[str, object]:
         """Of an event in either mode, with its data. One that is null is as if it were not there."""
-        if characters_of(headers) > HEADERS_CHARACTERS:
+        if headers and characters_of(headers) > HEADERS_CHARACTERS:
             raise RefusedError("oversized", f"headers of the event: expected at most {HEADERS_CHARACTERS} characters")
-        if is_binary(headers):
+        if headers and is_binary(headers):
             return self._from_headers(body, headers)
-        if given := unreadable_format(headers):
+        if headers and (given := unreadable_format(headers)):
             raise RefusedError("malformed_envelope", f"content type {_shown(given)}: expected {EVENT_CONTENT_TYPE}")
         members = _object(self._json(body))
+        if None not in members.values():
+            return members
         return {name: value for name, value in members.items() if value is not None or name == "data"}
 
     def _from_headers(self, body: bytes, headers: Mapping[str, str]) -> Mapping[str, object]:

@@ -47,6 +47,7 @@ from tests.unit.domain.builders import deposit, donate, register
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPERATOR = bearer(now=NOW)
+PATIENCE_SECONDS = 30
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 
 
@@ -406,8 +407,9 @@ def settled(*arrivals: Arrival) -> Scene:
         scene = Scene(*arrivals)
         scene.hosts.gate.set()
         await scene.ingress.start()
-        for arrival in arrivals:
-            await scene.until(f"acknowledged {arrival.receipt}")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for arrival in arrivals:
+                await scene.until(f"acknowledged {arrival.receipt}")
         await scene.ingress.stop()
         return scene
 
