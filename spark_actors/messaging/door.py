@@ -35,6 +35,7 @@ from spark_actors.messaging.cloudevents import (
 )
 from spark_actors.messaging.envelope import Envelope, Reply, upcasted
 from spark_actors.messaging.schemas import CloudEvent, Schemas, flaw_of_extensions
+from spark_actors.messaging.scrubbing import is_secret_name
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,8 +44,8 @@ _SHOWN_CHARACTERS = 80
 _SHOWN_PROBLEMS = 3
 _MEMBERS = 200
 """Of one object at most: far more than any message has, and few enough to look for the one that is repeated."""
-_SECRETS = ("password", "password_hash", "preimage")
-"""Fields whose value is never quoted: refusals are logged."""
+_SECRETS = ("preimage",)
+"""Fields whose value is never quoted, besides those whose name says so: refusals are logged."""
 _NO_HEADERS: Mapping[str, str] = {}
 _PLAINER = {
     "string_pattern_mismatch": "contains a control character",
@@ -302,7 +303,8 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
     if kind in ("missing", "attribute_name"):
         return f"{place} {reason}"
     show = _outlined if kind == "model_type" else _shown
-    value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else show(problem["input"])
+    name = place.rpartition(".")[2]
+    value = "(hidden)" if name in _SECRETS or is_secret_name(name) else show(problem["input"])
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
 
 

@@ -50,14 +50,14 @@ _ID_PATTERN = (
 )
 _LINE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 _TEXT_PATTERN = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]*$"  # a line with tabs and line feeds
-_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})", re.ASCII)
+_RFC_3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 
 
 def _instant(value: object) -> datetime:
     """An instant in UTC. Narrower than pydantic's own reading, which also takes `"1700000000"` and a missing zone."""
     if isinstance(value, str) and _RFC_3339.fullmatch(value):
         try:
-            instant = datetime.fromisoformat(value)
+            instant = datetime.fromisoformat(value.upper())
         except ValueError:
             instant = None
         if instant is not None and FIRST_YEAR <= instant.year < LAST_YEAR:

@@ -23,6 +23,11 @@ _HARMLESS = frozenset(
 )
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether what is called so is to be shown and kept nowhere."""
+    return _SECRET_NAME.search(name) is not None
+
+
 def is_of_auth(subject: str) -> bool:
     """Whether a command is one of those that have to do with passwords."""
     return subject.startswith(_AUTH)
@@ -46,7 +51,7 @@ def storable(subject: str, body: bytes) -> bytes:
 
 
 def _scrubbed(value: object, name: str, *, is_auth: bool, is_secret: bool = False) -> object:
-    is_secret = is_secret or _SECRET_NAME.search(name) is not None
+    is_secret = is_secret or is_secret_name(name)
     if isinstance(value, Mapping):
         return {key: _scrubbed(each, key, is_auth=is_auth, is_secret=is_secret) for key, each in value.items()}
     if isinstance(value, list):

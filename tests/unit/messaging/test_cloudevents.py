@@ -76,6 +76,7 @@ ALLOWED: list[dict[str, object]] = [
     {"datacontenttype": 'Application/JSON;Charset="UTF-8"'},
     {"datacontenttype": "application/vnd.shop.donation+json"},
     {"subject": ...},
+    {"time": "2026-01-03t18:00:00.123456789z"},
     {"subject": None, "time": None, "dataschema": None, "unsetextension": None},
     {f"x{number}": "y" for number in range(EXTENSIONS)},
 ]
@@ -122,6 +123,11 @@ def test_what_it_does_not_allow_or_there_is_too_much_of_is_refused_in_words(
     error = refused(structured, **attributes)
     assert (error.code, error.message_id) == ("malformed_envelope", "m-1")
     assert part in error.detail
+
+
+@pytest.mark.parametrize("name", ["password", "authorization", "apitoken"])
+def test_what_is_called_like_a_secret_is_never_quoted(name: str) -> None:
+    assert refused(structured, **{name: "hunter2\n"}).detail.startswith(f"{name} = (hidden): expected one line")
 
 
 def test_data_stays_strict() -> None:
