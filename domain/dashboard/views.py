@@ -176,10 +176,12 @@ class ViewActivity(Query):
 @query("dashboard.timeline", result=Activity, sent_by=Sender.OPERATOR)
 @dataclass(frozen=True, kw_only=True)
 class ViewTimeline(Query):
-    """Every event of one story, in the order in which they happened."""
+    """The events of one story, in the order in which they happened; the `message_id` of the last line seen, as
+    *after_id*, turns the page."""
 
     correlation_id: str
     limit: Limit = 200
+    after_id: str = ""
 
 
 QUERIES = (ViewAccountOverview, ViewCampaigns, ViewCampaign, ViewInvoice, ViewDonation, ViewActivity, ViewTimeline)

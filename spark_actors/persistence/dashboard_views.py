@@ -116,7 +116,7 @@ class PostgresViews:
         return Activity(lines=lines)
 
     async def _timeline(self, query: ViewTimeline) -> Activity:
-        values = {"correlation_id": query.correlation_id, "limit": query.limit}
+        values = {"correlation_id": query.correlation_id, "limit": query.limit, "after_id": query.after_id}
         (lines,) = await self._fetch(_Ask("view_timeline", ActivityLine, values))
         return Activity(lines=lines)
 

@@ -154,6 +154,19 @@ def test_a_timeline_tells_one_story_in_the_order_in_which_it_happened(dashboard:
     assert (lines[0].data["amount_sat"], lines[0].causation_id) == (60, "a-command")
 
 
+def test_a_timeline_is_read_page_by_page(dashboard: Dashboard) -> None:
+    dashboard.apply(*a_story())
+    whole = dashboard.ask(ViewTimeline(correlation_id="donation")).lines
+
+    pages = [dashboard.ask(ViewTimeline(correlation_id="donation", limit=2)).lines]
+    while pages[-1]:
+        last = pages[-1][-1].message_id
+        pages.append(dashboard.ask(ViewTimeline(correlation_id="donation", limit=2, after_id=last)).lines)
+
+    assert [len(page) for page in pages] == [2, 2, 1, 0]
+    assert tuple(line for page in pages for line in page) == whole
+
+
 def test_a_feed_shows_each_event_once_to_the_account_that_it_is_about(dashboard: Dashboard) -> None:
     dashboard.apply(*a_story())
     dashboard.apply(*a_story())
