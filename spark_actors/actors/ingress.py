@@ -50,6 +50,8 @@ GROWTH_SECONDS = 0.025
 """How long the next batch may take to gather under load."""
 MEASURE_SECONDS = 2.0
 
+LEAST_SKEW_SECONDS = 1.0
+"""Of two clocks that is worth a line in the log."""
 LONGEST_PAUSE_SECONDS = 0.5
 """Before each batch while the relays are far behind: commands wait in the broker then, not as events in Postgres."""
 INTERNAL = "internal"
@@ -283,7 +285,7 @@ class Ingress:
     def _see_clocks(self, broker_ahead: float) -> None:
         """A token is made by our clock and held against the broker's: the log says once that these drift apart."""
         self._telemetry(ClocksCompared(abs(broker_ahead)))
-        worth_telling = self._limits.leeway_seconds / 2
+        worth_telling = max(LEAST_SKEW_SECONDS, self._limits.leeway_seconds / 2)
         were_apart, apart = self._clocks_differ, abs(broker_ahead)
         self._clocks_differ = apart > (worth_telling / 2 if were_apart else worth_telling)
         if self._clocks_differ != were_apart:

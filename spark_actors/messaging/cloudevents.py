@@ -46,17 +46,23 @@ def event_headers(headers: Mapping[str, str]) -> dict[str, str]:
     What comes twice is joined with a comma, as HTTP does it, so that no reader can take one for the whole.
     """
     found: dict[str, str] = {}
-    room = HEADERS_CHARACTERS + 1
     for name, value in headers.items():
         plain = name.lower()
         if plain.startswith(ATTRIBUTE_PREFIX) or plain == _CONTENT_TYPE:
-            whole = f"{found[plain]}, {value}" if plain in found else value
-            plain = plain[:room]
-            found[plain] = whole[: room - len(plain)]
-            room = HEADERS_CHARACTERS + 1 - characters_of(found)
+            found[plain] = f"{found[plain]}, {value}" if plain in found else value
+    return found if characters_of(found) <= HEADERS_CHARACTERS else _beginning(found, HEADERS_CHARACTERS + 1)
+
+
+def _beginning(headers: Mapping[str, str], room: int) -> dict[str, str]:
+    """The first so many characters of names and values."""
+    kept: dict[str, str] = {}
+    for name, value in headers.items():
+        shown = name[:room]
+        kept[shown] = value[: room - len(shown)]
+        room -= len(shown) + len(kept[shown])
         if not room:
             break
-    return found
+    return kept
 
 
 def characters_of(headers: Mapping[str, str]) -> int:
@@ -97,8 +103,8 @@ def whole_event(body: bytes, headers: Mapping[str, str]) -> bytes:
         attributes = attributes_in(headers)
     except (ValueError, RecursionError):
         return body
-    attributes.pop("data", None)
-    return b'%s,"data":%s}' % (json.dumps(attributes).encode().removesuffix(b"}"), body)
+    members = [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in attributes.items() if name != "data"]
+    return b"{%s}" % b",".join([*(member.encode() for member in members), b'"data":' + body])
 
 
 def unreadable_format(headers: Mapping[str, str]) -> str:

@@ -221,6 +221,11 @@ def test_headers_are_bounded_and_no_more_of_them_is_held() -> None:
     assert refused(DOOR.command, SUBJECT, b"{}", NOW, huge).code == "oversized"
 
 
+def test_a_header_that_comes_twice_and_is_too_long_together_is_too_long() -> None:
+    twice = event_headers({"ce-why": "x" * 10_000, "CE-Why": "y" * 10_000})
+    assert refused(DOOR.command, SUBJECT, b"{}", NOW, twice).code == "oversized"
+
+
 def test_other_headers_make_no_event_binary() -> None:
     others = {"Nats-Msg-Id": "1", "traceparent": "x", "Spark-Reply-To": "inbox"}
     assert event_headers(others) == {}
@@ -237,6 +242,7 @@ def test_what_is_no_media_type_is_none_of_json(media_type: str) -> None:
 def test_what_is_kept_of_an_event_in_binary_mode_can_be_sent_again() -> None:
     kept = whole_event(json.dumps(EVENT["data"]).encode(), event_headers(binary_headers(why="so")))
     assert DOOR.command(SUBJECT, kept, NOW) == structured(why="so")
+    assert json.loads(whole_event(b"7", {"ce-data": "x"})) == {"data": 7}
     assert whole_event(b"\xff", event_headers(binary_headers())) == b"\xff"
     assert whole_event(b"{}", {}) == b"{}"
 
