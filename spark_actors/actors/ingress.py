@@ -22,12 +22,12 @@ from domain.dashboard.views import Views
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.ids import derived_id
 from domain.shared.messages import Query
-from spark_actors.actors.bursts import BurstLog
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
 from spark_actors.messaging.answers import AnswerBody, Cut, error_body, outcome_answer, view_answer
+from spark_actors.messaging.bursts import BurstLog
 from spark_actors.messaging.cloudevents import whole_event
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
@@ -99,7 +99,7 @@ class CutAnswers:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        self.log = BurstLog("answers_cut")
+        self.log = BurstLog("answers_cut", log.warning)
 
     def seen(self, answer: AnswerBody, subject: str, room: int) -> bytes:
         """The body of *answer*, to what came on *subject*."""
@@ -126,7 +126,14 @@ class Queries:
         self._views = views
         self._login = login
         self.cut_answers = CutAnswers(telemetry)
+        self._unavailable = BurstLog("views_unavailable", log.warning)
+        self._failed = BurstLog("views_failed", log.error)
         self._clock = clock
+
+    @property
+    def logs(self) -> tuple[BurstLog, ...]:
+        """Whoever owns this has to settle and close them."""
+        return self._unavailable, self._failed, self.cut_answers.log
 
     async def answer(self, subject: str, body: bytes, authorization: str, room: int) -> bytes:
         """The view as JSON of at most *room* bytes, or `{"error": {"code", "detail"}}`.
@@ -140,11 +147,11 @@ class Queries:
         except RefusedError as error:
             return error_body(error)
         except StorageUnavailableError as error:
-            log.warning("view_unavailable", subject=subject, error=str(error))
+            self._unavailable.note("away", subject=subject, error=str(error))
             detail = "the read models cannot be reached just now; ask again"
             return error_body(RefusedError("unavailable", detail))
-        except Exception:  # a bug in a view must not leave its caller waiting
-            log.exception("view_failed", subject=subject)
+        except Exception as error:  # noqa: BLE001 - a bug in a view must not leave its caller waiting
+            self._failed.note(type(error).__name__, subject=subject, exc_info=error)
             return error_body(RefusedError("failed", "the view could not be made; the daemon's log says why"))
         detail = f"{subject}: there is no such thing (yet: views lag behind a little)"
         return error_body(RefusedError("not_found", detail))
@@ -195,8 +202,8 @@ class Ingress:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
-        self._refusals = BurstLog("senders_refused")
-        self._failures = BurstLog("arrivals_failed")
+        self._refusals = BurstLog("senders_refused", log.warning)
+        self._failures = BurstLog("arrivals_failed", log.error)
         self._clocks_differ = False
         """Whether ours and the broker's are, or lately were, too far apart."""
         self._pass = pass_point
@@ -229,7 +236,7 @@ class Ingress:
 
     @property
     def _logs(self) -> tuple[BurstLog, ...]:
-        return self._refusals, self._failures, self._queries.cut_answers.log
+        return self._refusals, self._failures, *self._queries.logs
 
     def problems(self) -> list[str]:
         """Why it cannot do its work just now."""

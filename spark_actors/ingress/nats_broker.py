@@ -45,6 +45,7 @@ from nats.js.api import (
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
+from spark_actors.messaging.bursts import BurstLog
 
 log = structlog.get_logger(__name__)
 
@@ -147,6 +148,7 @@ class NatsBroker:
         self._gives_way_until: float | None = None
         self._answering = asyncio.Semaphore(QUERIES_AT_ONCE)
         self._requests: set[asyncio.Task[None]] = set()
+        self._refused_replies = BurstLog("reply_subjects_refused", log.warning)
 
     async def open(self) -> None:
         """Connect (again), make the stream if there is none, and become the group's only consumer."""
@@ -244,7 +246,7 @@ class NatsBroker:
             self._answering.release()
 
         async def on_request(message: Msg) -> None:
-            if _answerable(message.reply):
+            if self._answerable(message.reply):
                 await self._answering.acquire()
                 task = asyncio.create_task(respond(message))
                 self._requests.add(task)
@@ -261,6 +263,7 @@ class NatsBroker:
 
     async def lag(self) -> BrokerLag:
         """Raises BrokerUnavailableError too if the consumer is gone or has passed over messages: `open` mends both."""
+        self._refused_replies.settle()
         with translated():
             manager = self._connected().jsm()
             consumers = await manager.consumers_info(STREAM)
@@ -323,6 +326,7 @@ class NatsBroker:
         self._arrived.clear()  # not before: messages come until the connection is closed
         self._in_hand.clear()
         self._request, self._refusal = None, ""
+        self._refused_replies.close()
 
     def _connected(self) -> Client:
         if self._nats is None or not self._nats.is_connected:
@@ -429,6 +433,13 @@ class NatsBroker:
             self._request = None
             self._something.set()
 
+    def _answerable(self, reply_to: str) -> bool:
+        """Whether an answer is wanted, and may go there."""
+        if reply_to and not cloudevents.is_reply_subject(reply_to):
+            self._refused_replies.note("not_allowed", subject=reply_to[:200])
+            return False
+        return bool(reply_to)
+
     def _arrival(self, message: Msg) -> Arrival:
         headers = message.headers or {}
         reply_to = headers.get(cloudevents.REPLY_TO_HEADER, "")
@@ -436,7 +447,7 @@ class NatsBroker:
         return Arrival(
             message.subject,
             body[:limit],
-            reply_to if _answerable(reply_to) else "",
+            reply_to if self._answerable(reply_to) else "",
             message.reply,
             _authorization(headers),
             _stored_at(message.reply),
@@ -464,14 +475,6 @@ def _is_through(consumer: ConsumerInfo, sequence: int) -> bool:
     """Whether a consumer will not deliver this message (any more): it is beyond it, or has nothing to do."""
     floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
     return floor >= sequence or not (consumer.num_pending or consumer.num_ack_pending)
-
-
-def _answerable(reply_to: str) -> bool:
-    """Whether an answer is wanted, and may go there."""
-    if reply_to and not cloudevents.is_reply_subject(reply_to):
-        log.warning("reply_subject_refused", subject=reply_to[:200])
-        return False
-    return bool(reply_to)
 
 
 def _stream_sequence(receipt: str) -> str:

@@ -8,7 +8,7 @@ ever read different messages from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar, cast
@@ -302,7 +302,7 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
         return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
     if kind in ("missing", "attribute_name"):
         return f"{place} {reason}"
-    show = _outlined if kind == "model_type" else _shown
+    show = {"model_type": _outlined, "id": _escaped}.get(kind, _shown)
     name = place.rpartition(".")[2]
     value = "(hidden)" if name in _SECRETS or is_secret_name(name) else show(problem["input"])
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
@@ -321,9 +321,14 @@ def _outlined(value: object) -> str:
     return "a text" if isinstance(value, str) else _shown(value)
 
 
-def _shown(value: object) -> str:
+def _escaped(value: object) -> str:
+    """*value* in ASCII alone: what is not seen, or looks like something else, shows."""
+    return _shown(value, ascii)
+
+
+def _shown(value: object, write: Callable[[object], str] = repr) -> str:
     """*value* as a short, printable text."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "an array"
-    text = repr(value)
+    text = write(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"

@@ -153,6 +153,18 @@ def test_an_answer_goes_nowhere_but_to_a_plain_subject(nats_server: EmbeddedNats
     assert arrival.reply_to == ("SPARK" if wanted == "SPARK" else "")
 
 
+def test_reply_subjects_that_are_refused_fill_no_log(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        message = hpub(GOOD, reply_to(b"spark.commands.x"), b"{}")
+        await send_raw(nats_server.port, nats_server.token, message * 20)
+        return await pulled(broker, 20)
+
+    with capture_logs() as lines:
+        with_broker(nats_server, act)
+    told = [(line["event"], line["count"]) for line in lines if line["event"].startswith("reply_subjects_refused")]
+    assert told == [("reply_subjects_refused", 1), ("reply_subjects_refused_in_all", 20)]
+
+
 def test_a_query_is_not_answered_into_the_command_stream(nats_server: EmbeddedNats) -> None:
     async def act(broker: NatsBroker) -> Sequence[Arrival]:
         async def answer(subject: str, body: bytes, authorization: str, room: int) -> bytes:

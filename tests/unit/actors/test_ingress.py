@@ -21,7 +21,6 @@ from domain.dashboard.views import CampaignList, CampaignSummary, DonationLine, 
 from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import Command, MessageRegistry, Query
-from spark_actors.actors.bursts import QUIET_SECONDS
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.ingress import (
     KEPT_BYTES,
@@ -34,6 +33,7 @@ from spark_actors.actors.ingress import (
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents, scrubbing
+from spark_actors.messaging.bursts import QUIET_SECONDS
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.examples import example
@@ -476,6 +476,23 @@ def test_a_burst_of_refused_senders_ends_in_its_sum_though_nobody_comes_after_it
         asyncio.run(play())
     sums = [(line["reason"], line["count"]) for line in lines if line["event"] == "senders_refused_in_all"]
     assert sums == [("unauthenticated", 100)]
+
+
+@pytest.mark.parametrize("error", [StorageUnavailableError("away"), KeyError("x")])
+def test_views_that_fail_again_and_again_fill_no_log(error: Exception) -> None:
+    scene = Scene()
+    scene.views.error = error
+    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW, scene.told.append)
+
+    async def play() -> None:
+        for _ in range(50):
+            await queries.answer("spark.queries.dashboard.campaigns", b"", "", 1_000)
+
+    with capture_logs() as lines:
+        asyncio.run(play())
+        for bursts in queries.logs:
+            bursts.close()
+    assert [line["count"] for line in lines] == [1, 50]
 
 
 def test_an_ingress_that_stops_leaves_no_burst_untold() -> None:

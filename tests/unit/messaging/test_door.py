@@ -129,8 +129,8 @@ REFUSED_DATA = [
     ({"account_id": "a\x00b"}, "data.account_id = 'a\\x00b': contains a control character"),
     ({"account_id": "a\u202eb"}, "one that cannot be seen"),
     ({"account_id": "a b"}, "data.account_id = 'a b': contains a space"),
-    ({"account_id": "ann\u3164"}, "cannot be seen"),
-    ({"account_id": "re\u0301my"}, "normal form C"),
+    ({"account_id": "ann\u3164"}, "data.account_id = 'ann\\u3164': contains a character that cannot be seen"),
+    ({"account_id": "re\u0301my"}, "data.account_id = 're\\u0301my': is not in Unicode's normal form C"),
     ({"account_id": "\ud800"}, "cannot be seen"),
     ({"amount": 5}, "data.amount is not a known field: expected only campaign_id, donation_id, account_id, amount_sat"),
 ]

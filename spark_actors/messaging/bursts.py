@@ -1,14 +1,11 @@
-"""Tells of what may come in floods at a bounded rate, so that they fill neither the log nor the disk, and in full."""
+"""Tells of what comes in floods at a bounded rate, so that they fill neither log nor disk, and in full. Pure."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-import structlog
-
-log = structlog.get_logger(__name__)
+from typing import Any
 
 QUIET_SECONDS = 10.0
 
@@ -33,6 +30,8 @@ class BurstLog:
     """
 
     event: str
+    tell: Callable[..., Any]
+    """Writes a line: `tell(event, **fields)`, such as the `warning` of a logger."""
     now: Callable[[], float] = time.monotonic
     _bursts: dict[str, _Burst] = field(default_factory=dict)
 
@@ -45,7 +44,7 @@ class BurstLog:
         burst.untold += 1
         burst.last_at = now
         if now >= burst.quiet_until:
-            log.warning(self.event, reason=reason, count=burst.untold, **last)
+            self.tell(self.event, reason=reason, count=burst.untold, **last)
             burst.untold, burst.quiet_until = 0, now + QUIET_SECONDS
 
     def settle(self) -> None:
@@ -65,4 +64,4 @@ class BurstLog:
             return
         del self._bursts[reason]
         if burst.count > 1:
-            log.warning(f"{self.event}_in_all", reason=reason, count=burst.count)
+            self.tell(f"{self.event}_in_all", reason=reason, count=burst.count)
