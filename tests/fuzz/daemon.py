@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,9 +61,12 @@ async def send_unreadable(card: DaemonCard) -> None:
     await send_raw(port, card.nats_token, b"".join(UNREADABLE))
 
 
+HEADER_NAME = re.compile(r"[a-z0-9_-]+", re.ASCII)
+
+
 def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
     """Of a message's headers, those that stay what they are in the client and on the line."""
-    return {name: value for name, value in headers.items() if f"{name}{value}".isprintable() and ":" not in name}
+    return {name: value for name, value in headers.items() if value.isprintable() and HEADER_NAME.fullmatch(name)}
 
 
 class _Conversation:
