@@ -64,6 +64,7 @@ _Number = BeforeValidator(_not_a_switch)
 Count = Annotated[int, _Number, Field(ge=1)]
 Port = Annotated[int, _Number, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, _Number, Field(gt=0)]
+Leeway = Annotated[float, _Number, Field(ge=0, le=300)]
 Rate = Annotated[float, _Number, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
@@ -154,6 +155,7 @@ class Identity(Group):
     issuer: Text = "spark-actors"
     audience: Text = "spark"
     session_seconds: Seconds = 3600
+    leeway_seconds: Leeway = 30
     login_attempts: Count = 5
     overall_login_attempts: Count = 300
     login_window_seconds: Seconds = 60

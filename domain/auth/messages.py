@@ -5,8 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, NamedTuple
 
+from domain.shared.bounds import Characters
 from domain.shared.messages import Command, Event, Query, Sender, command, event, query
+
+MAX_HASH_LENGTH = 512  # characters
+PasswordHash = Annotated[str, Characters(MAX_HASH_LENGTH, pattern=r"^\$argon2(id|i|d)\$[\x21-\x7e]+$")]
+"""In PHC form, or nearly: a password that stands in its place by mistake comes no further than the door."""
+
+
+class HashCost(NamedTuple):
+    """What it takes to make an argon2 hash, and again to compare a password with it."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+
+HASH_COST = HashCost(65_536, 3, 4)
+"""Of every new hash, no more and no less: the daemon pays it for whoever tries to log in, and whoever has stolen a hash
+for each guess. It is the second of the two that RFC 9106 recommends."""
 
 
 class Reason(StrEnum):
@@ -22,11 +41,11 @@ class Reason(StrEnum):
 @command("auth.register-account", key="account_id", sent_by=Sender.ANYBODY)
 @dataclass(frozen=True, kw_only=True)
 class RegisterAccount(Command):
-    """Sign up: *password_hash* is an argon2 hash in PHC form, never the password itself."""
+    """Sign up: *password_hash* is an argon2id hash (v=19, m=65536, t=3, p=4) in PHC form, never the password itself."""
 
     account_id: str
     username: str
-    password_hash: str
+    password_hash: PasswordHash
 
 
 @event("auth.account-registered", key="account_id")

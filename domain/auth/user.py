@@ -6,16 +6,21 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.auth.messages import AccountRegistered, Reason, RegisterAccount, RegistrationRejected
+from domain.auth.messages import (
+    HASH_COST,
+    MAX_HASH_LENGTH,
+    AccountRegistered,
+    Reason,
+    RegisterAccount,
+    RegistrationRejected,
+)
 from domain.shared.decisions import Decision, done, rejected
 from domain.shared.errors import BrokenRuleError
 from domain.shared.ids import is_account_id
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{2,31}")
-_PASSWORD_HASH = re.compile(r"\$argon2(id|i|d)(\$v=\d+)?\$m=(\d+),t=(\d+),p=(\d+)\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
-MAX_HASH_LENGTH = 512  # characters
-MAX_HASH_COST = (262_144, 10, 16)
-"""KiB of memory, passes and lanes: each login has to pay what the hash asks for."""
+_COST = f"m={HASH_COST.memory_kib},t={HASH_COST.passes},p={HASH_COST.lanes}"
+_PASSWORD_HASH = re.compile(rf"\$argon2id\$v=19\${_COST}\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 
 
 @dataclass(frozen=True)
@@ -70,11 +75,8 @@ def _objection(command: RegisterAccount, username: str) -> Reason | None:
 
 
 def is_password_hash(text: str) -> bool:
-    """Whether *text* is an argon2 hash in PHC form that is not too expensive to compare with."""
-    found = _PASSWORD_HASH.fullmatch(text) if len(text) <= MAX_HASH_LENGTH else None
-    if found is None:
-        return False
-    return all(int(given) <= most for given, most in zip(found.groups()[2:], MAX_HASH_COST, strict=True))
+    """Whether *text* is an argon2id hash in PHC form that costs what it should (HASH_COST)."""
+    return len(text) <= MAX_HASH_LENGTH and _PASSWORD_HASH.fullmatch(text) is not None
 
 
 def _refuse(command: RegisterAccount, reason: Reason) -> Decision[User]:

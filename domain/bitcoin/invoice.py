@@ -13,6 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from domain.bitcoin.messages import (
+    MAX_PAYMENT_REQUEST_LENGTH,
     AuthorizeWithdrawal,
     ConfirmDeposit,
     DepositFailed,
@@ -44,7 +45,6 @@ from domain.shared.ids import is_account_id, is_id
 from domain.shared.messages import Command
 from domain.shared.money import SUPPLY_SAT, Satoshis
 
-MAX_PAYMENT_REQUEST_LENGTH = 8_192  # characters; the longest that wallets make are a quarter of that
 _32_BYTES = re.compile(r"[0-9a-f]{64}")
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
+from domain.shared.bounds import Characters
 from domain.shared.messages import Command, Event, OwnerOf, Sender, command, event
+
+MAX_PAYMENT_REQUEST_LENGTH = 8_192  # characters; the longest that wallets make are a quarter of that
+PaymentRequest = Annotated[str, Characters(MAX_PAYMENT_REQUEST_LENGTH)]
+"""What a Lightning node is asked to pay."""
 
 
 class Reason(StrEnum):
@@ -48,7 +54,7 @@ class IssueInvoice(Command):
 
     invoice_id: str
     payment_hash: str
-    payment_request: str
+    payment_request: PaymentRequest
     expires_at: datetime
 
 
@@ -85,7 +91,7 @@ class RequestWithdrawal(Command):
     invoice_id: str
     account_id: str
     amount_sat: int
-    payment_request: str
+    payment_request: PaymentRequest
     payment_hash: str
     """SHA-256 of the preimage: 64 hexadecimal digits."""
     expires_at: datetime
@@ -161,7 +167,7 @@ class InvoiceIssued(Event):
     account_id: str
     amount_sat: int
     payment_hash: str
-    payment_request: str
+    payment_request: PaymentRequest
     expires_at: datetime
 
 
@@ -226,7 +232,7 @@ class WithdrawalAuthorized(Event):
     account_id: str
     amount_sat: int
     payment_hash: str
-    payment_request: str
+    payment_request: PaymentRequest
 
 
 @event("bitcoin.invoice-rejected", key="invoice_id")

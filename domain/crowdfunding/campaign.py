@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.crowdfunding.messages import (
+    MAX_DESCRIPTION_LENGTH,
     CampaignCreated,
     CampaignGoalReached,
     CampaignRejected,
@@ -25,7 +26,6 @@ from domain.shared.messages import Event
 from domain.shared.money import SUPPLY_SAT, Satoshis
 
 MAX_TITLE_LENGTH = 200  # characters
-MAX_DESCRIPTION_LENGTH = 10_000  # characters
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
+from domain.shared.bounds import Characters
 from domain.shared.messages import Command, Event, OwnerOf, Sender, command, event
+
+MAX_DESCRIPTION_LENGTH = 10_000  # characters
+Description = Annotated[str, Characters(MAX_DESCRIPTION_LENGTH, has_lines=True)]
+"""Of a campaign, in the words of its owner."""
 
 
 class Reason(StrEnum):
@@ -31,7 +37,7 @@ class CreateCampaign(Command):
     campaign_id: str
     account_id: str
     title: str
-    description: str
+    description: Description
     goal_sat: int
 
 
@@ -77,7 +83,7 @@ class CampaignCreated(Event):
     campaign_id: str
     account_id: str
     title: str
-    description: str
+    description: Description
     goal_sat: int
 
 

@@ -1,19 +1,25 @@
 """The read models: what can be asked of the dashboard and what it answers. Amounts are satoshis.
 
-Views lag behind the write side by the time an event takes (eventual consistency). A limit is taken as at least 1 and at
-most MOST_LINES; a time without an offset is UTC. Activity is kept for a time that the settings say, all else for good.
+Views lag behind the write side by the time an event takes (eventual consistency). Activity is kept for a time that the
+settings say, all else for good. An answer that says `truncated` has fewer lines than were asked for: all that the
+broker takes in one piece. The next page begins behind the last line, as after any other.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from domain.bitcoin.messages import PaymentRequest
+from domain.crowdfunding.messages import Description
+from domain.shared.bounds import Between
 from domain.shared.messages import OwnerOf, Query, Sender, query
 
-MOST_LINES = 500
+MOST_LINES = 200
 """The most lines of a kind that one answer holds."""
+Limit = Annotated[int, Between(1, MOST_LINES)]
+"""How many lines of a kind are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +60,7 @@ class InvoiceLine:
     """A deposit: requested, issued, paid, credited, expired or rejected; one that has expired may still have been paid.
     A withdrawal: requested, authorized, paid, rejected, failed or refunded."""
     reason: str
-    payment_request: str
+    payment_request: PaymentRequest
     payment_hash: str
     expires_at: datetime | None
     requested_at: datetime
@@ -72,13 +78,15 @@ class AccountOverview:
     donations: tuple[DonationLine, ...]
     deposits: tuple[InvoiceLine, ...]
     withdrawals: tuple[InvoiceLine, ...]
+    truncated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignDetail:
     campaign: CampaignSummary
-    description: str
+    description: Description
     recent_donations: tuple[DonationLine, ...]
+    truncated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +106,13 @@ class ActivityLine:
 @dataclass(frozen=True, kw_only=True)
 class CampaignList:
     campaigns: tuple[CampaignSummary, ...]
+    truncated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activity:
     lines: tuple[ActivityLine, ...]
+    truncated: bool = False
 
 
 @query("dashboard.account-overview", result=AccountOverview, sent_by=OwnerOf("account_id"))
@@ -111,7 +121,7 @@ class ViewAccountOverview(Query):
     """The account with its newest campaigns, donations, deposits and withdrawals (at most *limit* of each)."""
 
     account_id: str
-    limit: int = 20
+    limit: Limit = 20
 
 
 @query("dashboard.campaigns", result=CampaignList, sent_by=Sender.ANYBODY)
@@ -119,7 +129,7 @@ class ViewAccountOverview(Query):
 class ViewCampaigns(Query):
     """The newest campaigns; `created_at` and id of the last one seen, as *before* and *before_id*, turn the page."""
 
-    limit: int = 20
+    limit: Limit = 20
     before: datetime | None = None
     before_id: str = ""
 
@@ -130,7 +140,7 @@ class ViewCampaign(Query):
     """One campaign with its newest donations."""
 
     campaign_id: str
-    limit: int = 20
+    limit: Limit = 20
 
 
 @query("dashboard.invoice", result=InvoiceLine, sent_by=OwnerOf("account_id", of_result=True))
@@ -158,7 +168,7 @@ class ViewActivity(Query):
     """
 
     account_id: str = ""
-    limit: int = 50
+    limit: Limit = 50
     before: datetime | None = None
     before_id: str = ""
 
@@ -166,17 +176,19 @@ class ViewActivity(Query):
 @query("dashboard.timeline", result=Activity, sent_by=Sender.OPERATOR)
 @dataclass(frozen=True, kw_only=True)
 class ViewTimeline(Query):
-    """Every event of one story, in the order in which they happened."""
+    """The events of one story, in the order in which they happened; the `message_id` of the last line seen, as
+    *after_id*, turns the page."""
 
     correlation_id: str
-    limit: int = 200
+    limit: Limit = 200
+    after_id: str = ""
 
 
 QUERIES = (ViewAccountOverview, ViewCampaigns, ViewCampaign, ViewInvoice, ViewDonation, ViewActivity, ViewTimeline)
 
 
 class Views(Protocol):
-    """Answers queries from the read models."""
+    """Answers queries from the read models. Of their fields the door has seen to it that they are within bounds."""
 
     async def answer(self, query: Query) -> object | None:
         """The result that the query's class names; None if there is no such thing. Raises StorageUnavailableError."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha1
+from unicodedata import is_normalized
 from uuid import NAMESPACE_URL, uuid5
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "spark:message").bytes
@@ -20,6 +22,11 @@ def derived_id(cause_id: str, *path: str | int) -> str:
 
 
 MAX_ID_LENGTH = 200  # characters; the store indexes ids, and an index entry has a limit
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef"  # Default_Ignorable
+    "\u2800\U00016fe4\U0001d159]"  # drawn as nothing, whatever their category
+)
+"""Letters, marks and symbols that nobody sees; that of a control character its category says."""
 
 
 def is_key(text: str) -> bool:
@@ -28,8 +35,33 @@ def is_key(text: str) -> bool:
 
 
 def is_id(text: str) -> bool:
-    """Whether *text* may name an aggregate or a movement of money: printable, no spaces, neither empty nor huge."""
-    return 0 < len(text) <= MAX_ID_LENGTH and text.isprintable() and " " not in text
+    """Whether *text* may be an id: of an aggregate, of a movement of money, of a message.
+
+    The one rule for the door and the domain, made so that ids that differ look different, as far as Unicode itself can
+    tell: see `flaw_of_id`. Letters of two scripts that look alike (Latin a, Cyrillic а) are two letters.
+    """
+    return flaw_of_id(text) == ""
+
+
+def flaw_of_id(text: str) -> str:
+    """What keeps *text* from being an id, in words; empty if nothing does.
+
+    An id has 1 to MAX_ID_LENGTH characters, no space, none of Unicode's categories C (control, format, unassigned …)
+    and Z (separators), none that is not seen, and is in normal form C, where an accented letter is written in one way.
+    """
+    if not text:
+        return "expected at least 1 character"
+    if len(text) > MAX_ID_LENGTH:
+        return f"expected at most {MAX_ID_LENGTH} characters"
+    if " " in text:
+        return "contains a space"
+    if not text.isprintable():
+        return "contains a control character or one that cannot be seen"
+    if text.isascii():
+        return ""
+    if _UNSEEN.search(text):
+        return "contains a character that cannot be seen"
+    return "" if is_normalized("NFC", text) else "is not in Unicode's normal form C (NFC): another id looks the same"
 
 
 def is_account_id(text: str) -> bool:

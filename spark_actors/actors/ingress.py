@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
 
-import msgspec
 import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
@@ -25,16 +24,24 @@ from domain.shared.ids import derived_id
 from domain.shared.messages import Query
 from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.loop import Loop, time_to_grow
-from spark_actors.actors.refusals import RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
+from spark_actors.messaging.answers import AnswerBody, Cut, error_body, outcome_answer, view_answer
+from spark_actors.messaging.bursts import BurstLog
+from spark_actors.messaging.cloudevents import whole_event
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.door import Admitted, Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.identity import FORBIDDEN, WHY_REQUIRED, Guard, Principal
 from spark_actors.messaging.ports import KEPT_IN_PART, Clock, DeadLetter, DeadLetters, Telemetry
-from spark_actors.messaging.scrubbing import is_of_auth, may_hold_password, storable
-from spark_actors.messaging.telemetry import CommandsRefused, IngressMeasured, MessagesBuried
+from spark_actors.messaging.scrubbing import is_of_auth, is_secret_name, may_hold_password, storable
+from spark_actors.messaging.telemetry import (
+    AnswerCut,
+    ClocksCompared,
+    CommandsRefused,
+    IngressMeasured,
+    MessagesBuried,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +50,12 @@ GROWTH_SECONDS = 0.025
 """How long the next batch may take to gather under load."""
 MEASURE_SECONDS = 2.0
 
+LEAST_SKEW_SECONDS = 1.0
+"""Of two clocks that is worth a line in the log."""
 LONGEST_PAUSE_SECONDS = 0.5
 """Before each batch while the relays are far behind: commands wait in the broker then, not as events in Postgres."""
+INTERNAL = "internal"
+"""Why a message was refused that met a bug."""
 REFUSED = "ingress"
 """Who could not take what was refused at the door."""
 KEPT_BYTES = 16_384
@@ -65,6 +76,8 @@ class IngressLimits:
     """Commands pulled at once."""
     relay_backlog: int
     """Events that may wait in an outbox before the ingress slows down (see `pause_for_relays`)."""
+    leeway_seconds: float
+    """By how much the clocks of those who make and check tokens may differ: half of it is worth a line in the log."""
 
 
 class _Taken(NamedTuple):
@@ -81,6 +94,21 @@ class _Refused(NamedTuple):
     is_kept: bool
 
 
+class CutAnswers:
+    """Counts answers that the broker would not take in one piece, and logs them at a bounded rate."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self.log = BurstLog("answers_cut", log.warning)
+
+    def seen(self, answer: AnswerBody, subject: str, room: int) -> bytes:
+        """The body of *answer*, to what came on *subject*."""
+        if answer.cut is not Cut.NOTHING:
+            self._telemetry(AnswerCut(answer.cut))
+            self.log.note(answer.cut, subject=subject[:LOGGED_CHARACTERS], room_bytes=room)
+        return answer.body
+
+
 class Queries:
     """Answers queries from the read models, never from the write side, and logins."""
 
@@ -91,28 +119,42 @@ class Queries:
         views: Views,
         login: Callable[[LogIn], Awaitable[Session]],
         clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self._door = door
         self._guard = guard
         self._views = views
         self._login = login
+        self.cut_answers = CutAnswers(telemetry)
+        self._unavailable = BurstLog("views_unavailable", log.warning)
+        self._failed = BurstLog("views_failed", log.error)
         self._clock = clock
 
-    async def answer(self, subject: str, body: bytes, authorization: str) -> bytes:
-        """The view as JSON, or `{"error": {"code", "detail"}}`. Never raises for what a caller sent."""
+    @property
+    def logs(self) -> tuple[BurstLog, ...]:
+        """Whoever owns this has to settle and close them."""
+        return self._unavailable, self._failed, self.cut_answers.log
+
+    async def answer(self, subject: str, body: bytes, authorization: str, room: int) -> bytes:
+        """The view as JSON of at most *room* bytes, or `{"error": {"code", "detail"}}`.
+
+        Never raises for what a caller sent.
+        """
         try:
             result = await self._result(subject, body, authorization)
+            if result is not None:
+                return self.cut_answers.seen(view_answer(result, room), subject, room)
         except RefusedError as error:
-            return _error_body(error.code, error.detail, error.retry_after_seconds)
+            return error_body(error)
         except StorageUnavailableError as error:
-            log.warning("view_unavailable", subject=subject, error=str(error))
-            return _error_body("unavailable", "the read models cannot be reached just now; ask again")
-        except Exception:  # a bug in a view must not leave its caller waiting
-            log.exception("view_failed", subject=subject)
-            return _error_body("failed", "the view could not be made; the daemon's log says why")
-        if result is None:
-            return _error_body("not_found", f"{subject}: there is no such thing (yet: views lag behind a little)")
-        return msgspec.json.encode(result)
+            self._unavailable.note("away", subject=subject, error=str(error))
+            detail = "the read models cannot be reached just now; ask again"
+            return error_body(RefusedError("unavailable", detail))
+        except Exception as error:  # noqa: BLE001 - a bug in a view must not leave its caller waiting
+            self._failed.note(type(error).__name__, subject=subject, exc_info=error)
+            return error_body(RefusedError("failed", "the view could not be made; the daemon's log says why"))
+        detail = f"{subject}: there is no such thing (yet: views lag behind a little)"
+        return error_body(RefusedError("not_found", detail))
 
     async def _result(self, subject: str, body: bytes, authorization: str) -> object | None:
         """What the sender may know; None if there is no such thing, or it is somebody else's."""
@@ -160,7 +202,10 @@ class Ingress:
         self._limits = limits
         self._clock = clock
         self._telemetry = telemetry
-        self._refusals = RefusalLog()
+        self._refusals = BurstLog("senders_refused", log.warning)
+        self._failures = BurstLog("arrivals_failed", log.error)
+        self._clocks_differ = False
+        """Whether ours and the broker's are, or lately were, too far apart."""
         self._pass = pass_point
         self._relay_backlog = relay_backlog
         self._pause_seconds = 0.0
@@ -186,6 +231,12 @@ class Ingress:
             await asyncio.wait(self._batches)
         await self._dispatcher.close()
         await self._broker.close()
+        for bursts in self._logs:
+            bursts.close()
+
+    @property
+    def _logs(self) -> tuple[BurstLog, ...]:
+        return self._refusals, self._failures, *self._queries.logs
 
     def problems(self) -> list[str]:
         """Why it cannot do its work just now."""
@@ -217,7 +268,9 @@ class Ingress:
         return 0
 
     async def measure(self) -> float:
-        """Tell how far the ingress is behind the broker, and see whether the relays keep up."""
+        """Tell how far the ingress is behind the broker, and see whether clocks agree and the relays keep up."""
+        for bursts in self._logs:
+            bursts.settle()
         if self._open:
             try:
                 lag = await self._broker.lag()
@@ -225,6 +278,7 @@ class Ingress:
                 self._open = False
                 raise
             self._telemetry(IngressMeasured(lag.waiting, lag.in_flight))
+            self._see_clocks(lag.clock_ahead)
         self._see_relays(await self._relay_backlog())
         return MEASURE_SECONDS
 
@@ -234,6 +288,19 @@ class Ingress:
         was_behind, self._is_behind = self._is_behind, events > (allowed / 2 if self._is_behind else allowed)
         if self._is_behind != was_behind:
             log.warning("relays_behind" if self._is_behind else "relays_caught_up", events=events)
+
+    def _see_clocks(self, broker_ahead: float) -> None:
+        """A token is made by our clock and held against the broker's: the log says once that these drift apart."""
+        self._telemetry(ClocksCompared(abs(broker_ahead)))
+        worth_telling = max(LEAST_SKEW_SECONDS, self._limits.leeway_seconds / 2)
+        were_apart, apart = self._clocks_differ, abs(broker_ahead)
+        self._clocks_differ = apart > (worth_telling / 2 if were_apart else worth_telling)
+        if self._clocks_differ != were_apart:
+            log.warning(
+                "clocks_differ" if self._clocks_differ else "clocks_agree",
+                broker_ahead_seconds=round(broker_ahead, 1),
+                leeway_seconds=self._limits.leeway_seconds,
+            )
 
     async def _connect(self) -> None:
         await self._broker.open()
@@ -258,7 +325,7 @@ class Ingress:
         task.add_done_callback(lambda _: self._ended(task, left))
 
     def _sort(self, arrival: Arrival, now: datetime, good: list[_Taken], refused: list[_Refused]) -> None:
-        """Into what goes on and what does not."""
+        """Into what goes on and what does not. Whatever goes wrong here is of this arrival alone."""
         sender: Principal | None = None
         try:
             sender = self._guard.sender(arrival.subject, arrival.authorization, arrival.stored_at)
@@ -267,13 +334,21 @@ class Ingress:
         except RefusedError as error:
             is_kept = sender is not None and sender.is_trusted and error.code not in (FORBIDDEN, WHY_REQUIRED)
             refused.append(_Refused(arrival, error, is_kept))
+        except Exception as error:  # noqa: BLE001 - a bug; the message is kept whoever sent it, since it may be good
+            refused.append(_Refused(arrival, self._internal(error, arrival), True))
+
+    def _internal(self, error: Exception, arrival: Arrival) -> RefusedError:
+        """A bug that this arrival has met: the log tells all, its sender only what kind it is."""
+        kind = type(error).__name__
+        self._failures.note(kind, subject=arrival.subject[:LOGGED_CHARACTERS], exc_info=error)
+        return RefusedError(INTERNAL, f"{kind}; the daemon's log says more")
 
     def _admitted(self, arrival: Arrival, now: datetime) -> Admitted:
         """Raises RefusedError."""
         if arrival.oversize:
             limit = self._door.max_body_bytes
             raise RefusedError("oversized", f"body of {arrival.oversize}: expected at most {limit} bytes")
-        return self._door.command(arrival.subject, arrival.body, now)
+        return self._door.command(arrival.subject, arrival.body, now, arrival.headers)
 
     def _ended(self, task: asyncio.Task[None], left: Sequence[Arrival]) -> None:
         self._batches.discard(task)
@@ -316,34 +391,51 @@ class Ingress:
 
     async def _conclude(self, done: Sequence[tuple[_Taken, Reply]], refused: Sequence[_Refused]) -> None:
         """Make everything durable, then answer, then acknowledge."""
-        answers = [(each.arrival.reply_to, refusal_body(each.error)) for each in refused if each.arrival.reply_to]
+        answers = [(each.arrival, refusal_body(each.error)) for each in refused if each.arrival.reply_to]
         letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]
         for taken, reply in done:
-            if subject := taken.arrival.reply_to:
-                answers.append((subject, outcome_body(reply, taken.message_id)))
+            if taken.arrival.reply_to:
+                answers.append((taken.arrival, outcome_body(reply, taken.message_id)))
         await self._bury(letters)
         self._tell(refused)
         self._pass(CrashPoint.INGRESS_BEFORE_REPLY, "")
-        await self._broker.reply(answers)
+        await self._broker.reply(self._fitting(answers))
         self._pass(CrashPoint.INGRESS_AFTER_REPLY, "")
         good = [taken for taken, _ in done]
         await self._erase_passwords(good, refused)
         await self._broker.acknowledge([*(each.arrival for each in refused), *(each.arrival for each in good)])
+
+    def _fitting(self, answers: Sequence[tuple[Arrival, bytes]]) -> list[tuple[str, bytes]]:
+        """Where answers go, with as much of each as the broker takes."""
+        room, cut = self._broker.answer_bytes(), self._queries.cut_answers
+        bodies = [cut.seen(outcome_answer(body, room), arrival.subject, room) for arrival, body in answers]
+        return [(arrival.reply_to, body) for (arrival, _), body in zip(answers, bodies, strict=True) if body]
 
     async def _erase_passwords(self, good: Sequence[_Taken], refused: Sequence[_Refused]) -> None:
         """What somebody has sent by mistake shall not stay on the broker's disk either."""
         suspects = [each.arrival for each in refused] + [
             each.arrival for each in good if is_of_auth(each.arrival.subject)
         ]
-        if found := [each for each in suspects if may_hold_password(each.subject, each.body)]:
+        if found := [each for each in suspects if self._may_hold_password(each)]:
             await self._broker.erase(found)
+
+    def _may_hold_password(self, arrival: Arrival) -> bool:
+        """Also when nobody can tell, because of a bug."""
+        try:
+            if any(map(is_secret_name, arrival.headers)):
+                return True
+            return may_hold_password(arrival.subject, whole_event(arrival.body, arrival.headers))
+        except Exception as error:  # noqa: BLE001 - its neighbours are to be acknowledged
+            self._internal(error, arrival)
+            return True
 
     def _tell(self, refused: Sequence[_Refused]) -> None:
         """Count the refused; those that are kept are logged with their letters."""
         for each in refused:
             self._telemetry(CommandsRefused(each.error.code))
             if not each.is_kept:
-                self._refusals.note(each.error, each.arrival.subject)
+                subject = each.arrival.subject[:LOGGED_CHARACTERS]
+                self._refusals.note(each.error.code, last=each.error.detail, subject=subject)
 
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:
@@ -365,8 +457,16 @@ class Ingress:
         if len(letters) > LOGGED_REFUSALS:
             log.warning("more_commands_refused", count=len(letters) - LOGGED_REFUSALS)
 
+    def _storable(self, arrival: Arrival) -> bytes:
+        """What may be kept of it: nothing if nobody can tell, because of a bug."""
+        try:
+            return storable(arrival.subject, whole_event(arrival.body, arrival.headers))
+        except Exception as error:  # noqa: BLE001 - its neighbours are to be acknowledged
+            self._internal(error, arrival)
+            return b""
+
     def _refused_letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:
-        body = storable(arrival.subject, arrival.body)
+        body = self._storable(arrival)
         digest = sha256(body).hexdigest()
         whole = arrival.oversize or f"{len(arrival.body)} bytes, SHA-256 {digest}"
         is_cut = arrival.oversize or len(body) > KEPT_BYTES
@@ -394,8 +494,3 @@ def pause_for_relays(events: int, allowed: int) -> float:
     """
     excess = min(1.0, max(0.0, events / allowed - 1.0))
     return LONGEST_PAUSE_SECONDS * excess**2
-
-
-def _error_body(code: str, detail: str, retry_after_seconds: int = 0) -> bytes:
-    retry = {"retry_after_seconds": retry_after_seconds} if retry_after_seconds else {}
-    return msgspec.json.encode({"error": {"code": code, "detail": detail, **retry}})

@@ -43,7 +43,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     parts = Parts(deployment, names.ingress(group))
     settings = parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
-    guard = Guard(parts.registry, TokenVerifier(deployment.keys, _realm(settings)))
+    guard = Guard(parts.registry, TokenVerifier(deployment.keys, _realm(settings), settings.identity.leeway_seconds))
     pool = await parts.pool(REFUSED)
     dead_letters = PostgresRefusedMessages(pool, REFUSED, most=settings.retention.refused_messages)
     watch = Watch(
@@ -62,11 +62,19 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         parts.dispatcher(),
         dead_letters,
         watch,
-        Queries(door, guard, PostgresViews(await parts.pool(READ_MODELS)), (await _login(parts)).answer, clock),
+        Queries(
+            door,
+            guard,
+            PostgresViews(await parts.pool(READ_MODELS)),
+            (await _login(parts)).answer,
+            clock,
+            parts.metrics,
+        ),
         limits=IngressLimits(
             in_flight=_in_flight(deployment),
             batch=PULLED_AT_ONCE,
             relay_backlog=settings.ingress.max_relay_backlog_events,
+            leeway_seconds=settings.identity.leeway_seconds,
         ),
         relay_backlog=PostgresRelayBacklog(await _pools_by_context(parts, pool)),
         clock=parts.clock,
@@ -107,7 +115,6 @@ async def _login(parts: Parts) -> Login:
         passwords.fits,
         Sessions(token_issuer(parts.settings, parts.deployment.keys), timedelta(seconds=wanted.session_seconds)),
         Attempts(AttemptLimits(wanted.login_attempts, wanted.overall_login_attempts, wanted.login_window_seconds)),
-        clock=clock,
         telemetry=parts.metrics,
     )
 

@@ -23,7 +23,7 @@ class Attempts:
         self._all: deque[tuple[float, str]] = deque()
 
     def take(self, name: str, now: float) -> float:
-        """Count an attempt and give 0; or do not, and give the seconds until there is room for one.
+        """Count an attempt and give 0; or do not, and give the seconds until there is room for one. *now* never jumps.
 
         One that is refused does not count: who keeps trying does not keep others out for longer.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,11 +13,13 @@ from spark_actors.identity.attempts import Attempts
 from spark_actors.identity.tokens import TokenIssuer
 from spark_actors.messaging.door import RefusedError
 from spark_actors.messaging.identity import Role
-from spark_actors.messaging.ports import Clock, Credentials, Telemetry
+from spark_actors.messaging.ports import Credentials, Telemetry
 from spark_actors.messaging.telemetry import LoginTried
 
-WAITING_MOST = 16
-"""Passwords that wait to be compared; views are answered by the same actor and must not wait behind them."""
+WAITING_MOST = 8
+"""Logins in hand, most of which wait for their password to be compared: more are refused rather than kept waiting."""
+BUSY_SECONDS = 2
+"""After which it is worth trying again then."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +40,20 @@ class Login:
         sessions: Sessions,
         attempts: Attempts,
         *,
-        clock: Clock,
         telemetry: Telemetry,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """*now* counts seconds: no jump of the wall clock may lock anybody out, or let more attempts in."""
         self._credentials = credentials
         self._fits = fits
         self._sessions = sessions
         self._attempts = attempts
-        self._clock = clock
+        self._now = now
         self._telemetry = telemetry
         self._waiting = 0
 
     async def answer(self, query: LogIn) -> Session:
-        """A session. Raises RefusedError (wrong_credentials, too_many_attempts) or StorageUnavailableError."""
+        """A session. Raises RefusedError (wrong_credentials, too_many_attempts, busy) or StorageUnavailableError."""
         try:
             session = await self._answer(query)
         except RefusedError as error:
@@ -59,10 +63,12 @@ class Login:
         return session
 
     async def _answer(self, query: LogIn) -> Session:
+        if self._waiting >= WAITING_MOST:
+            detail = f"too many log in just now: try again in {BUSY_SECONDS} s"
+            raise RefusedError("busy", detail, retry_after_seconds=BUSY_SECONDS)
         username = query.username.lower()
-        wait = self._attempts.take(username, self._clock().timestamp())
-        if wait or self._waiting >= WAITING_MOST:
-            seconds = max(1, ceil(wait))
+        if wait := self._attempts.take(username, self._now()):
+            seconds = ceil(wait)
             raise RefusedError("too_many_attempts", f"try to log in again in {seconds} s", retry_after_seconds=seconds)
         self._waiting += 1
         try:

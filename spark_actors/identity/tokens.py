@@ -17,14 +17,12 @@ from jwt.types import Options
 
 from domain.shared.ids import is_account_id
 from spark_actors.identity.keys import SigningKey
+from spark_actors.messaging.cloudevents import AUTHORIZATION_CHARACTERS
 from spark_actors.messaging.door import RefusedError
 from spark_actors.messaging.identity import ANONYMOUS, UNAUTHENTICATED, Principal, Role
 from spark_actors.messaging.ports import Clock
 
 ALGORITHM = "HS256"
-LEEWAY_SECONDS = 5
-"""How far clocks may differ."""
-MAX_CHARACTERS = 4096
 REMEMBERED = 10_000
 _SCHEME = "Bearer "
 _OPTIONS: Options = {
@@ -78,7 +76,11 @@ class _Verified(NamedTuple):
 class TokenVerifier:
     """The port `Authenticate`: who sent something, by its token. Without keys nobody is known."""
 
-    def __init__(self, keys: Sequence[SigningKey], realm: Realm, *, remembered: int = REMEMBERED) -> None:
+    def __init__(
+        self, keys: Sequence[SigningKey], realm: Realm, leeway_seconds: float, *, remembered: int = REMEMBERED
+    ) -> None:
+        """*leeway_seconds*: how far the clocks of who makes a token and of the broker may differ."""
+        self._leeway = leeway_seconds
         self._secrets = {key.key_id: key.secret for key in keys}
         self._realm = realm
         self._verified = lru_cache(maxsize=remembered)(self._verify)  # remembers no refusal
@@ -86,12 +88,12 @@ class TokenVerifier:
     def __call__(self, authorization: str, at: float) -> Principal:
         if not authorization:
             return ANONYMOUS
-        if len(authorization) > MAX_CHARACTERS:
-            _refuse(f"the token is longer than {MAX_CHARACTERS} characters")
+        if len(authorization) > AUTHORIZATION_CHARACTERS:
+            _refuse(f"the token is longer than {AUTHORIZATION_CHARACTERS} characters")
         principal, good_from, good_until = self._verified(authorization)
-        if at >= good_until + LEEWAY_SECONDS:
+        if at >= good_until + self._leeway:
             _refuse("the token has expired: log in again, or issue another")
-        if at < good_from - LEEWAY_SECONDS:
+        if at < good_from - self._leeway:
             _refuse("the token is not good yet")
         return principal
 

@@ -236,9 +236,9 @@ class SparkClient:
         await self.close()
 
     async def _publish(self, subject: str, body: bytes, headers: dict[str, Any]) -> None:
-        headers = {**self._identity, **headers}
+        headers = {cloudevents.CONTENT_TYPE_HEADER: cloudevents.EVENT_CONTENT_TYPE, **self._identity, **headers}
         try:
-            await self._stream.publish(subject, body, timeout=ACCEPT_SECONDS, headers=headers or None)
+            await self._stream.publish(subject, body, timeout=ACCEPT_SECONDS, headers=headers)
         except nats.errors.ConnectionClosedError as error:
             raise UnreachableError("the connection to the broker is closed") from error
         except (TimeoutError, nats.errors.Error) as error:

@@ -15,11 +15,12 @@ over.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import uuid4
 
@@ -44,6 +45,7 @@ from nats.js.api import (
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
+from spark_actors.messaging.bursts import BurstLog
 
 log = structlog.get_logger(__name__)
 
@@ -108,6 +110,19 @@ class _Request:
     """Time of the event loop from which on a server that has said nothing is taken for gone."""
 
 
+class _StreamState(msgspec.Struct):
+    first_seq: int
+    messages: int
+
+
+class _StreamInfo(msgspec.Struct):
+    """As much of the server's answer as is needed here."""
+
+    state: _StreamState | None = None
+    ts: datetime | None = None
+    """The server's time; of servers before 2.10, nothing."""
+
+
 class NatsBroker:
     """One ingress group's connection. `pull` is for one caller at a time."""
 
@@ -133,6 +148,7 @@ class NatsBroker:
         self._gives_way_until: float | None = None
         self._answering = asyncio.Semaphore(QUERIES_AT_ONCE)
         self._requests: set[asyncio.Task[None]] = set()
+        self._refused_replies = BurstLog("reply_subjects_refused", log.warning)
 
     async def open(self) -> None:
         """Connect (again), make the stream if there is none, and become the group's only consumer."""
@@ -207,6 +223,9 @@ class NatsBroker:
     def release(self, arrivals: Sequence[Arrival]) -> None:
         self._in_hand.difference_update(_stream_sequence(arrival.receipt) for arrival in arrivals)
 
+    def answer_bytes(self) -> int:
+        return self._connected().max_payload
+
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
         with translated():
             connection = self._connected()
@@ -214,9 +233,11 @@ class NatsBroker:
                 await connection.publish(subject, body)
 
     async def answer_queries(self, answer: Answer) -> None:
+        connection = self._connected()
+
         async def respond(message: Msg) -> None:
-            authorization = (message.headers or {}).get(cloudevents.AUTHORIZATION_HEADER, "")
-            body = await answer(message.subject, message.data, authorization)
+            authorization = _authorization(message.headers or {})
+            body = await answer(message.subject, message.data, authorization, connection.max_payload)
             with suppress(nats.errors.Error):  # the asker asks again if the connection broke meanwhile
                 await message.respond(body)
 
@@ -225,14 +246,14 @@ class NatsBroker:
             self._answering.release()
 
         async def on_request(message: Msg) -> None:
-            if _answerable(message.reply):
+            if self._answerable(message.reply):
                 await self._answering.acquire()
                 task = asyncio.create_task(respond(message))
                 self._requests.add(task)
                 task.add_done_callback(answered)
 
         with translated():
-            await self._connected().subscribe(
+            await connection.subscribe(
                 cloudevents.QUERY_SUBJECTS,
                 queue=QUERY_GROUP,
                 cb=on_request,
@@ -242,15 +263,31 @@ class NatsBroker:
 
     async def lag(self) -> BrokerLag:
         """Raises BrokerUnavailableError too if the consumer is gone or has passed over messages: `open` mends both."""
+        self._refused_replies.settle()
         with translated():
             manager = self._connected().jsm()
             consumers = await manager.consumers_info(STREAM)
-            stored = (await manager.stream_info(STREAM)).state
+            stored, clock_ahead = await self._stored()
         mine = next((consumer for consumer in consumers if consumer.name == self._consumer), None)
         if mine is None:
             raise BrokerUnavailableError(f"the stream has no consumer {self._consumer}")
         await self._see_left_behind(stored.first_seq if stored.messages else 0, consumers)
-        return BrokerLag(mine.num_pending or 0, mine.num_ack_pending or 0)
+        return BrokerLag(mine.num_pending or 0, mine.num_ack_pending or 0, clock_ahead)
+
+    async def _stored(self) -> tuple[_StreamState, float]:
+        """What the stream holds, and how far at least the clock of its server is ahead of ours.
+
+        Asked for by hand, because nats-py leaves out the server's time.
+        """
+        sent_at = time.time()
+        answer = await self._connected().request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=ANSWER_SECONDS)
+        seconds = time.time() - sent_at
+        info = msgspec.json.decode(answer.data, type=_StreamInfo)
+        if info.state is None:
+            raise BrokerUnavailableError(f"the server knows no stream {STREAM}")
+        if info.ts is None:
+            return info.state, 0.0
+        return info.state, beyond(info.ts.timestamp() - (sent_at + seconds / 2), abs(seconds) / 2)
 
     async def _see_left_behind(self, first: int, consumers: Sequence[ConsumerInfo]) -> None:
         """Raises if the stream's first message, ours, is behind every consumer at two looks: one may see it leave."""
@@ -289,6 +326,7 @@ class NatsBroker:
         self._arrived.clear()  # not before: messages come until the connection is closed
         self._in_hand.clear()
         self._request, self._refusal = None, ""
+        self._refused_replies.close()
 
     def _connected(self) -> Client:
         if self._nats is None or not self._nats.is_connected:
@@ -395,6 +433,13 @@ class NatsBroker:
             self._request = None
             self._something.set()
 
+    def _answerable(self, reply_to: str) -> bool:
+        """Whether an answer is wanted, and may go there."""
+        if reply_to and not cloudevents.is_reply_subject(reply_to):
+            self._refused_replies.note("not_allowed", subject=reply_to[:200])
+            return False
+        return bool(reply_to)
+
     def _arrival(self, message: Msg) -> Arrival:
         headers = message.headers or {}
         reply_to = headers.get(cloudevents.REPLY_TO_HEADER, "")
@@ -402,12 +447,23 @@ class NatsBroker:
         return Arrival(
             message.subject,
             body[:limit],
-            reply_to if _answerable(reply_to) else "",
+            reply_to if self._answerable(reply_to) else "",
             message.reply,
-            headers.get(cloudevents.AUTHORIZATION_HEADER, ""),
+            _authorization(headers),
             _stored_at(message.reply),
+            cloudevents.event_headers(headers),
             oversize="" if len(body) <= limit else f"{len(body)} bytes, SHA-256 {sha256(body).hexdigest()}",
         )
+
+
+def _authorization(headers: Mapping[str, str]) -> str:
+    """What the sender shows of who it is; of what is too long for a token, no more than shows that."""
+    return headers.get(cloudevents.AUTHORIZATION_HEADER, "")[: cloudevents.AUTHORIZATION_CHARACTERS + 1]
+
+
+def beyond(difference: float, uncertainty: float) -> float:
+    """How much of a *difference* is left when it is told with an *uncertainty*: nothing if it may be zero."""
+    return max(0.0, difference - uncertainty) if difference > 0 else min(0.0, difference + uncertainty)
 
 
 def group_of(consumer: ConsumerInfo) -> str:
@@ -419,14 +475,6 @@ def _is_through(consumer: ConsumerInfo, sequence: int) -> bool:
     """Whether a consumer will not deliver this message (any more): it is beyond it, or has nothing to do."""
     floor = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
     return floor >= sequence or not (consumer.num_pending or consumer.num_ack_pending)
-
-
-def _answerable(reply_to: str) -> bool:
-    """Whether an answer is wanted, and may go there."""
-    if reply_to and not cloudevents.is_reply_subject(reply_to):
-        log.warning("reply_subject_refused", subject=reply_to[:200])
-        return False
-    return bool(reply_to)
 
 
 def _stream_sequence(receipt: str) -> str:

@@ -33,12 +33,17 @@ class SturdyClient(Client):
 
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        """As nats-py has it, without a look at each character: a quarter of the time that a message took to arrive."""
+        """As nats-py has it, without a look at each character: a quarter of the time that a message took to arrive.
+
+        What comes twice is joined with a comma, so that nobody takes the last one for all that was said.
+        """
         headers: dict[str, str] = {}
         for line in raw.split(b"\r\n"):
             name, colon, value = line.partition(b":")
             if colon and name.isascii() and len(name.split()) == 1:
-                headers[name.strip().decode()] = value.strip().decode("utf-8", "replace")
+                text = value.strip().decode("utf-8", "replace")
+                plain = name.strip().decode()
+                headers[plain] = f"{headers[plain]}, {text}" if plain in headers else text
         return headers
 
 

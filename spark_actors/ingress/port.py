@@ -29,6 +29,8 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     """What the sender showed of who it is; empty if nothing."""
     stored_at: float = 0.0
     """When the broker took it, in Unix seconds; the same however often it is delivered."""
+    headers: dict[str, str] = {}
+    """What `cloudevents.event_headers` finds of the event itself; nothing in structured mode."""
     oversize: str = ""
     """Size and hash of a body that was too big to be held; `body` is then only its beginning."""
 
@@ -45,10 +47,12 @@ class BrokerLag:
     """Messages not delivered yet."""
     in_flight: int
     """Messages delivered and not acknowledged yet."""
+    clock_ahead: float = 0.0
+    """By how many seconds at least the broker's clock is ahead of ours; below zero, behind."""
 
 
-Answer = Callable[[str, bytes, str], Awaitable[bytes]]
-"""(subject, body, what the sender showed of who it is) -> the body of the reply."""
+Answer = Callable[[str, bytes, str, int], Awaitable[bytes]]
+"""(subject, body, what the sender showed of who it is, bytes that a reply may have) -> the body of the reply."""
 
 
 class Broker(Protocol):
@@ -69,8 +73,11 @@ class Broker(Protocol):
     def release(self, arrivals: Sequence[Arrival]) -> None:
         """These will not be acknowledged: the broker is to deliver them again, in its own time."""
 
+    def answer_bytes(self) -> int:
+        """How many bytes the broker takes in one piece. Raises BrokerUnavailableError."""
+
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
-        """Publish bodies to reply subjects; nobody may be listening any more."""
+        """Publish bodies of at most `answer_bytes` to reply subjects; nobody may be listening any more."""
 
     async def answer_queries(self, answer: Answer) -> None:
         """From now on, answer each request on the query subjects."""

@@ -12,16 +12,19 @@ from pydantic.json_schema import models_json_schema
 
 from domain.shared.messages import Command, Kind, Message, MessageRegistry, MessageType, OwnerOf, Query, Sender
 from spark_actors.messaging.cloudevents import (
+    ATTRIBUTE_PREFIX,
     AUTHORIZATION_HEADER,
+    CONTENT_TYPE_HEADER,
     EVENT_CONTENT_TYPE,
     REPLY_TO_HEADER,
+    SPEC_VERSION,
     command_body,
     command_subject,
     event_type,
     query_subject,
 )
 from spark_actors.messaging.examples import example
-from spark_actors.messaging.schemas import Schemas, own_docstring
+from spark_actors.messaging.schemas import CloudEvent, Schemas, own_docstring
 
 JsonObject = dict[str, Any]
 
@@ -29,6 +32,7 @@ _EXAMPLE_ID = "2f1e0d9c-8b7a-4c6d-9e5f-4a3b2c1d0e55"
 _EXAMPLE_SOURCE = "/examples"
 _EXAMPLE_WHY = "paid in at the counter"
 _REPLY_ADDRESS = f"$message.header#/{REPLY_TO_HEADER}"
+_REPLY_TO: JsonObject = {"type": "string", "description": "Subject to publish the outcome on."}
 _OUTCOME, _ERROR = "Outcome", "Error"
 
 
@@ -41,12 +45,16 @@ class OutcomeBody(BaseModel):
         "parked: it waits durably behind one that failed, and is handled once an operator has seen to that."
     )
     reason: str = Field(description="Why, in snake case; empty when done.")
-    data: dict[str, Any] = Field(description="A few plain values, such as the detail of a refusal.")
+    data: dict[str, Any] = Field(
+        description="A few plain values, such as the detail of a refusal; `truncated` alone if the broker would not "
+        "take them in one piece."
+    )
 
 
 class ErrorDetail(BaseModel):
     code: str = Field(
-        description="A refusal (malformed_data, forbidden, too_many_attempts …), not_found, unavailable or failed."
+        description="A refusal (malformed_data, forbidden, too_many_attempts …), not_found, unavailable, failed, or "
+        "too_large (for the broker to take in one piece: ask for less)."
     )
     detail: str
     retry_after_seconds: int | None = Field(None, description="When it is worth trying again, if waiting helps.")
@@ -106,7 +114,8 @@ def asyncapi(registry: MessageRegistry, version: str) -> JsonObject:
 
 
 _ABOUT = (
-    "Commands are CloudEvents 1.0 (JSON, structured mode) on a JetStream subject; the outcome of each is published on "
+    "Commands are CloudEvents 1.0 by its NATS protocol binding, in structured mode (JSON) or in binary mode "
+    f"(attributes in headers `{ATTRIBUTE_PREFIX}…`, percent-encoded), on a JetStream subject; outcomes go out on "
     f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Both say who sends them by a "
     f"JWT in the header `{AUTHORIZATION_HEADER}`; `auth.login` gives one to a user. Events stay inside the daemon "
     "and are listed because views and logs name them."
@@ -158,7 +167,7 @@ def _channels(commands: Iterable[type[Command]], queries: Iterable[type[Query]])
         }
     }
     for command in commands:
-        messages = _references("components/messages", command.__name__)
+        messages = _references("components/messages", command.__name__, _binary(command))
         channels[command.__name__] = {"address": command_subject(command.TYPE), "messages": messages}
     for query in queries:
         messages = _references("components/messages", query.__name__)
@@ -177,7 +186,7 @@ def _operation(cls: type[Command | Query]) -> JsonObject:
         "action": "receive",
         "summary": own_docstring(cls) or cls.TYPE.name,
         "channel": _reference("channels", cls.__name__),
-        "messages": [_reference(f"channels/{cls.__name__}/messages", cls.__name__)],
+        "messages": [_reference(f"channels/{cls.__name__}/messages", name) for name in _forms(cls)],
         "reply": reply,
     }
 
@@ -191,6 +200,7 @@ def _messages(registry: MessageRegistry) -> JsonObject:
         name = cls.__name__
         if issubclass(cls, Command):
             messages[name] = _command_message(cls)
+            messages[_binary(cls)] = _binary_message(cls)
             continue
         messages[name] = _message(cls.TYPE.name, name, _plain_example(cls), summary=own_docstring(cls) or "")
         if issubclass(cls, Query):
@@ -203,15 +213,47 @@ def _messages(registry: MessageRegistry) -> JsonObject:
 def _command_message(cls: type[Command]) -> JsonObject:
     why = _EXAMPLE_WHY if cls.TYPE.needs_why else ""
     body = command_body(example(cls), message_id=_EXAMPLE_ID, source=_EXAMPLE_SOURCE, why=why)
-    header = {"type": "string", "description": "Subject to publish the outcome on."}
     return {
         **_message(
             event_type(cls.TYPE), f"{cls.__name__}Event", msgspec.json.decode(body), summary=own_docstring(cls) or ""
         ),
         "contentType": EVENT_CONTENT_TYPE,
-        "headers": _headers(cls.TYPE, {REPLY_TO_HEADER: header}),
+        "headers": _headers(cls.TYPE, {REPLY_TO_HEADER: _REPLY_TO}),
         "correlationId": {"location": "$message.payload#/correlationid"},
     }
+
+
+def _binary_message(cls: type[Command]) -> JsonObject:
+    """The same command with its data alone in the body."""
+    known = {f"{ATTRIBUTE_PREFIX}{name}": field for name, field in CloudEvent.model_fields.items() if name != "data"}
+    attributes: JsonObject = {
+        name: {"type": "string", "description": field.description or ""} for name, field in known.items()
+    }
+    attributes |= {
+        f"{ATTRIBUTE_PREFIX}specversion": {"const": SPEC_VERSION},
+        f"{ATTRIBUTE_PREFIX}type": {"const": event_type(cls.TYPE)},
+        CONTENT_TYPE_HEADER: {"type": "string", "description": "As ce-datacontenttype, if that is left out."},
+        REPLY_TO_HEADER: _REPLY_TO,
+    }
+    headers = _headers(cls.TYPE, attributes)
+    needed = [name for name, field in known.items() if field.is_required()]
+    headers["required"] = [*headers.get("required", ()), *needed]
+    title, summary = f"{event_type(cls.TYPE)} (binary)", own_docstring(cls) or ""
+    return {
+        **_message(title, cls.__name__, _plain_example(cls), summary=summary),
+        "headers": headers,
+        "correlationId": {"location": f"$message.header#/{ATTRIBUTE_PREFIX}correlationid"},
+    }
+
+
+def _binary(cls: type[Command]) -> str:
+    """Under which name the document has the command in binary mode."""
+    return f"{cls.__name__}InBinaryMode"
+
+
+def _forms(cls: type[Command | Query]) -> list[str]:
+    """Names of the messages by which the document has it."""
+    return [cls.__name__, _binary(cls)] if issubclass(cls, Command) else [cls.__name__]
 
 
 def _headers(message: MessageType, others: JsonObject) -> JsonObject:
@@ -229,7 +271,9 @@ def _message(name: str, schema: str, shown: JsonObject, *, summary: str = "") ->
 def _component_schemas(registry: MessageRegistry, schemas: Schemas) -> JsonObject:
     models: list[type[BaseModel]] = [OutcomeBody, ErrorBody]
     for cls in registry:
-        models.append(schemas.event_of(cls) if issubclass(cls, Command) else schemas.of(cls))
+        models.append(schemas.of(cls))
+        if issubclass(cls, Command):
+            models.append(schemas.event_of(cls))
         if issubclass(cls, Query):
             models.append(schemas.of(cls.RESULT))
     template = "#/components/schemas/{model}"

@@ -8,7 +8,7 @@ ever read different messages from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
@@ -18,10 +18,24 @@ from pydantic import BaseModel, ValidationError
 
 from domain.shared.decisions import Verdict
 from domain.shared.errors import MalformedMessageError, MessageError
+from domain.shared.ids import is_id
 from domain.shared.messages import Command, MessageRegistry, Query, Upcast
-from spark_actors.messaging.cloudevents import command_subject, event_type, event_type_of, query_subject
+from spark_actors.messaging.cloudevents import (
+    EVENT_CONTENT_TYPE,
+    HEADERS_CHARACTERS,
+    attributes_in,
+    characters_of,
+    command_subject,
+    event_type,
+    event_type_of,
+    is_binary,
+    query_subject,
+    trace_of,
+    unreadable_format,
+)
 from spark_actors.messaging.envelope import Envelope, Reply, upcasted
-from spark_actors.messaging.schemas import ID_CHARACTERS, CloudEvent, Schemas
+from spark_actors.messaging.schemas import CloudEvent, Schemas, flaw_of_extensions
+from spark_actors.messaging.scrubbing import is_secret_name
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -30,10 +44,11 @@ _SHOWN_CHARACTERS = 80
 _SHOWN_PROBLEMS = 3
 _MEMBERS = 200
 """Of one object at most: far more than any message has, and few enough to look for the one that is repeated."""
-_SECRETS = ("password", "password_hash", "preimage")
-"""Fields whose value is never quoted: refusals are logged."""
+_SECRETS = ("preimage",)
+"""Fields whose value is never quoted, besides those whose name says so: refusals are logged."""
+_NO_HEADERS: Mapping[str, str] = {}
 _PLAINER = {
-    "string_pattern_mismatch": "contains a control character or one that cannot be seen",
+    "string_pattern_mismatch": "contains a control character",
     "extra_forbidden": "is not a known field",
     "missing": "is missing",
     "string_unicode": "contains half of a surrogate pair",
@@ -46,8 +61,8 @@ class RefusedError(MessageError):
 
     *code* is one of: unknown_subject, unknown_type, subject_type_mismatch, oversized, not_json, malformed_envelope,
     malformed_data, key_mismatch; or, of its sender (`identity.py`), unauthenticated, forbidden; or, of a login,
-    wrong_credentials, too_many_attempts. *message_id* is empty when it could not be read.
-    *retry_after_seconds* is 0 where trying again will not help.
+    wrong_credentials, too_many_attempts, busy; or, of an answer, too_large; or internal (a bug). *message_id* is empty
+    when it could not be read. *retry_after_seconds* is 0 where trying again will not help.
     """
 
     def __init__(self, code: str, detail: str, message_id: str = "", retry_after_seconds: int = 0) -> None:
@@ -107,9 +122,9 @@ class Door:
         self._command_subjects = {form.subject for form in self._forms.values()}
         self._queries = {query_subject(cls.TYPE): (cls, schemas.of(cls)) for cls in registry if issubclass(cls, Query)}
 
-    def command(self, subject: str, body: bytes, now: datetime) -> Admitted:
-        """The command that came on *subject*, received at *now*."""
-        attributes = self._read(body)
+    def command(self, subject: str, body: bytes, now: datetime, headers: Mapping[str, str] = _NO_HEADERS) -> Admitted:
+        """The command that came on *subject*, received at *now*; *headers* are those of `event_headers`."""
+        attributes = self._attributes(body, headers)
         try:
             return self._envelope(subject, attributes, now)
         except RefusedError as error:
@@ -120,16 +135,18 @@ class Door:
         event = _checked(form.schema, _current(form, attributes))
         values = event.data.__dict__
         key = values[form.key_field]
-        if event.subject != key:
+        if event.subject not in (None, key):
             expected = f"expected the value of data.{form.key_field}, {_shown(key)}"
             raise RefusedError("key_mismatch", f"subject = {_shown(event.subject)}: {expected}")
+        if (extensions := event.model_extra) and (flaw := flaw_of_extensions(extensions)):
+            raise RefusedError("malformed_envelope", flaw)
         envelope = Envelope(
             message_id=event.id,
             name=form.name,
             version=form.version,
             key=key,
             data=msgspec.json.encode(values),
-            correlation_id=event.correlationid or "",
+            correlation_id=event.correlationid or trace_of(event.traceparent or ""),
             causation_id=event.causationid or "",
             occurred_at=now,
             why=event.why or "",
@@ -142,21 +159,44 @@ class Door:
         if known is None:
             _refuse_subject(subject, "a view: spark.queries.<context>.<view>")
         cls, schema = known
-        return cls(**_checked(schema, self._read(body or b"{}")).__dict__)
+        return cls(**_checked(schema, _object(self._json(body or b"{}"))).__dict__)
 
-    def _read(self, body: bytes) -> Mapping[str, object]:
-        """The JSON object in *body*, as far as JSON alone goes."""
+    def _attributes(self, body: bytes, headers: Mapping[str, str]) -> Mapping[str, object]:
+        """Of an event in either mode, with its data. One that is null is as if it were not there."""
+        if headers and characters_of(headers) > HEADERS_CHARACTERS:
+            raise RefusedError("oversized", f"headers of the event: expected at most {HEADERS_CHARACTERS} characters")
+        if headers and is_binary(headers):
+            return self._from_headers(body, headers)
+        if headers and (given := unreadable_format(headers)):
+            raise RefusedError("malformed_envelope", f"content type {_shown(given)}: expected {EVENT_CONTENT_TYPE}")
+        members = _object(self._json(body))
+        if None not in members.values():
+            return members
+        return {name: value for name, value in members.items() if value is not None or name == "data"}
+
+    def _from_headers(self, body: bytes, headers: Mapping[str, str]) -> Mapping[str, object]:
+        try:
+            attributes: dict[str, object] = dict(attributes_in(headers))
+        except ValueError as error:
+            raise RefusedError("malformed_envelope", str(error)) from None
+        if "data" in attributes:
+            detail = "header ce-data: expected the data in the body"
+            raise RefusedError("malformed_envelope", detail, _readable_id(attributes))
+        try:
+            return {**attributes, "data": self._json(body)}
+        except RefusedError as error:
+            raise RefusedError(error.code, error.detail, _readable_id(attributes)) from None
+
+    def _json(self, body: bytes) -> object:
+        """What is in *body*, as far as JSON alone goes."""
         if len(body) > self.max_body_bytes:
             raise RefusedError("oversized", f"body of {len(body)} bytes: expected at most {self.max_body_bytes}")
         try:
-            value = _PARSE(body.decode("utf-8"))
+            return _PARSE(body.decode("utf-8"))
         except RecursionError:
             raise RefusedError("not_json", "body is nested too deeply") from None
         except ValueError as error:
             raise RefusedError("not_json", f"body is not JSON: {_why_not_json(body, error)}") from None
-        if not isinstance(value, dict):
-            raise RefusedError("malformed_envelope", f"body = {_outlined(value)}: expected a JSON object")
-        return value
 
     def _form(self, subject: str, attributes: Mapping[str, object]) -> _CommandForm:
         if subject not in self._command_subjects:
@@ -171,6 +211,12 @@ class Door:
             detail = f"type = {_shown(given)} came on subject {_shown(subject)}: expected it on {form.subject}"
             raise RefusedError("subject_type_mismatch", detail)
         return form
+
+
+def _object(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise RefusedError("malformed_envelope", f"body = {_outlined(value)}: expected a JSON object")
+    return value
 
 
 def _current(form: _CommandForm, attributes: Mapping[str, object]) -> Mapping[str, object]:
@@ -229,7 +275,7 @@ def _why_not_json(body: bytes, error: ValueError) -> str:
 def _readable_id(attributes: Mapping[str, object]) -> str:
     """The id of a message that may yet be refused: something that can stand in a reply and a row, or empty."""
     given = attributes.get("id")
-    return given if isinstance(given, str) and len(given) <= ID_CHARACTERS and given.isprintable() else ""
+    return given if isinstance(given, str) and is_id(given) else ""
 
 
 def _refuse_subject(subject: str, expected: str) -> NoReturn:
@@ -264,10 +310,11 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
         reason = "expected an argon2 hash"
     if kind == "extra_forbidden":
         return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
-    if kind == "missing":
+    if kind in ("missing", "attribute_name"):
         return f"{place} {reason}"
-    show = _outlined if kind == "model_type" else _shown
-    value = "(hidden)" if place.rpartition(".")[2] in _SECRETS else show(problem["input"])
+    show = {"model_type": _outlined, "id": _escaped}.get(kind, _shown)
+    name = place.rpartition(".")[2]
+    value = "(hidden)" if name in _SECRETS or is_secret_name(name) else show(problem["input"])
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
 
 
@@ -284,9 +331,14 @@ def _outlined(value: object) -> str:
     return "a text" if isinstance(value, str) else _shown(value)
 
 
-def _shown(value: object) -> str:
+def _escaped(value: object) -> str:
+    """*value* in ASCII alone: what is not seen, or looks like something else, shows."""
+    return _shown(value, ascii)
+
+
+def _shown(value: object, write: Callable[[object], str] = repr) -> str:
     """*value* as a short, printable text."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "an array"
-    text = repr(value)
+    text = write(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}… ({len(text)} characters)"

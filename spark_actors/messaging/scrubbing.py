@@ -19,8 +19,13 @@ _SECRET_BYTES = re.compile(rb"pass|pwd|secret|token|authorization|credential", r
 _HASH = re.compile(r"\$argon2\w*\$[\w$=,+/]+")
 _HARMLESS = frozenset(
     ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "correlationid", "causationid")
-    + ("account_id", "username")
+    + ("dataschema", "traceparent", "tracestate", "partitionkey", "account_id", "username")
 )
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what is called so is to be shown and kept nowhere."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def is_of_auth(subject: str) -> bool:
@@ -46,7 +51,7 @@ def storable(subject: str, body: bytes) -> bytes:
 
 
 def _scrubbed(value: object, name: str, *, is_auth: bool, is_secret: bool = False) -> object:
-    is_secret = is_secret or _SECRET_NAME.search(name) is not None
+    is_secret = is_secret or is_secret_name(name)
     if isinstance(value, Mapping):
         return {key: _scrubbed(each, key, is_auth=is_auth, is_secret=is_secret) for key, each in value.items()}
     if isinstance(value, list):

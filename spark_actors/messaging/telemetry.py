@@ -65,7 +65,7 @@ class LoginTried:
     """Somebody has tried to log in."""
 
     outcome: str
-    """ok, wrong_credentials or too_many_attempts"""
+    """ok, wrong_credentials, too_many_attempts or busy"""
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,21 @@ class IngressMeasured:
 
 
 @dataclass(frozen=True)
+class ClocksCompared:
+    """The ingress compared its clock with the broker's."""
+
+    apart_seconds: float
+
+
+@dataclass(frozen=True)
+class AnswerCut:
+    """The broker would not have taken an answer in one piece."""
+
+    cut: str
+    """truncated or too_large"""
+
+
+@dataclass(frozen=True)
 class LightningAsked:
     """The Lightning node was asked for something."""
 
@@ -191,5 +206,7 @@ TelemetryEvent: TypeAlias = (
     | SagasMeasured
     | ActorRestarted
     | IngressMeasured
+    | ClocksCompared
+    | AnswerCut
     | LightningAsked
 )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from domain.dashboard.views import (
-    MOST_LINES,
     AccountOverview,
     Activity,
     ActivityLine,
@@ -69,7 +67,7 @@ class PostgresViews:
             return await self._answers[type(query)](query)
 
     async def _account_overview(self, query: ViewAccountOverview) -> AccountOverview | None:
-        values = {"account_id": query.account_id, "limit": _lines(query.limit)}
+        values = {"account_id": query.account_id, "limit": query.limit}
         accounts, campaigns, donations, deposits, withdrawals = await self._fetch(
             _Ask("view_account", dict, values),
             _Ask("view_campaigns_of_account", CampaignSummary, values),
@@ -92,7 +90,7 @@ class PostgresViews:
         return CampaignList(campaigns=campaigns)
 
     async def _campaign(self, query: ViewCampaign) -> CampaignDetail | None:
-        values = {"campaign_id": query.campaign_id, "limit": _lines(query.limit)}
+        values = {"campaign_id": query.campaign_id, "limit": query.limit}
         campaigns, donations = await self._fetch(
             _Ask("view_campaign", dict, values),
             _Ask("view_donations_of_campaign", DonationLine, values),
@@ -118,7 +116,7 @@ class PostgresViews:
         return Activity(lines=lines)
 
     async def _timeline(self, query: ViewTimeline) -> Activity:
-        values = {"correlation_id": query.correlation_id, "limit": _lines(query.limit)}
+        values = {"correlation_id": query.correlation_id, "limit": query.limit, "after_id": query.after_id}
         (lines,) = await self._fetch(_Ask("view_timeline", ActivityLine, values))
         return Activity(lines=lines)
 
@@ -132,12 +130,4 @@ class PostgresViews:
 
 
 def _page(query: ViewCampaigns | ViewActivity) -> Mapping[str, object]:
-    return {"limit": _lines(query.limit), "before": _utc(query.before), "before_id": query.before_id}
-
-
-def _lines(limit: int) -> int:
-    return max(1, min(limit, MOST_LINES))
-
-
-def _utc(at: datetime | None) -> datetime | None:
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    return {"limit": query.limit, "before": query.before, "before_id": query.before_id}

@@ -91,7 +91,7 @@ COMMANDS_REFUSED = _counter(
 )
 LOGINS = _counter(
     "spark_logins_total",
-    "Logins tried, by how they ended; many wrong_credentials or too_many_attempts: somebody guesses passwords.",
+    "Logins tried, by how they ended; many wrong_credentials, too_many_attempts or busy: somebody guesses passwords.",
     "outcome",
 )
 EVENTS_ROUTED = _counter(
@@ -147,6 +147,15 @@ INGRESS_WAITING = _part(
 INGRESS_IN_FLIGHT = _part(
     "spark_ingress_in_flight_messages", "Commands pulled from the broker and not acknowledged yet."
 )
+CLOCK_SKEW = _view(
+    "spark_broker_clock_skew_seconds",
+    "How far the broker's clock and ours are apart, at least; near identity.leeway_seconds, good tokens are refused.",
+)
+ANSWERS_CUT = _counter(
+    "spark_answers_cut_total",
+    "Answers that the broker takes in no single piece: truncated (the next page has the rest) or too_large.",
+    "cut",
+)
 LIGHTNING_CALLS = _counter(
     "spark_lightning_calls_total", "Calls to the Lightning node, by its answer.", *("call", "answer")
 )
@@ -180,6 +189,8 @@ CATALOGUE: tuple[Measure, ...] = (
     ACTOR_RESTARTS,
     INGRESS_WAITING,
     INGRESS_IN_FLIGHT,
+    CLOCK_SKEW,
+    ANSWERS_CUT,
     LIGHTNING_CALLS,
     LIGHTNING_CALL_DURATION,
 )

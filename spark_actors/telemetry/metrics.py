@@ -11,6 +11,8 @@ from prometheus_client.metrics_core import Metric
 
 from spark_actors.messaging.telemetry import (
     ActorRestarted,
+    AnswerCut,
+    ClocksCompared,
     CommandsRefused,
     DeadLettersMeasured,
     DeliveryRetried,
@@ -157,6 +159,14 @@ class ActorMetrics:
     def _ingress_measured(self, event: IngressMeasured) -> None:
         self._set(catalogue.INGRESS_WAITING, event.waiting)
         self._set(catalogue.INGRESS_IN_FLIGHT, event.in_flight)
+
+    @_record.register
+    def _clocks_compared(self, event: ClocksCompared) -> None:
+        self._set(catalogue.CLOCK_SKEW, event.apart_seconds)
+
+    @_record.register
+    def _answer_cut(self, event: AnswerCut) -> None:
+        self._add(catalogue.ANSWERS_CUT, 1, event.cut)
 
     @_record.register
     def _lightning_asked(self, event: LightningAsked) -> None:

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.strategies import SearchStrategy
 
+from spark_actors.messaging.cloudevents import whole_event
 from spark_actors.messaging.door import Door, RefusedError, refusal_body
-from spark_actors.messaging.envelope import decode_data, encode_data, pack, unpack_envelopes
+from spark_actors.messaging.envelope import Envelope, decode_data, encode_data, pack, unpack_envelopes
 from tests.fuzz.hostile import CANARY, MAX_BODY_BYTES, REGISTRY, Hostile
 
 NOW = datetime(2026, 1, 3, 18, 15, 5, tzinfo=UTC)
@@ -31,6 +32,8 @@ class Checker:
     def __init__(self) -> None:
         self._door = Door(REGISTRY, MAX_BODY_BYTES)
         self.fates: Counter[str] = Counter()
+        self.binary = 0
+        """Of those accepted, how many were in binary mode."""
         self.slowest_seconds = 0.0
         self.bytes = 0
 
@@ -39,13 +42,13 @@ class Checker:
         try:
             self._check(message)
         except BaseException as error:
-            error.add_note(f"{message.subject!r} {message.body[:2_000]!r}")
+            error.add_note(f"{message.subject!r} {message.body[:2_000]!r} {message.headers}")
             raise
 
     def _check(self, message: Hostile) -> None:
         before = time.thread_time()
         try:
-            envelope = self._door.command(message.subject, message.body, NOW).envelope
+            envelope = self._door.command(message.subject, message.body, NOW, message.headers).envelope
         except RefusedError as error:
             fate = error.code
             self._check_refusal(error)
@@ -54,12 +57,19 @@ class Checker:
             assert unpack_envelopes(pack([envelope])) == [envelope]
             command = decode_data(REGISTRY, envelope)
             assert (encode_data(command), command.key) == (envelope.data, envelope.key)
-            assert json.loads(message.body)["id"] == envelope.message_id
+            self._check_whole(message, envelope)
+            self.binary += bool(message.headers)
         taken = time.thread_time() - before
         self.fates[fate] += 1
         self.bytes += len(message.body)
         self.slowest_seconds = max(self.slowest_seconds, taken)
         assert taken < CPU_SECONDS
+
+    def _check_whole(self, message: Hostile, envelope: Envelope) -> None:
+        """As one text it says the same, and has the id that is answered."""
+        whole = whole_event(message.body, message.headers)
+        assert json.loads(whole)["id"] == envelope.message_id
+        assert self._door.command(message.subject, whole, NOW).envelope == envelope
 
     def _check_refusal(self, error: RefusedError) -> None:
         assert error.code in CODES

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import nats
@@ -60,6 +61,14 @@ async def send_unreadable(card: DaemonCard) -> None:
     await send_raw(port, card.nats_token, b"".join(UNREADABLE))
 
 
+HEADER_NAME = re.compile(r"[a-z0-9_-]+", re.ASCII)
+
+
+def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
+    """Of a message's headers, those that stay what they are in the client and on the line."""
+    return {name: value for name, value in headers.items() if value.isprintable() and HEADER_NAME.fullmatch(name)}
+
+
 class _Conversation:
     def __init__(self, client: Client, identity: str, name: str, hostile: Sequence[Hostile]) -> None:
         self._client, self._name, self._hostile = client, name, hostile
@@ -74,7 +83,8 @@ class _Conversation:
         share = -(-len(self._hostile) // good)
         for number in range(good):
             for message in self._hostile[number * share : (number + 1) * share]:
-                await self._client.publish(message.subject, message.body, headers=self._wanted("bad"))
+                headers = {**_sendable(message.headers), **self._wanted("bad")}
+                await self._client.publish(message.subject, message.body, headers=headers)
             await self._deposit(number)
         if self._hostile:
             await asyncio.wait_for(self._all_refused.wait(), PATIENCE_SECONDS)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from hypothesis import strategies as st
 
 from domain.contexts import CONTEXTS
 from domain.shared.messages import Command, MessageRegistry
-from spark_actors.messaging.cloudevents import command_body, command_subject
+from spark_actors.messaging.cloudevents import command_body, command_subject, event_headers
 from spark_actors.messaging.examples import example
 
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
@@ -78,10 +79,11 @@ values = st.recursive(
 
 @dataclass(frozen=True)
 class Hostile:
-    """A message to the broker."""
+    """A message to the broker; its headers are those of the event."""
 
     subject: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def good_members(cls: type[Command]) -> dict[str, Any]:
@@ -112,6 +114,57 @@ def with_odd_members(draw: st.DrawFn) -> Hostile:
     return Hostile(
         command_subject(cls.TYPE), json.dumps(body, ensure_ascii=draw(st.booleans())).encode(errors="surrogatepass")
     )
+
+
+ODD_NAMES = [
+    *(
+        "",
+        "x",
+        "x" * 65,
+        "partitionkey",
+        "partitionKey",
+        "trace-parent",
+        "data",
+        "data_base64",
+        "ID",
+        "é",
+        " id",
+        "id:",
+    ),
+    *("traceparent", "dataschema", "datacontenttype", "why", "time", "correlationid", "subject"),
+]
+ODD_ATTRIBUTES = [
+    *("1.0", "application/json; charset=utf-16", "text/plain", "urn:x", "00-" + "a" * 32 + "-" + "b" * 16 + "-01"),
+    *("%", "%zz", "%C0%A0", "%ed%a0%80", "%00", "%0a", '"', '"a', '"\\', "a, b", "x" * 20_000, "%41" * 6_000),
+    *("\ufffd", "\x85", "null"),
+]
+
+
+@st.composite
+def with_extensions(draw: st.DrawFn) -> Hostile:
+    """A good message with attributes that the specification does not know, or hardly."""
+    cls = draw(st.sampled_from(COMMANDS))
+    names = st.sampled_from(ODD_NAMES) | st.from_regex(r"[a-z0-9]{1,70}", fullmatch=True)
+    extensions = draw(st.dictionaries(names, values | st.sampled_from(ODD_ATTRIBUTES), max_size=40))
+    body = json.dumps({**good_members(cls), **extensions}, ensure_ascii=draw(st.booleans()))
+    return Hostile(command_subject(cls.TYPE), body.encode(errors="surrogatepass"))
+
+
+@st.composite
+def in_binary_mode(draw: st.DrawFn) -> Hostile:
+    """A message whose attributes are headers: some changed, taken out or joined by strangers; or none of them."""
+    cls = draw(st.sampled_from(COMMANDS))
+    members = good_members(cls)
+    data = json.dumps(members.pop("data")).encode()
+    headers = {f"ce-{name}": quote(value, safe="/:.@") for name, value in members.items()}
+    for _ in range(draw(st.integers(0, 2))):
+        name = draw(st.sampled_from([*sorted(headers), "content-type", *(f"ce-{odd.lower()}" for odd in ODD_NAMES)]))
+        if draw(st.integers(0, 3)):
+            headers[name] = draw(st.sampled_from(ODD_ATTRIBUTES) | texts)
+        else:
+            headers.pop(name, None)
+    body = draw(st.sampled_from([data, data, data, b"", b"null", b"[]", json.dumps(members).encode()]))
+    return Hostile(command_subject(cls.TYPE), body, event_headers(headers))
 
 
 def odd_secret(draw: st.DrawFn, name: str) -> object:
@@ -217,6 +270,8 @@ messages = st.one_of(
     with_repeated_members(),
     with_changed_bytes(),
     with_changed_bytes(),
+    with_extensions(),
+    in_binary_mode(),
     wrapped(),
     arbitrary,
     good,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
+from spark_actors.messaging.cloudevents import event_headers
 from tests.fuzz.hostile import ODD_TEXT, RAW_VALUES, Hostile
 
 TOKENS = [
@@ -27,6 +28,8 @@ TOKENS = [
     *(b'"id":', b'"data":', b'"subject":', b'"type":', b'"specversion":', b'"amount_sat":', b"\xef\xbb\xbf", b"\r\n"),
 ]
 MOST_CHANGES = 2
+HEADERS_CHANGED = 0.5
+"""In so many of the copies of a message that has headers, one of these is changed, too."""
 
 
 def variants(message: Hostile, count: int) -> Iterator[Hostile]:
@@ -36,7 +39,18 @@ def variants(message: Hostile, count: int) -> Iterator[Hostile]:
         body = bytearray(message.body)
         for _ in range(random.randint(1, MOST_CHANGES)):
             random.choice(_CHANGES)(body, random)
-        yield Hostile(message.subject, bytes(body))
+        yield Hostile(message.subject, bytes(body), event_headers(_changed_headers(message.headers, random)))
+
+
+def _changed_headers(headers: Mapping[str, str], random: Random) -> dict[str, str]:
+    """Those of an event in binary mode, one of them changed as bodies are; those of others are none."""
+    changed = dict(headers)
+    if changed and random.random() < HEADERS_CHANGED:
+        name = random.choice(sorted(changed))
+        value = bytearray(changed[name].encode(errors="surrogatepass"))
+        random.choice(_CHANGES)(value, random)
+        changed[name] = value.decode(errors="replace")
+    return changed
 
 
 def _cut(body: bytearray, random: Random) -> None:

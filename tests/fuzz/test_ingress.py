@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from msgspec import structs
+
 from spark_actors.ingress.port import Arrival
 from tests.fuzz.checks import run_many
 from tests.fuzz.hostile import Hostile, big, messages
@@ -21,7 +23,8 @@ def arrivals(hostile: list[Hostile]) -> list[Arrival]:
     """The hostile ones, and after every few a good one."""
     mixed = []
     for number, message in enumerate(hostile):
-        mixed.append(arrived(message.subject, message.body, f"bad-{number}"))
+        came = arrived(message.subject, message.body, f"bad-{number}")
+        mixed.append(structs.replace(came, headers=dict(message.headers)))
         if number % GOOD_EVERY == 0:
             mixed.append(an_arrival(deposit(deposit_id=f"good-{number}"), f"good-{number}"))
     return mixed

@@ -16,6 +16,7 @@ def test_every_message_is_refused_with_a_reason_or_handled_like_a_good_one() -> 
 
     run_many(messages, check, 1_000)
     assert checker.fates["accepted"] > 50
+    assert checker.binary > 10
     assert set(checker.fates) >= (CODES - {"oversized"}), "the messages are not various enough"
 
 

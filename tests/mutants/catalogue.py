@@ -217,6 +217,14 @@ MUTANTS = (
     ),
     Mutant(
         4,
+        "an arrival that meets a bug is acknowledged and not kept",
+        f"{ACTORS}/ingress.py",
+        "refused.append(_Refused(arrival, self._internal(error, arrival), True))",
+        "refused.append(_Refused(arrival, self._internal(error, arrival), False))",
+        (f"{INGRESS}::test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_pass",),
+    ),
+    Mutant(
+        4,
         "a turn does not write its events",
         f"{ACTORS}/aggregate.py",
         "uow.outbox.add(turn.outgoing)",
@@ -509,8 +517,16 @@ MUTANTS = (
         10,
         "a token is good for ever",
         VERIFIER,
-        "if at >= good_until + LEEWAY_SECONDS:",
+        "if at >= good_until + self._leeway:",
         "if good_until < 0:",
+        (f"{TOKENS}::test_a_token_is_good_until_it_expires_and_for_clocks_that_differ_a_little",),
+    ),
+    Mutant(
+        10,
+        "a token is good long before it is made",
+        VERIFIER,
+        "if at < good_from - self._leeway:",
+        "if at < good_from - 1_000 * self._leeway:",
         (f"{TOKENS}::test_a_token_is_good_until_it_expires_and_for_clocks_that_differ_a_little",),
     ),
     Mutant(

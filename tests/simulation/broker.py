@@ -137,6 +137,9 @@ class SimulatedBroker:
     async def erase(self, arrivals: Sequence[Arrival]) -> None:
         """Nothing here outlives a run."""
 
+    def answer_bytes(self) -> int:
+        return 1_048_576
+
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
         await self._boundary("broker.reply.before")
         for subject, body in replies:

@@ -152,7 +152,13 @@ WHERE account_id = %(account_id)s AND account_id <> '' AND occurred_at <= coales
 ORDER BY occurred_at DESC, message_id DESC LIMIT %(limit)s
 
 -- view_timeline
--- The events of one story, the oldest first; those of one instant in the order in which they arrived here.
+-- The events of one story, the oldest first; those of one instant in the order in which they arrived here. All of them, or
+-- those behind one that was seen.
 SELECT occurred_at AS at, event, event_key AS key, account_id, message_id, correlation_id, causation_id, data
-FROM dashboard.activity WHERE correlation_id = %(correlation_id)s
+FROM dashboard.activity
+WHERE correlation_id = %(correlation_id)s
+  AND (%(after_id)s = '' OR (occurred_at, position) > (
+      SELECT seen.occurred_at, seen.position FROM dashboard.activity AS seen
+      WHERE seen.correlation_id = %(correlation_id)s AND seen.message_id = %(after_id)s
+      ORDER BY seen.occurred_at DESC LIMIT 1))
 ORDER BY occurred_at, position LIMIT %(limit)s

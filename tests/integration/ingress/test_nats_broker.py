@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -23,6 +24,7 @@ from spark_actors.ingress.load import consumer_of
 from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError
+from spark_actors.messaging import cloudevents
 from tests.fixtures.raw_nats import hpub, pub, reply_to, send_raw
 
 T = TypeVar("T")
@@ -151,9 +153,21 @@ def test_an_answer_goes_nowhere_but_to_a_plain_subject(nats_server: EmbeddedNats
     assert arrival.reply_to == ("SPARK" if wanted == "SPARK" else "")
 
 
+def test_reply_subjects_that_are_refused_fill_no_log(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        message = hpub(GOOD, reply_to(b"spark.commands.x"), b"{}")
+        await send_raw(nats_server.port, nats_server.token, message * 20)
+        return await pulled(broker, 20)
+
+    with capture_logs() as lines:
+        with_broker(nats_server, act)
+    told = [(line["event"], line["count"]) for line in lines if line["event"].startswith("reply_subjects_refused")]
+    assert told == [("reply_subjects_refused", 1), ("reply_subjects_refused_in_all", 20)]
+
+
 def test_a_query_is_not_answered_into_the_command_stream(nats_server: EmbeddedNats) -> None:
     async def act(broker: NatsBroker) -> Sequence[Arrival]:
-        async def answer(subject: str, body: bytes, authorization: str) -> bytes:
+        async def answer(subject: str, body: bytes, authorization: str, room: int) -> bytes:
             return b"an answer"
 
         await broker.answer_queries(answer)
@@ -176,6 +190,59 @@ def test_of_a_body_that_is_too_big_only_the_beginning_is_held(nats_server: Embed
     assert cut.body == b"x" * LIMIT
     assert cut.oversize.startswith("1000000 bytes, SHA-256 ")
     assert (whole.body, whole.oversize) == (b"y" * LIMIT, "")
+
+
+def a_header(name: bytes, value: bytes) -> bytes:
+    return b"%s: %s\r\n" % (name, value)
+
+
+def test_the_headers_of_an_event_come_in_bounded_and_one_that_comes_twice_is_read_as_neither(
+    nats_server: EmbeddedNats,
+) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        usual = a_header(b"ce-id", b"m-1") + a_header(b"CE-Source", b"/shop") + a_header(b"Content-Type", b"text/plain")
+        others = a_header(b"Nats-Msg-Id", b"7") + a_header(b"traceparent", b"x")
+        twice = a_header(b"ce-id", b"m-1") + a_header(b"ce-id", b"m-2")
+        for headers in (usual + others, twice, a_header(b"ce-why", b"x" * 60_000), b""):
+            block = b"NATS/1.0\r\n%s\r\n" % headers
+            await send_raw(nats_server.port, nats_server.token, hpub(GOOD, block, b"{}"))
+        return await pulled(broker, 4)
+
+    usual, twice, huge, none = with_broker(nats_server, act)
+    assert usual.headers == {"ce-id": "m-1", "ce-source": "/shop", "content-type": "text/plain"}
+    assert twice.headers == {"ce-id": "m-1, m-2"}
+    assert 0 < cloudevents.characters_of(huge.headers) - cloudevents.HEADERS_CHARACTERS < 2
+    assert none.headers == {}
+
+
+def test_of_a_token_that_is_too_long_no_more_is_held_than_shows_that(nats_server: EmbeddedNats) -> None:
+    async def act(broker: NatsBroker) -> Sequence[Arrival]:
+        block = b"NATS/1.0\r\n%s\r\n" % a_header(b"Spark-Authorization", b"x" * 60_000)
+        await send_raw(nats_server.port, nats_server.token, hpub(GOOD, block, b"{}"))
+        return await pulled(broker, 1)
+
+    [arrival] = with_broker(nats_server, act)
+    assert len(arrival.authorization) == cloudevents.AUTHORIZATION_CHARACTERS + 1
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3_600.0, -90.0])
+def test_how_far_the_clocks_are_apart_is_measured(
+    nats_server: EmbeddedNats, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    async def act(broker: NatsBroker) -> BrokerLag:
+        monkeypatch.setattr(time, "time", lambda: right() - ahead)
+        return await broker.lag()
+
+    right = time.time
+    measured = with_broker(nats_server, act).clock_ahead
+    assert measured == pytest.approx(ahead, abs=1.0)
+
+
+@pytest.mark.parametrize(
+    ("difference", "uncertainty", "left"), [(5.0, 1.0, 4.0), (-5.0, 1.0, -4.0), (0.5, 1.0, 0.0), (-0.5, 1.0, 0.0)]
+)
+def test_what_may_be_no_difference_is_none(difference: float, uncertainty: float, left: float) -> None:
+    assert nats_broker.beyond(difference, uncertainty) == left
 
 
 def test_what_has_gathered_comes_in_one_piece_and_what_comes_later_at_once(nats_server: EmbeddedNats) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from msgspec import structs
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 
 from domain.auth.messages import LogIn, Session
 from domain.contexts import CONTEXTS
-from domain.dashboard.views import CampaignList, DonationLine, ViewCampaigns, ViewDonation
+from domain.dashboard.views import CampaignList, CampaignSummary, DonationLine, ViewCampaigns, ViewDonation
 from domain.shared.decisions import Verdict
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import Command, MessageRegistry, Query
@@ -29,22 +30,24 @@ from spark_actors.actors.ingress import (
     Queries,
     pause_for_relays,
 )
-from spark_actors.actors.refusals import QUIET_SECONDS, RefusalLog
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
-from spark_actors.messaging import cloudevents
-from spark_actors.messaging.door import Door, RefusedError
+from spark_actors.messaging import cloudevents, scrubbing
+from spark_actors.messaging.bursts import QUIET_SECONDS
+from spark_actors.messaging.door import Admitted, Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.examples import example
+from spark_actors.messaging.identity import Guard
 from spark_actors.messaging.ports import KEPT_IN_PART, DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
-from spark_actors.messaging.telemetry import CommandsRefused, TelemetryEvent
+from spark_actors.messaging.telemetry import AnswerCut, ClocksCompared, CommandsRefused, TelemetryEvent
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
 from tests.fixtures.identity import a_guard, bearer, user
 from tests.unit.domain.builders import deposit, donate, register
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPERATOR = bearer(now=NOW)
+PATIENCE_SECONDS = 30
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 
 
@@ -57,6 +60,8 @@ class FakeBroker:
         self.replies: dict[str, dict[str, Any]] = {}
         self.released: list[Arrival] = []
         self.is_away = False
+        self.room = 1_048_576
+        self.clock_ahead = 0.0
 
     async def open(self) -> None:
         if self.is_away:
@@ -76,6 +81,9 @@ class FakeBroker:
     def release(self, arrivals: Sequence[Arrival]) -> None:
         self.released += arrivals
 
+    def answer_bytes(self) -> int:
+        return self.room
+
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
         for subject, body in replies:
             self.history.append(f"replied {subject}")
@@ -85,7 +93,7 @@ class FakeBroker:
         self.answer = answer
 
     async def lag(self) -> BrokerLag:
-        return BrokerLag(len(self.waiting), 0)
+        return BrokerLag(len(self.waiting), 0, self.clock_ahead)
 
     async def close(self) -> None:
         self.history.append("closed")
@@ -121,13 +129,14 @@ class FakeViews:
 
     def __init__(self) -> None:
         self.error: Exception | None = None
+        self.campaigns: tuple[CampaignSummary, ...] = ()
 
     async def answer(self, query: Query) -> object | None:
         if self.error:
             raise self.error
         if isinstance(query, ViewDonation) and query.donation_id == "anns":
             return replace(example(DonationLine), account_id="ann")
-        return CampaignList(campaigns=()) if isinstance(query, ViewCampaigns) else None
+        return CampaignList(campaigns=self.campaigns) if isinstance(query, ViewCampaigns) else None
 
 
 class NoMaintenance:
@@ -163,8 +172,8 @@ class Scene:
             Dispatcher(Placement(1, 10), self.hosts, max_commands=100, telemetry=lambda event: None),
             self.letters,
             watch,
-            Queries(door, guard, self.views, no_login, lambda: NOW),
-            limits=IngressLimits(in_flight=in_flight, batch=10, relay_backlog=1_000),
+            Queries(door, guard, self.views, no_login, lambda: NOW, self.told.append),
+            limits=IngressLimits(in_flight=in_flight, batch=10, relay_backlog=1_000, leeway_seconds=30),
             relay_backlog=self.count_events,
             clock=lambda: NOW,
             telemetry=self.told.append,
@@ -394,13 +403,13 @@ def test_a_broker_that_is_away_is_a_problem_that_is_told() -> None:
 
 
 def ask(scene: Scene, subject: str, body: bytes = b"", authorization: str = OPERATOR) -> dict[str, Any]:
-    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW)
-    answer: dict[str, Any] = json.loads(asyncio.run(queries.answer(subject, body, authorization)))
+    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW, scene.told.append)
+    answer: dict[str, Any] = json.loads(asyncio.run(queries.answer(subject, body, authorization, scene.broker.room)))
     return answer
 
 
 def test_a_query_is_answered_with_the_view() -> None:
-    assert ask(Scene(), "spark.queries.dashboard.campaigns") == {"campaigns": []}
+    assert ask(Scene(), "spark.queries.dashboard.campaigns") == {"campaigns": [], "truncated": False}
 
 
 @pytest.mark.parametrize(
@@ -431,8 +440,9 @@ def settled(*arrivals: Arrival) -> Scene:
         scene = Scene(*arrivals)
         scene.hosts.gate.set()
         await scene.ingress.start()
-        for arrival in arrivals:
-            await scene.until(f"acknowledged {arrival.receipt}")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for arrival in arrivals:
+                await scene.until(f"acknowledged {arrival.receipt}")
         await scene.ingress.stop()
         return scene
 
@@ -478,13 +488,50 @@ def test_a_flood_of_refused_senders_is_logged_in_a_few_lines() -> None:
     assert [line["reason"] for line in lines if line["event"] == "senders_refused"] == ["unauthenticated"]
 
 
-def test_the_log_of_refused_senders_tells_how_many_there_were_since() -> None:
-    moments = iter((0.0, 1.0, 9.0, QUIET_SECONDS, QUIET_SECONDS + 1))
-    refusals = RefusalLog(lambda: next(moments))
+def test_a_burst_of_refused_senders_ends_in_its_sum_though_nobody_comes_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def play() -> None:
+        scene = Scene(*[an_arrival(deposit(), f"m{n}", "") for n in range(100)])
+        moment = 0.0
+        monkeypatch.setattr(scene.ingress._refusals, "now", lambda: moment)
+        await scene.ingress.pull()
+        while scene.broker.waiting:
+            await scene.ingress.pull()
+        await scene.until("acknowledged m99")
+        await scene.ingress.measure()
+        assert [line["count"] for line in lines if line["event"] == "senders_refused"] == [1]
+        assert not [line for line in lines if line["event"] == "senders_refused_in_all"]
+        moment = QUIET_SECONDS
+        await scene.ingress.measure()
+
     with capture_logs() as lines:
-        for _ in range(5):
-            refusals.note(RefusedError("forbidden", "why"), "s")
-    assert [line["count"] for line in lines] == [1, 3]
+        asyncio.run(play())
+    sums = [(line["reason"], line["count"]) for line in lines if line["event"] == "senders_refused_in_all"]
+    assert sums == [("unauthenticated", 100)]
+
+
+@pytest.mark.parametrize("error", [StorageUnavailableError("away"), KeyError("x")])
+def test_views_that_fail_again_and_again_fill_no_log(error: Exception) -> None:
+    scene = Scene()
+    scene.views.error = error
+    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW, scene.told.append)
+
+    async def play() -> None:
+        for _ in range(50):
+            await queries.answer("spark.queries.dashboard.campaigns", b"", "", 1_000)
+
+    with capture_logs() as lines:
+        asyncio.run(play())
+        for bursts in queries.logs:
+            bursts.close()
+    assert [line["count"] for line in lines] == [1, 50]
+
+
+def test_an_ingress_that_stops_leaves_no_burst_untold() -> None:
+    with capture_logs() as lines:
+        settled(*[an_arrival(deposit(), f"m{n}", "") for n in range(7)])
+    assert [line["count"] for line in lines if line["event"] == "senders_refused_in_all"] == [7]
 
 
 def test_a_user_acts_under_ids_of_his_own_and_is_answered_under_the_one_that_he_chose() -> None:
@@ -517,6 +564,136 @@ def test_a_password_in_the_place_of_its_hash_is_erased_from_the_broker_and_a_has
     mistyped = register(password_hash="hunter2-in-clear")
     scene = settled(an_arrival(mistyped, "m1"), an_arrival(register(), "m2"), an_arrival(deposit(), "m3"))
     assert [event for event in scene.broker.history if event.startswith("erased")] == ["erased m1"]
+
+
+@pytest.mark.parametrize("broken", ["door", "guard", "scrubbing"])
+def test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_pass(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one whose sender nobody keeps letters of: it may have been good."""
+    ann = user("ann", now=NOW)
+    bad = an_arrival(donate(account_id="ann"), "bad", ann)
+    good, letter = [an_arrival(donate(account_id="ann"), name, ann) for name in ("m1", "m2")], b""
+
+    def bug(*words: Any, **names: Any) -> Any:
+        if bad.body in words or any(isinstance(word, Admitted) and word.envelope.message_id == "bad" for word in words):
+            raise KeyError("a bug")
+        return original(*words, **names)
+
+    if broken == "door":
+        original: Any = Door.command
+        monkeypatch.setattr(Door, "command", lambda self, *words, **names: bug(self, *words, **names))
+        letter = bad.body
+    elif broken == "guard":
+        original = Guard.command
+        monkeypatch.setattr(Guard, "command", lambda self, *words, **names: bug(self, *words, **names))
+        letter = bad.body
+    else:
+        original = scrubbing.storable
+        bad = structs.replace(bad, body=b"[]", authorization=OPERATOR)
+        monkeypatch.setattr("spark_actors.actors.ingress.storable", bug)
+    with capture_logs() as lines:
+        scene = settled(good[0], bad, good[1])
+    assert committed(scene) == ["m1", "m2"]
+    answer = scene.broker.replies["reply-bad"]
+    assert answer["outcome"] == "failed"
+    assert answer["reason"] == ("malformed_envelope" if broken == "scrubbing" else "internal")
+    assert [kept.body for kept in letters_of(scene)] == [letter]
+    assert scene.broker.released == []
+    [told] = [line for line in lines if line["event"] == "arrivals_failed"]
+    assert isinstance(told["exc_info"], KeyError)
+    assert CommandsRefused(answer["reason"]) in scene.told
+
+
+def test_of_many_arrivals_that_meet_a_bug_the_log_tells_one_and_their_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def bug(*words: Any, **names: Any) -> Any:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(Door, "command", bug)
+    with capture_logs() as lines:
+        scene = settled(*[an_arrival(deposit(), f"m{n}") for n in range(30)])
+    assert {answer["reason"] for answer in scene.broker.replies.values()} == {"internal"}
+    assert len([line for line in lines if line["event"] == "arrivals_failed"]) == 1
+    assert [line["count"] for line in lines if line["event"] == "arrivals_failed_in_all"] == [30]
+
+
+def test_a_command_in_binary_mode_is_one_like_any_other_and_kept_whole_if_it_is_refused() -> None:
+    sent = an_arrival(deposit(), "m1")
+    event = json.loads(sent.body)
+    headers = {f"ce-{name}": value for name, value in event.items() if name != "data"}
+    binary = structs.replace(sent, body=json.dumps(event["data"]).encode(), headers=headers)
+    refused = structs.replace(binary, headers={**headers, "ce-id": "bad", "ce-subject": "another"}, receipt="bad")
+    scene = settled(binary, refused)
+    assert committed(scene) == ["m1"]
+    [letter] = letters_of(scene)
+    assert letter.message_id == "bad"
+    assert json.loads(letter.body) == {**event, "id": "bad", "subject": "another"}
+
+
+def test_a_password_in_a_header_is_erased_too() -> None:
+    sent = an_arrival(register(), "m1")
+    event = json.loads(sent.body)
+    headers = {f"ce-{name}": quote(value) for name, value in event.items() if name != "data"} | {"ce-password": "x"}
+    good = structs.replace(sent, body=json.dumps(event["data"]).encode(), headers=headers)
+    scene = settled(good, structs.replace(good, body=b"no json", receipt="bad"))
+    assert {"erased m1", "erased bad"} <= set(scene.broker.history)
+
+
+def test_an_outcome_that_the_broker_would_not_take_is_told_without_its_details() -> None:
+    async def play() -> Scene:
+        scene = Scene(arrived("spark.commands.accounting.deposit", b"x" * 300, "bad"), an_arrival(deposit(), "m1"))
+        scene.broker.room = 100
+        scene.hosts.gate.set()
+        await scene.ingress.start()
+        await scene.until("acknowledged m1")
+        await scene.ingress.stop()
+        return scene
+
+    with capture_logs() as lines:
+        scene = asyncio.run(play())
+    assert scene.broker.replies["reply-bad"] == {
+        "id": "",
+        "outcome": "failed",
+        "reason": "not_json",
+        "data": {"truncated": True},
+    }
+    assert scene.broker.replies["reply-m1"]["data"] == {}
+    assert scene.told.count(AnswerCut("truncated")) == 1
+    assert [line["event"] for line in lines if line["event"].startswith("answers")] == ["answers_cut"]
+
+
+def test_a_view_that_the_broker_would_not_take_is_cut_and_says_so() -> None:
+    scene = Scene()
+    campaign = example(CampaignSummary)
+    scene.views.campaigns = tuple(replace(campaign, campaign_id=f"c-{n}") for n in range(100))
+    whole = ask(scene, "spark.queries.dashboard.campaigns")
+    assert (len(whole["campaigns"]), whole["truncated"]) == (100, False)
+    scene.broker.room = 5_000
+    with capture_logs() as lines:
+        cut = ask(scene, "spark.queries.dashboard.campaigns")
+    assert cut["truncated"]
+    assert cut["campaigns"] == whole["campaigns"][: len(cut["campaigns"])]
+    assert 0 < len(cut["campaigns"]) < 100
+    assert scene.told == [AnswerCut("truncated")]
+    assert [line["reason"] for line in lines] == ["truncated"]
+    scene.broker.room = 200
+    assert ask(scene, "spark.queries.dashboard.campaigns")["error"]["code"] == "too_large"
+
+
+def test_clocks_that_drift_apart_are_told_once_and_when_they_agree_again() -> None:
+    async def play() -> Scene:
+        scene = Scene()
+        await scene.ingress._connect()
+        for ahead in (0.0, -14.9, -15.1, -40.0, -8.0, -7.0, 0.0):
+            scene.broker.clock_ahead = ahead
+            await scene.ingress.measure()
+        return scene
+
+    with capture_logs() as lines:
+        scene = asyncio.run(play())
+    said = [(line["event"], line["broker_ahead_seconds"]) for line in lines if line["event"].startswith("clocks")]
+    assert said == [("clocks_differ", -15.1), ("clocks_agree", -7.0)]
+    assert ClocksCompared(40.0) in scene.told
 
 
 LOGIN = b'{"username":"ann","password":"hunter2-in-clear"}'

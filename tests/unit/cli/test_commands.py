@@ -18,7 +18,7 @@ from spark_actors.identity.keys import parse_keys
 from spark_actors.identity.tokens import TokenVerifier
 from spark_actors.ingress.client import Answer, OutcomeUnknownError, UnreachableError, ViewTimeoutError
 from spark_actors.messaging.identity import Principal, Role
-from tests.fixtures.identity import REALM
+from tests.fixtures.identity import LEEWAY_SECONDS, REALM
 from tests.unit.cli.conftest import Cli
 from tests.unit.cli.fakes import FakeClient
 
@@ -260,7 +260,7 @@ def test_who_holds_the_keys_can_issue_a_token(cli: Cli, tmp_path: Path) -> None:
     config.write_text(f'[identity]\nkeys_file = "{keys}"\n')
     words = ("token", "issue", "--role", "lightning", "--sub", "watcher", "--ttl", "90s", "--config", str(config))
     [key] = parse_keys([keys.read_text()], "keys")
-    bearer = TokenVerifier([key], REALM)(f"Bearer {cli(*words).stdout.strip()}", time.time())
+    bearer = TokenVerifier([key], REALM, LEEWAY_SECONDS)(f"Bearer {cli(*words).stdout.strip()}", time.time())
     assert bearer == Principal("watcher", frozenset([Role.LIGHTNING]))
     assert json.loads(cli(*words, "--json").stdout)["sub"] == "watcher"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from domain.bitcoin.invoice import TRANSITIONS, InvoiceKind, InvoiceState
 from domain.bitcoin.messages import (
+    MAX_PAYMENT_REQUEST_LENGTH,
     AuthorizeWithdrawal,
     ConfirmDeposit,
     DepositFailed,
@@ -221,9 +223,7 @@ def test_a_request_must_make_sense(fields: dict[str, Any], reason: Reason) -> No
     [
         ({"expires_at": NOON}, Reason.INVOICE_EXPIRED),
         ({"expires_at": NOON - timedelta(days=1)}, Reason.INVOICE_EXPIRED),
-        ({"expires_at": NOON.replace(tzinfo=None)}, Reason.INVALID_PAYMENT_REQUEST),
         ({"payment_request": ""}, Reason.INVALID_PAYMENT_REQUEST),
-        ({"payment_request": "x" * 8_193}, Reason.INVALID_PAYMENT_REQUEST),
         ({"payment_hash": ""}, Reason.INVALID_PAYMENT_REQUEST),
         ({"payment_hash": hash_of("out")[1:]}, Reason.INVALID_PAYMENT_REQUEST),
         ({"payment_hash": "g" * 64}, Reason.INVALID_PAYMENT_REQUEST),
@@ -235,9 +235,18 @@ def test_a_withdrawal_needs_an_invoice_that_can_be_paid(fields: dict[str, Any], 
     assert not world.states
 
 
-def test_an_invoice_of_the_node_must_have_the_right_form() -> None:
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"payment_hash": ""},
+        {"payment_request": "x" * (MAX_PAYMENT_REQUEST_LENGTH + 1)},
+        {"expires_at": NOON.replace(tzinfo=None)},
+    ],
+)
+def test_an_invoice_of_the_node_must_have_the_right_form(fields: dict[str, Any]) -> None:
+    """It passes no door: a node may answer anything."""
     world = deposit_in(InvoiceState.REQUESTED)
-    assert world.send(an_issued("in", payment_hash="")).reason == Reason.INVALID_PAYMENT_REQUEST
+    assert world.send(replace(an_issued("in", payment_hash="ab1"), **fields)).reason == Reason.INVALID_PAYMENT_REQUEST
     assert world.invoice("in").state == InvoiceState.REQUESTED
 
 

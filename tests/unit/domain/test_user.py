@@ -36,7 +36,9 @@ def test_a_name_must_be_plain_and_neither_short_nor_long(username: str) -> None:
 @pytest.mark.parametrize(
     "secret",
     ["", "hunter2", "$argon2", "$2b$12$abc", f"{ARGON2}\n", ARGON2 + "a" * 600]
-    + [ARGON2.replace("m=65536", "m=262145"), ARGON2.replace("t=3", "t=11"), ARGON2.replace("p=4", "p=17")],
+    + [ARGON2.replace("m=65536", "m=65537"), ARGON2.replace("t=3", "t=4"), ARGON2.replace("p=4", "p=5")]  # too dear
+    + [ARGON2.replace("m=65536", "m=8"), ARGON2.replace("t=3", "t=1"), ARGON2.replace("p=4", "p=1")]  # too cheap
+    + [ARGON2.replace("argon2id", "argon2i"), ARGON2.replace("v=19", "v=16"), ARGON2.replace("$v=19", "")],
 )
 def test_a_password_must_come_as_an_argon2_hash(secret: str) -> None:
     world = World()

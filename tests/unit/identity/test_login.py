@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import os
+import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
 
-from domain.auth.messages import LogIn, Session
+from domain.auth.messages import HashCost, LogIn, Session
+from domain.auth.user import is_password_hash
 from spark_actors.identity.attempts import AttemptLimits, Attempts
-from spark_actors.identity.login import WAITING_MOST, Login, Sessions
-from spark_actors.identity.passwords import NOBODYS_HASH, PasswordCheck, hash_password
+from spark_actors.identity.login import BUSY_SECONDS, WAITING_MOST, Login, Sessions
+from spark_actors.identity.passwords import (
+    AT_ONCE,
+    NICENESS,
+    NOBODYS_HASH,
+    PasswordCheck,
+    hash_password,
+    is_too_dear,
+)
 from spark_actors.identity.tokens import TokenIssuer, TokenVerifier
 from spark_actors.messaging.door import RefusedError
 from spark_actors.messaging.identity import Principal, Role
 from spark_actors.messaging.ports import Credential
 from spark_actors.messaging.telemetry import LoginTried, TelemetryEvent
-from tests.fixtures.identity import KEY, REALM
+from tests.fixtures.identity import KEY, LEEWAY_SECONDS, REALM
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = AttemptLimits(for_name=3, overall=5, window_seconds=60)
@@ -39,6 +51,8 @@ class Scene:
 
     def __init__(self) -> None:
         self.now = NOW
+        self.seconds = 0.0
+        """What has gone by, whatever the wall clock says."""
         self.told: list[TelemetryEvent] = []
         self.compared: list[str | None] = []
         self.gate = asyncio.Event()
@@ -46,7 +60,7 @@ class Scene:
         users = Users({"ann": Credential("account-of-ann", "hash of correct horse")})
         sessions = Sessions(TokenIssuer([KEY], REALM, lambda: self.now), timedelta(minutes=30))
         self.login = Login(
-            users, self.fits, sessions, Attempts(LIMITS), clock=lambda: self.now, telemetry=self.told.append
+            users, self.fits, sessions, Attempts(LIMITS), telemetry=self.told.append, now=lambda: self.seconds
         )
 
     async def fits(self, password_hash: str | None, password: str) -> bool:
@@ -68,7 +82,7 @@ def test_the_right_password_gives_a_token_for_the_account() -> None:
         scene = Scene()
         session = await scene.as_("Ann", "correct horse")
         assert (session.account_id, session.expires_at) == ("account-of-ann", NOW + timedelta(minutes=30))
-        bearer = TokenVerifier([KEY], REALM)(f"Bearer {session.token}", NOW.timestamp())
+        bearer = TokenVerifier([KEY], REALM, LEEWAY_SECONDS)(f"Bearer {session.token}", NOW.timestamp())
         assert bearer == Principal("account-of-ann", frozenset([Role.USER]))
         assert scene.told == [LoginTried("ok")]
         assert session.token not in repr(session)
@@ -95,10 +109,28 @@ def test_a_name_that_is_tried_too_often_has_to_wait_even_with_the_right_password
         refused = await scene.refusal("ann", "correct horse")
         assert (refused.code, refused.retry_after_seconds) == ("too_many_attempts", 60)
         assert len(scene.compared) == LIMITS.for_name
-        scene.now += timedelta(seconds=60)
+        scene.seconds += 60
         assert (await scene.as_("ann", "correct horse")).account_id == "account-of-ann"
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_jump_of_the_clock_locks_nobody_out_and_lets_nobody_in(jump: timedelta) -> None:
+    async def play() -> None:
+        scene = Scene()
+        for _ in range(LIMITS.for_name):
+            await scene.refusal("ann", "wrong")
+        scene.now += jump
+        assert (await scene.refusal("ann", "correct horse")).retry_after_seconds == 60
+        scene.seconds += 60
+        assert (await scene.as_("ann", "correct horse")).account_id == "account-of-ann"
+
+    asyncio.run(play())
+
+
+def test_attempts_are_timed_by_a_clock_that_cannot_be_set() -> None:
+    assert inspect.signature(Login).parameters["now"].default is time.monotonic
 
 
 def test_who_logs_in_has_his_attempts_forgotten() -> None:
@@ -127,7 +159,9 @@ def test_only_so_many_wait_to_be_compared() -> None:
         scene.login._attempts = attempts
         waiting = [asyncio.create_task(scene.refusal("ann", "wrong")) for _ in range(WAITING_MOST)]
         await asyncio.sleep(0)
-        assert (await scene.refusal("bob", "x")).code == "too_many_attempts"
+        refused = await scene.refusal("bob", "x")
+        assert (refused.code, refused.retry_after_seconds) == ("busy", BUSY_SECONDS)
+        assert scene.told == [LoginTried("busy")]
         scene.gate.set()
         assert {refused.code for refused in await asyncio.gather(*waiting)} == {"wrong_credentials"}
 
@@ -152,6 +186,85 @@ def test_a_password_fits_its_hash_and_nothing_fits_nobodys() -> None:
         check.close()
 
     asyncio.run(play())
+
+
+DEARER = [HashCost(65_544, 3, 4), HashCost(65_536, 4, 4), HashCost(65_536, 3, 5)]
+
+
+@pytest.mark.parametrize("cost", DEARER)
+def test_a_hash_that_is_too_dear_is_not_computed_and_takes_as_long_as_nobodys(
+    cost: HashCost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be some from before only HASH_COST was taken."""
+    dear = f"$argon2id$v=19$m={cost.memory_kib},t={cost.passes},p={cost.lanes}$c29tZXNhbHQ$aGFzaGhhc2hoYXNo"
+    compared = []
+
+    def verify(check: PasswordCheck, password_hash: str, password: str) -> bool:
+        compared.append(password_hash)
+        return True
+
+    async def play() -> None:
+        check = PasswordCheck()
+        assert not await check.fits(dear, "x")
+        assert not await check.fits(None, "x")
+        check.close()
+
+    monkeypatch.setattr(PasswordCheck, "_verify", verify)
+    asyncio.run(play())
+    assert compared == [NOBODYS_HASH] * 2
+
+
+def test_a_user_with_a_cheaper_hash_of_before_logs_in_as_ever() -> None:
+    async def play() -> None:
+        check = PasswordCheck()
+        assert await check.fits(PasswordHasher(1, 8, 1).hash("correct horse"), "correct horse")
+        check.close()
+
+    asyncio.run(play())
+
+
+def test_what_is_made_here_is_what_a_sign_up_takes() -> None:
+    made = hash_password("correct horse")
+    assert is_password_hash(made)
+    assert not is_too_dear(made)
+    assert not is_password_hash(PasswordHasher(1, 8, 1).hash("correct horse"))
+
+
+def test_passwords_are_compared_one_after_the_other_and_behind_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most, priorities = 0, 0, set()
+
+    def verify(check: PasswordCheck, password_hash: str, password: str) -> bool:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        priorities.add(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        running -= 1
+        return True
+
+    async def play() -> None:
+        check = PasswordCheck()
+        await asyncio.gather(*(check.fits(NOBODYS_HASH, "x") for _ in range(60)))
+        check.close()
+
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    monkeypatch.setattr(PasswordCheck, "_verify", verify)
+    asyncio.run(play())
+    assert most == AT_ONCE == 1
+    assert priorities == {min(19, ours + NICENESS)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == ours
+
+
+def test_the_loop_turns_while_a_password_is_compared() -> None:
+    async def play() -> int:
+        check, turns = PasswordCheck(), 0
+        comparing = asyncio.ensure_future(check.fits(NOBODYS_HASH, "x"))
+        while not comparing.done():
+            turns += 1
+            await asyncio.sleep(0)
+        check.close()
+        return turns
+
+    assert asyncio.run(play()) > 100
 
 
 def test_to_compare_with_nobodys_hash_costs_what_a_users_costs() -> None:

@@ -12,10 +12,11 @@ import jwt
 import pytest
 
 from spark_actors.identity.keys import SigningKey, TokenKeysError, new_key, parse_keys
-from spark_actors.identity.tokens import LEEWAY_SECONDS, MAX_CHARACTERS, Realm, TokenVerifier
+from spark_actors.identity.tokens import Realm, TokenVerifier
+from spark_actors.messaging.cloudevents import AUTHORIZATION_CHARACTERS
 from spark_actors.messaging.door import RefusedError
 from spark_actors.messaging.identity import ANONYMOUS, Principal, Role
-from tests.fixtures.identity import KEY, REALM, a_token, user
+from tests.fixtures.identity import KEY, LEEWAY_SECONDS, REALM, a_token, user
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AT = NOW.timestamp()
@@ -31,7 +32,7 @@ CLAIMS = {
 
 
 def verifier(*keys: SigningKey) -> TokenVerifier:
-    return TokenVerifier(keys or (KEY,), REALM)
+    return TokenVerifier(keys or (KEY,), REALM, LEEWAY_SECONDS)
 
 
 def crafted(*, key: SigningKey = KEY, algorithm: str = "HS256", kid: str = KEY.key_id, **claims: Any) -> str:
@@ -77,7 +78,7 @@ REFUSED = [
     ("bearer x", "Bearer"),
     ("Bearer not-a-token-at-all", "cannot be read"),
     ("Bearer a.b.c", "cannot be read"),
-    ("Bearer " + "x" * MAX_CHARACTERS, "longer than"),
+    ("Bearer " + "x" * AUTHORIZATION_CHARACTERS, "longer than"),
     (crafted(exp=...), "has no exp"),
     (crafted(iat=...), "has no iat"),
     (crafted(aud=...), "has no aud"),
@@ -131,7 +132,7 @@ def test_old_keys_verify_and_a_key_that_is_gone_does_not() -> None:
 
 def test_without_keys_nobody_is_known() -> None:
     with pytest.raises(RefusedError, match="no key"):
-        TokenVerifier((), REALM)(user("ann", now=NOW), AT)
+        TokenVerifier((), REALM, LEEWAY_SECONDS)(user("ann", now=NOW), AT)
 
 
 def test_tokens_of_another_deployment_are_refused() -> None:
@@ -147,7 +148,7 @@ def test_what_was_verified_is_looked_up_and_what_is_remembered_is_bounded(monkey
         return decode(token, *words, **options)
 
     monkeypatch.setattr(jwt, "decode", counting)
-    check = TokenVerifier([KEY], REALM, remembered=2)
+    check = TokenVerifier([KEY], REALM, LEEWAY_SECONDS, remembered=2)
     ann, bob, eve = (user(name, now=NOW) for name in ("ann", "bob", "eve"))
     for authorization in (ann, ann, bob, ann, bob):
         check(authorization, AT)

@@ -98,6 +98,26 @@ def test_every_command_is_received_and_its_outcome_sent_where_its_header_says(co
     assert resolved(operation["messages"][0]["$ref"])["name"] == f"spark.{command.TYPE.name}.v1"
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.TYPE.name)
+def test_every_command_may_come_in_binary_mode(command: type[Command]) -> None:
+    name = f"{command.__name__}InBinaryMode"
+    assert {"$ref": f"#/channels/{command.__name__}/messages/{name}"} in DOCUMENT["operations"][command.__name__][
+        "messages"
+    ]
+    headers = DOCUMENT["components"]["messages"][name]["headers"]
+    good = {
+        "ce-specversion": "1.0",
+        "ce-id": "m-1",
+        "ce-source": "/shop",
+        "ce-type": f"spark.{command.TYPE.name}.v1",
+        "ce-partitionkey": "x",
+        "Spark-Authorization": "Bearer x",
+    }
+    check(headers, good)
+    for missing in ("ce-specversion", "ce-id", "ce-source", "ce-type"):
+        assert not Draft202012Validator(headers).is_valid({name: good[name] for name in good if name != missing})
+
+
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.TYPE.name)
 def test_every_query_is_a_request_with_its_view_as_reply(query: type[Query]) -> None:
     operation = DOCUMENT["operations"][query.__name__]

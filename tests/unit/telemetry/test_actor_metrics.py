@@ -10,6 +10,8 @@ from domain.shared.decisions import Verdict
 from domain.shared.sagas import SagaState
 from spark_actors.messaging.telemetry import (
     ActorRestarted,
+    AnswerCut,
+    ClocksCompared,
     CommandsRefused,
     DeadLettersMeasured,
     DeliveryRetried,
@@ -115,6 +117,8 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
         IngressMeasured(waiting=8, in_flight=9),
         ["spark_ingress_waiting_messages 8.0", "spark_ingress_in_flight_messages 9.0"],
     ),
+    (ClocksCompared(12.5), ["spark_broker_clock_skew_seconds 12.5"]),
+    (AnswerCut("truncated"), ['spark_answers_cut_total{cut="truncated"} 1.0']),
     (
         LightningAsked("pay", "ok", timedelta(seconds=0.02)),
         [
