@@ -6,7 +6,6 @@ import asyncio
 
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.messaging.telemetry import ActorRestarted, TelemetryEvent
 
@@ -78,46 +77,3 @@ def test_stopping_lets_the_actor_finish() -> None:
 
     asyncio.run(play())
     assert children.calls[-1] == "stop"
-
-
-def test_a_loop_outlives_a_step_that_raises() -> None:
-    async def play() -> list[int]:
-        rounds: list[int] = []
-
-        async def step() -> float:
-            rounds.append(len(rounds))
-            if len(rounds) == 1:
-                raise OSError("away")
-            return 60
-
-        loop = Loop("a loop", step)
-        loop.start()
-        while not loop.problem:
-            await asyncio.sleep(0)
-        loop.wake()
-        while loop.problem:
-            await asyncio.sleep(0)
-        await loop.stop()
-        return rounds
-
-    assert asyncio.run(play()) == [0, 1]
-
-
-def test_a_loop_that_is_woken_does_the_next_round_at_once() -> None:
-    async def play() -> int:
-        rounds = 0
-
-        async def step() -> float:
-            nonlocal rounds
-            rounds += 1
-            return 3600
-
-        loop = Loop("a loop", step)
-        loop.start()
-        while rounds < 3:
-            loop.wake()
-            await asyncio.sleep(0)
-        await loop.stop()
-        return rounds
-
-    assert asyncio.run(play()) >= 3
