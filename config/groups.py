@@ -21,6 +21,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 N = TypeVar("N", int, float)
+
+INSIDE = "inside"
+"""Under this key a refusal of a whole group says which of its settings is meant."""
 WriteContext = Literal["auth", "accounting", "crowdfunding", "bitcoin"]
 WRITE_CONTEXTS: tuple[WriteContext, ...] = ("auth", "accounting", "crowdfunding", "bitcoin")
 
@@ -106,6 +109,9 @@ class Postgres(Group):
     prepared_statements: bool = True
     context_dsn: ContextDsns = Field(default_factory=ContextDsns)
     context_listen_dsn: ContextDsns = Field(default_factory=ContextDsns)
+
+    def dsn_of(self, context: str) -> str:
+        return self.context_dsn.of(context) or self.dsn.get_secret_value()
 
 
 class Nats(Group):
