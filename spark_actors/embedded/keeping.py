@@ -38,6 +38,11 @@ class ServiceKeeper:
         self.problem: str | None = None
         """Why it cannot be counted on just now; None if it can."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the service does not run at this moment."""
+        return self._service.has_ended
+
     def look(self) -> None:
         """Look after it once; never raises. Belongs to the main thread, like every launch."""
         if self._service.has_ended:

@@ -7,7 +7,8 @@ transaction mode may stand between. With an old PgBouncer, switch prepared state
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -24,6 +25,8 @@ from spark_actors.persistence.errors import translated
 Query: TypeAlias = bytes
 Pool: TypeAlias = AsyncConnectionPool
 Row: TypeAlias = tuple[Any, ...]
+Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Makes what is entered for as long as the server has been asked and has not answered."""
 
 _LIVELINESS: Mapping[str, int] = MappingProxyType(
     {
@@ -37,6 +40,8 @@ _LIVELINESS: Mapping[str, int] = MappingProxyType(
 """A server that vanished is noticed within about twenty seconds. The DSN wins over these."""
 
 
+POOL_SIZE = 4
+"""Connections in a pool at most."""
 RECONNECT_SECONDS = 5.0
 """After this a pool stops trying by itself, ever more slowly; whoever borrows next makes it try at once."""
 _PREPARED_GONE = ("26000", "42P05", "0A000")
@@ -51,7 +56,7 @@ class Statement:
     params: Mapping[str, object] = field(default_factory=dict)
 
 
-def make_pool(dsn: str, *, max_size: int = 4, prepare_threshold: int | None = 5) -> AsyncConnectionPool:
+def make_pool(dsn: str, *, max_size: int = POOL_SIZE, prepare_threshold: int | None = 5) -> AsyncConnectionPool:
     """A pool for the asynchronous adapters, closed: open it with `async with`, inside the event loop that uses it.
 
     Borrowing waits at most five seconds for a connection, then raises what becomes StorageUnavailableError.
@@ -86,13 +91,13 @@ def conninfo(dsn: str) -> str:
 class TurnConnection:
     """The connection on which turns are committed: made when first needed, and anew after it broke. For one thread."""
 
-    def __init__(self, dsn: str, *, prepare_threshold: int | None = 5) -> None:
-        self._dsn, self._prepare_threshold = dsn, prepare_threshold
+    def __init__(self, dsn: str, *, prepare_threshold: int | None = 5, waiting: Waiting = nullcontext) -> None:
+        self._dsn, self._prepare_threshold, self._waiting = dsn, prepare_threshold, waiting
         self._connection: psycopg.Connection | None = None
 
     def fetch(self, statement: Statement) -> list[Row]:
         """The rows of one statement, in one round trip and a transaction of its own."""
-        with translated():
+        with translated(), self._waiting():
             return self._connected().execute(statement.query, statement.params).fetchall()
 
     def transact(self, statements: Sequence[Statement], afterwards: Sequence[Statement] = ()) -> None:
@@ -100,7 +105,7 @@ class TurnConnection:
 
         What comes *afterwards* follows the commit in the same round trip; the commit stands even if it fails.
         """
-        with translated():
+        with translated(), self._waiting():
             connection = self._connected()
             work = _Work(statements, afterwards)
             try:

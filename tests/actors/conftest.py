@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from config.settings import load_settings
+from spark_actors.actors import names
 from spark_actors.deployment import Deployment
 from spark_actors.embedded.nats_server import EmbeddedNats
 from spark_actors.embedded.ray_node import EmbeddedRay
@@ -26,7 +27,6 @@ def tree(
     folder: Path = tmp_path_factory.mktemp("tree")
     settings = load_settings(
         data_dir=folder,
-        ray={"namespace": "tree"},
         relay={"poll_interval_seconds": 0.2},
         supervision={"heartbeat_seconds": 0.1},
         placement={"dedicated_kinds": {"crowdfunding": 1}, "dedicated_instances": ["accounting:whale"]},
@@ -40,6 +40,7 @@ def tree(
         nats_token=nats_server.token,
         log_file=folder / "daemon.jsonl",
         simulated_node=folder / "node.sqlite3",
+        ray_namespace=names.namespace("tree", "tests", "1"),
         keys=(KEY,),
     )
     from tests.fixtures.tree import Tree  # imports ray, whose environment is only set once pytest is configured
