@@ -18,6 +18,9 @@ from tests.fixtures.identity import KEY
 if TYPE_CHECKING:
     from tests.fixtures.tree import Tree
 
+PATIENCE_SECONDS = 3.0
+"""How long an actor of the tree may be silent, or not move."""
+
 
 @pytest.fixture(scope="module")
 def tree(
@@ -28,7 +31,7 @@ def tree(
     settings = load_settings(
         data_dir=folder,
         relay={"poll_interval_seconds": 0.2},
-        supervision={"heartbeat_seconds": 0.1},
+        supervision={"heartbeat_seconds": 0.1, "patience_seconds": PATIENCE_SECONDS},
         placement={"dedicated_kinds": {"crowdfunding": 1}, "dedicated_instances": ["accounting:whale"]},
     )
     contexts = ("auth", "accounting", "crowdfunding", "bitcoin", "dashboard", "ingress")

@@ -85,7 +85,7 @@ def test_an_actor_answers_beside_its_turn() -> None:
     def build(progress: Progress) -> tuple[Any, Callable[[], bytes]]:
         return plain, lambda: b"metrics"
 
-    actor = AggregateActor("spark/pool/aggregate/shared-0", build)
+    actor: Any = AggregateActor("spark/pool/aggregate/shared-0", build)
     actor.start()
     turn = Thread(target=actor.take_turn, args=("accounting", b""))
     turn.start()
