@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable
 from hashlib import sha256
 from threading import Event, Thread
+from typing import NamedTuple
+from uuid import uuid4
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -38,7 +40,8 @@ _SESSION = (
     "SET tcp_keepalives_count = 3",
 )
 _HOLDER = """
-    SELECT application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+    SELECT application_name,
+        coalesce(to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'unknown')
     FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND classid = %s AND objid = %s AND objsubid = 2 AND granted
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -96,7 +99,7 @@ class OwnerLock:
             while holder := session.take():
                 if time.monotonic() > deadline:
                     self.release()
-                    raise holder
+                    raise _refusal(session, holder)
                 time.sleep(RETRY_SECONDS)
 
     def watch(self) -> None:
@@ -119,13 +122,23 @@ class OwnerLock:
     def _look(self) -> str | None:
         for session in self._sessions:
             try:
-                if not session.is_held() and (holder := session.take()) and not session.is_own(holder):
-                    _logger.error("the owner's lock is lost: %s", holder)
-                    self.lost = holder
-                    return str(holder)
+                if session.is_held() or not (holder := session.take()):
+                    continue
+                if holder.name != session.name:
+                    self.lost = _refusal(session, holder)
+                    _logger.error("the owner's lock is lost: %s", self.lost)
+                    return str(self.lost)
+                return f"the owner's lock in {session.place} is still kept by the session that was lost"
             except StorageUnavailableError as error:
                 return f"the owner's lock in {session.place} is lost: {error}"
         return None
+
+
+class _Holder(NamedTuple):
+    """The session that has the lock."""
+
+    name: str
+    since: str
 
 
 class _Session:
@@ -134,23 +147,23 @@ class _Session:
     def __init__(self, dsn: str) -> None:
         self.place = place_of(dsn)
         # 63 characters is what Postgres keeps of it.
-        self._name = f"spark owner, process {os.getpid()} on {socket.gethostname()}"[:63]
-        self._dsn = make_conninfo(conninfo(dsn), application_name=self._name)
+        self.name = f"{uuid4().hex[:8]} spark owner, process {os.getpid()} on {socket.gethostname()}"[:63]
+        self._dsn = make_conninfo(conninfo(dsn), application_name=self.name)
         self._connection: psycopg.Connection | None = None
 
-    def take(self) -> OwnedElsewhereError | None:
+    def take(self) -> _Holder | None:
         """Make the session if there is none, and take the lock; gives who has it if we cannot have it."""
         try:
             connection = self._connected()
             row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", _LOCK).fetchone()
             if row and row[0]:
                 return None
-            name, since = connection.execute(_HOLDER, _LOCK).fetchone() or ("unknown", "just now")
+            found = connection.execute(_HOLDER, _LOCK).fetchone()
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
         self.close()
-        return OwnedElsewhereError(self.place, name.removeprefix("spark owner, "), since or "unknown")
+        return _Holder(*found) if found else _Holder("somebody who has gone by now", "unknown")
 
     def is_held(self) -> bool:
         """Whether the session that took it lives, on a server that can be written to."""
@@ -165,10 +178,6 @@ class _Session:
         self.close()
         return False
 
-    def is_own(self, holder: OwnedElsewhereError) -> bool:
-        """Whether it is an earlier session of this process, whose end the server has not noticed yet."""
-        return self._name.endswith(holder.holder)
-
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -181,3 +190,7 @@ class _Session:
                 connection.execute(setting)
             self._connection = connection
         return self._connection
+
+
+def _refusal(session: _Session, holder: _Holder) -> OwnedElsewhereError:
+    return OwnedElsewhereError(session.place, holder.name.rpartition("spark owner, ")[2], holder.since)
