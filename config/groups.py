@@ -118,6 +118,7 @@ class Nats(Group):
     url: Servers = Field(default="", repr=False)
     token: SecretStr = SecretStr("")
     port: Port = 4222
+    stream_max_bytes: Annotated[int, _Number, Field(ge=0)] = 0
     stream_replicas: Annotated[int, _Number, Field(ge=1, le=5)] = 1
     ack_wait_seconds: Seconds = 30
 

@@ -124,6 +124,7 @@ def nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         url=deployment.nats_url,
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,
+        stream_max_bytes=settings.nats.stream_max_bytes,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
         max_in_flight=_in_flight(deployment),
         max_body_bytes=settings.ingress.max_body_bytes,
