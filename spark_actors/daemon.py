@@ -29,6 +29,7 @@ from spark_actors.embedded.keeping import ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
+from spark_actors.embedded.space import shortage
 from spark_actors.messaging.identity import Role
 from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.ownership import OwnerLock, deployment_id
@@ -103,8 +104,9 @@ class Surroundings:
             keeper.look()
 
     def problems(self) -> dict[str, str | None]:
-        """Each built-in service, and why it cannot be counted on just now (None: it can)."""
-        return {**{keeper.name: keeper.problem for keeper in self.keepers}, "owner": self.owner.problem}
+        """Each thing that the actors stand on, and why it cannot be counted on just now (None: it can)."""
+        kept = {keeper.name: keeper.problem for keeper in self.keepers}
+        return {**kept, "owner": self.owner.problem, "disk": shortage(self.deployment.settings.data_dir)}
 
     @property
     def lost(self) -> SparkError | None:
