@@ -114,6 +114,11 @@ class Surroundings:
         return self.owner.lost or (self.ray_node.lost if self.ray_node else None)
 
     @property
+    def has_ray(self) -> bool:
+        """Whether there is still a cluster to speak with; one of somebody else's is taken to be there."""
+        return self.ray_node is None or self.ray_node.lost is None
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing is missing at this moment that draining needs."""
         return self.lost is None and not any(keeper.has_ended for keeper in self.keepers)
@@ -253,7 +258,11 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
                     renewal += RENEWAL_SECONDS
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
-            root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS, lambda: surroundings.is_whole)
+            root.stop(
+                settings.shutdown.grace_seconds + SLACK_SECONDS,
+                is_worthwhile=lambda: surroundings.is_whole,
+                has_cluster=lambda: surroundings.has_ray,
+            )
 
 
 def _can_go_on(surroundings: Surroundings, signals: Signals) -> bool:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from functools import partial
+from threading import Thread
 from typing import Any, TypeVar
 
 import msgspec
@@ -42,13 +43,31 @@ CLUSTER_SECONDS = 5.0
 WORK_SECONDS = STORE_SECONDS + 60
 """How long an actor may take for what it was handed; a keeper that lives has replaced one that is stuck before."""
 
-_threads = ThreadPoolExecutor(8, thread_name_prefix="ray")
-
 
 async def in_thread(call: Callable[[], T], seconds: float) -> T:
     """What a blocking call to Ray gives. Raises TimeoutError after so long; then it may still take effect."""
     async with asyncio.timeout(seconds):
-        return await asyncio.get_running_loop().run_in_executor(_threads, call)
+        return await asyncio.wrap_future(_begun(call))
+
+
+def within(call: Callable[[], T], seconds: float) -> T:
+    """As `in_thread`, for who has no event loop."""
+    return _begun(call).result(seconds)
+
+
+def _begun(call: Callable[[], T]) -> Future[T]:
+    """A call that is made in a thread of its own: one that hangs for a minute holds up no other, and no exit."""
+    answer: Future[T] = Future()
+
+    def make() -> None:
+        if answer.set_running_or_notify_cancel():
+            try:
+                answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+                answer.set_exception(error)
+
+    Thread(target=make, name="ray call", daemon=True).start()
+    return answer
 
 
 class Directory:
@@ -217,28 +236,35 @@ class RayRoot:
         well = {actor["actor"]: "; ".join(actor["problems"]) or None for actor in status["actors"]}
         return {**well, names.ROOT: "; ".join(status["problems"]) or None}
 
-    def stop(self, grace_seconds: float, is_whole: Callable[[], bool] = lambda: True) -> None:
+    def stop(
+        self,
+        grace_seconds: float,
+        *,
+        is_worthwhile: Callable[[], bool] = lambda: True,
+        has_cluster: Callable[[], bool] = lambda: True,
+    ) -> None:
         """Drain the tree from the way in to the store, then end it; after *grace_seconds* it is ended anyway.
 
-        So it is as soon as what it stands on *is_whole* no more: then there is nothing left to drain into.
+        So it is as soon as draining is not worthwhile any more, since something that it needs is gone. Without the
+        cluster there is nothing to end.
         """
         try:
-            self._ask("stop", grace_seconds, is_whole)
+            self._ask("stop", grace_seconds, is_worthwhile)
         except ActorUnavailableError as error:
             log.warning("tree_not_drained", error=str(error))
         finally:
-            if is_whole():
+            if has_cluster():
                 self._end_all(lambda namespace: namespace == self._namespace)
 
     def _ask(
-        self, method: str, timeout_seconds: float = ANSWER_SECONDS, is_whole: Callable[[], bool] = lambda: True
+        self, method: str, timeout_seconds: float = ANSWER_SECONDS, is_worthwhile: Callable[[], bool] = lambda: True
     ) -> Any:
         if self._actor is None:
             raise ActorUnavailableError(names.ROOT, "not started")
         deadline = time.monotonic() + timeout_seconds
         try:
             answer = getattr(self._actor, method).remote().future()
-            while not answer.done() and is_whole() and time.monotonic() < deadline:
+            while not answer.done() and is_worthwhile() and time.monotonic() < deadline:
                 wait([answer], timeout=min(LOOK_SECONDS, timeout_seconds))
             return answer.result(timeout=0)
         except (RayError, TimeoutError) as error:
@@ -247,11 +273,11 @@ class RayRoot:
     def _end_all(self, is_meant: Callable[[str], bool]) -> None:
         """End every actor in the namespaces that are meant."""
         try:
-            everywhere = _within(partial(ray.util.list_named_actors, all_namespaces=True), CLUSTER_SECONDS)
+            everywhere = within(partial(ray.util.list_named_actors, all_namespaces=True), CLUSTER_SECONDS)
             meant = [(actor["name"], actor["namespace"]) for actor in everywhere if is_meant(actor["namespace"])]
             # The root first, or it would replace the others.
             for name, namespace in sorted(meant, key=lambda actor: actor[0] != names.ROOT):
-                _within(partial(_end, name, namespace), CLUSTER_SECONDS)
+                within(partial(_end, name, namespace), CLUSTER_SECONDS)
         except (RayError, TimeoutError) as error:
             log.warning("actors_not_ended", error=_word(error))
 
@@ -261,11 +287,6 @@ def _end(name: str, namespace: str) -> None:
         ray.kill(ray.get_actor(name, namespace=namespace))
     except ValueError:
         log.debug("already_gone", actor=name)
-
-
-def _within(call: Callable[[], T], seconds: float) -> T:
-    """As `in_thread`, for who has no event loop."""
-    return _threads.submit(call).result(seconds)
 
 
 def connect(address: str, namespace: str) -> None:

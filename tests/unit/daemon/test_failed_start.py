@@ -26,7 +26,13 @@ class NotedRoot(references.RayRoot):
     def start(self, build: object) -> None:
         self.done.append("started")
 
-    def stop(self, grace_seconds: float, is_whole: Callable[[], bool] = lambda: True) -> None:
+    def stop(
+        self,
+        grace_seconds: float,
+        *,
+        is_worthwhile: Callable[[], bool] = lambda: True,
+        has_cluster: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.done.append("stopped")
 
 
