@@ -21,6 +21,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 N = TypeVar("N", int, float)
+
+INSIDE = "inside"
+"""Under this key a refusal of a whole group says which of its settings is meant."""
 WriteContext = Literal["auth", "accounting", "crowdfunding", "bitcoin"]
 WRITE_CONTEXTS: tuple[WriteContext, ...] = ("auth", "accounting", "crowdfunding", "bitcoin")
 
@@ -108,11 +111,15 @@ class Postgres(Group):
     context_dsn: ContextDsns = Field(default_factory=ContextDsns)
     context_listen_dsn: ContextDsns = Field(default_factory=ContextDsns)
 
+    def dsn_of(self, context: str) -> str:
+        return self.context_dsn.of(context) or self.dsn.get_secret_value()
+
 
 class Nats(Group):
     url: Servers = Field(default="", repr=False)
     token: SecretStr = SecretStr("")
     port: Port = 4222
+    stream_max_bytes: Annotated[int, _Number, Field(ge=0)] = 0
     stream_replicas: Annotated[int, _Number, Field(ge=1, le=5)] = 1
     ack_wait_seconds: Seconds = 30
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from config.groups import (
     CONTEXTS,
+    INSIDE,
     Faults,
     Group,
     Http,
@@ -60,9 +62,25 @@ class Settings(Group):
     log: Log = Field(default_factory=Log)
     faults: Faults = Field(default_factory=Faults)
 
+    @field_validator("ray")
+    @classmethod
+    def _reaches_what_it_stands_on(cls, ray: Ray, info: ValidationInfo) -> Ray:
+        """Actors may live on any machine of a cluster, and what is built in listens on this one alone."""
+        postgres, nats = info.data.get("postgres"), info.data.get("nats")
+        missing = [
+            *(["postgres.dsn"] if isinstance(postgres, Postgres) and not all(map(postgres.dsn_of, CONTEXTS)) else []),
+            *(["nats.url"] if isinstance(nats, Nats) and not nats.url else []),
+        ]
+        if ray.address and missing:
+            wanted = (
+                f"nothing, as long as {' and '.join(missing)} is not set: what is built in serves this machine alone"
+            )
+            raise PydanticCustomError("elsewhere", "{wanted}", {"wanted": wanted, INSIDE: "address"})
+        return ray
+
     def dsn_of(self, context: str) -> str:
         """Where *context* keeps its tables; empty: in the embedded Postgres."""
-        return self.postgres.context_dsn.of(context) or self.postgres.dsn.get_secret_value()
+        return self.postgres.dsn_of(context)
 
     def listen_dsn_of(self, context: str) -> str:
         """Where to LISTEN for wake-ups of *context*; empty: in the embedded Postgres.

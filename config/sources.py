@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 import tomllib
@@ -18,10 +19,19 @@ from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings import SettingsError as UnreadableVariableError
 
 from config.errors import SettingsError
+from config.groups import INSIDE
 
 PREFIX = "SPARK_"
 DELIMITER = "__"
 MASK = "***"
+SERVICE_LINK = re.compile(
+    r"SPARK(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+"""What Kubernetes sets in a container for services called `spark`, `spark-nats` …; `enableServiceLinks` ends it."""
+LINK_PORT = re.compile(r"(tcp|udp|sctp)://\S+")
+"""The value of its `…_PORT`: by it that is told from a setting of ours with an underscore too few."""
+
+_logger = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=BaseModel)
 Location = tuple[str | int, ...]
@@ -66,10 +76,25 @@ def option_layer(overrides: Mapping[str, Any]) -> Layer:
 def environment_layers(form: type[BaseModel]) -> list[Layer]:
     """One layer for each `SPARK_` variable, so that a wrong one is known by its name.
 
-    In alphabetical order: `SPARK_NATS__PORT` goes over `SPARK_NATS` (a whole group as JSON). Raises SettingsError.
+    In alphabetical order: `SPARK_NATS__PORT` goes over `SPARK_NATS` (a whole group as JSON). What Kubernetes sets for
+    services of such a name is passed over, and one line of the log says so. Raises SettingsError.
     """
-    ours = sorted((name, text) for name, text in os.environ.items() if name.upper().startswith(PREFIX))
-    return [_variable(form, name, text) for name, text in ours]
+    found = sorted((name, text) for name, text in os.environ.items() if name.upper().startswith(PREFIX))
+    links = [name for name, text in found if _is_service_link(name, text)]
+    if links:
+        _logger.warning("passed over as Kubernetes' service links, which are no settings: %s", ", ".join(links))
+    return [_variable(form, name, text) for name, text in found if name not in links]
+
+
+def _is_service_link(name: str, text: str) -> bool:
+    """Whether Kubernetes has set it, so that it is not meant for us."""
+    return bool(SERVICE_LINK.fullmatch(name)) and (not name.endswith("_PORT") or _is_port_of_a_link(name, text))
+
+
+def _is_port_of_a_link(name: str, text: str) -> bool:
+    if name.endswith(("_SERVICE_PORT", "_TCP_PORT", "_UDP_PORT", "_SCTP_PORT")):
+        return text.isdecimal()
+    return bool(LINK_PORT.fullmatch(text))
 
 
 def validated(form: type[F], layers: Sequence[Layer]) -> F:
@@ -117,11 +142,13 @@ def _variable(form: type[BaseModel], name: str, text: str) -> Layer:
 
 
 def _refusal(form: type[BaseModel], layers: Sequence[Layer], detail: ErrorDetails) -> SettingsError:
-    path = tuple(part for part in detail["loc"] if part != "[key]")
+    inside: str = detail.get("ctx", {}).get(INSIDE, "")
+    path = tuple(part for part in (*detail["loc"], inside) if part not in ("[key]", ""))
     source = next((layer.source for layer in reversed(layers) if _reaches(layer.values, path)), "")
     unknown = detail["type"] == "extra_forbidden"
     expected = _known_names(form, path) if unknown else _expectation(detail["msg"])
-    return SettingsError(".".join(map(str, path)), _shown(form, path, detail["input"]), expected, source)
+    value = detail["input"][inside] if inside else detail["input"]
+    return SettingsError(".".join(map(str, path)), _shown(form, path, value), expected, source)
 
 
 def _reaches(values: Any, path: Location) -> bool:

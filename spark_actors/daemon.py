@@ -14,20 +14,26 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import FrameType
 from typing import TextIO
+from uuid import uuid4
 
 import structlog
 
 from config.groups import CONTEXTS
 from config.settings import Settings
 from domain.shared.errors import SparkError
+from spark_actors.actors import names
+from spark_actors.bootstrap.sizes import sessions_needed
 from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.embedded.keeping import ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
+from spark_actors.embedded.space import shortage
 from spark_actors.messaging.identity import Role
 from spark_actors.persistence.migrations import migrate
+from spark_actors.persistence.ownership import OwnerLock, deployment_id
+from spark_actors.persistence.room import refuse_too_few_connections
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.tail import LogTail
@@ -42,6 +48,12 @@ WATCH_SECONDS = 1.0
 TOKEN_DAYS = 7
 """For so long the operator's token on the card is good."""
 RENEWAL_SECONDS = 86_400.0
+SAME_MOMENT_SECONDS = 1.0
+"""So far apart may be what belongs together."""
+USUAL_SESSIONS = 100
+"""Connections that the built-in Postgres allows, unless more are needed ..."""
+RESERVED_SESSIONS = 3
+"""... of which it keeps some for its superuser."""
 SLACK_SECONDS = 5.0
 """What draining may take beyond the grace period of its parts, before everything is ended anyway."""
 
@@ -83,6 +95,8 @@ class Surroundings:
 
     deployment: Deployment
     keepers: Sequence[ServiceKeeper]
+    owner: OwnerLock
+    ray_node: EmbeddedRay | None
 
     def look_after(self) -> None:
         """Start again what has ended by itself."""
@@ -90,14 +104,31 @@ class Surroundings:
             keeper.look()
 
     def problems(self) -> dict[str, str | None]:
-        """Each built-in service, and why it cannot be counted on just now (None: it can)."""
-        return {keeper.name: keeper.problem for keeper in self.keepers}
+        """Each thing that the actors stand on, and why it cannot be counted on just now (None: it can)."""
+        kept = {keeper.name: keeper.problem for keeper in self.keepers}
+        return {**kept, "owner": self.owner.problem, "disk": shortage(self.deployment.settings.data_dir)}
+
+    @property
+    def lost(self) -> SparkError | None:
+        """What has gone for good, so that only a new start of the daemon helps."""
+        return self.owner.lost or (self.ray_node.lost if self.ray_node else None)
+
+    @property
+    def has_ray(self) -> bool:
+        """Whether there is still a cluster to speak with; one of somebody else's is taken to be there."""
+        return self.ray_node is None or self.ray_node.lost is None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing at this moment that draining needs."""
+        return self.lost is None and not any(keeper.has_ended for keeper in self.keepers)
 
 
 def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
-    """Run until SIGTERM or Ctrl-C; returns the exit code. Raises SparkError if it cannot start.
+    """Run until SIGTERM or Ctrl-C; returns the exit code.
 
-    0: drained and stopped. 130: a second signal ended it at once. No process is left behind either way.
+    0: drained and stopped. 130: a second signal ended it at once. Raises SparkError if it cannot start or go on: Ray
+    has ended, or another daemon owns the tables. No process is left behind either way.
     """
     signals = Signals()
     signals.install()
@@ -124,7 +155,7 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
 @contextmanager
 def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
     """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side."""
-    postgres = EmbeddedPostgres(data_dir) if settings.needs_embedded_postgres else None
+    postgres = _embedded_postgres(settings, data_dir) if settings.needs_embedded_postgres else None
     nats = EmbeddedNats(data_dir, NatsOptions(port=settings.nats.port)) if settings.needs_embedded_nats else None
     ray_node = EmbeddedRay(data_dir) if settings.needs_embedded_ray else None
     with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
@@ -133,20 +164,26 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
                 stack.callback(service.stop)
                 service.launch()
 
-        def prepare_store() -> Deployment:
+        def prepare_store() -> tuple[Deployment, OwnerLock]:
             deployment = _deployment(settings, data_dir, postgres, nats)
+            owner = OwnerLock(deployment.listen_dsn.values())
+            owner.take()
+            stack.callback(owner.release)
+            refuse_too_few_connections(sessions_needed(settings, deployment.dsn, deployment.listen_dsn))
             if applied := migrate(deployment.dsn):
                 log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
-            return deployment
+            return deployment, owner
 
         store = beside.submit(prepare_store)
         if ray_node:
             stack.callback(ray_node.stop)
             ray_node.launch()
-        _connect_ray(settings, ray_node)
+        deployment, owner = store.result()
+        owner.watch()
+        _connect_ray(deployment, ray_node)
         kept = {"postgres": postgres, "nats": nats}
         keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
-        yield Surroundings(store.result(), keepers)
+        yield Surroundings(deployment, keepers, owner, ray_node)
 
 
 def _deployment(
@@ -156,26 +193,35 @@ def _deployment(
         if service:
             service.wait_ready()
     embedded_dsn = postgres.dsn() if postgres else ""
+    dsn = {context: settings.dsn_of(context) or embedded_dsn for context in CONTEXTS}
     return Deployment(
         settings=settings,
-        dsn={context: settings.dsn_of(context) or embedded_dsn for context in CONTEXTS},
+        dsn=dsn,
         listen_dsn={context: settings.listen_dsn_of(context) or embedded_dsn for context in CONTEXTS},
         nats_url=nats.url if nats else settings.nats.url,
         nats_token=nats.token if nats else settings.nats.token.get_secret_value(),
         log_file=data_dir.logs / "daemon.jsonl",
         simulated_node=data_dir.path / "simulated-node.sqlite3",
+        ray_namespace=names.namespace(settings.ray.namespace, deployment_id(dsn[CONTEXTS[0]]), uuid4().hex[:12]),
         keys=signing_keys(settings, data_dir, make=True),
     )
 
 
-def _connect_ray(settings: Settings, ray_node: EmbeddedRay | None) -> None:
+def _embedded_postgres(settings: Settings, data_dir: DataDir) -> EmbeddedPostgres:
+    """With as many connections as the deployment needs, should the usual number not do."""
+    here = dict.fromkeys(CONTEXTS, "here")
+    needed = sessions_needed(settings, here, here)["here"] + RESERVED_SESSIONS
+    return EmbeddedPostgres(data_dir, extra_settings={"max_connections": str(max(USUAL_SESSIONS, needed))})
+
+
+def _connect_ray(deployment: Deployment, ray_node: EmbeddedRay | None) -> None:
     if ray_node:
-        ray_node.connect(settings.ray.namespace)
+        ray_node.connect(deployment.ray_namespace)
     else:
         # Imported here: Ray reads its environment when it is imported, and the embedded node prepares it first.
         from spark_actors.actors.references import connect
 
-        connect(settings.ray.address, settings.ray.namespace)
+        connect(deployment.settings.ray.address, deployment.ray_namespace)
 
 
 def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
@@ -184,7 +230,7 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
 
     deployment = surroundings.deployment
     settings = deployment.settings
-    root = RayRoot(settings.ray.namespace)
+    root = RayRoot(deployment.ray_namespace)
     signals.install()
     configure_logging("daemon", deployment.log_file, settings.log.level)
     root.start(root_builder(deployment))
@@ -199,12 +245,12 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
         stack.callback(server.stop)
         try:
             server.start()
-            _wait_until_ready(root.problems, signals)
+            _wait_until_ready(root.problems, surroundings, signals)
             if not signals.stop_wanted.is_set():
                 _announce(deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
-            while not signals.stop_wanted.wait(WATCH_SECONDS):
+            while not signals.stop_wanted.wait(WATCH_SECONDS) and _can_go_on(surroundings, signals):
                 surroundings.look_after()
                 root.problems()  # whoever asks a root that Ray has restarted sets it to work again
                 if time.monotonic() > renewal:
@@ -212,13 +258,30 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
                     renewal += RENEWAL_SECONDS
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
-            root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS)
+            root.stop(
+                settings.shutdown.grace_seconds + SLACK_SECONDS,
+                is_worthwhile=lambda: surroundings.is_whole,
+                has_cluster=lambda: surroundings.has_ray,
+            )
 
 
-def _wait_until_ready(problems: Callable[[], list[str]], signals: Signals) -> None:
+def _can_go_on(surroundings: Surroundings, signals: Signals) -> bool:
+    """False if a stop is wanted; raises what was lost, unless a stop comes with it.
+
+    A signal that was sent to every process of the daemon at once may have ended others before it is seen here.
+    """
+    lost = surroundings.lost
+    if lost is None:
+        return True
+    if signals.stop_wanted.wait(SAME_MOMENT_SECONDS):
+        return False
+    raise lost
+
+
+def _wait_until_ready(problems: Callable[[], list[str]], surroundings: Surroundings, signals: Signals) -> None:
     deadline = time.monotonic() + START_SECONDS
     while current := problems():
-        if signals.stop_wanted.wait(POLL_SECONDS):
+        if signals.stop_wanted.wait(POLL_SECONDS) or not _can_go_on(surroundings, signals):
             return
         if time.monotonic() > deadline:
             raise NotReadyError(START_SECONDS, current)

@@ -30,6 +30,8 @@ class Deployment:
     log_file: Path
     simulated_node: Path
     """Where the simulated Lightning node keeps its books."""
+    ray_namespace: str
+    """Of this daemon's actors alone (see `names.namespace`)."""
     keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     """Of tokens, the one that signs first. Without any, nobody is known."""
 

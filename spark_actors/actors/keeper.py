@@ -1,4 +1,4 @@
-"""Keeps one actor alive: asks it how it is and replaces it when it is gone or silent for too long."""
+"""Keeps one actor alive: asks it how it is and replaces it when it is gone, silent or stuck for too long."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ log = structlog.get_logger(__name__)
 class Keeper:
     """Starts an actor, or adopts the one that lives under its name, and replaces it whenever it dies.
 
-    What an actor does is safe to repeat, so replacing one that was only slow costs time, never correctness. The
-    loop's growing pause keeps an actor that cannot start from being started without end.
+    It answers beside its work, so a slow turn is no silence; stuck is whose turn in hand does not move although nothing
+    keeps it waiting. What an actor does is safe to repeat, so replacing one wrongly costs time, never correctness. The
+    loop's growing pause keeps one that cannot start, or does not live to its first report, from being started without
+    end.
     """
 
     def __init__(
@@ -56,16 +58,26 @@ class Keeper:
 
     async def step(self) -> float:
         """One round: start it, or ask it how it is. Gives the seconds until the next."""
-        if self.report is None:
+        was_well = self.report is not None
+        if not was_well:
             await self._start()
         try:
-            self.report = await self._children.report(self.spec, self._patience_seconds)
+            self.report = await self._moving()
         except ActorUnavailableError as error:
             self.report = None
             log.warning("actor_lost", actor=self.spec.name, error=str(error))
             await self._children.kill(self.spec)  # it may only have been silent: there must not be two
+            if not was_well:
+                raise
             return 0
         return self._heartbeat_seconds
+
+    async def _moving(self) -> Report:
+        """How it is; ActorUnavailableError also if what it has in hand has not moved for too long."""
+        report = await self._children.report(self.spec, self._patience_seconds)
+        if report.unmoved_seconds > self._patience_seconds:
+            raise ActorUnavailableError(self.spec.name, f"its turn has not moved for {report.unmoved_seconds:.1f} s")
+        return report
 
     async def _start(self) -> None:
         try:

@@ -12,7 +12,10 @@ import structlog
 log = structlog.get_logger(__name__)
 
 Step = Callable[[], Awaitable[float]]
-"""Does one round and gives how many seconds to wait before the next (0: at once); `Loop.wake` ends the wait."""
+"""Does one round and gives how many seconds to wait before the next (0: at once); `Loop.wake` ends the wait.
+
+What it raises is a failure: the pause that follows grows with each, and no wake ends it.
+"""
 
 BUSY = 25
 """Messages in a batch from which on there is load."""
@@ -38,7 +41,9 @@ def steady_now() -> datetime:
 class Loop:
     """Runs a step until stopped. A step that raises is tried again, ever more slowly, and logged once per streak.
 
-    `start` and `stop` may be called twice; `stop` lets the step in hand end.
+    A wake ends the wait that a step asked for, never the pause after a failure: who wakes it does not know that it
+    fails, and may do so thousands of times a second. `start` and `stop` may be called twice; `stop` lets the step in
+    hand end.
     """
 
     def __init__(self, name: str, step: Step) -> None:
@@ -46,7 +51,7 @@ class Loop:
         self._step = step
         self._task: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._failures = 0
         self._problem = ""
         self._failing_since = 0.0
@@ -56,19 +61,19 @@ class Loop:
             self._task = asyncio.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
-        """Do the next round now, or at once after the one in hand."""
+        """Do the next round now, at once after the one in hand, or when the pause after a failure is over."""
         self._woken.set()
 
     async def stop(self) -> None:
         """Let the round in hand end; no other begins."""
-        self._stopping = True
+        self._stopping.set()
         self.wake()
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def cancel(self) -> None:
         """End at once, also in the middle of a round."""
-        self._stopping = True
+        self._stopping.set()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -79,9 +84,10 @@ class Loop:
         return f"{self.name}: {self._problem}" if self._problem else ""
 
     async def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             self._woken.clear()
-            await self._pause(await self._round())
+            delay = await self._round()
+            await pause(delay, until=self._stopping if self._failures else self._woken)
 
     async def _round(self) -> float:
         try:
@@ -101,12 +107,14 @@ class Loop:
             log.warning("failing", loop=self.name, error=self._problem, exc_info=error)
         return float(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 16)))
 
-    async def _pause(self, seconds: float) -> None:
-        if seconds <= 0:
-            await asyncio.sleep(0)
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+
+async def pause(seconds: float, *, until: asyncio.Event) -> None:
+    """Wait so long, or until this happens."""
+    if seconds <= 0:
+        await asyncio.sleep(0)
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await until.wait()
+    except TimeoutError:
+        return

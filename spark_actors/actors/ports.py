@@ -23,6 +23,8 @@ class Report(msgspec.Struct, frozen=True):
     problems: list[str] = []
     """Why it cannot do its work just now; empty when it can."""
     children: list[Report] = []
+    unmoved_seconds: float = 0.0
+    """For how long what it has in hand has not moved, although nobody keeps it waiting; 0 when nothing is in hand."""
 
 
 class Hosts(Protocol):
@@ -63,7 +65,7 @@ class ActorSpec:
     name: str
     kind: str
     """The class that it shows in process lists: AggregateActor, ContextActor, Supervisor, Ingress."""
-    build: Callable[[], object]
+    build: Callable[..., object]
     """Makes the plain object inside the actor, in its process. Picklable: a function of the composition root."""
 
 
@@ -77,7 +79,7 @@ class Children(Protocol):
         """
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
-        """Ask how it is. An actor that does not answer in time raises ActorUnavailableError too."""
+        """Ask how it is: it answers beside its work. One that does not in time raises ActorUnavailableError too."""
 
     async def kill(self, spec: ActorSpec) -> None:
         """End it at once, if it is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,7 @@ import ray
 from spark_actors.actors.aggregate import AggregateActor as PlainAggregateActor
 from spark_actors.actors.context import ContextService
 from spark_actors.actors.ports import Report
+from spark_actors.actors.progress import Progress
 from spark_actors.actors.root import RootSupervisor as PlainRootSupervisor
 from spark_actors.actors.unit import Unit
 
@@ -27,37 +29,65 @@ OPTIONS: dict[str, Any] = {
     "scheduling_strategy": "SPREAD",
 }
 ROOT_OPTIONS: dict[str, Any] = {**OPTIONS, "max_restarts": -1}  # nobody else could replace it
+BESIDE = "beside"
+"""The name of a thread that answers while the one that works is busy."""
+SLOW_STORE_SECONDS = 5.0
+"""An actor that waits so long for the store says so."""
+
+Hosted = tuple[PlainAggregateActor, Callable[[], bytes]]
+"""An AggregateActor, and what gives its metrics."""
 
 
 class AggregateActor:
-    """Holds the plain AggregateActor. Synchronous, so Ray runs one call at a time, in each caller's order."""
+    """Holds the plain AggregateActor. Synchronous, so Ray runs one call at a time, in each caller's order.
 
-    def __init__(self, name: str, build: Callable[[], tuple[PlainAggregateActor, Callable[[], bytes]]]) -> None:
+    All but `report` runs in one thread, to which its connections and its niceness belong.
+    """
+
+    def __init__(self, name: str, build: Callable[[Progress], Hosted]) -> None:
         self._name = name
         self._build = build
         self._incarnation = uuid4().hex
-        self._actor: PlainAggregateActor | None = None
+        self._progress = Progress()
+        self._started = threading.Event()
+        self._actor: PlainAggregateActor
+        self._metrics: Callable[[], bytes]
 
     def start(self) -> None:
-        if self._actor is None:
-            self._actor, self._metrics = self._build()
+        if not self._started.is_set():
+            self._actor, self._metrics = self._build(self._progress)
             _spare_collector()
+            self._started.set()
 
     def take_turn(self, context: str, payload: bytes) -> bytes:
         self.start()
-        return self._actor.take_turn(context, payload)  # type: ignore[union-attr]  # started just now
+        with self._progress.turn():
+            return self._actor.take_turn(context, payload)
 
     def bury(self, context: str, payload: bytes) -> bytes:
         self.start()
-        return self._actor.bury(context, payload)  # type: ignore[union-attr]  # started just now
+        with self._progress.turn():
+            return self._actor.bury(context, payload)
 
     def release(self, context: str, keys: list[str], at_once: int) -> list[str]:
         self.start()
-        return self._actor.release(context, keys, at_once)  # type: ignore[union-attr]  # started just now
+        with self._progress.turn():
+            return self._actor.release(context, keys, at_once)
 
+    @ray.method(concurrency_group=BESIDE)
     def report(self) -> bytes:
-        self.start()
-        return msgspec.msgpack.encode(Report(self._name, self._incarnation, os.getpid(), self._metrics()))
+        self._started.wait()
+        waits = self._progress.waits_for_store_seconds
+        return msgspec.msgpack.encode(
+            Report(
+                self._name,
+                self._incarnation,
+                os.getpid(),
+                self._metrics(),
+                [f"has been waiting for Postgres for {waits:.0f} s"] if waits > SLOW_STORE_SECONDS else [],
+                unmoved_seconds=self._progress.unmoved_seconds,
+            )
+        )
 
     def stop(self) -> None:
         """Nothing is in hand between turns."""
@@ -142,10 +172,11 @@ def _spare_collector() -> None:
     gc.set_threshold(10_000, 20, 20)  # a batch makes thousands of objects, and none of them in a cycle
 
 
-# Any: Ray's own types describe neither named options nor awaitable calls.
+# Any: Ray's own types describe neither concurrency groups nor named options nor awaitable calls.
+_remote: Any = ray.remote
 ROOT_SUPERVISOR: Any = ray.remote(RootSupervisor)
 BY_KIND: dict[str, Any] = {
-    "aggregate": ray.remote(AggregateActor),
+    "aggregate": _remote(concurrency_groups={BESIDE: 1})(AggregateActor),
     "context": ray.remote(ContextActor),
     "supervisor": ray.remote(Supervisor),
     "ingress": ray.remote(Ingress),

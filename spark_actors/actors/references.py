@@ -1,11 +1,19 @@
-"""All calls to Ray actors: by name, with Ray's errors translated once."""
+"""All calls to Ray actors: by name, with Ray's errors translated once, and none without a time limit.
+
+What Ray does for a call of its own API (find an actor by name, make one, end one) it does while the caller waits, and
+for as long as the GCS is away: up to a minute. So a thread waits, never an event loop. A call to an actor does not
+block; its answer is awaited.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
+from threading import Thread
+from typing import Any, TypeVar
 
 import msgspec
 import ray
@@ -15,16 +23,51 @@ from ray.exceptions import ActorDiedError, RayError, RayTaskError
 from spark_actors.actors import names
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.actors.progress import STORE_SECONDS
 from spark_actors.actors.ray_actors import BY_KIND, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
 from spark_actors.actors.unit import Unit
 from spark_actors.messaging.routing import Slot
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
 START_SECONDS = 60.0
 """How long an actor may take to start before it is given up and replaced."""
 ANSWER_SECONDS = 5.0
 """How long the root may take to answer."""
+LOOK_SECONDS = 0.1
+"""How often somebody who waits looks whether it is still worth it."""
+CLUSTER_SECONDS = 5.0
+"""How long Ray may take to find or end an actor."""
+WORK_SECONDS = STORE_SECONDS + 60
+"""How long an actor may take for what it was handed; a keeper that lives has replaced one that is stuck before."""
+
+
+async def in_thread(call: Callable[[], T], seconds: float) -> T:
+    """What a blocking call to Ray gives. Raises TimeoutError after so long; then it may still take effect."""
+    async with asyncio.timeout(seconds):
+        return await asyncio.wrap_future(_begun(call))
+
+
+def within(call: Callable[[], T], seconds: float) -> T:
+    """As `in_thread`, for who has no event loop."""
+    return _begun(call).result(seconds)
+
+
+def _begun(call: Callable[[], T]) -> Future[T]:
+    """A call that is made in a thread of its own: one that hangs for a minute holds up no other, and no exit."""
+    answer: Future[T] = Future()
+
+    def make() -> None:
+        if answer.set_running_or_notify_cancel():
+            try:
+                answer.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+                answer.set_exception(error)
+
+    Thread(target=make, name="ray call", daemon=True).start()
+    return answer
 
 
 class Directory:
@@ -34,30 +77,36 @@ class Directory:
         self._namespace = namespace
         self._handles: dict[str, Any] = {}
 
-    def find(self, name: str) -> Any:
-        """Raises ActorUnavailableError if no actor lives under *name*."""
+    async def find(self, name: str) -> Any:
+        """Raises ActorUnavailableError if no actor lives under *name*, or Ray cannot say so."""
         if name in self._handles:
             return self._handles[name]
         try:
-            handle: Any = ray.get_actor(name, namespace=self._namespace)
+            handle: Any = await in_thread(partial(ray.get_actor, name, namespace=self._namespace), CLUSTER_SECONDS)
         except ValueError as error:
             raise ActorUnavailableError(name, "no actor has this name now") from error
+        except (RayError, TimeoutError) as error:
+            raise ActorUnavailableError(name, f"cannot be looked up: {_word(error)}") from error
         self._handles[name] = handle
         return handle
 
     def forget(self, name: str) -> None:
         self._handles.pop(name, None)
 
-    @contextmanager
-    def calling(self, name: str) -> Iterator[Any]:
-        """The actor called *name*; dead or silent: ActorUnavailableError, and looked up anew next time."""
+    async def call(self, name: str, call: Callable[[Any], Awaitable[T]], seconds: float) -> T:
+        """What the actor called *name* answers.
+
+        Dead or silent for so long: ActorUnavailableError, and looked up anew next time.
+        """
+        actor = await self.find(name)
         try:
-            yield self.find(name)
+            async with asyncio.timeout(seconds):
+                return await call(actor)
         except RayTaskError:
             raise  # the actor lives and has raised this itself
         except (RayError, TimeoutError) as error:
             self.forget(name)
-            raise ActorUnavailableError(name, type(error).__name__, _has_died(error)) from error
+            raise ActorUnavailableError(name, _word(error), _has_died(error)) from error
 
 
 def _has_died(error: Exception) -> bool:
@@ -72,19 +121,25 @@ class RayHosts:
         self._directory = directory
 
     async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        with self._directory.calling(names.aggregate_actor(slot)) as actor:
-            answer: bytes = await actor.take_turn.remote(context, payload)
-            return answer
+        name = names.aggregate_actor(slot)
+        answer: bytes = await self._directory.call(
+            name, lambda actor: actor.take_turn.remote(context, payload), WORK_SECONDS
+        )
+        return answer
 
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        with self._directory.calling(names.aggregate_actor(slot)) as actor:
-            answer: bytes = await actor.bury.remote(context, payload)
-            return answer
+        name = names.aggregate_actor(slot)
+        answer: bytes = await self._directory.call(
+            name, lambda actor: actor.bury.remote(context, payload), WORK_SECONDS
+        )
+        return answer
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
-        with self._directory.calling(names.aggregate_actor(slot)) as actor:
-            more: list[str] = await actor.release.remote(context, list(keys), at_once)
-            return more
+        name = names.aggregate_actor(slot)
+        more: list[str] = await self._directory.call(
+            name, lambda actor: actor.release.remote(context, list(keys), at_once), WORK_SECONDS
+        )
+        return more
 
 
 class RaySubscribers:
@@ -94,9 +149,9 @@ class RaySubscribers:
         self._directory = directory
 
     async def take_events(self, subscriber: str, payload: bytes) -> bytes:
-        with self._directory.calling(names.context_actor(subscriber)) as actor:
-            answer: bytes = await actor.take_events.remote(payload)
-            return answer
+        name = names.context_actor(subscriber)
+        answer: bytes = await self._directory.call(name, lambda actor: actor.take_events.remote(payload), WORK_SECONDS)
+        return answer
 
 
 class RayChildren:
@@ -108,41 +163,42 @@ class RayChildren:
 
     async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
         kind = BY_KIND[names.kind_of(spec.name)]
+        make = kind.options(name=spec.name, namespace=self._namespace, get_if_exists=True, **OPTIONS).remote
         try:
             # One that is there already need not be made: a new root must not wait for a hung actor as for a new one.
-            patience = patience_seconds if self._is_there(spec.name) else START_SECONDS
-            actor = kind.options(name=spec.name, namespace=self._namespace, get_if_exists=True, **OPTIONS).remote(
-                spec.name, spec.build
-            )
-            await asyncio.wait_for(actor.start.remote(), patience)
+            patience = patience_seconds if await self._is_there(spec.name) else START_SECONDS
+            actor = await in_thread(partial(make, spec.name, spec.build), START_SECONDS)
+            async with asyncio.timeout(patience):
+                await actor.start.remote()
         except (ValueError, RayError, TimeoutError) as error:  # ValueError: the name was freed meanwhile
-            raise ActorUnavailableError(spec.name, f"could not be started: {error}") from error
+            raise ActorUnavailableError(spec.name, f"could not be started: {_word(error)}") from error
 
-    def _is_there(self, name: str) -> bool:
+    async def _is_there(self, name: str) -> bool:
+        self._directory.forget(name)
         try:
-            self._directory.find(name)
+            await self._directory.find(name)
         except ActorUnavailableError:
             return False
         self._directory.forget(name)
         return True
 
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
-        with self._directory.calling(spec.name) as actor:
-            answer: bytes = await asyncio.wait_for(actor.report.remote(), patience_seconds)
-            return msgspec.msgpack.decode(answer, type=Report)
+        answer: bytes = await self._directory.call(spec.name, lambda actor: actor.report.remote(), patience_seconds)
+        return msgspec.msgpack.decode(answer, type=Report)
 
     async def kill(self, spec: ActorSpec) -> None:
         self._directory.forget(spec.name)
         try:
-            ray.kill(self._directory.find(spec.name))
-        except ActorUnavailableError:
-            log.debug("already_gone", actor=spec.name)
+            # In two steps: one that comes too late must not end the actor that has the name by then.
+            actor = await self._directory.find(spec.name)
+            await in_thread(partial(ray.kill, actor), CLUSTER_SECONDS)
+        except (ActorUnavailableError, RayError, TimeoutError) as error:
+            log.debug("not_ended", actor=spec.name, error=_word(error))
         self._directory.forget(spec.name)
 
     async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:
         try:
-            with self._directory.calling(spec.name) as actor:
-                await asyncio.wait_for(actor.stop.remote(), grace_seconds)
+            await self._directory.call(spec.name, lambda actor: actor.stop.remote(), grace_seconds)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from draining, it must end
             log.warning("not_drained", actor=spec.name, error=str(error))
         await self.kill(spec)
@@ -156,14 +212,14 @@ class RayRoot:
         self._actor: Any = None
 
     def start(self, build: Callable[[], Awaitable[Unit]]) -> None:
-        """End what an earlier driver has left of the tree, then make the root; it starts everything else.
+        """End what earlier drivers of the deployment have left, then make the root; it starts everything else.
 
-        What the actors hold is in Postgres, so ending them costs nothing but the time to start anew.
+        Only for who owns the deployment's tables. What the actors hold is in Postgres, so ending them costs nothing but
+        the time to start anew.
         """
-        self._end_all()
-        self._actor = ROOT_SUPERVISOR.options(name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS).remote(
-            names.ROOT, build
-        )
+        self._end_all(lambda namespace: names.is_of_predecessor(namespace, self._namespace))
+        make = ROOT_SUPERVISOR.options(name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS).remote
+        self._actor = make(names.ROOT, build)
 
     def status(self) -> dict[str, Any]:
         """The tree as the root sees it (see `TreeStatus`). Raises ActorUnavailableError."""
@@ -192,32 +248,66 @@ class RayRoot:
         well = {actor["actor"]: "; ".join(actor["problems"]) or None for actor in status["actors"]}
         return {**well, names.ROOT: "; ".join(status["problems"]) or None}
 
-    def stop(self, grace_seconds: float) -> None:
-        """Drain the tree from the way in to the store, then end it; after *grace_seconds* it is ended anyway."""
+    def stop(
+        self,
+        grace_seconds: float,
+        *,
+        is_worthwhile: Callable[[], bool] = lambda: True,
+        has_cluster: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Drain the tree from the way in to the store, then end it; after *grace_seconds* it is ended anyway.
+
+        So it is as soon as draining is not worthwhile any more, since something that it needs is gone. Without the
+        cluster there is nothing to end.
+        """
         try:
-            self._ask("stop", grace_seconds)
+            self._ask("stop", grace_seconds, is_worthwhile)
         except ActorUnavailableError as error:
             log.warning("tree_not_drained", error=str(error))
         finally:
-            self._end_all()
+            if has_cluster():
+                self._end_all(lambda namespace: namespace == self._namespace)
 
-    def _ask(self, method: str, timeout_seconds: float = ANSWER_SECONDS) -> Any:
+    def _ask(
+        self, method: str, timeout_seconds: float = ANSWER_SECONDS, is_worthwhile: Callable[[], bool] = lambda: True
+    ) -> Any:
         if self._actor is None:
             raise ActorUnavailableError(names.ROOT, "not started")
+        deadline = time.monotonic() + timeout_seconds
         try:
-            return ray.get(getattr(self._actor, method).remote(), timeout=timeout_seconds)
-        except RayError as error:
-            raise ActorUnavailableError(names.ROOT, type(error).__name__) from error
+            answer = getattr(self._actor, method).remote().future()
+            while not answer.done() and is_worthwhile() and time.monotonic() < deadline:
+                wait([answer], timeout=min(LOOK_SECONDS, timeout_seconds))
+            return answer.result(timeout=0)
+        except (RayError, TimeoutError) as error:
+            raise ActorUnavailableError(names.ROOT, _word(error)) from error
 
-    def _end_all(self) -> None:
-        mine = [a["name"] for a in ray.util.list_named_actors(all_namespaces=True) if a["namespace"] == self._namespace]
-        for name in sorted(mine, key=lambda name: name != names.ROOT):  # the root first, or it would replace the others
-            try:
-                ray.kill(ray.get_actor(name, namespace=self._namespace))
-            except ValueError:
-                log.debug("already_gone", actor=name)
+    def _end_all(self, is_meant: Callable[[str], bool]) -> None:
+        """End every actor in the namespaces that are meant."""
+        try:
+            everywhere = within(partial(ray.util.list_named_actors, all_namespaces=True), CLUSTER_SECONDS)
+            meant = [(actor["name"], actor["namespace"]) for actor in everywhere if is_meant(actor["namespace"])]
+            # The root first, or it would replace the others.
+            for name, namespace in sorted(meant, key=lambda actor: actor[0] != names.ROOT):
+                within(partial(_end, name, namespace), CLUSTER_SECONDS)
+        except (RayError, TimeoutError) as error:
+            log.warning("actors_not_ended", error=_word(error))
+
+
+def _end(name: str, namespace: str) -> None:
+    try:
+        ray.kill(ray.get_actor(name, namespace=namespace))
+    except ValueError:
+        log.debug("already_gone", actor=name)
 
 
 def connect(address: str, namespace: str) -> None:
     """Make this process a driver of the Ray cluster at *address*."""
     ray.init(address=address, namespace=namespace, log_to_driver=False)
+
+
+def _word(error: Exception) -> str:
+    """What a log line says: of what an actor has raised all, of Ray's own errors, whose text may be pages, the kind."""
+    if isinstance(error, RayTaskError):
+        return f"{type(error.cause).__name__}: {error.cause}"
+    return type(error).__name__ if isinstance(error, RayError | TimeoutError) else str(error)

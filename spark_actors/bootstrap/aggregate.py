@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from spark_actors.actors import names
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.progress import Progress
 from spark_actors.bootstrap.parts import (
     HOST_NICENESS,
     WRITE_CONTEXTS,
@@ -22,8 +23,10 @@ from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from spark_actors.telemetry.metrics import ActorMetrics
 
 
-def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor, Callable[[], bytes]]:
-    """An AggregateActor for one slot, and its metrics."""
+def aggregate_actor(
+    deployment: Deployment, slot: Slot, progress: Progress
+) -> tuple[AggregateActor, Callable[[], bytes]]:
+    """An AggregateActor for one slot, which notes its *progress*, and its metrics."""
     log_as(deployment, names.aggregate_actor(slot))
     os.nice(HOST_NICENESS)
     metrics, hurt = ActorMetrics(), faults_of(deployment)
@@ -32,7 +35,10 @@ def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor,
         HostedContext(
             context,
             PostgresUnitOfWorkFactory(
-                deployment.dsn[context.name], context.name, prepare_threshold=prepare_threshold(deployment)
+                deployment.dsn[context.name],
+                context.name,
+                prepare_threshold=prepare_threshold(deployment),
+                waiting=progress.waiting,
             ),
         )
         for context in WRITE_CONTEXTS

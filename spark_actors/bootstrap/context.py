@@ -16,7 +16,8 @@ from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import housekeeping_loop
-from spark_actors.bootstrap.parts import READ_MODELS, READERS_NICENESS, RELAY_NICENESS, Parts, clock
+from spark_actors.bootstrap.parts import READERS_NICENESS, RELAY_NICENESS, Parts, clock
+from spark_actors.bootstrap.sizes import READ_MODELS
 from spark_actors.deployment import Deployment
 from spark_actors.persistence.connections import Pool
 from spark_actors.persistence.saga_log import PostgresSagaLog

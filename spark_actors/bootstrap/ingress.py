@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from spark_actors.actors import names
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch
-from spark_actors.bootstrap.parts import READ_MODELS, WRITE_CONTEXTS, Parts, clock, placement
+from spark_actors.bootstrap.parts import WRITE_CONTEXTS, Parts, clock, placement
+from spark_actors.bootstrap.sizes import READ_MODELS, REFUSED, USERS
 from spark_actors.deployment import Deployment, token_issuer
 from spark_actors.messaging import cloudevents
 from spark_actors.persistence.connections import Pool
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from spark_actors.identity.tokens import Realm
     from spark_actors.ingress.nats_broker import NatsSettings
 
-USERS = "auth"
-REFUSED = "ingress"
-"""The schema for what never reached a context."""
 PULLED_AT_ONCE = 250
 """Commands that an Ingress checks in one go: answers that have come in meanwhile wait for so long."""
 
@@ -133,6 +131,7 @@ def nats_settings(deployment: Deployment, group: int) -> NatsSettings:
         url=deployment.nats_url,
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,
+        stream_max_bytes=settings.nats.stream_max_bytes,
         ack_wait=timedelta(seconds=settings.nats.ack_wait_seconds),
         max_in_flight=_in_flight(deployment),
         max_body_bytes=settings.ingress.max_body_bytes,

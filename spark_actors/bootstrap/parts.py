@@ -12,6 +12,7 @@ from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.ports import ActorSpec
 from spark_actors.actors.references import Directory, RayChildren, RayHosts
+from spark_actors.bootstrap.sizes import placement_of
 from spark_actors.deployment import Deployment
 from spark_actors.faults.wiring import NoFaults, faults
 from spark_actors.messaging.routing import Placement
@@ -20,7 +21,6 @@ from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.metrics import ActorMetrics
 
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
-READ_MODELS = "dashboard"
 HOST_NICENESS = 3
 """Less than the way in and Postgres, which feed and serve all hosts: turns are larger, however many hosts there are."""
 RELAY_NICENESS = 5
@@ -49,9 +49,7 @@ def faults_of(deployment: Deployment) -> NoFaults:
 
 def placement(deployment: Deployment) -> Placement:
     """Where instances live."""
-    wanted = deployment.settings.placement
-    kinds = {str(kind): actors for kind, actors in wanted.dedicated_kinds.items()}
-    return Placement(wanted.aggregate_actors, wanted.resident_instances, kinds, wanted.dedicated_instances)
+    return placement_of(deployment.settings)
 
 
 class Parts:
@@ -65,7 +63,7 @@ class Parts:
         self.faults = faults_of(deployment)
         self.clock = self.faults.clock(clock)
         self.registry = registry()
-        self.directory = Directory(self.settings.ray.namespace)
+        self.directory = Directory(deployment.ray_namespace)
         self.open = AsyncExitStack()
         """What is to be closed after the service has stopped."""
 
@@ -88,7 +86,7 @@ class Parts:
         supervision = self.settings.supervision
         return Keeper(
             ActorSpec(name, kind, build),
-            RayChildren(self.directory, self.settings.ray.namespace),
+            RayChildren(self.directory, self.deployment.ray_namespace),
             heartbeat_seconds=supervision.heartbeat_seconds,
             patience_seconds=supervision.patience_seconds,
             telemetry=self.metrics,

@@ -14,7 +14,8 @@ from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch
 from spark_actors.bootstrap.context import context_keeper
-from spark_actors.bootstrap.parts import READ_MODELS, READERS_PATIENCE_SECONDS, RELAY_NICENESS, Parts, placement
+from spark_actors.bootstrap.parts import READERS_PATIENCE_SECONDS, RELAY_NICENESS, Parts, placement
+from spark_actors.bootstrap.sizes import READ_MODELS
 from spark_actors.deployment import Deployment
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy

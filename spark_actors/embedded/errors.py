@@ -4,6 +4,7 @@ EmbeddedServiceError
 ├── DataDirLockedError        another daemon works in this data folder
 ├── PortTakenError            the wanted port belongs to somebody else
 ├── ServiceFailedError        the service ended, or refused to start
+├── ServiceLostError          the service has ended by itself and cannot be started again beside what used it
 └── ServiceTimeoutError       the service is alive but not ready, or does not stop
 """
 
@@ -49,6 +50,17 @@ class ServiceFailedError(EmbeddedServiceError):
 
     def __str__(self) -> str:
         return f"{self.service} failed: {self.detail}"
+
+
+class ServiceLostError(EmbeddedServiceError):
+    """The service has ended by itself, and only a new start of the daemon brings it back."""
+
+    def __init__(self, service: str, part: str) -> None:
+        super().__init__(service, part)
+        self.service, self.part = service, part
+
+    def __str__(self) -> str:
+        return f"{self.service} has ended by itself ({self.part}): the daemon ends too; start it again"
 
 
 class ServiceTimeoutError(EmbeddedServiceError):

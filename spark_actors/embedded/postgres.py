@@ -127,6 +127,10 @@ class EmbeddedPostgres:
         """Whether it was launched and has ended by itself."""
         return self._process is not None and self._process.has_ended
 
+    def is_choked(self) -> bool:
+        """Never: one that cannot write says so to who writes, or ends itself, and writes as soon as there is room."""
+        return False
+
     def revive(self) -> None:
         """Launch a server that has ended by itself once more, at the same address; do not wait for it."""
         if self._process is not None:

@@ -17,10 +17,11 @@ from typing import Any
 import psutil
 
 from spark_actors.embedded.data_dir import DataDir, make_private_folder
-from spark_actors.embedded.errors import EmbeddedServiceError, ServiceTimeoutError
+from spark_actors.embedded.errors import EmbeddedServiceError, ServiceLostError, ServiceTimeoutError
 from spark_actors.embedded.processes import Guard, require_main_thread, wait_until
 
 SERVICE = "ray"
+RAYLET = "raylet"  # Ray's name for it
 PINNED_VERSION = "2.60.0"
 HOST = "127.0.0.1"
 TOKEN = "ray-token"
@@ -71,6 +72,7 @@ class EmbeddedRay:
         self._node: Any = None
         self._guard: Guard | None = None
         self._sockets: Path | None = None
+        self._raylet_pid = 0
 
     def prepare_environment(self) -> None:
         """Set what Ray reads once, at its import. Nothing is read from the environment here."""
@@ -100,6 +102,7 @@ class EmbeddedRay:
         self._sockets = self._make_socket_folder()
         self._node = _start_head_node(temporary, self._sockets, self._cpus)
         self._guard = _guard_agents(self._node)
+        self._raylet_pid = next(process.pid for kind, process in self._node.live_processes() if kind == RAYLET)
 
     def wait_ready(self) -> None:
         """Return at once: a launched node is ready. It is here so that all three services look alike."""
@@ -123,18 +126,31 @@ class EmbeddedRay:
         if not ray.is_initialized():
             ray.init(address=self.address, namespace=namespace, log_to_driver=False, logging_level=logging.WARNING)
 
+    @property
+    def lost(self) -> ServiceLostError | None:
+        """What has become of a node that has ended by itself, or of one of the processes without which it does so.
+
+        It cannot be started again while this process lives: its actors and all that knows them are gone, and Ray ends
+        a driver, without a word to anybody, whose GCS has been away for a minute.
+        """
+        if self._node is None:
+            return None
+        ended = [f"{kind} with {process.returncode}" for kind, process in self._node.dead_processes()]
+        return ServiceLostError(SERVICE, ", ".join(ended)) if ended else None
+
     def stop(self, *, grace_seconds: float = 15.0) -> None:
         """Disconnect, end the node and wait until none of its processes is left. Safe before start and after stop."""
         if self._node is None:
             return
         import ray
 
+        is_lost = self.lost is not None
         node, self._node = self._node, None
-        processes = _processes_of(node)
+        processes = [*_processes_of(node), *(_orphans_of(self._raylet_pid) if is_lost else [])]
         if self._guard is not None:
             self._guard.dismiss()
         ray.shutdown()
-        node.kill_all_processes(check_alive=False, allow_graceful=True, wait=True)
+        node.kill_all_processes(check_alive=False, allow_graceful=not is_lost, wait=True)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
         _wait_for_end(processes, grace_seconds)
@@ -213,6 +229,18 @@ def _processes_of(node: Any) -> list[psutil.Process]:
             top = psutil.Process(process.pid)
             found += [top, *top.children(recursive=True)]
         except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _orphans_of(raylet_pid: int) -> list[psutil.Process]:
+    """Find what is left of what a raylet that is gone had started: Ray notes its process id in their environment."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("RAY_RAYLET_PID") == str(raylet_pid):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
     return found
 

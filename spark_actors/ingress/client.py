@@ -33,6 +33,7 @@ from domain.auth.messages import LogIn, Session
 from domain.shared.decisions import Verdict
 from domain.shared.errors import DetailedError
 from domain.shared.messages import Command, Query
+from spark_actors.ingress.nats_client import ONE_TRY, NoServerError, OnError, connected_to_any
 from spark_actors.messaging import cloudevents
 
 CONNECT_SECONDS = 3
@@ -112,28 +113,34 @@ class SparkClient:
     async def connect(cls, url: str, token: str = "", *, identity: str = "") -> SparkClient:
         """Connect within a few seconds. Raises UnreachableError.
 
-        *token* is the broker's; *identity* the JWT that says who sends what (empty: nobody says).
+        *url* may name several servers, with commas between them: one that is up will do. *token* is the broker's;
+        *identity* the JWT that says who sends what (empty: nobody says).
         """
-        connection = NatsClient()
-        client = cls(connection, connection.jetstream(), identity)
+
+        async def connect_to(server: str, note: OnError) -> SparkClient:
+            connection = NatsClient()
+            client = cls(connection, connection.jetstream(), identity)
+            try:
+                await connection.connect(
+                    server,
+                    token=token or None,
+                    name=SOURCE,
+                    connect_timeout=CONNECT_SECONDS,
+                    error_cb=note,  # of a connection that stands nobody looks at them: they surface where it is used
+                    closed_cb=client._fail_waiting,
+                    **ONE_TRY,
+                )
+                client._reply_prefix = connection.new_inbox()
+                await connection.subscribe(f"{client._reply_prefix}.*", cb=client._take_answer)
+            except BaseException:
+                await connection.close()  # a refused login leaves its socket open
+                raise
+            return client
+
         try:
-            await connection.connect(
-                url,
-                token=token or None,
-                name=SOURCE,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # counts for the first connection, too
-                reconnect_time_wait=0,
-                connect_timeout=CONNECT_SECONDS,
-                error_cb=_ignore,
-                closed_cb=client._fail_waiting,
-            )
-        except (OSError, TimeoutError, nats.errors.Error) as error:
-            await connection.close()  # a refused login leaves its socket open
-            raise UnreachableError(f"no broker answers at {url}: {_text(error)}") from error
-        client._reply_prefix = connection.new_inbox()
-        await connection.subscribe(f"{client._reply_prefix}.*", cb=client._take_answer)
-        return client
+            return await connected_to_any(url, connect_to)
+        except NoServerError as error:
+            raise UnreachableError(f"no broker answers: {error}") from error
 
     def acting_as(self, identity: str) -> SparkClient:
         """The same connection for somebody else: *identity* is their JWT. Close the original."""
@@ -284,7 +291,3 @@ def _view_result(name: str, body: bytes) -> dict[str, Any]:
 
 def _text(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-async def _ignore(error: Exception) -> None:
-    """What goes wrong in the connection surfaces in the call that needed it."""

@@ -22,6 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -42,7 +43,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
-from spark_actors.ingress.nats_client import SturdyClient
+from spark_actors.ingress.nats_client import ONE_TRY, OnError, SturdyClient, connected_to_any, shown
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.bursts import BurstLog
@@ -70,14 +71,32 @@ QUERIES_WAITING = 1_000
 QUERIES_WAITING_BYTES = 8 * 1024 * 1024
 
 
+class UnfitStreamError(BrokerUnavailableError):
+    """The command stream was made with settings under which what it has confirmed may be lost."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        Exception.__init__(self, reasons)
+        self.reasons = reasons
+        self.detail = str(self)
+
+    def __str__(self) -> str:
+        return (
+            f"the stream {STREAM} is refused: {'; '.join(self.reasons)}. Change it with `nats stream edit`, "
+            "or remove it when it is empty: the daemon makes its own"
+        )
+
+
 @dataclass(frozen=True)
 class NatsSettings:
     """How to reach the server and what to ask of it."""
 
     url: str
+    """Of one server or, with commas between them, of several of one cluster: one that is up will do."""
     token: str
     replicas: int
     """Copies of each message in the broker."""
+    stream_max_bytes: int
+    """So much the stream may hold before it refuses more; 0: as the server has it."""
     ack_wait: timedelta
     """After this a delivered message that was not acknowledged comes again."""
     max_in_flight: int
@@ -154,7 +173,7 @@ class NatsBroker:
         """Connect (again), make the stream if there is none, and become the group's only consumer."""
         await self.close()
         with translated():
-            self._nats = await self._connect()
+            self._nats = await connected_to_any(self._settings.url, self._connect)
             await self._make_stream(self._nats)
             await self._become_consumer(self._nats)
 
@@ -167,7 +186,7 @@ class NatsBroker:
         if self._arrived:
             await self._until(lambda: len(self._arrived) >= limit or self._request is None, GATHER_SECONDS)
         elif self._request and asyncio.get_running_loop().time() > self._request.given_up_at:
-            raise BrokerUnavailableError(f"no answer from {self._settings.url} to a request for messages")
+            raise BrokerUnavailableError(f"no answer from {shown(self._settings.url)} to a request for messages")
         return self._taken(limit)
 
     def _taken(self, limit: int) -> list[Arrival]:
@@ -330,24 +349,30 @@ class NatsBroker:
 
     def _connected(self) -> Client:
         if self._nats is None or not self._nats.is_connected:
-            raise BrokerUnavailableError(f"not connected to {self._settings.url}")
+            raise BrokerUnavailableError(f"not connected to {shown(self._settings.url)}")
         return self._nats
 
-    async def _connect(self) -> Client:
+    async def _connect(self, server: str, note: OnError) -> Client:
         async def on_error(error: Exception) -> None:
             if connection.is_connected:  # otherwise `open` raises it, again and again
                 log.warning("broker_error", error=f"{type(error).__name__}: {error}")
+            else:
+                await note(error)
 
         connection = SturdyClient()
-        await connection.connect(
-            self._settings.url,
-            token=self._settings.token or None,
-            name=f"spark {self._settings.group}",
-            connect_timeout=CONNECT_SECONDS,
-            skip_subject_validation=True,  # receipts are the server's own; where answers go is checked on arrival
-            allow_reconnect=False,  # whoever pulls opens anew: that also brings back what was unacknowledged
-            error_cb=on_error,
-        )
+        try:
+            await connection.connect(
+                server,
+                token=self._settings.token or None,
+                name=f"spark {self._settings.group}",
+                connect_timeout=CONNECT_SECONDS,
+                skip_subject_validation=True,  # receipts are the server's own; where answers go is checked on arrival
+                error_cb=on_error,
+                **ONE_TRY,  # whoever pulls opens anew: that also brings back what was unacknowledged
+            )
+        except BaseException:
+            await connection.close()  # a refused login leaves its socket open
+            raise
         return connection
 
     async def _make_stream(self, connection: Client) -> None:
@@ -358,6 +383,7 @@ class NatsBroker:
             storage=StorageType.FILE,
             num_replicas=self._settings.replicas,
             discard=DiscardPolicy.NEW,  # a full stream refuses, rather than forget what it has confirmed
+            max_bytes=self._settings.stream_max_bytes or None,
         )
         manager = connection.jsm()
         try:
@@ -365,11 +391,16 @@ class NatsBroker:
         except nats.js.errors.NotFoundError:
             await manager.add_stream(config)
             return
+        if losses := what_loses(found):
+            raise UnfitStreamError(losses)
         if found.num_replicas != config.num_replicas:
             # Not changed here: a server without a cluster takes any number, and starts without the stream next time.
             log.warning("stream_replicas_differ", found=found.num_replicas, wanted=config.num_replicas)
-        if found.subjects != config.subjects:
-            await manager.update_stream(found, subjects=config.subjects)
+        changes: dict[str, Any] = {} if found.subjects == config.subjects else {"subjects": config.subjects}
+        if config.max_bytes and found.max_bytes != config.max_bytes:
+            changes["max_bytes"] = config.max_bytes
+        if changes:
+            await manager.update_stream(found, **changes)
 
     async def _become_consumer(self, connection: Client) -> None:
         manager = connection.jsm()
@@ -464,6 +495,28 @@ def _authorization(headers: Mapping[str, str]) -> str:
 def beyond(difference: float, uncertainty: float) -> float:
     """How much of a *difference* is left when it is told with an *uncertainty*: nothing if it may be zero."""
     return max(0.0, difference - uncertainty) if difference > 0 else min(0.0, difference + uncertainty)
+
+
+def what_loses(found: StreamConfig) -> list[str]:
+    """What of a stream that somebody else has made loses, or keeps for ever, what it has confirmed; each in words."""
+    foreign = [subject for subject in found.subjects or [] if not subject.startswith(cloudevents.COMMANDS)]
+    per_subject = (found.max_msgs_per_subject or 0) > 0 and not found.discard_new_per_subject
+    checks = (
+        (found.retention != RetentionPolicy.WORK_QUEUE, f"retention is {_word(found.retention)}, not workqueue"),
+        (found.discard != DiscardPolicy.NEW, f"discard is {_word(found.discard)}, not new"),
+        (found.storage != StorageType.FILE, f"storage is {_word(found.storage)}, not file"),
+        (bool(found.max_age), f"max_age is {found.max_age} s, and a command must wait for as long as it takes"),
+        (per_subject, f"max_msgs_per_subject is {found.max_msgs_per_subject}, and drops earlier commands"),
+        (bool(found.no_ack), "no_ack is set, so no producer learns what is stored"),
+        (bool(found.deny_delete), "deny_delete is set, so what holds a secret cannot be erased"),
+        (bool(found.sealed), "it is sealed"),
+        (bool(foreign), f"it takes {', '.join(foreign)}, which are no commands"),
+    )
+    return [words for is_so, words in checks if is_so]
+
+
+def _word(policy: object) -> str:
+    return str(getattr(policy, "value", policy))
 
 
 def group_of(consumer: ConsumerInfo) -> str:

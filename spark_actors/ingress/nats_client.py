@@ -1,4 +1,4 @@
-"""A NATS client that no message can stop.
+"""A NATS client that no message can stop, and the way to one of several servers.
 
 nats-py decodes subjects and status lines strictly in its reading loop: one that is no UTF-8 ends the loop, the
 connection stays "connected" and deaf, and a stream delivers the same message again after every new start. The
@@ -7,9 +7,64 @@ private methods that decode are overridden here; a test holds them to the versio
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from random import SystemRandom
+from types import MappingProxyType
+from typing import Any, TypeVar
 
+import nats.errors
 from nats.aio.client import Client
+
+T = TypeVar("T")
+OnError = Callable[[Exception], Awaitable[None]]
+
+ONE_TRY: Mapping[str, Any] = MappingProxyType(
+    {
+        "allow_reconnect": False,
+        "max_reconnect_attempts": 1,  # counts for the first connection, too
+        "reconnect_time_wait": 0,
+    }
+)
+"""Options of a connection that is not made again by itself: whoever uses it knows better when, and to which server."""
+
+
+class NoServerError(nats.errors.Error):
+    """None of the servers takes us. Its text says why of each, without what is secret in their addresses."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return "; ".join(f"{server}: {reason}" for server, reason in self.reasons.items())
+
+
+async def connected_to_any(urls: str, connect: Callable[[str, OnError], Awaitable[T]]) -> T:
+    """What *connect* gives for the first server that takes us of several, with commas between them, in any order.
+
+    *connect* gets a server and what it is to tell errors to while it connects. Raises NoServerError.
+    """
+    servers = [server.strip() for server in urls.split(",")]
+    reasons: dict[str, str] = {}
+    for server in SystemRandom().sample(servers, len(servers)):
+        said: list[Exception] = []
+
+        async def note(error: Exception, said: list[Exception] = said) -> None:
+            said[:] = [error]
+
+        try:
+            return await connect(server, note)
+        except (OSError, TimeoutError, nats.errors.Error) as error:
+            # What is raised in the end is only that there is no further server; the reason was told before.
+            reason = said[-1] if said else error
+            reasons[shown(server)] = str(reason) or type(reason).__name__
+    raise NoServerError(reasons)
+
+
+def shown(urls: str) -> str:
+    """Addresses fit for a log: without user, password or token."""
+    return re.sub(r"://[^@,/]*@", "://***@", urls)
 
 
 class SturdyClient(Client):

@@ -12,8 +12,8 @@ for the rest the pooler's own time-outs hold.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self, TypeAlias
@@ -29,6 +29,8 @@ from spark_actors.persistence.errors import translated
 
 Query: TypeAlias = bytes
 Row: TypeAlias = tuple[Any, ...]
+Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Makes what is entered for as long as the server has been asked and has not answered."""
 
 _LIVELINESS: Mapping[str, int] = MappingProxyType(
     {
@@ -52,6 +54,8 @@ _WATCHFULNESS: Mapping[str, int] = MappingProxyType(
 )
 """The other way round: how soon the server notices that we have vanished."""
 
+POOL_SIZE = 4
+"""Connections in a pool at most."""
 RECONNECT_SECONDS = 5.0
 """After this a pool stops trying by itself, ever more slowly; whoever borrows next makes it try at once."""
 READ_ONLY = "25006"
@@ -128,7 +132,7 @@ class Pool(AsyncConnectionPool):
                     await session.close()
 
 
-def make_pool(dsn: str, *, max_size: int = 4, prepare_threshold: int | None = 5) -> Pool:
+def make_pool(dsn: str, *, max_size: int = POOL_SIZE, prepare_threshold: int | None = 5) -> Pool:
     """A pool for the asynchronous adapters, closed: open it with `async with`, inside the event loop that uses it.
 
     Borrowing waits at most five seconds for a connection, then raises what becomes StorageUnavailableError.
@@ -199,8 +203,8 @@ def _for_each_transaction(limits: Limits) -> Statement:
 class TurnConnection:
     """The connection on which turns are committed: made when first needed, and anew after it broke. For one thread."""
 
-    def __init__(self, dsn: str, *, prepare_threshold: int | None = 5) -> None:
-        self._dsn, self._prepare_threshold = dsn, prepare_threshold
+    def __init__(self, dsn: str, *, prepare_threshold: int | None = 5, waiting: Waiting = nullcontext) -> None:
+        self._dsn, self._prepare_threshold, self._waiting = dsn, prepare_threshold, waiting
         self._connection: psycopg.Connection | None = None
         self._limits: Statement | None = None
         """What each transaction begins with; None where the session has the limits already."""
@@ -210,7 +214,7 @@ class TurnConnection:
 
         Raises RowLockedError, StorageUnavailableError.
         """
-        with translated(), self._session() as connection:
+        with translated(), self._waiting(), self._session() as connection:
             if not self._limits:
                 return connection.execute(statement.query, statement.params).fetchall()
             with connection.pipeline(), connection.transaction():
@@ -223,7 +227,7 @@ class TurnConnection:
 
         What comes *afterwards* follows the commit in the same round trip; the commit stands even if it fails.
         """
-        with translated(), self._session() as connection:
+        with translated(), self._waiting(), self._session() as connection:
             work = _Work([self._limits, *statements] if self._limits else statements, afterwards)
             try:
                 work.run(connection)

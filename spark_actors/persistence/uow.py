@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 from domain.shared.ports import OperatorAction
-from spark_actors.persistence.connections import Query, Statement, TurnConnection
+from spark_actors.persistence.connections import Query, Statement, TurnConnection, Waiting
 from spark_actors.persistence.inbox import PostgresInbox
 from spark_actors.persistence.outbox import PostgresOutbox, hint_statement
 from spark_actors.persistence.parking import PostgresParking
@@ -94,7 +95,14 @@ class PostgresUnitOfWorkFactory:
     Units of work of one factory follow each other; two at the same time are not promised to work.
     """
 
-    def __init__(self, dsn: str, context: str, *, prepare_threshold: int | None = 5) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        context: str,
+        *,
+        prepare_threshold: int | None = 5,
+        waiting: Waiting = nullcontext,
+    ) -> None:
         self._table: AggregateTable[Any] = TABLES[context]
         self._sql = _Sql(
             statements_of(self._table),
@@ -105,7 +113,7 @@ class PostgresUnitOfWorkFactory:
             load_for("operator_actions", context),
             hint_statement(context),
         )
-        self._connection = TurnConnection(dsn, prepare_threshold=prepare_threshold)
+        self._connection = TurnConnection(dsn, prepare_threshold=prepare_threshold, waiting=waiting)
 
     def __call__(self) -> PostgresUnitOfWork[Any]:
         return PostgresUnitOfWork(self._table, self._sql, self._connection)

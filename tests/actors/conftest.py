@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from config.settings import load_settings
+from spark_actors.actors import names
 from spark_actors.deployment import Deployment
 from spark_actors.embedded.nats_server import EmbeddedNats
 from spark_actors.embedded.ray_node import EmbeddedRay
@@ -16,6 +17,9 @@ from tests.fixtures.identity import KEY
 
 if TYPE_CHECKING:
     from tests.fixtures.tree import Tree
+
+PATIENCE_SECONDS = 3.0
+"""How long an actor of the tree may be silent, or not move."""
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +30,8 @@ def tree(
     folder: Path = tmp_path_factory.mktemp("tree")
     settings = load_settings(
         data_dir=folder,
-        ray={"namespace": "tree"},
         relay={"poll_interval_seconds": 0.2},
-        supervision={"heartbeat_seconds": 0.1},
+        supervision={"heartbeat_seconds": 0.1, "patience_seconds": PATIENCE_SECONDS},
         placement={"dedicated_kinds": {"crowdfunding": 1}, "dedicated_instances": ["accounting:whale"]},
     )
     contexts = ("auth", "accounting", "crowdfunding", "bitcoin", "dashboard", "ingress")
@@ -40,6 +43,7 @@ def tree(
         nats_token=nats_server.token,
         log_file=folder / "daemon.jsonl",
         simulated_node=folder / "node.sqlite3",
+        ray_namespace=names.namespace("tree", "tests", "1"),
         keys=(KEY,),
     )
     from tests.fixtures.tree import Tree  # imports ray, whose environment is only set once pytest is configured

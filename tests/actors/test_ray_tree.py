@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import psycopg
 import pytest
+import ray
 
+from config.groups import CONTEXTS
 from domain.accounting.messages import Deposit, OpenAccount
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.messages import RequestDeposit
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewDonation, ViewInvoice, ViewTimeline
 from domain.shared.ids import derived_id
+from spark_actors.actors import names
+from spark_actors.actors.references import RayRoot
+from spark_actors.actors.unit import Unit
+from spark_actors.bootstrap.sizes import sessions_needed
+from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.ingress.client import SOURCE
 from spark_actors.messaging.identity import identity_of
 from tests.fixtures.daemon import eventually
@@ -104,9 +112,9 @@ def test_nobody_can_use_up_the_id_of_a_command_or_of_a_sagas_next_step_before_it
     debited = derived_id(derived_id(requested, "accounting", 0), 0)
     credited = derived_id(derived_id(debited, "accounting", 0), 0)
     registering = derived_id(credited, "crowdfunding", 0)
-    for message_id in (gift, story, registering):
+    for message_id, answer in ((gift, DONE), (story, ("failed", "malformed_envelope")), (registering, DONE)):
         squat = CreateCampaign(campaign_id=a_name("c"), account_id=mallory, title="A", description="B", goal_sat=5)
-        assert tree.send_as(mallory, squat, message_id) == DONE
+        assert tree.send_as(mallory, squat, message_id) == answer
     donation = DonateToCampaign(campaign_id=campaign, donation_id=gift, account_id=donor, amount_sat=10)
     assert tree.send_as(mallory, donation, gift) == ("failed", "forbidden")
     assert tree.send_as(donor, donation, gift) == DONE
@@ -125,3 +133,41 @@ def test_a_replaced_actor_is_counted(tree: Tree) -> None:
     tree.kill("spark/pool/aggregate/shared-1")
     assert eventually(lambda: 'spark_actor_restarts_total{kind="AggregateActor"}' in tree.metrics())
     tree.wait_until_ready()
+
+
+def test_no_more_sessions_of_postgres_are_open_than_were_counted_beforehand(tree: Tree, module_database: str) -> None:
+    places = dict.fromkeys(CONTEXTS, module_database)
+    counted = sessions_needed(tree.settings, places, places)[module_database]
+    tree.send(*(OpenAccount(account_id=a_name("account")) for _ in range(200)))
+    with psycopg.connect(module_database) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'spark %'"
+        ).fetchone()
+    assert row is not None
+    assert counted / 3 < row[0] <= counted
+
+
+def test_a_daemon_ends_what_its_predecessors_left_and_nobody_elses_actors(ray_node: EmbeddedRay) -> None:
+    def root(deployment: str, daemon: str) -> RayRoot:
+        return RayRoot(names.namespace("shared", deployment, daemon))
+
+    def there() -> set[str]:
+        actors = ray.util.list_named_actors(all_namespaces=True)
+        return {actor["namespace"].removeprefix("shared/") for actor in actors if "shared/" in actor["namespace"]}
+
+    first, stranger, successor = root("mine", "1"), root("theirs", "1"), root("mine", "2")
+    first.start(no_unit)
+    stranger.start(no_unit)
+    assert there() == {"mine/1", "theirs/1"}
+    successor.start(no_unit)
+    assert eventually(lambda: there() == {"mine/2", "theirs/1"})
+    first.stop(1)
+    assert there() == {"mine/2", "theirs/1"}
+    successor.stop(1)
+    assert eventually(lambda: there() == {"theirs/1"})
+    stranger.stop(1)
+    assert eventually(lambda: there() == set())
+
+
+async def no_unit() -> Unit:
+    raise RuntimeError("nothing is built here")

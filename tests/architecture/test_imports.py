@@ -164,6 +164,24 @@ def test_only_config_reads_the_environment() -> None:
     ] == []
 
 
+def test_no_event_loop_waits_for_ray() -> None:
+    """Ray's own functions block while the GCS is away: coroutines may only hand them to a thread."""
+    assert [
+        f"{module}, line {call.lineno}: {ast.unparse(call.func)}"
+        for module in MODULES
+        if any(within(name, ("ray",)) for name in imports_of(module))
+        for coroutine in nodes_of(module)
+        if isinstance(coroutine, ast.AsyncFunctionDef)
+        for call in ast.walk(coroutine)
+        if isinstance(call, ast.Call) and may_block(ast.unparse(call.func))
+    ] == []
+
+
+def may_block(call: str) -> bool:
+    """Whether this is a call of Ray's own API, or makes an actor (calls of actors name them `actor`)."""
+    return call.startswith("ray.") or (call.endswith(".remote") and not call.startswith("actor."))
+
+
 def test_there_are_no_import_cycles() -> None:
     graph = {
         module: {target for name in imports_of(module) if (target := _module(name)) and target != module}

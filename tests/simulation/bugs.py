@@ -28,7 +28,7 @@ from spark_actors.actors.context import ContextActor, Steps
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ingress import Ingress
-from spark_actors.actors.loop import Loop
+from spark_actors.actors.loop import Loop, pause
 from spark_actors.actors.turn import Turn
 from spark_actors.lightning.worker import LightningWorker
 from spark_actors.messaging.envelope import Delivery, Receipt, pack, unpack_envelopes, unpack_replies
@@ -112,10 +112,10 @@ def _first_only(self: Subscriptions, envelope: Any) -> tuple[str, ...]:
 
 
 async def _run_and_forget_hints(self: Loop) -> None:
-    while not self._stopping:
+    while not self._stopping.is_set():
         seconds = await self._round()
         self._woken.clear()
-        await self._pause(seconds)
+        await pause(seconds, until=self._stopping if self._failures else self._woken)
 
 
 def _rise_at_once(self: Floor, waiting: Sequence[int]) -> None:

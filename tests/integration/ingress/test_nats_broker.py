@@ -37,6 +37,7 @@ def settings_for(server: EmbeddedNats) -> NatsSettings:
         url=server.url,
         token=server.token,
         replicas=1,
+        stream_max_bytes=0,
         ack_wait=timedelta(seconds=30),
         max_in_flight=100,
         group="ingress-0",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.messaging.telemetry import ActorRestarted, TelemetryEvent
 
@@ -20,6 +21,7 @@ class FakeChildren:
         self.calls: list[str] = []
         self.alive = False
         self.problems: list[str] = []
+        self.unmoved_seconds = 0.0
 
     async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
         self.calls.append("start")
@@ -28,7 +30,7 @@ class FakeChildren:
     async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
         if not self.alive:
             raise ActorUnavailableError(spec.name, "died")
-        return Report(spec.name, "i", 1, b"", self.problems)
+        return Report(spec.name, "i", 1, b"", self.problems, unmoved_seconds=self.unmoved_seconds)
 
     async def kill(self, spec: ActorSpec) -> None:
         self.calls.append("kill")
@@ -58,6 +60,37 @@ def test_an_actor_that_died_is_ended_for_good_and_replaced() -> None:
     assert keeper.problem == ""
 
 
+def test_one_whose_turn_has_not_moved_for_longer_than_patience_is_replaced() -> None:
+    children, told = FakeChildren(), list[TelemetryEvent]()
+    keeper = a_keeper(children, told)
+
+    async def play() -> None:
+        await keeper.step()
+        children.unmoved_seconds = 4.9
+        assert await keeper.step() == 1
+        children.unmoved_seconds = 5.1
+        assert await keeper.step() == 0
+        children.unmoved_seconds = 0.0
+        await keeper.step()
+
+    asyncio.run(play())
+    assert children.calls == ["start", "kill", "start"]
+
+
+def test_one_that_never_lives_to_its_first_report_is_started_ever_more_slowly() -> None:
+    """What is raised makes the keeper's loop pause; nothing else does."""
+    children = FakeChildren()
+    keeper = a_keeper(children, [])
+
+    async def start(spec: ActorSpec, patience_seconds: float) -> None:
+        children.calls.append("start")
+
+    children.start = start  # type: ignore[method-assign]
+    with pytest.raises(ActorUnavailableError):
+        asyncio.run(keeper.step())
+    assert children.calls == ["start", "kill"]
+
+
 def test_what_troubles_an_actor_is_passed_on() -> None:
     children = FakeChildren()
     children.problems = ["no database"]
@@ -78,46 +111,3 @@ def test_stopping_lets_the_actor_finish() -> None:
 
     asyncio.run(play())
     assert children.calls[-1] == "stop"
-
-
-def test_a_loop_outlives_a_step_that_raises() -> None:
-    async def play() -> list[int]:
-        rounds: list[int] = []
-
-        async def step() -> float:
-            rounds.append(len(rounds))
-            if len(rounds) == 1:
-                raise OSError("away")
-            return 60
-
-        loop = Loop("a loop", step)
-        loop.start()
-        while not loop.problem:
-            await asyncio.sleep(0)
-        loop.wake()
-        while loop.problem:
-            await asyncio.sleep(0)
-        await loop.stop()
-        return rounds
-
-    assert asyncio.run(play()) == [0, 1]
-
-
-def test_a_loop_that_is_woken_does_the_next_round_at_once() -> None:
-    async def play() -> int:
-        rounds = 0
-
-        async def step() -> float:
-            nonlocal rounds
-            rounds += 1
-            return 3600
-
-        loop = Loop("a loop", step)
-        loop.start()
-        while rounds < 3:
-            loop.wake()
-            await asyncio.sleep(0)
-        await loop.stop()
-        return rounds
-
-    assert asyncio.run(play()) >= 3

@@ -17,7 +17,7 @@ ALL = ("auth", "accounting", "crowdfunding", "bitcoin")
 
 def broker_settings(*groups: tuple[str, ...]) -> list[NatsSettings]:
     settings = Settings(ingress=Ingress.model_validate({"groups": groups}))
-    deployment = Deployment(settings, {}, {}, "", "", log_file=Path(), simulated_node=Path())
+    deployment = Deployment(settings, {}, {}, "", "", log_file=Path(), simulated_node=Path(), ray_namespace="spark")
     return [nats_settings(deployment, group) for group in range(len(groups))]
 
 

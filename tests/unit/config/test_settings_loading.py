@@ -73,6 +73,45 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: s
     assert refusal().source == name
 
 
+LINKS = {
+    "SPARK_SERVICE_HOST": "10.96.0.17",
+    "SPARK_SERVICE_PORT": "9464",
+    "SPARK_SERVICE_PORT_HTTP": "9464",
+    "SPARK_PORT": "tcp://10.96.0.17:9464",
+    "SPARK_PORT_9464_TCP": "tcp://10.96.0.17:9464",
+    "SPARK_PORT_9464_TCP_PROTO": "tcp",
+    "SPARK_PORT_9464_TCP_PORT": "9464",
+    "SPARK_PORT_9464_TCP_ADDR": "10.96.0.17",
+    "SPARK_NATS_SERVICE_HOST": "10.96.0.18",
+    "SPARK_NATS_SERVICE_PORT": "4222",
+    "SPARK_NATS_PORT": "tcp://10.96.0.18:4222",
+    "SPARK_NATS_PORT_4222_TCP_ADDR": "10.96.0.18",
+}
+"""What a container finds beside services called `spark` and `spark-nats`."""
+
+
+def test_what_kubernetes_sets_for_services_of_our_name_is_passed_over_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = load_settings()
+    for name, value in LINKS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SPARK_NATS__PORT", "4300")
+    assert load_settings() == expected.changed(nats__port=4300)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert all(name in told for name in LINKS)
+    assert "SPARK_NATS__PORT" not in told
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SPARK_NATS_PORT", "4300"), ("SPARK_HTTP_PORT", "0"), ("SPARK_PORT", "9464"), ("SPARK_SERVICE_PORT", "http")],
+)
+def test_what_only_looks_like_a_service_link_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert refusal().source == name
+
+
 def test_an_unknown_name_is_refused_with_the_likely_one_first_and_without_its_value(toml: Path) -> None:
     toml.write_text('[nats]\ntokn = "s3cret"\n')
     error = refusal(toml)
@@ -208,6 +247,24 @@ def test_embedded_services_are_needed_where_no_address_is_set() -> None:
     assert not elsewhere.needs_embedded_postgres
     assert not elsewhere.needs_embedded_nats
     assert not elsewhere.needs_embedded_ray
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {},
+        {"postgres__dsn": "dbname=x"},
+        {"nats__url": "nats://a"},
+        {"nats__url": "nats://a", "postgres__context_dsn": {"auth": "dbname=x"}},
+    ],
+)
+def test_actors_on_other_machines_cannot_use_what_is_built_in(elsewhere: dict[str, Any], toml: Path) -> None:
+    toml.write_text('[ray]\naddress = "10.0.0.7:6379"\n')
+    error = refusal(toml, **elsewhere)
+    assert (error.name, error.value, error.source) == ("ray.address", "'10.0.0.7:6379'", str(toml))
+    missing = {"postgres.dsn": "postgres__dsn" not in elsewhere, "nats.url": "nats__url" not in elsewhere}
+    assert {name for name in missing if name in error.expected} == {name for name, is_so in missing.items() if is_so}
+    assert load_settings(toml, postgres__dsn="dbname=x", nats__url="nats://a").ray.address == "10.0.0.7:6379"
 
 
 def test_no_embedded_postgres_is_needed_when_each_context_has_a_dsn() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from spark_actors import daemon
 from spark_actors.actors import references
 from spark_actors.deployment import Deployment
 from spark_actors.embedded.data_dir import DataDir
+from spark_actors.persistence.ownership import OwnerLock
 from spark_actors.telemetry.http import NotListeningError
 
 
@@ -25,7 +26,13 @@ class NotedRoot(references.RayRoot):
     def start(self, build: object) -> None:
         self.done.append("started")
 
-    def stop(self, grace_seconds: float) -> None:
+    def stop(
+        self,
+        grace_seconds: float,
+        *,
+        is_worthwhile: Callable[[], bool] = lambda: True,
+        has_cluster: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.done.append("stopped")
 
 
@@ -36,7 +43,8 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     @contextmanager
     def services(settings: Settings, data_dir: DataDir) -> Iterator[daemon.Surroundings]:
         file = data_dir.path / "file"
-        yield daemon.Surroundings(Deployment(settings, {}, {}, "", "", log_file=file, simulated_node=file), ())
+        deployment = Deployment(settings, {}, {}, "", "", log_file=file, simulated_node=file, ray_namespace="spark")
+        yield daemon.Surroundings(deployment, (), OwnerLock([]), None)
 
     monkeypatch.setattr(daemon, "services", services)
     monkeypatch.setattr(daemon, "configure_logging", lambda *words: None)

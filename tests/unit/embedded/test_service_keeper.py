@@ -16,8 +16,12 @@ class FakeService:
     def __init__(self) -> None:
         self.has_ended = False
         self.is_ready = True
+        self.choked = False
         self.revivals = 0
         self.error: Exception | None = None
+
+    def is_choked(self) -> bool:
+        return self.choked
 
     def revive(self) -> None:
         self.revivals += 1
@@ -68,6 +72,17 @@ def test_one_that_cannot_start_is_tried_ever_more_slowly_and_logged_once(caplog:
     assert 20 <= scene.service.revivals <= 30
     assert "no room" in str(scene.keeper.problem)
     assert len(caplog.records) == 1
+
+
+def test_one_that_is_choked_is_started_again_and_the_reason_is_told() -> None:
+    scene = Scene()
+    scene.service.choked, scene.service.is_ready = True, False
+    scene.keeper.look()
+    assert scene.service.revivals == 1
+    assert "out of space" in str(scene.keeper.problem)
+    scene.service.choked, scene.service.is_ready = False, True
+    scene.keeper.look()
+    assert scene.keeper.problem is None
 
 
 def test_after_it_was_back_the_next_end_is_answered_at_once_again() -> None:

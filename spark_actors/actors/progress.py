@@ -1,0 +1,57 @@
+"""Whether the turn in hand moves: noted by who works, read by who answers for it from another thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+STORE_SECONDS = 120.0
+"""Beyond every time limit that sessions have on the server's side: whoever waits longer waits for nobody."""
+
+
+class Progress:
+    """Tells slow from stuck.
+
+    A turn moves when it begins, and whenever the store has answered. A wait for the store is not held against it: how
+    long that may take is bounded by the store, and whoever took its place would wait for the same.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._moved_at: float | None = None
+        self._waits = False
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A turn is in hand."""
+        self._moved_at = self._now()
+        try:
+            yield
+        finally:
+            self._moved_at = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """The store has been asked and has not answered yet."""
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+            if self._moved_at is not None:
+                self._moved_at = self._now()
+
+    @property
+    def waits_for_store_seconds(self) -> float:
+        """For how long the store has not answered the turn in hand; 0 if it was not asked."""
+        moved_at = self._moved_at
+        return self._now() - moved_at if moved_at is not None and self._waits else 0.0
+
+    @property
+    def unmoved_seconds(self) -> float:
+        """For how long the turn in hand has not moved without an excuse; 0 if none is in hand."""
+        moved_at = self._moved_at
+        if moved_at is None:
+            return 0.0
+        return max(0.0, self._now() - moved_at - (STORE_SECONDS if self._waits else 0.0))
