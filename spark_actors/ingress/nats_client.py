@@ -57,9 +57,14 @@ async def connected_to_any(urls: str, connect: Callable[[str, OnError], Awaitabl
             return await connect(server, note)
         except (OSError, TimeoutError, nats.errors.Error) as error:
             # What is raised in the end is only that there is no further server; the reason was told before.
-            reason = said[-1] if said else error
-            reasons[shown(server)] = str(reason) or type(reason).__name__
+            reasons[shown(server)] = _reason(said[-1] if said else error)
     raise NoServerError(reasons)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    # A server that refuses a login hangs up at once, which may overtake its word.
+    return f"{text} (it may refuse the token)" if isinstance(error, ConnectionResetError) else text
 
 
 def shown(urls: str) -> str:

@@ -119,8 +119,9 @@ def test_a_broker_that_refuses_our_token_is_told_from_one_that_is_away(servers: 
     broker = NatsBroker(replace(settings_for(servers[0]), url=all_of(servers), token="wrong"))
     with pytest.raises(BrokerUnavailableError) as refused:
         asyncio.run(broker.open())
-    assert "Authorization Violation" in str(refused.value)
-    assert "Connect call failed" in str(refused.value)
+    told = str(refused.value)
+    assert "Authorization Violation" in told or "may refuse the token" in told
+    assert told.count("Connect call failed") == 1
 
 
 @pytest.mark.parametrize(
