@@ -32,7 +32,7 @@ from spark_actors.actors.turn import CommandFailed, Turn, TurnRules, decide_turn
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import Envelope, Reply, content_digest, pack, stored, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
-from spark_actors.messaging.telemetry import InstancesMoved, MessagesBuried, TurnRetried, TurnTaken
+from spark_actors.messaging.telemetry import CommandsRefused, InstancesMoved, MessagesBuried, TurnRetried, TurnTaken
 
 log = structlog.get_logger(__name__)
 
@@ -179,9 +179,9 @@ class AggregateActor:
         started = time.monotonic()
         distinct, others = _distinct(commands)
         ended = self._take(_Work(self._hosted[context]), distinct)
-        reused = self._others(self._hosted[context], others)
-        self._tell(context, distinct, ended, reused.values(), len(commands), started)
-        outcomes = [reused.get(place) or ended.outcomes[each.message_id] for place, each in enumerate(commands)]
+        answered = self._others(self._hosted[context], others)
+        outcomes = [answered.get(place) or ended.outcomes[each.message_id] for place, each in enumerate(commands)]
+        self._tell(context, distinct, ended, outcomes, started)
         return pack([Reply.of(each.message_id, outcome) for each, outcome in zip(commands, outcomes, strict=True)])
 
     def bury(self, context: str, payload: bytes) -> bytes:
@@ -202,15 +202,14 @@ class AggregateActor:
                 blocked.add(command.key)
         self._store_failures(work, turn)
         ended = _Ended(known | turn.outcomes, known)
-        self._tell(context, commands, ended, (), len(commands), started)
+        self._tell(context, commands, ended, list(ended.outcomes.values()), started)
         return pack([Reply.of(command.message_id, ended.outcomes[command.message_id]) for command in commands])
 
     def release(self, context: str, keys: Sequence[str], at_once: int = RELEASED_AT_ONCE) -> list[str]:
         """Handle the first of what waits for these released keys, in order; gives those for which more waits.
 
-        Of each key *at_once* in one turn.
-        If one fails again, its key is parked again. A key that is not released (any more) is left alone. Raises
-        StorageUnavailableError: ask again.
+        Of each key *at_once* are handled in one turn. If one fails again, its key is parked again. A key that is not
+        released (any more) is left alone. Raises StorageUnavailableError: ask again.
         """
         return [key for key in keys if self._release_some(self._hosted[context], key, at_once)]
 
@@ -220,7 +219,7 @@ class AggregateActor:
             waiting = [Envelope(*row) for row in uow.parking.waiting(key, at_once)]
         started = time.monotonic()
         ended = self._take(_Work(hosted, draining=key), waiting)
-        self._tell(hosted.context.name, waiting, ended, (), len(waiting), started)
+        self._tell(hosted.context.name, waiting, ended, list(ended.outcomes.values()), started)
         _log_released(hosted.context.name, key, waiting, ended.outcomes)
         return bool(waiting) and all(outcome.verdict in _HANDLED for outcome in ended.outcomes.values())
 
@@ -430,15 +429,17 @@ class AggregateActor:
         context: str,
         distinct: Sequence[Envelope],
         ended: _Ended,
-        others: Collection[Outcome],
-        size: int,
+        answers: Sequence[Outcome],
         started: float,
     ) -> None:
-        """Of a batch of *size* commands: what was handled now, and how many were answered from what was known."""
+        """What was handled now, and of all *answers* how many repeated what was known, or refused an id."""
         new = [command for command in distinct if command.message_id not in ended.known]
         counts = Counter((command.name, ended.outcomes[command.message_id].verdict) for command in new)
+        reused = sum(answer is ID_REUSED for answer in answers)
         lasted = timedelta(seconds=time.monotonic() - started)
-        self._telemetry(TurnTaken(context, counts, size - len(new), lasted))
+        self._telemetry(TurnTaken(context, counts, len(answers) - len(new) - reused, lasted))
+        if reused:
+            self._telemetry(CommandsRefused(ID_REUSED.reason, reused))
 
 
 def _distinct(commands: Sequence[Envelope]) -> tuple[list[Envelope], dict[int, Envelope]]:
