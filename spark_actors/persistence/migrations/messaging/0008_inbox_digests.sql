@@ -47,6 +47,12 @@ RETURN CASE
     ELSE message_id
 END;
 
+CREATE FUNCTION former_ids(message_ids text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
+    SELECT coalesce(array_agg(former_id(message_id)), '{}') FROM unnest(message_ids) AS given (message_id);
+END;
+
 -- The weeks under which a message is remembered that is handled at this moment. Near the end of a week there are two,
 -- so that of two transactions to either side of it one meets the other's row: neither lasts as long as the margin.
 CREATE FUNCTION inbox_weeks(moment timestamptz) RETURNS SETOF date
