@@ -35,11 +35,7 @@ SELECT {schema}.expect_unseen(
      WHERE message_id = ANY(%(message_ids)s::text[]) AND week < {schema}.week_of(now() - interval '5 minutes'))
     + (SELECT count(*) FROM {schema}.inbox
        WHERE message_id = ANY(%(message_ids)s::text[]) AND week >= {schema}.week_of(now() + interval '5 minutes') + 7)
-    + (SELECT count(*) FROM {schema}.inbox_before
-       WHERE message_id = ANY(%(message_ids)s::text[] || {schema}.former_ids(%(message_ids)s::text[])))
-    + (SELECT count(*) FROM {schema}.inbox
-       WHERE message_id = ANY({schema}.former_ids(%(message_ids)s::text[]))
-         AND EXISTS (SELECT FROM {schema}.inbox_before))
+    + {schema}.known_before(%(message_ids)s::text[])
 ), {schema}.expect_not_parked(
     (SELECT count(*) FROM {schema}.parked_keys WHERE subscriber = 'commands' AND key = ANY(%(keys)s::text[]))
     + (SELECT count(*) FROM {schema}.parked_messages

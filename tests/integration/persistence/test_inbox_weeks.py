@@ -167,8 +167,5 @@ def test_what_was_handled_before_is_forgotten_with_its_week(migrated: str, runne
 def test_a_new_deployment_has_nothing_to_look_through(connection: psycopg.Connection) -> None:
     parts = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'auth.inbox_before'::regclass"
     assert connection.execute(parts).fetchone() == (0,)
-    plan = connection.execute(
-        "EXPLAIN SELECT count(*) FROM auth.inbox_before WHERE message_id = ANY(auth.former_ids(%s::text[]))",
-        (["user ann shop m"],),
-    ).fetchall()
+    plan = connection.execute("EXPLAIN SELECT FROM auth.inbox_before").fetchall()
     assert any("One-Time Filter: false" in line for (line,) in plan), plan
