@@ -33,7 +33,7 @@ from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unha
 from spark_actors.messaging.deaths import KILLED_ITS_PROCESS
 from spark_actors.messaging.envelope import Envelope, Reply, content_digest, pack, stored, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
-from spark_actors.messaging.telemetry import InstancesMoved, MessagesBuried, TurnRetried, TurnTaken
+from spark_actors.messaging.telemetry import CommandsRefused, InstancesMoved, MessagesBuried, TurnRetried, TurnTaken
 
 log = structlog.get_logger(__name__)
 
@@ -191,10 +191,9 @@ class AggregateActor:
         started = time.monotonic()
         distinct, others = _distinct(commands)
         ended = self._take_all(_Work(self._hosted[context]), distinct)
-        reused = self._others(self._hosted[context], others)
-        handled = [command for command in distinct if ended.outcomes[command.message_id] is not LOCKED]
-        self._tell(context, handled, ended, reused.values(), len(commands) - len(distinct) + len(handled), started)
-        outcomes = [reused.get(place) or ended.outcomes[each.message_id] for place, each in enumerate(commands)]
+        answered = self._others(self._hosted[context], others)
+        outcomes = [answered.get(place) or ended.outcomes[each.message_id] for place, each in enumerate(commands)]
+        self._tell(context, distinct, ended, outcomes, started)
         return pack([Reply.of(each.message_id, outcome) for each, outcome in zip(commands, outcomes, strict=True)])
 
     def bury(self, context: str, payload: bytes) -> bytes:
@@ -215,15 +214,14 @@ class AggregateActor:
                 blocked.add(command.key)
         self._store_failures(work, turn)
         ended = _Ended(known | turn.outcomes, known)
-        self._tell(context, commands, ended, (), len(commands), started)
+        self._tell(context, commands, ended, list(ended.outcomes.values()), started)
         return pack([Reply.of(command.message_id, ended.outcomes[command.message_id]) for command in commands])
 
     def release(self, context: str, keys: Sequence[str], at_once: int = RELEASED_AT_ONCE) -> list[str]:
         """Handle the first of what waits for these released keys, in order; gives those for which more waits.
 
-        Of each key *at_once* in one turn.
-        If one fails again, its key is parked again. A key that is not released (any more) is left alone. Raises
-        StorageUnavailableError: ask again.
+        Of each key *at_once* are handled in one turn. If one fails again, its key is parked again. A key that is not
+        released (any more) is left alone. Raises StorageUnavailableError: ask again.
         """
         return [key for key in keys if self._release_some(self._hosted[context], key, at_once)]
 
@@ -233,7 +231,7 @@ class AggregateActor:
             waiting = [Envelope(*row) for row in uow.parking.waiting(key, at_once)]
         started = time.monotonic()
         ended = self._take(_Work(hosted, draining=key), waiting)
-        self._tell(hosted.context.name, waiting, ended, (), len(waiting), started)
+        self._tell(hosted.context.name, waiting, ended, list(ended.outcomes.values()), started)
         _log_released(hosted.context.name, key, waiting, ended.outcomes)
         return bool(waiting) and all(outcome.verdict in _HANDLED for outcome in ended.outcomes.values())
 
@@ -479,15 +477,25 @@ class AggregateActor:
         context: str,
         distinct: Sequence[Envelope],
         ended: _Ended,
-        others: Collection[Outcome],
-        size: int,
+        answers: Sequence[Outcome],
         started: float,
     ) -> None:
-        """Of a batch of *size* commands: what was handled now, and how many were answered from what was known."""
-        new = [command for command in distinct if command.message_id not in ended.known]
+        """What was handled now, and of all *answers* how many repeated what was known, or refused an id.
+
+        What somebody else's lock has held up comes again, and is told then.
+        """
+        settled = [answer for answer in answers if answer is not LOCKED]
+        new = [
+            command
+            for command in distinct
+            if command.message_id not in ended.known and ended.outcomes[command.message_id] is not LOCKED
+        ]
         counts = Counter((command.name, ended.outcomes[command.message_id].verdict) for command in new)
+        reused = sum(answer is ID_REUSED for answer in settled)
         lasted = timedelta(seconds=time.monotonic() - started)
-        self._telemetry(TurnTaken(context, counts, size - len(new), lasted))
+        self._telemetry(TurnTaken(context, counts, len(settled) - len(new) - reused, lasted))
+        if reused:
+            self._telemetry(CommandsRefused(ID_REUSED.reason, reused))
 
 
 def _distinct(commands: Sequence[Envelope]) -> tuple[list[Envelope], dict[int, Envelope]]:

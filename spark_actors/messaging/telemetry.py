@@ -53,10 +53,10 @@ class InstancesMoved:
 
 @dataclass(frozen=True)
 class CommandsRefused:
-    """The ingress could not understand messages, or their senders may not send them."""
+    """The ingress could not understand messages, or their senders may not send them, or not under such an id."""
 
     reason: str
-    """A bounded word, e.g. unknown_type, malformed, oversized, forbidden."""
+    """A bounded word, e.g. unknown_type, malformed, oversized, forbidden, id_reused."""
     count: int = 1
 
 

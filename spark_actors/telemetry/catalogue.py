@@ -86,7 +86,7 @@ ACTIVATIONS = _counter(
 PASSIVATIONS = _counter("spark_passivations_total", "Aggregate instances that left an actor's memory.", "context")
 COMMANDS_REFUSED = _counter(
     "spark_commands_refused_total",
-    "Messages refused at the door, by why. Dead letters keep what could not be understood, not who was not allowed.",
+    "Messages refused at the door, or whose id is that of another, by why. Dead letters keep what was not understood.",
     "reason",
 )
 LOGINS = _counter(

@@ -11,7 +11,7 @@ import pytest
 from domain.shared.decisions import Verdict
 from domain.shared.ports import Unreadable, Versioned
 from spark_actors.messaging.envelope import pack, unpack_replies
-from spark_actors.messaging.telemetry import TurnTaken
+from spark_actors.messaging.telemetry import CommandsRefused, TurnTaken
 from tests.contracts.test_parked_commands import bobs, keys, letters, poison, release, waiting
 from tests.contracts.test_turns import Host, Wrapped, balance, sent
 from tests.fixtures.stores import Stores
@@ -117,6 +117,18 @@ def test_what_is_to_be_buried_behind_a_key_that_waits_keeps_its_place(stores: St
     host.take(*funded("ann", 100), poison("ann"))
     [reply] = unpack_replies(host.actor.bury("accounting", pack([sent(deposit(deposit_id="d"), "d")])))
     assert (reply.verdict, waiting(stores, "ann")) == (Verdict.PARKED, ["poison-ann-1", "d"])
+
+
+def test_an_id_that_was_used_for_something_else_is_counted_as_refused(stores: Stores) -> None:
+    host = Host(stores)
+    first, other = (
+        msgspec.structs.replace(sent(deposit(deposit_id=name), "m"), sender="user ann") for name in ("one", "two")
+    )
+    host.take(*funded("ann", 100), first, other)
+    host.take(other, first)
+    assert [event.reason for event in host.told if isinstance(event, CommandsRefused)] == ["id_reused"] * 2
+    taken = [event for event in host.told if isinstance(event, TurnTaken)]
+    assert [(event.commands, event.duplicates) for event in taken] == [(3, 0), (0, 1)]
 
 
 def test_what_comes_again_is_counted_as_that_and_not_as_handled(stores: Stores) -> None:

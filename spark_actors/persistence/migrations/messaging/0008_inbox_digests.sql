@@ -47,6 +47,22 @@ RETURN CASE
     ELSE message_id
 END;
 
+-- How many of these are known under an id of that time: from then, or because they waited since, or an older release
+-- runs beside. Nothing is looked for once all of that time is forgotten. It does not see what its own statement writes.
+CREATE FUNCTION known_before(message_ids text[]) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path FROM CURRENT AS $$
+DECLARE
+    former text[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM inbox_before) THEN
+        RETURN 0;
+    END IF;
+    former := ARRAY(SELECT former_id(message_id) FROM unnest(message_ids) AS given (message_id));
+    RETURN (SELECT count(*) FROM inbox_before WHERE message_id = ANY(message_ids || former))
+        + (SELECT count(*) FROM inbox WHERE message_id = ANY(former));
+END
+$$;
+
 -- The weeks under which a message is remembered that is handled at this moment. Near the end of a week there are two,
 -- so that of two transactions to either side of it one meets the other's row: neither lasts as long as the margin.
 CREATE FUNCTION inbox_weeks(moment timestamptz) RETURNS SETOF date
