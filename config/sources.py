@@ -17,9 +17,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings import SettingsError as UnreadableVariableError
 
+from config.caller import TOKEN
 from config.errors import SettingsError
 
 PREFIX = "SPARK_"
+NO_SETTINGS = frozenset({TOKEN})
+"""Variables of ours that are no settings."""
 DELIMITER = "__"
 MASK = "***"
 
@@ -68,7 +71,9 @@ def environment_layers(form: type[BaseModel]) -> list[Layer]:
 
     In alphabetical order: `SPARK_NATS__PORT` goes over `SPARK_NATS` (a whole group as JSON). Raises SettingsError.
     """
-    ours = sorted((name, text) for name, text in os.environ.items() if name.upper().startswith(PREFIX))
+    ours = sorted(
+        (name, text) for name, text in os.environ.items() if name.upper().startswith(PREFIX) and name not in NO_SETTINGS
+    )
     return [_variable(form, name, text) for name, text in ours]
 
 

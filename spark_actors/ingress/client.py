@@ -152,6 +152,7 @@ class SparkClient:
         *,
         message_id: str | None = None,
         correlation_id: str | None = None,
+        why: str = "",
         timeout: float = OUTCOME_SECONDS,
     ) -> Answer:
         """Send a command and wait (at most *timeout* seconds after it was stored) for how it ended.
@@ -159,18 +160,26 @@ class SparkClient:
         Raises UnreachableError, NotAcceptedError or OutcomeUnknownError.
         """
         message_id = message_id or str(uuid4())
-        body = _body(command, message_id, correlation_id)
+        body = _body(command, message_id, correlation_id, why)
         return await self.send_raw(
             cloudevents.command_subject(command.TYPE), body, message_id=message_id, timeout=timeout
         )
 
-    async def post(self, command: Command, *, message_id: str | None = None, correlation_id: str | None = None) -> str:
+    async def post(
+        self,
+        command: Command,
+        *,
+        message_id: str | None = None,
+        correlation_id: str | None = None,
+        why: str = "",
+    ) -> str:
         """Send a command without waiting for how it ends; returns its message id once the broker has stored it.
 
         Raises UnreachableError or NotAcceptedError.
         """
         message_id = message_id or str(uuid4())
-        await self._publish(cloudevents.command_subject(command.TYPE), _body(command, message_id, correlation_id), {})
+        body = _body(command, message_id, correlation_id, why)
+        await self._publish(cloudevents.command_subject(command.TYPE), body, {})
         return message_id
 
     async def send_raw(
@@ -251,8 +260,10 @@ class SparkClient:
                 waiting.exception()  # marks it as seen: its sender may have given up at the same moment
 
 
-def _body(command: Command, message_id: str, correlation_id: str | None) -> bytes:
-    return cloudevents.command_body(command, message_id=message_id, source=SOURCE, correlation_id=correlation_id or "")
+def _body(command: Command, message_id: str, correlation_id: str | None, why: str) -> bytes:
+    return cloudevents.command_body(
+        command, message_id=message_id, source=SOURCE, correlation_id=correlation_id or "", why=why
+    )
 
 
 def _answer(body: bytes) -> Answer:

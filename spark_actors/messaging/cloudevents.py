@@ -35,6 +35,11 @@ def commands_of(context: str) -> str:
     return f"{COMMANDS}{context}.>"
 
 
+def context_of(subject: str) -> str:
+    """The context whose commands come on *subject*, if there is one of that name; empty if it is for no commands."""
+    return subject.removeprefix(COMMANDS).partition(".")[0] if subject.startswith(COMMANDS) else ""
+
+
 def command_subject(message: MessageType) -> str:
     """Where a command is published: `spark.commands.<context>.<kebab-name>`."""
     return f"{COMMANDS}{message.name}"
@@ -71,6 +76,7 @@ class _CloudEvent(msgspec.Struct, omit_defaults=True):
     time: datetime | None = None
     correlationid: str = ""
     causationid: str = ""
+    why: str = ""
 
 
 def command_body(
@@ -81,10 +87,12 @@ def command_body(
     time: datetime | None = None,
     correlation_id: str = "",
     causation_id: str = "",
+    why: str = "",
 ) -> bytes:
     """The body to publish on `command_subject(command.TYPE)`.
 
-    *message_id* is the deduplication key; *time* needs a zone. Nothing is validated here: the door does that, for every
+    *message_id* is the deduplication key, of this sender and *source*; *time* needs a zone; *why* is for money that is
+    moved by hand. Nothing is validated here: the door does that, for every
     producer alike.
     """
     return msgspec.json.encode(
@@ -98,5 +106,6 @@ def command_body(
             time=time,
             correlationid=correlation_id,
             causationid=causation_id,
+            why=why,
         )
     )

@@ -97,3 +97,18 @@ def test_a_context_whose_name_is_no_plain_word_is_refused(empty_database: str) -
 def test_a_database_that_is_away_is_reported_as_such() -> None:
     with pytest.raises(StorageUnavailableError):
         migrate({"auth": "host=/nowhere dbname=spark connect_timeout=1"})
+
+
+def test_an_empty_key_that_an_operator_has_paused_waits_no_longer(empty_database: str) -> None:
+    everything = migrations_of("accounting")
+    before = [each for each in everything if each.name != "messaging/0012_no_empty_keys.sql"]
+    with psycopg.connect(empty_database) as connection:
+        migrate_schema(connection, "accounting", before)
+        connection.execute(
+            "INSERT INTO parked_keys VALUES ('commands', '', 'paused', 'let me look', now(), 'zoe'),"
+            " ('commands', 'ann', 'paused', 'let me look', now(), 'zoe')"
+        )
+        migrate_schema(connection, "accounting", everything)
+        assert connection.execute("SELECT key FROM parked_keys").fetchall() == [("ann",)]
+        told = connection.execute("SELECT action, subscriber, key, detail FROM operator_actions").fetchall()
+    assert told == [("resume", "commands", "", "let me look")]
