@@ -29,6 +29,7 @@ from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.identity import Role
 from spark_actors.persistence.migrations import migrate
 from spark_actors.telemetry.http import TelemetryServer
+from spark_actors.telemetry.liveness import Liveness
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.tail import LogTail
 from spark_actors.version import version
@@ -188,10 +189,12 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
     signals.install()
     configure_logging("daemon", deployment.log_file, settings.log.level)
     root.start(root_builder(deployment))
+    liveness = Liveness()
     server = TelemetryServer(
         settings.http.host,
         settings.http.port,
         metrics=root.metrics,
+        liveness=liveness.problems,
         readiness=lambda: {**surroundings.problems(), **root.readiness()},
         status=root.status,
     )
@@ -204,14 +207,16 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
                 _announce(deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
+            liveness.begin()
             while not signals.stop_wanted.wait(WATCH_SECONDS):
                 surroundings.look_after()
-                root.problems()  # whoever asks a root that Ray has restarted sets it to work again
+                liveness.turn(root_answers=root.answers())
                 if time.monotonic() > renewal:
                     _renew_token(deployment, data_dir)
                     renewal += RENEWAL_SECONDS
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
+            liveness.end()
             root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS)
 
 
