@@ -21,6 +21,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 N = TypeVar("N", int, float)
+
+INSIDE = "inside"
+"""Under this key a refusal of a whole group says which of its settings is meant."""
 WriteContext = Literal["auth", "accounting", "crowdfunding", "bitcoin"]
 WRITE_CONTEXTS: tuple[WriteContext, ...] = ("auth", "accounting", "crowdfunding", "bitcoin")
 

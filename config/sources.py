@@ -19,6 +19,7 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 
 from config.caller import TOKEN
 from config.errors import SettingsError
+from config.groups import INSIDE
 
 PREFIX = "SPARK_"
 NO_SETTINGS = frozenset({TOKEN})
@@ -122,11 +123,13 @@ def _variable(form: type[BaseModel], name: str, text: str) -> Layer:
 
 
 def _refusal(form: type[BaseModel], layers: Sequence[Layer], detail: ErrorDetails) -> SettingsError:
-    path = tuple(part for part in detail["loc"] if part != "[key]")
+    inside: str = detail.get("ctx", {}).get(INSIDE, "")
+    path = tuple(part for part in (*detail["loc"], inside) if part not in ("[key]", ""))
     source = next((layer.source for layer in reversed(layers) if _reaches(layer.values, path)), "")
     unknown = detail["type"] == "extra_forbidden"
     expected = _known_names(form, path) if unknown else _expectation(detail["msg"])
-    return SettingsError(".".join(map(str, path)), _shown(form, path, detail["input"]), expected, source)
+    value = detail["input"][inside] if inside else detail["input"]
+    return SettingsError(".".join(map(str, path)), _shown(form, path, value), expected, source)
 
 
 def _reaches(values: Any, path: Location) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -183,7 +184,7 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
     from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
     from spark_actors.bootstrap.root import root_builder
 
-    deployment = surroundings.deployment
+    deployment = _remembering_the_queue(surroundings.deployment)
     settings = deployment.settings
     root = RayRoot(settings.ray.namespace)
     signals.install()
@@ -218,6 +219,24 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
         finally:
             liveness.end()
             root.stop(settings.shutdown.grace_seconds + SLACK_SECONDS)
+
+
+def _remembering_the_queue(deployment: Deployment) -> Deployment:
+    """With an inbox that remembers back to the oldest command that the broker may deliver again."""
+    from spark_actors.ingress.port import BrokerUnavailableError
+    from spark_actors.ingress.queue_age import days_to_remember, oldest_waiting
+
+    set_days = deployment.settings.retention.inbox_days
+    try:
+        oldest = asyncio.run(oldest_waiting(deployment.nats_url, deployment.nats_token))
+    except BrokerUnavailableError as error:
+        log.warning("age_of_queue_unknown", remembered_days=set_days, error=str(error))
+        return deployment
+    days = days_to_remember(set_days, oldest, datetime.now(UTC))
+    if days == set_days:
+        return deployment
+    log.warning("queue_older_than_inbox_days", oldest=str(oldest), inbox_days=set_days, remembered_days=days)
+    return replace(deployment, settings=deployment.settings.changed(retention__inbox_days=days))
 
 
 def _wait_until_ready(problems: Callable[[], list[str]], signals: Signals) -> None:
