@@ -363,9 +363,11 @@ def _act(
             try:
                 results.append({**about, "result": action(letter, operator)})
             except ForgottenError as error:
-                results.append({**about, "error": f"{error}; {IF_OLD}"})
-            except (DeskError, UsageMistakeError) as error:
-                results.append({**about, "error": str(error)})
+                results.append({**about, "error": f"{error}; {IF_OLD}", "code": "forgotten"})
+            except DeskError as error:
+                results.append({**about, "error": str(error), "code": ExitCode.REFUSED.word})
+            except UsageMistakeError as error:
+                results.append({**about, "error": str(error), "code": error.exit_code.word})
     finally:  # a daemon that goes away ends it, and what was done until then was done
         _tell(results, as_json=as_json)
     if any("error" in result for result in results):

@@ -92,7 +92,8 @@ def pause_key(
     config: ConfigOption = None,
 ) -> None:
     """Have the messages of a key wait, durably and in order, until it is resumed."""
-    operator = _checked(context, subscriber, key, by, why)
+    operator = _checked(context, key, by, why)
+    _check_subscriber(context, subscriber)
     desk_of(Target(data_dir, config)).pause(context, subscriber, key, operator)
     _tell(context, subscriber, key, "paused", as_json=as_json)
 
@@ -110,7 +111,7 @@ def resume_key(
     config: ConfigOption = None,
 ) -> None:
     """Have what waits for a key handled in order, the message that failed first of all."""
-    operator = _checked(context, subscriber, key, by, why)
+    operator = _checked(context, key, by, why)
     _act(lambda: desk_of(Target(data_dir, config)).resume(context, subscriber, key, operator, even_if_old=even_if_old))
     _tell(context, subscriber, key, "released", as_json=as_json)
 
@@ -128,17 +129,16 @@ def skip_key(
     config: ConfigOption = None,
 ) -> None:
     """Give the first message that waits for a key up for good, and have the rest handled."""
-    operator = _checked(context, subscriber, key, by, why)
+    operator = _checked(context, key, by, why)
     skipped = _act(
         lambda: desk_of(Target(data_dir, config)).skip(context, subscriber, key, operator, even_if_old=even_if_old)
     )
     _tell(context, subscriber, key, "released", as_json=as_json, skipped=skipped)
 
 
-def _checked(context: str, subscriber: str, key: str, by: str | None, why: str) -> Operator:
+def _checked(context: str, key: str, by: str | None, why: str) -> Operator:
     """Who acts. Raises UsageMistakeError if that or the key cannot be meant, before anybody looks for a daemon."""
     check_context(context, has_keys=True)
-    _check_subscriber(context, subscriber)
     _check_key(key)
     return operator_of(by, why)
 

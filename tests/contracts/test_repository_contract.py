@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from domain.contexts import CONTEXTS
 from domain.shared.errors import DuplicateMessageError, StaleVersionError
 from domain.shared.ports import Change, Versioned
 from tests.fixtures.aggregates import SAMPLES, Sample, a_mark, a_user, an_event, commit, created
@@ -149,3 +150,7 @@ def test_a_redelivered_message_is_known_before_anything_else_is_wrong(stores: St
     commit(stores.unit_of_work("auth"), [created("a", a_user("a", "name"))], marks=[a_mark("message")])
     with pytest.raises(DuplicateMessageError):
         commit(stores.unit_of_work("auth"), [created("b", a_user("b", "name"))], marks=[a_mark("message")])
+
+
+def test_no_aggregate_is_left_out() -> None:
+    assert {sample.context for sample in SAMPLES} == {context.name for context in CONTEXTS if context.commands}

@@ -378,6 +378,7 @@ def test_a_letter_that_was_handled_longer_ago_than_the_inbox_knows_does_not_take
     all_is_forgotten(dsn_by_context)
     [told] = cli("dead-letters", "retry", letter["letter"], "--why", "once more", code=1)
     assert ("might take effect twice" in told["error"], "--even-if-old" in told["error"]) == (True, True)
+    assert told["code"] == "forgotten"
     work_off(stores, host)
     assert (balance(stores, "ann"), waiting(stores, "ann"), keys(stores)) == (30, [], {})
     assert [row[2] for row in actions(dsn_by_context)] == ["retry"]

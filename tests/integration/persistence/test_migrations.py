@@ -8,6 +8,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from config.groups import CONTEXTS, WRITE_CONTEXTS
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.persistence.migrations import (
     Migration,
@@ -16,8 +17,6 @@ from spark_actors.persistence.migrations import (
     migrate_schema,
     migrations_of,
 )
-
-CONTEXTS = ("auth", "accounting", "crowdfunding", "bitcoin", "dashboard", "ingress")
 
 
 def a_migration(text: str, number: int = 1) -> Migration:
@@ -35,7 +34,7 @@ def test_every_write_context_has_inbox_outbox_sagas_and_dead_letters(connection:
         "SELECT table_schema FROM information_schema.tables"
         " WHERE table_name IN ('inbox', 'outbox', 'sagas', 'dead_letters') GROUP BY 1 HAVING count(*) = 4"
     ).fetchall()
-    assert {schema for (schema,) in found} == {"auth", "accounting", "crowdfunding", "bitcoin"}
+    assert {schema for (schema,) in found} == set(WRITE_CONTEXTS)
 
 
 def test_the_ingress_has_dead_letters_what_operators_did_about_them_and_no_more(connection: psycopg.Connection) -> None:
