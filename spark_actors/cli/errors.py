@@ -32,7 +32,7 @@ EXIT_CODES: Mapping[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.REFUSED: "the answer is no: failed, refused, not found, or a check has found something wrong",
     ExitCode.USAGE: "the command line or a setting cannot be understood; nothing was done",
-    ExitCode.NO_DAEMON: "no daemon there, or none that answers; nothing was sent",
+    ExitCode.NO_DAEMON: "no daemon, or it or its databases cannot be reached",
     ExitCode.REJECTED: "the business says no to the command, for good",
     ExitCode.PARKED: "the command waits durably behind one that failed, and will be handled",
     ExitCode.UNKNOWN_OUTCOME: "the command was sent, how it ended is not known: send it again under its --id",
@@ -90,6 +90,7 @@ class StoppedError(OutcomeUnsureError):
 _NAMED_CODES = {
     "SettingsError": ExitCode.USAGE,
     "UnreachableError": ExitCode.NO_DAEMON,
+    "StorageUnavailableError": ExitCode.NO_DAEMON,
     "NotAcceptedError": ExitCode.UNKNOWN_OUTCOME,
     "OutcomeUnknownError": ExitCode.UNKNOWN_OUTCOME,
     "ViewTimeoutError": ExitCode.NO_DAEMON,

@@ -114,6 +114,15 @@ def test_a_mistake_is_json_for_who_asked_for_json(cli: Cli) -> None:
     assert error_of(cli("--json", "bogus"))["code"] == "usage"
 
 
+def test_databases_that_cannot_be_reached_exit_like_a_daemon_that_cannot(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_POSTGRES__DSN", "host=/nowhere dbname=spark connect_timeout=1")
+    for words in (("audit",), ("sagas", "list"), ("dead-letters", "list"), ("keys", "list"), ("actions",)):
+        told = error_of(cli(*words, "--json", "--data-dir", str(tmp_path)))
+        assert told["code"] == "no_daemon", words
+
+
 def test_a_view_that_is_refused_says_why_in_json(cli: Cli, client: FakeClient, data_dir: Path) -> None:
     words = ("view", "dashboard.invoice", "invoice_id=i1", "--json", "--data-dir", str(data_dir))
     told = error_of(cli(*words))
