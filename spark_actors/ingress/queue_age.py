@@ -29,11 +29,14 @@ class _StreamInfo(msgspec.Struct):
 
 
 async def oldest_waiting(url: str, token: str) -> datetime | None:
-    """When the broker took the oldest command that it still has; None without one. Raises BrokerUnavailableError."""
+    """When the broker took the oldest command that it still has; None without one.
+
+    *url* may name several servers, with commas between them. Raises BrokerUnavailableError if none answers.
+    """
     connection = SturdyClient()
     with translated():
         await connection.connect(
-            url,
+            [server.strip() for server in url.split(",")],
             token=token or None,
             connect_timeout=CONNECT_SECONDS,
             allow_reconnect=False,

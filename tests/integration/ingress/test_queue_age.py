@@ -47,6 +47,12 @@ def test_without_a_command_or_a_stream_there_is_none(nats_server: EmbeddedNats, 
     assert asyncio.run(oldest_waiting(nats_server.url, nats_server.token)) is None
 
 
+def test_one_of_several_servers_will_do(nats_server: EmbeddedNats) -> None:
+    asyncio.run(with_stream(nats_server, 1))
+    for servers in (f"nats://127.0.0.1:1, {nats_server.url}", f"{nats_server.url},nats://127.0.0.1:1"):
+        assert asyncio.run(oldest_waiting(servers, nats_server.token)) is not None
+
+
 def test_a_broker_that_is_away_says_so() -> None:
     with pytest.raises(BrokerUnavailableError):
         asyncio.run(oldest_waiting("nats://127.0.0.1:1", ""))
