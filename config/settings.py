@@ -29,6 +29,8 @@ from config.groups import (
     Turns,
 )
 
+DAY_SECONDS = 86_400
+
 
 def _named(path: Any) -> Any:
     """An empty variable must not turn the working directory into the data dir."""
@@ -77,6 +79,21 @@ class Settings(Group):
             )
             raise PydanticCustomError("elsewhere", "{wanted}", {"wanted": wanted, INSIDE: "address"})
         return ray
+
+    @field_validator("retention")
+    @classmethod
+    def _outlasts_what_comes_again(cls, retention: Retention, info: ValidationInfo) -> Retention:
+        """What the daemon itself hands over again must find the inbox remembering it."""
+        nats, relay = info.data.get("nats"), info.data.get("relay")
+        waits = {
+            "nats.ack_wait_seconds": nats.ack_wait_seconds if isinstance(nats, Nats) else 0,
+            "relay.retry_ceiling_seconds": relay.retry_ceiling_seconds if isinstance(relay, Relay) else 0,
+        }
+        name, longest = max(waits.items(), key=lambda wait: wait[1])
+        if longest >= retention.inbox_days * DAY_SECONDS:
+            wanted = f"longer than {name}, which is {longest:g} s: what comes again after that must still be known"
+            raise PydanticCustomError("forgets", "{wanted}", {"wanted": wanted, INSIDE: "inbox_days"})
+        return retention
 
     def dsn_of(self, context: str) -> str:
         """Where *context* keeps its tables; empty: in the embedded Postgres."""

@@ -18,10 +18,13 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings import SettingsError as UnreadableVariableError
 
+from config.caller import TOKEN
 from config.errors import SettingsError
 from config.groups import INSIDE
 
 PREFIX = "SPARK_"
+NO_SETTINGS = frozenset({TOKEN})
+"""Variables of ours that are no settings."""
 DELIMITER = "__"
 MASK = "***"
 SERVICE_LINK = re.compile(
@@ -79,7 +82,9 @@ def environment_layers(form: type[BaseModel]) -> list[Layer]:
     In alphabetical order: `SPARK_NATS__PORT` goes over `SPARK_NATS` (a whole group as JSON). What Kubernetes sets for
     services of such a name is passed over, and one line of the log says so. Raises SettingsError.
     """
-    found = sorted((name, text) for name, text in os.environ.items() if name.upper().startswith(PREFIX))
+    found = sorted(
+        (name, text) for name, text in os.environ.items() if name.upper().startswith(PREFIX) and name not in NO_SETTINGS
+    )
     links = [name for name, text in found if _is_service_link(name, text)]
     if links:
         _logger.warning("passed over as Kubernetes' service links, which are no settings: %s", ", ".join(links))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.ownership import OwnerLock, deployment_id
 from spark_actors.persistence.room import refuse_too_few_connections
 from spark_actors.telemetry.http import TelemetryServer
+from spark_actors.telemetry.liveness import Liveness
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.tail import LogTail
 from spark_actors.version import version
@@ -228,16 +230,18 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
     from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
     from spark_actors.bootstrap.root import root_builder
 
-    deployment = surroundings.deployment
+    deployment = _remembering_the_queue(surroundings.deployment)
     settings = deployment.settings
     root = RayRoot(deployment.ray_namespace)
     signals.install()
     configure_logging("daemon", deployment.log_file, settings.log.level)
     root.start(root_builder(deployment))
+    liveness = Liveness()
     server = TelemetryServer(
         settings.http.host,
         settings.http.port,
         metrics=root.metrics,
+        liveness=liveness.problems,
         readiness=lambda: {**surroundings.problems(), **root.readiness()},
         status=root.status,
     )
@@ -250,14 +254,16 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
                 _announce(deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
+            liveness.begin()
             while not signals.stop_wanted.wait(WATCH_SECONDS) and _can_go_on(surroundings, signals):
                 surroundings.look_after()
-                root.problems()  # whoever asks a root that Ray has restarted sets it to work again
+                liveness.turn(root_answers=root.answers())
                 if time.monotonic() > renewal:
                     _renew_token(deployment, data_dir)
                     renewal += RENEWAL_SECONDS
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
+            liveness.end()
             root.stop(
                 settings.shutdown.grace_seconds + SLACK_SECONDS,
                 is_worthwhile=lambda: surroundings.is_whole,
@@ -276,6 +282,24 @@ def _can_go_on(surroundings: Surroundings, signals: Signals) -> bool:
     if signals.stop_wanted.wait(SAME_MOMENT_SECONDS):
         return False
     raise lost
+
+
+def _remembering_the_queue(deployment: Deployment) -> Deployment:
+    """With an inbox that remembers back to the oldest command that the broker may deliver again."""
+    from spark_actors.ingress.port import BrokerUnavailableError
+    from spark_actors.ingress.queue_age import days_to_remember, oldest_waiting
+
+    set_days = deployment.settings.retention.inbox_days
+    try:
+        oldest = asyncio.run(oldest_waiting(deployment.nats_url, deployment.nats_token))
+    except BrokerUnavailableError as error:
+        log.warning("age_of_queue_unknown", remembered_days=set_days, error=str(error))
+        return deployment
+    days = days_to_remember(set_days, oldest, datetime.now(UTC))
+    if days == set_days:
+        return deployment
+    log.warning("queue_older_than_inbox_days", oldest=str(oldest), inbox_days=set_days, remembered_days=days)
+    return replace(deployment, settings=deployment.settings.changed(retention__inbox_days=days))
 
 
 def _wait_until_ready(problems: Callable[[], list[str]], surroundings: Surroundings, signals: Signals) -> None:

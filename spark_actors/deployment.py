@@ -57,5 +57,8 @@ def signing_keys(settings: Settings, data_dir: DataDir, *, make: bool) -> tuple[
         write_private_file(own, f"{new_key('local-1').line}\n")
     try:
         return parse_keys(file.read_text("utf-8").splitlines(), str(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TokenKeysError(f"the keys of tokens cannot be read: {error}") from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise TokenKeysError(f"the keys of tokens in {file} cannot be read: {reason}") from None
+    except UnicodeDecodeError:
+        raise TokenKeysError(f"the keys of tokens in {file} cannot be read: it is no text") from None

@@ -231,6 +231,14 @@ class RayRoot:
         answer: bytes = self._ask("metrics")
         return answer
 
+    def answers(self) -> bool:
+        """Whether the root is there. Asking sets one that Ray has started again to work."""
+        try:
+            self.status()
+        except ActorUnavailableError:
+            return False
+        return True
+
     def problems(self) -> list[str]:
         """Why the tree cannot do its work just now; empty when it can."""
         try:

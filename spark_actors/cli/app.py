@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -13,6 +15,7 @@ from spark_actors.cli import (
     audit,
     bench,
     chaos,
+    completion,
     dead_letters,
     keys,
     login,
@@ -26,43 +29,72 @@ from spark_actors.cli import (
 )
 from spark_actors.cli import messages as messages_
 from spark_actors.cli.demo import command as demo
-from spark_actors.cli.errors import CliError, ExitCode
+from spark_actors.cli.errors import EXIT_CODES, CliError, ExitCode, exit_code_of, one_line
+from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TokenFileOption
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
+SHARED_OPTIONS = {"data_dir": "--data-dir", "config": "--config", "token_file": "--as", "as_json": "--json"}
+"""Options that may stand before the command too, by the name of their parameter."""
+EPILOG = f"""
+Start with [bold]spark-actors run[/] in one terminal and [bold]spark-actors demo[/] in another.
+
+Exit code: {" · ".join(f"{code.value} {text}" for code, text in EXIT_CODES.items())}.
+
+What a command was asked for is on standard output, what went wrong on standard error; with --json both are JSON.
+"""
 
 
-class OneLineErrors(TyperGroup):
+class Group(TyperGroup):
+    """A command that is made of commands. Shared options that stand before the command are handed on to it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As if those options stood right behind the command: one that does not take them says so itself."""
+        super().parse_args(ctx, args)
+        ctx.args = [*_as_words(ctx.params), *ctx.args]
+        rest: list[str] = ctx.args
+        return rest
+
+
+class OneLineErrors(Group):
     """Says what went wrong in one line on standard error, and with the exit code: never a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        completion.prepare()
+        words: Sequence[str] | None = args[0] if args else extra.get("args")
+        as_json = "--json" in (sys.argv[1:] if words is None else words)
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.TyperException as error:
-            _fail(f"{error.format_message()}{_hint(error)}", error.exit_code)
+            mistake = " ".join(error.format_message().split())
+            _fail(f"{mistake}{_hint(error)}", ExitCode.USAGE, as_json=as_json)
         except typer.Abort:
-            _fail("stopped", 130)
+            _fail("stopped", ExitCode.STOPPED, as_json=as_json)
         except SparkError as error:
-            _fail(str(error), exit_code_of(error))
+            _fail(one_line(str(error)), exit_code_of(error), as_json=as_json, **_fields(error))
         except Exception as error:  # noqa: BLE001 - the top of the program: whatever it is, people get one line
-            _fail(f"this should not happen ({type(error).__name__}: {error})", ExitCode.REFUSED)
+            detail = one_line(f"{type(error).__name__}: {error}")
+            _fail(f"this should not happen ({detail})", ExitCode.BUG, as_json=as_json)
         sys.exit(code if isinstance(code, int) else ExitCode.DONE)
 
 
-def exit_code_of(error: SparkError) -> int:
-    """The exit code for an error that ends a command."""
+def _as_words(params: Mapping[str, Any]) -> list[str]:
+    """The shared options among *params*, as they are written."""
+    words: list[str] = []
+    for name, option in SHARED_OPTIONS.items():
+        value = params.get(name)
+        if value is True:
+            words.append(option)
+        elif value:
+            words += [option, str(value)]
+    return words
+
+
+def _fields(error: SparkError) -> Mapping[str, Any]:
+    """What JSON tells of an error besides its text."""
     if isinstance(error, CliError):
-        return error.exit_code
-    return _NAMED_CODES.get(type(error).__name__, ExitCode.REFUSED)
-
-
-_NAMED_CODES = {
-    "SettingsError": ExitCode.USAGE,
-    "UnreachableError": ExitCode.NO_DAEMON,
-    "NotAcceptedError": ExitCode.NO_DAEMON,
-    "OutcomeUnknownError": ExitCode.NO_DAEMON,
-    "ViewTimeoutError": ExitCode.NO_DAEMON,
-}
-"""By name, because importing their modules takes time that most commands can do without."""
+        return error.fields
+    reason = getattr(error, "code", "")  # of a view that was refused, e.g. `not_found`
+    return {"reason": reason} if reason else {}
 
 
 def _hint(error: typer.TyperException) -> str:
@@ -71,8 +103,12 @@ def _hint(error: typer.TyperException) -> str:
     return f" (see `{context.command_path} -h`)" if context is not None else ""
 
 
-def _fail(text: str, code: int) -> NoReturn:
-    print(f"error: {'; '.join(text.split(chr(10)))}", file=sys.stderr)
+def _fail(text: str, code: ExitCode, *, as_json: bool, **fields: Any) -> NoReturn:
+    if as_json:
+        told = {"code": code.word, "exit_code": code.value, "detail": text, **fields}
+        print(json.dumps({"error": told}, ensure_ascii=False), file=sys.stderr)
+    else:
+        print(f"error: {text}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -82,7 +118,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Start with [bold]spark-actors run[/] in one terminal and [bold]spark-actors demo[/] in another.",
+    epilog=EPILOG,
 )
 
 
@@ -100,12 +136,21 @@ def spark_actors(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
+    as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Satoshi Spark on actors: crowdfunding over Lightning, with every satoshi accounted for."""
     _help_if_alone(context)
 
 
-def _help_if_alone(context: typer.Context) -> None:
+def _help_if_alone(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -121,6 +166,7 @@ def hash_password() -> None:
 def _group(name: str, help_: str, epilog: str = "") -> typer.Typer:
     """A command that is made of commands; it belongs to the app already."""
     group = typer.Typer(
+        cls=Group,
         help=help_,
         context_settings=HELP_NAMES,
         callback=_help_if_alone,
@@ -147,10 +193,12 @@ _dead_letters = _group(
 )
 _dead_letters.command("list", epilog=dead_letters.LIST_EXAMPLES)(dead_letters.list_letters)
 _dead_letters.command("show")(dead_letters.show_letter)
-_dead_letters.command("actions")(dead_letters.list_actions)
+_dead_letters.command("actions", hidden=True)(dead_letters.list_actions)  # its name of old
 _dead_letters.command("retry", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.retry_letters)
 _dead_letters.command("edit", epilog=dead_letters.EDIT_EXAMPLES)(dead_letters.edit_letter)
 _dead_letters.command("discard", epilog=dead_letters.ACT_EXAMPLES)(dead_letters.discard_letters)
+
+app.command("actions")(dead_letters.list_actions)
 
 _keys = _group(
     "keys", "Keys whose messages wait, because the first of them failed or an operator wants it so.", keys.EXAMPLES
@@ -167,6 +215,9 @@ app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("chaos", epilog=chaos.EXAMPLES)(chaos.chaos)
 app.command("hash-password")(hash_password)
 app.command("login", epilog=login.EXAMPLES)(login.login)
+app.command("logout")(login.logout)
+app.command("whoami")(login.whoami)
+app.command("completion", epilog=completion.EXAMPLES)(completion.completion)
 
 _tokens = _group("token", "Make tokens for services and operators, and the keys that sign them.")
 _tokens.command("issue", epilog=token.ISSUE_EXAMPLES)(token.issue)

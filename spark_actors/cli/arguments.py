@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from domain.shared.messages import Message
-from spark_actors.cli.errors import UsageMistakeError
+from spark_actors.cli.errors import UsageMistakeError, words_of
 
 M = TypeVar("M", bound=Message)
 
@@ -33,6 +36,36 @@ def parse_message(cls: type[M], arguments: Sequence[str]) -> M:
     except ValidationError as error:
         problems = [_problem(cls, values, dict(each)) for each in error.errors()]
         raise UsageMistakeError(f"{cls.TYPE.name}: {'; '.join(problems)}") from None
+
+
+def parse_json(cls: type[M], file: Path) -> M:
+    """The message whose fields are a JSON object in a file (`-`: standard input). Raises UsageMistakeError."""
+    content = json_object(read_input(file))
+    try:
+        return TypeAdapter(cls).validate_json(json.dumps(content), strict=True, extra="forbid")
+    except ValidationError as error:
+        shown = {name: json.dumps(value) for name, value in content.items()}
+        problems = [_problem(cls, shown, dict(each)) for each in error.errors()]
+        raise UsageMistakeError(f"{cls.TYPE.name}: {'; '.join(problems)}") from None
+
+
+def read_input(file: Path) -> bytes:
+    """The content of a file that --data names; `-` is standard input. Raises UsageMistakeError."""
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise UsageMistakeError(f"--data: {file} cannot be read: {words_of(error)}") from None
+
+
+def json_object(text: bytes) -> dict[str, Any]:
+    """A JSON object. Raises UsageMistakeError for anything else."""
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UsageMistakeError(f"--data: expected a JSON object: {error}") from None
+    if not isinstance(content, dict):
+        raise UsageMistakeError(f"--data: expected a JSON object, got {json.dumps(content)[:80]}")
+    return content
 
 
 def split_fields(arguments: Sequence[str]) -> dict[str, str]:

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from spark_actors.cli.errors import NoDaemonError, UsageMistakeError
+from spark_actors.cli.errors import NoDaemonError
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from spark_actors.cli.acting import Acting
     from spark_actors.embedded.data_dir import DaemonCard
     from spark_actors.ingress.client import SparkClient
 
@@ -41,14 +42,18 @@ class Target:
 
     data_dir: Path | None = None
     config: Path | None = None
-    token_file: Path | None = None
-    """Who to act as. None: an operator, as far as the daemon's card or the keys can be read here."""
 
     def settings(self, **overrides: Any) -> Settings:
         """The settings. Raises SettingsError."""
         from config.settings import load_settings
 
         return load_settings(self.config, data_dir=self.data_dir, **overrides)
+
+    @property
+    def place(self) -> str:
+        """What tells this daemon from others, running or not. Raises SettingsError."""
+        settings = self.settings()
+        return settings.nats.url or str(settings.data_dir)
 
     def find(self) -> Daemon:
         """The daemon that runs on the data dir, else the one that the settings point to. Raises NoDaemonError."""
@@ -71,13 +76,16 @@ class Target:
             return _daemon_elsewhere(settings)
         raise NoDaemonError(_absence(settings.data_dir, card))
 
-    def talk(self, conversation: Callable[[SparkClient], Awaitable[T]]) -> T:
-        """Connect to the daemon, hold the conversation and disconnect. Raises NoDaemonError or UnreachableError."""
+    def talk(self, conversation: Callable[[SparkClient], Awaitable[T]], acting: Acting | None = None) -> T:
+        """Connect to the daemon, hold the conversation and disconnect. Raises NoDaemonError or UnreachableError.
+
+        Without a token in *acting* it is held as an operator, as far as the daemon's card or the keys can be read here.
+        """
         import asyncio
 
         daemon = self.find()
-        if self.token_file is not None:
-            daemon = replace(daemon, identity=_kept_token(self.token_file))
+        if acting is not None and acting.token:
+            daemon = replace(daemon, identity=acting.token)
         return asyncio.run(_talk(daemon, conversation))
 
 
@@ -137,13 +145,6 @@ def _own_operator_token(settings: Settings) -> str:
     except TokenKeysError:
         return ""
     return token_issuer(settings, keys).issue("operator", [Role.OPERATOR], OWN_TOKEN).text
-
-
-def _kept_token(file: Path) -> str:
-    try:
-        return file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageMistakeError(f"the token in {file} cannot be read: {error}") from None
 
 
 def _absence(data_dir: Path, card: DaemonCard | None) -> str:

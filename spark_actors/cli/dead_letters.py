@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.desk import desk_of, operator_of
+from spark_actors.cli.desk import IF_OLD, check_context, desk_of, operator_of
 from spark_actors.cli.errors import CliError, ExitCode, UsageMistakeError
 from spark_actors.cli.options import (
     ByOption,
     ConfigOption,
     ContextOption,
     DataDirOption,
+    EvenIfOldOption,
     JsonOption,
     KeyOption,
     LimitOption,
@@ -31,7 +32,7 @@ from spark_actors.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from spark_actors.persistence.operator_desk import Letter, Operator, OperatorDesk
+    from spark_actors.persistence.operator_desk import Letter, LetterFilter, Operator, OperatorDesk
 
 AT_ONCE = 10_000
 """Letters that one bulk action may touch."""
@@ -69,6 +70,29 @@ LettersArgument: TypeAlias = Annotated[
 ]
 
 
+class _Address(NamedTuple):
+    """What names a letter."""
+
+    context: str
+    number: int
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The letters that are named, or else all that wait and pass the filters."""
+
+    named: Sequence[_Address]
+    context: str | None
+    wanted: LetterFilter
+
+    def letters(self, desk: OperatorDesk) -> list[Letter]:
+        """The oldest first: it was sent before the others. Raises CliError for a name that no letter has."""
+        if self.named:
+            found = [_named(desk, address) for address in self.named]
+            return sorted(found, key=lambda letter: (letter.died_at, letter.letter_id))
+        return _find(desk, self.context, self.wanted, AT_ONCE)[::-1]
+
+
 def list_letters(
     context: ContextOption = None,
     reason: ReasonOption = None,
@@ -88,8 +112,9 @@ def list_letters(
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
 
-    desk = desk_of(Target(data_dir, config))
-    letters = _find(desk, context, _filter(state, reason, name, key, subscriber, since), limit)
+    check_context(context)
+    wanted = _filter(state, reason, name, key, subscriber, since)
+    letters = _find(desk_of(Target(data_dir, config)), context, wanted, limit)
     if as_json:
         print_json([_as_json(letter) for letter in letters])
     else:
@@ -111,7 +136,8 @@ def show_letter(
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_view
 
-    found = _named(desk_of(Target(data_dir, config)), letter)
+    address = _address(letter)
+    found = _named(desk_of(Target(data_dir, config)), address)
     if as_json:
         print_json(_as_json(found))
     else:
@@ -125,10 +151,11 @@ def list_actions(
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """List what operators have done about letters and keys, and why, the newest first."""
+    """List what operators have done by hand, to letters, keys and money, and why, the newest first."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
 
+    check_context(context)
     desk = desk_of(Target(data_dir, config))
     contexts = [context] if context else desk.contexts
     found = [action for name in contexts for action in desk.actions(name, limit=limit)]
@@ -145,6 +172,7 @@ def retry_letters(
     *,
     why: WhyOption,
     by: ByOption = None,
+    even_if_old: EvenIfOldOption = False,
     context: ContextOption = None,
     reason: ReasonOption = None,
     name: NameOption = None,
@@ -156,25 +184,29 @@ def retry_letters(
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Have messages handled again, as the first of their keys; safe to repeat: the inbox knows what took effect."""
+    """Have messages handled again, as the first of their keys; safe to repeat: the inbox knows what took effect.
+
+    What is older than the inbox remembers, and may have been handled, is refused unless --even-if-old says otherwise.
+    """
     from spark_actors.messaging.ports import KEPT_IN_PART
     from spark_actors.persistence.operator_desk import INGRESS, DeskError
 
+    operator = operator_of(by, why)
+    choice = _choice(letters, context, _filter("waiting", reason, name, key, subscriber, since))
     target = Target(data_dir, config)
     desk = desk_of(target)
-    chosen = _chosen(desk, letters, context, _filter("waiting", reason, name, key, subscriber, since))
 
     def retry(letter: Letter, operator: Operator) -> str:
         if KEPT_IN_PART in letter.reason and letter.context == INGRESS:
             raise DeskError(
                 f"{letter.address} was kept only in part: whoever has it whole can send it, or `edit --data`"
             )
-        desk.retry(letter, operator)
+        is_open = desk.retry(letter, operator, even_if_old=even_if_old)
         if letter.context == INGRESS:
             return _sent_again(target, desk, letter, operator, letter.body, timeout)
-        return "released"
+        return "released" if is_open else "handled before"
 
-    _act(chosen, retry, operator_of(by, why), as_json=as_json)
+    _act(choice.letters(desk), retry, operator, as_json=as_json)
 
 
 def discard_letters(
@@ -193,14 +225,15 @@ def discard_letters(
     config: ConfigOption = None,
 ) -> None:
     """Give messages up for good: what waits behind them goes on without them."""
+    operator = operator_of(by, why)
+    choice = _choice(letters, context, _filter("waiting", reason, name, key, subscriber, since))
     desk = desk_of(Target(data_dir, config))
-    chosen = _chosen(desk, letters, context, _filter("waiting", reason, name, key, subscriber, since))
 
     def discard(letter: Letter, operator: Operator) -> str:
         desk.discard(letter, operator)
         return "discarded"
 
-    _act(chosen, discard, operator_of(by, why), as_json=as_json)
+    _act(choice.letters(desk), discard, operator, as_json=as_json)
 
 
 def edit_letter(
@@ -226,6 +259,7 @@ def edit_letter(
     from spark_actors.cli.redelivery import edited, edited_event
     from spark_actors.persistence.operator_desk import INGRESS
 
+    operator, address = operator_of(by, why), _address(letter)
     target = Target(data_dir, config)
     desk = desk_of(target)
 
@@ -239,7 +273,7 @@ def edit_letter(
         desk.edit(one, operator, new_id=new_id, data=content, version=version)
         return f"edited into {new_id}"
 
-    _act([_named(desk, letter)], edit, operator_of(by, why), as_json=as_json)
+    _act([_named(desk, address)], edit, operator, as_json=as_json)
 
 
 def _filter(
@@ -249,7 +283,7 @@ def _filter(
     key: str | None,
     subscriber: str | None,
     since: str | None,
-) -> Any:
+) -> LetterFilter:
     from spark_actors.persistence.operator_desk import STATES, LetterFilter
 
     if state not in (*STATES, "all"):
@@ -262,35 +296,38 @@ def _filter(
     return LetterFilter(None, wanted_state, reason, name, key, subscriber, moment)
 
 
-def _find(desk: OperatorDesk, context: str | None, wanted: Any, limit: int) -> list[Letter]:
+def _find(desk: OperatorDesk, context: str | None, wanted: LetterFilter, limit: int) -> list[Letter]:
     contexts = [context] if context else desk.contexts
     found = [letter for name in contexts for letter in desk.letters(name, wanted, limit=limit)]
     return sorted(found, key=lambda letter: letter.died_at, reverse=True)[:limit]
 
 
-def _named(desk: OperatorDesk, address: str) -> Letter:
+def _address(letter: str) -> _Address:
+    """Raises UsageMistakeError for what cannot be a letter's name."""
+    context, _, number = letter.partition("/")
+    if not number.isdecimal():
+        raise UsageMistakeError(f"expected CONTEXT/NUMBER as `dead-letters list` shows it, got {letter!r}")
+    check_context(context)
+    return _Address(context, int(number))
+
+
+def _named(desk: OperatorDesk, address: _Address) -> Letter:
     from spark_actors.persistence.operator_desk import LetterFilter
 
-    context, _, number = address.partition("/")
-    if not number.isdecimal():
-        raise UsageMistakeError(f"expected CONTEXT/NUMBER as `dead-letters list` shows it, got {address!r}")
-    found = desk.letters(context, LetterFilter(letter_id=int(number)), limit=1)
+    found = desk.letters(address.context, LetterFilter(letter_id=address.number), limit=1)
     if not found:
-        raise CliError(f"there is no dead letter {address}")
+        raise CliError(f"there is no dead letter {address.context}/{address.number}")
     return found[0]
 
 
-def _chosen(desk: OperatorDesk, letters: Sequence[str] | None, context: str | None, wanted: Any) -> list[Letter]:
-    """The letters that are named, or else all that wait and pass the filters, of which there must be one.
-
-    The oldest first: it was sent before the others.
-    """
+def _choice(letters: Sequence[str] | None, context: str | None, wanted: LetterFilter) -> _Choice:
+    """Raises UsageMistakeError if it says nothing, or what cannot be."""
+    check_context(context)
     if letters:
-        found = [_named(desk, address) for address in letters]
-        return sorted(found, key=lambda letter: (letter.died_at, letter.letter_id))
+        return _Choice([_address(letter) for letter in letters], context, wanted)
     if not (context or any((wanted.reason, wanted.name, wanted.key, wanted.subscriber, wanted.since))):
         raise UsageMistakeError("name letters, or say which with --context, --reason, --name, --key, --since …")
-    return _find(desk, context, wanted, AT_ONCE)[::-1]
+    return _Choice([], context, wanted)
 
 
 def _sent_again(
@@ -317,7 +354,7 @@ def _act(
     One that is refused (DeskError, UsageMistakeError) stops none. Anything else, such as a daemon or database that is
     away, would befall the others too, and ends it.
     """
-    from spark_actors.persistence.operator_desk import DeskError
+    from spark_actors.persistence.operator_desk import DeskError, ForgottenError
 
     results: list[dict[str, str]] = []
     try:
@@ -325,8 +362,12 @@ def _act(
             about = {"letter": letter.address, "message_id": letter.message_id}
             try:
                 results.append({**about, "result": action(letter, operator)})
-            except (DeskError, UsageMistakeError) as error:
-                results.append({**about, "error": str(error)})
+            except ForgottenError as error:
+                results.append({**about, "error": f"{error}; {IF_OLD}", "code": "forgotten"})
+            except DeskError as error:
+                results.append({**about, "error": str(error), "code": ExitCode.REFUSED.word})
+            except UsageMistakeError as error:
+                results.append({**about, "error": str(error), "code": error.exit_code.word})
     finally:  # a daemon that goes away ends it, and what was done until then was done
         _tell(results, as_json=as_json)
     if any("error" in result for result in results):

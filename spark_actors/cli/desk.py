@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from spark_actors.persistence.operator_desk import Operator, OperatorDesk
 
 
+IF_OLD = "once you have looked whether it has, add --even-if-old"
+"""The way out for what is refused because it is old."""
+
+
 def desk_of(target: Target) -> OperatorDesk:
     """The tables of the daemon, or of the settings. Raises NoDaemonError if neither says where they are."""
     from spark_actors.persistence.operator_desk import INGRESS, OperatorDesk
@@ -18,6 +22,16 @@ def desk_of(target: Target) -> OperatorDesk:
 
     dsns = known_dsns(target)
     return OperatorDesk({name: dsns[name] for name in (*MESSAGING_CONTEXTS, INGRESS) if name in dsns})
+
+
+def check_context(context: str | None, *, has_keys: bool = False) -> None:
+    """Raises UsageMistakeError for a context without dead letters, or without keys that could wait."""
+    from spark_actors.persistence.operator_desk import INGRESS
+    from spark_actors.persistence.operator_views import MESSAGING_CONTEXTS
+
+    known = MESSAGING_CONTEXTS if has_keys else (*MESSAGING_CONTEXTS, INGRESS)
+    if context is not None and context not in known:
+        raise UsageMistakeError(f"expected a context of {', '.join(known)}, got {context!r}")
 
 
 def operator_of(by: str | None, why: str) -> Operator:

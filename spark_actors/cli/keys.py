@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import typer
 
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.desk import desk_of, operator_of
-from spark_actors.cli.errors import UsageMistakeError
+from spark_actors.cli.desk import IF_OLD, check_context, desk_of, operator_of
+from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.options import (
     ByOption,
     ConfigOption,
     ContextOption,
     DataDirOption,
+    EvenIfOldOption,
     JsonOption,
     KeyOption,
     LimitOption,
@@ -23,6 +25,10 @@ from spark_actors.cli.options import (
     WhyOption,
 )
 
+if TYPE_CHECKING:
+    from spark_actors.persistence.operator_desk import Operator
+
+T = TypeVar("T")
 EXAMPLES = """
 Examples:
 
@@ -57,6 +63,8 @@ def list_keys(
     from spark_actors.cli.render import render_rows
     from spark_actors.persistence.operator_desk import INGRESS
 
+    check_context(context, has_keys=True)
+    _check_key(key)
     desk = desk_of(Target(data_dir, config))
     contexts = [context] if context else [name for name in desk.contexts if name != INGRESS]
     found = [
@@ -84,8 +92,9 @@ def pause_key(
     config: ConfigOption = None,
 ) -> None:
     """Have the messages of a key wait, durably and in order, until it is resumed."""
+    operator = _checked(context, key, by, why)
     _check_subscriber(context, subscriber)
-    desk_of(Target(data_dir, config)).pause(context, subscriber, key, operator_of(by, why))
+    desk_of(Target(data_dir, config)).pause(context, subscriber, key, operator)
     _tell(context, subscriber, key, "paused", as_json=as_json)
 
 
@@ -96,12 +105,14 @@ def resume_key(
     why: WhyOption,
     subscriber: ForOption = "commands",
     by: ByOption = None,
+    even_if_old: EvenIfOldOption = False,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Have what waits for a key handled in order, the message that failed first of all."""
-    desk_of(Target(data_dir, config)).resume(context, subscriber, key, operator_of(by, why))
+    operator = _checked(context, key, by, why)
+    _act(lambda: desk_of(Target(data_dir, config)).resume(context, subscriber, key, operator, even_if_old=even_if_old))
     _tell(context, subscriber, key, "released", as_json=as_json)
 
 
@@ -112,13 +123,39 @@ def skip_key(
     why: WhyOption,
     subscriber: ForOption = "commands",
     by: ByOption = None,
+    even_if_old: EvenIfOldOption = False,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Give the first message that waits for a key up for good, and have the rest handled."""
-    skipped = desk_of(Target(data_dir, config)).skip(context, subscriber, key, operator_of(by, why))
+    operator = _checked(context, key, by, why)
+    skipped = _act(
+        lambda: desk_of(Target(data_dir, config)).skip(context, subscriber, key, operator, even_if_old=even_if_old)
+    )
     _tell(context, subscriber, key, "released", as_json=as_json, skipped=skipped)
+
+
+def _checked(context: str, key: str, by: str | None, why: str) -> Operator:
+    """Who acts. Raises UsageMistakeError if that or the key cannot be meant, before anybody looks for a daemon."""
+    check_context(context, has_keys=True)
+    _check_key(key)
+    return operator_of(by, why)
+
+
+def _check_key(key: str | None) -> None:
+    if key == "":
+        raise UsageMistakeError("an empty key is nobody's: expected the key of an aggregate instance")
+
+
+def _act(action: Callable[[], T]) -> T:
+    """Raises CliError with the way out for what is refused because it is old."""
+    from spark_actors.persistence.operator_desk import ForgottenError
+
+    try:
+        return action()
+    except ForgottenError as error:
+        raise CliError(f"{error}; {IF_OLD}") from None
 
 
 def _check_subscriber(context: str, subscriber: str) -> None:

@@ -1,23 +1,28 @@
-"""`spark-actors login`: a name and a password for a token."""
+"""`spark-actors login`, `logout`, `whoami`: a name and a password for a token, and who commands act as."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
+from spark_actors.cli.errors import UsageMistakeError
+from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TokenFileOption
 
 if TYPE_CHECKING:
     from domain.auth.messages import Session
+    from spark_actors.cli.daemon import Target
 
 EXAMPLES = """
 Examples:
 
+[bold]spark-actors login ada[/]  then  [bold]spark-actors send …[/]  acts as ada, until  [bold]spark-actors logout[/]
+
 [bold]spark-actors login ada --save ada.token[/]  then  [bold]spark-actors send … --as ada.token[/]
 
-[bold]token=$(spark-actors login ada < password-file)[/]
+[bold]export SPARK_TOKEN=$(spark-actors login ada --print < password-file)[/]
 
 Exit code: 0 logged in · 1 wrong name or password, or too many tries · 3 no daemon.
 """
@@ -27,27 +32,79 @@ def login(
     username: Annotated[str, typer.Argument(help="The name that was signed up with.")],
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Keep the token in this file (only you can read it).", metavar="FILE"),
+        typer.Option("--save", help="Keep the token in this file instead (only you can read it).", metavar="FILE"),
     ] = None,
+    print_: Annotated[bool, typer.Option("--print", help="Print the token instead, and keep it nowhere.")] = False,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Ask for a password (without echo; or read it from a pipe) and print, or keep, the token that it is good for."""
+    """Ask for a password (without echo; or read it from a pipe), and act as who it is from now on."""
     from spark_actors.cli.daemon import Target
     from spark_actors.cli.output import moment, print_json
     from spark_actors.cli.password import ask_password
 
-    password = ask_password(is_new=False)
-    session: Session = Target(data_dir, config).talk(lambda client: client.acting_as("").log_in(username, password))
-    if save is not None:
-        from spark_actors.embedded.data_dir import write_private_file
-
-        write_private_file(save, f"{session.token}\n")
+    if save is not None and print_:
+        raise UsageMistakeError("--save keeps the token in a file, --print prints it: choose one")
+    target, password = Target(data_dir, config), ask_password(is_new=False)
+    session: Session = target.talk(lambda client: client.acting_as("").log_in(username, password))
+    kept_in = None if print_ else _keep(target, session, save)
     if as_json:
         told = {"account_id": session.account_id, "expires_at": session.expires_at}
-        print_json(told if save else {**told, "token": session.token})
-    elif save:
-        print(f"logged in as {session.account_id} until {moment(session.expires_at)} UTC; the token is in {save}")
-    else:
+        print_json({**told, "token": session.token} if print_ else {**told, "kept_in": str(kept_in)})
+    elif print_:
         print(session.token)
+    else:
+        print(f"logged in as {session.account_id} until {moment(session.expires_at)} UTC; the token is in {kept_in}")
+
+
+def logout(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
+    """Forget who has logged in: commands act as the operator again, where this machine allows it."""
+    from spark_actors.cli.acting import Logins
+    from spark_actors.cli.daemon import Target
+    from spark_actors.cli.output import print_json
+
+    ended = Logins().forget(Target(data_dir, config).place)
+    if as_json:
+        print_json({"account_id": ended.account_id if ended else None})
+    else:
+        print(f"{ended.account_id} is logged out" if ended else "nobody was logged in")
+
+
+def whoami(
+    as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Say who commands act as here, and what says so. The daemon need not run: it is not asked."""
+    from spark_actors.cli.acting import claims, who_acts
+    from spark_actors.cli.daemon import Target
+    from spark_actors.cli.output import moment, print_json
+
+    acting = who_acts(Target(data_dir, config).place, token_file)
+    told = claims(acting.token)
+    ends = _moment(told.get("exp"))
+    if as_json:
+        print_json({"as": acting.name, "roles": told.get("roles"), "source": acting.source, "expires_at": ends})
+    elif not acting.is_chosen:
+        print("operator, as far as the daemon's card or its keys can be read here")
+    else:
+        print(f"{acting.name}, by {acting.source}" + (f", until {moment(ends)} UTC" if ends else ""))
+
+
+def _keep(target: Target, session: Session, file: Path | None) -> Path:
+    """Keep the token in *file*, or else among the logins; gives where it is."""
+    from spark_actors.cli.acting import Login, Logins
+    from spark_actors.embedded.data_dir import write_private_file
+
+    if file is not None:
+        write_private_file(file, f"{session.token}\n")
+        return file
+    logins = Logins()
+    logins.keep(target.place, Login(session.account_id, session.expires_at.isoformat(), session.token))
+    return logins.file
+
+
+def _moment(seconds: Any) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if isinstance(seconds, (int, float)) else None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spark_actors.cli.completion import message_names
 from spark_actors.cli.options import JsonOption
 
 if TYPE_CHECKING:
@@ -29,7 +30,10 @@ TITLES = {
 
 
 def messages(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this one, with its JSON Schema.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Only this one, with its JSON Schema.", autocompletion=message_names),
+    ] = None,
     as_json: JsonOption = False,
     asyncapi: Annotated[bool, typer.Option("--asyncapi", help="Print an AsyncAPI 3 document (JSON).")] = False,
 ) -> None:

@@ -19,7 +19,7 @@ TokenFileOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--as",
-        help="A file with a token, as `login --save` makes it: act with it (default: as operator).",
+        help="A file with a token, as `login --save` makes it: act with it.",
         show_default=False,
         metavar="FILE",
     ),
@@ -45,6 +45,13 @@ SinceOption: TypeAlias = Annotated[
     str | None, typer.Option("--since", help="Only since this moment (RFC 3339).", metavar="MOMENT")
 ]
 LimitOption: TypeAlias = Annotated[int, typer.Option("--limit", help="How many at most.", min=1, max=10_000)]
+EvenIfOldOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--even-if-old",
+        help="Also what is older than the inbox remembers, which might take effect twice: you have looked.",
+    ),
+]
 ByOption: TypeAlias = Annotated[
     str | None, typer.Option("--by", help="Who acts (default: who is logged in).", show_default=False, metavar="NAME")
 ]

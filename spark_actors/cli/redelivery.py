@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from domain.shared.ids import derived_id
-from spark_actors.cli.arguments import split_fields
+from spark_actors.cli.arguments import json_object, read_input, split_fields
 from spark_actors.cli.daemon import Target
 from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.vocabulary import registry
@@ -68,7 +67,7 @@ def edited_event(
     """
     from spark_actors.messaging.door import Door, RefusedError
 
-    event = _content(body) if data is None else _changed({}, (), data)
+    event = _content(body) if data is None else json_object(read_input(data))
     old_id = event.get("id")
     content = event.get("data")
     event["data"] = _changed(content if isinstance(content, dict) else {}, fields, None)
@@ -96,7 +95,7 @@ def _content(body: bytes) -> dict[str, Any]:
 
 def _changed(content: Mapping[str, Any], fields: Sequence[str], data: Path | None) -> dict[str, Any]:
     if data is not None:
-        content = _content(sys.stdin.buffer.read() if str(data) == "-" else data.read_bytes())
+        content = json_object(read_input(data))
     return {**content, **{name: _value(text) for name, text in split_fields(fields).items()}}
 
 

@@ -27,7 +27,7 @@ FOR_MACHINES = ("payment_request", "payment_hash", "message_id", "causation_id")
 NOTHING = Text("–", style="dim")
 
 
-def render_answer(answer: Answer) -> RenderableType:
+def render_answer(answer: Answer) -> Text:
     """The outcome of a command in one line, with what was said beside it."""
     line = Text.assemble((answer.outcome.value, STYLES[answer.outcome]))
     if answer.reason:

@@ -11,7 +11,7 @@ import typer
 
 from domain.shared.sagas import SagaState
 from spark_actors.cli.daemon import Target, known_dsns
-from spark_actors.cli.errors import CliError
+from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, LimitOption, TimeoutOption
 
 if TYPE_CHECKING:
@@ -32,9 +32,18 @@ Example:
 """
 
 
+def kinds(incomplete: str = "") -> list[str]:
+    """The kinds of sagas that begin so."""
+    from domain.contexts import CONTEXTS
+
+    names = {saga.name for context in CONTEXTS for saga in context.sagas}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
 def list_sagas(
     kind: Annotated[
-        str | None, typer.Option("--kind", help="Only of this kind, e.g. donation.", metavar="KIND")
+        str | None,
+        typer.Option("--kind", help="Only of this kind, e.g. donation.", metavar="KIND", autocompletion=kinds),
     ] = None,
     state: Annotated[SagaState | None, typer.Option("--state", help="Only in this state.")] = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that run past their deadline.")] = False,
@@ -47,6 +56,7 @@ def list_sagas(
     from spark_actors.cli.output import console, print_json
     from spark_actors.persistence.operator_views import SagaFilter
 
+    _check_kind(kind, "--kind")
     wanted = SagaFilter(kind=kind, state=state, overdue=overdue)
     rows = operator_views(Target(data_dir, config)).sagas(wanted, limit=limit)
     if as_json:
@@ -67,6 +77,7 @@ def show_saga(
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.timeline import render_timeline
 
+    _check_kind(kind, "KIND")
     target = Target(data_dir, config)
     row = _find(target, kind, saga_id)
     lines = _timeline(target, row.correlation_id, timeout)
@@ -110,6 +121,11 @@ def saga_table(rows: Sequence[SagaRow], now: datetime) -> Any:
             Text(moment(row.deadline_at), style="bold red" if is_late else ""),
         )
     return table
+
+
+def _check_kind(kind: str | None, what: str) -> None:
+    if kind is not None and kind not in kinds():
+        raise UsageMistakeError(f"{what}: expected {' or '.join(kinds())}, got {kind!r}")
 
 
 def _find(target: Target, kind: str, saga_id: str) -> SagaRow:

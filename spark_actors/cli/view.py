@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from spark_actors.cli.completion import view_names
 from spark_actors.cli.errors import UsageMistakeError
 from spark_actors.cli.options import (
     ConfigOption,
@@ -25,12 +26,20 @@ Examples:
 
 [bold]spark-actors view dashboard.activity --json[/]
 
+It asks as the bearer of the token in --as FILE, else in [bold]SPARK_TOKEN[/], else as who has logged in, else as
+operator.
+
 Exit code: 0 found · 1 no such thing · 2 not understood · 3 no daemon. Views follow what happened a moment later.
 """
 
 
 def view(
-    name: Annotated[str, typer.Argument(metavar="CONTEXT.VIEW", help="As `spark-actors messages` lists them.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONTEXT.VIEW", help="As `spark-actors messages` lists them.", autocompletion=view_names
+        ),
+    ],
     fields: FieldsArgument = None,
     timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
@@ -39,6 +48,7 @@ def view(
     config: ConfigOption = None,
 ) -> None:
     """Ask for a view: accounts, campaigns, what happened."""
+    from spark_actors.cli.acting import who_acts
     from spark_actors.cli.arguments import choose, parse_message
     from spark_actors.cli.daemon import Target
     from spark_actors.cli.output import console, print_json
@@ -48,8 +58,10 @@ def view(
     if name == "auth.login":  # a password is no word for a command line, which others can see
         raise UsageMistakeError("to log in, use `spark-actors login`, which asks for the password")
     query = parse_message(choose(queries(), name), fields or [])
-    result = Target(data_dir, config, token_file).talk(lambda client: client.view(query, timeout=timeout))
+    target = Target(data_dir, config)
+    acting = who_acts(target.place, token_file)
+    result = target.talk(lambda client: client.view(query, timeout=timeout), acting)
     if as_json:
         print_json(result)
     else:
-        console().print(render_view(result, title=name))
+        console().print(render_view(result, title=f"{name} as {acting.name}" if acting.is_chosen else name))

@@ -167,6 +167,11 @@ def commands_of(context: str) -> str:
     return f"{COMMANDS}{context}.>"
 
 
+def context_of(subject: str) -> str:
+    """The context whose commands come on *subject*, if there is one of that name; empty if it is for no commands."""
+    return subject.removeprefix(COMMANDS).partition(".")[0] if subject.startswith(COMMANDS) else ""
+
+
 def command_subject(message: MessageType) -> str:
     """Where a command is published: `spark.commands.<context>.<kebab-name>`."""
     return f"{COMMANDS}{message.name}"

@@ -1,11 +1,26 @@
-"""What operators do about dead letters and parked keys. Every action is audited in its own transaction."""
+"""What operators do about dead letters and parked keys. Every action is audited in its own transaction.
+
+Whether a message takes effect a second time depends on what the inbox still knows: it forgets by whole weeks, after
+`retention.inbox_days`, while letters are kept for a year and parked messages for as long as it takes. So what is older
+than the inbox's memory is released only by who says that he knows better (*even_if_old*):
+
+- A **command** that waits for its key has never been handled: it was looked up in the inbox before it was parked, its
+  copies wait for the same key and are kept once, and the transaction that handles it takes it out. So it may be
+  released at any age. `retry` keeps this true: it does not put back what the inbox knows.
+- The letter of a command that does not wait any more may have been handled at any time since it died (each further
+  death is later). It may be sent again while the inbox knows all that was handled since then.
+- An **event** may have been handed over before it was parked, its row not yet settled; then the inboxes of the contexts
+  that its commands went to know them. It may be released while they know all that was handled since it happened.
+- What the door **refused** may have come again, well formed and under the same id, at any time since. It goes by the
+  memory of the context it is for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -13,6 +28,7 @@ from psycopg.rows import dict_row
 
 from domain.shared.errors import DetailedError
 from domain.shared.ports import COMMANDS
+from spark_actors.messaging.cloudevents import context_of
 from spark_actors.persistence.connections import Query, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
@@ -28,6 +44,24 @@ STATES = ("waiting", RETRIED, "edited", "discarded")
 
 class DeskError(DetailedError):
     """An operator's wish cannot be fulfilled as things are."""
+
+
+class ForgottenError(DeskError):
+    """Nobody knows any more whether a message has been handled: it might take effect twice.
+
+    *since* is from when on the inbox knows.
+    """
+
+    def __init__(self, what: str, at: datetime, since: datetime | None) -> None:
+        Exception.__init__(self, what, at, since)
+        self.what, self.at, self.since = what, at, since
+
+    def __str__(self) -> str:
+        known = f"only since {self.since:%Y-%m-%d}" if self.since else "nothing"
+        return (
+            f"{self.what} is of {self.at.astimezone(UTC):%Y-%m-%d}, and the inbox knows {known} what was handled: it"
+            " might take effect twice"
+        )
 
 
 @dataclass(frozen=True)
@@ -69,6 +103,8 @@ class Letter:
     attempts: int
     state: str
     died_at: datetime
+    occurred_at: datetime | None
+    """When it happened; None if it could not be read."""
     handled_at: datetime | None
     edited_into: str
     correlation_id: str
@@ -114,13 +150,26 @@ class OperatorDesk:
             found = cursor.execute(sql["letters"], {**vars(wanted), "limit": limit})
             return [Letter(context=context, **row) for row in found]
 
-    def retry(self, letter: Letter, operator: Operator) -> None:
-        """Have the message wait as the first of its key, and the key worked off. Safe to repeat: the inbox knows."""
-        with self._acting(letter, operator, "retry") as (connection, sql, about):
+    def retry(self, letter: Letter, operator: Operator, *, even_if_old: bool = False) -> bool:
+        """Have the message wait as the first of its key, and the key worked off. Safe to repeat: the inbox knows.
+
+        Whether it waits now: one that was handled stays handled. Raises ForgottenError if the inbox does not know (any
+        more) whether it was, unless *even_if_old*.
+        """
+        detail = f"even if old: {letter.reason}" if even_if_old else ""
+        if letter.context == INGRESS and not even_if_old:
+            self._refuse_forgotten_arrival(letter)
+        with self._acting(letter, operator, "retry", detail) as (connection, sql, about):
+            is_handled = False
             if letter.context != INGRESS:
                 connection.execute(sql["open_key"], about)
-                connection.execute(sql["put_in_front"], about)
+                is_handled = letter.subscriber == COMMANDS and _is_there(connection, sql["handled"], about)
+                if not is_handled:
+                    if not even_if_old:
+                        _refuse_forgotten(connection, sql, letter)
+                    connection.execute(sql["put_in_front"], about)
             connection.execute(sql["mark_letter"], {**about, "state": RETRIED, "edited_into": ""})
+        return not is_handled
 
     def edit(self, letter: Letter, operator: Operator, *, new_id: str, data: bytes, version: int) -> None:
         """Have another message, under a new id, take the place of this one, and the key worked off.
@@ -177,27 +226,40 @@ class OperatorDesk:
 
     def pause(self, context: str, subscriber: str, key: str, operator: Operator) -> None:
         """Have the messages of a key wait from now on; what is in hand just now may still be handled."""
+        _refuse_empty(key)
         about = {"subscriber": subscriber, "key": key, **vars(operator), "reason": f"paused: {operator.why}"}
         with self._connected(context) as (connection, sql):
             connection.execute(sql["pause_key"], about)
             _audit(connection, sql, about, "pause")
 
-    def resume(self, context: str, subscriber: str, key: str, operator: Operator) -> None:
-        """Have what waits for a key worked off in order, the message that failed first of all."""
+    def resume(self, context: str, subscriber: str, key: str, operator: Operator, *, even_if_old: bool = False) -> None:
+        """Have what waits for a key worked off in order, the message that failed first of all.
+
+        Raises ForgottenError for events that are older than what the inbox knows, unless *even_if_old*.
+        """
+        _refuse_empty(key)
         about = {"subscriber": subscriber, "key": key, **vars(operator)}
         with self._connected(context) as (connection, sql):
             _release(connection, sql, about)
+            if not even_if_old:
+                _refuse_forgotten_events(connection, sql, about)
             connection.execute(sql["mark_letters_of_key"], {**about, "state": RETRIED, "message_id": None})
-            _audit(connection, sql, about, "resume")
+            _audit(connection, sql, about, "resume", "even if old" if even_if_old else "")
 
-    def skip(self, context: str, subscriber: str, key: str, operator: Operator) -> str:
-        """Give the first message of a key up and have the rest worked off; the id of the message."""
+    def skip(self, context: str, subscriber: str, key: str, operator: Operator, *, even_if_old: bool = False) -> str:
+        """Give the first message of a key up and have the rest worked off; the id of the message.
+
+        Raises ForgottenError as `resume` does, for the rest.
+        """
+        _refuse_empty(key)
         about = {"subscriber": subscriber, "key": key, **vars(operator)}
         with self._connected(context) as (connection, sql):
             _release(connection, sql, about)
             first = connection.execute(sql["drop_first"], about).fetchone()
             if first is None:
                 raise DeskError(f"nothing waits for {subscriber} {key!r} in {context}")
+            if not even_if_old:
+                _refuse_forgotten_events(connection, sql, about)
             about["message_id"] = first[0]
             _refuse_again(connection, sql, about, "skipped")
             connection.execute(sql["mark_letters_of_key"], {**about, "state": "discarded"})
@@ -208,6 +270,13 @@ class OperatorDesk:
         """What operators have done, the newest first."""
         with self._connected(context) as (connection, sql), connection.cursor(row_factory=dict_row) as cursor:
             return [{"context": context, **row} for row in cursor.execute(sql["actions"], {"limit": limit})]
+
+    def _refuse_forgotten_arrival(self, letter: Letter) -> None:
+        """Raises ForgottenError for what the door refused before the inbox of the context it is for began to know."""
+        context = context_of(letter.name)
+        if context in self._dsn and context != INGRESS:
+            with self._connected(context) as (connection, sql):
+                _refuse_before(connection, sql, f"letter {letter.address}", letter.died_at)
 
     @contextmanager
     def _acting(
@@ -239,6 +308,47 @@ def _refuse_handled(letter: Letter, about: Mapping[str, Any], waiting: int) -> N
     """Refuse what comes too late: the letter was retried, and its message is none of those *waiting* any more."""
     if about["state"] == RETRIED and not waiting:
         raise DeskError(f"letter {letter.address} was retried, and its message sent or handled: nothing was done")
+
+
+def _refuse_empty(key: str) -> None:
+    if not key:
+        raise DeskError("an empty key is nobody's: expected the key of an aggregate instance")
+
+
+def _refuse_forgotten(connection: psycopg.Connection[Any], sql: Mapping[str, Query], letter: Letter) -> None:
+    """Raises ForgottenError if a letter's message may have been handled, and the inbox would not know."""
+    what = f"letter {letter.address}"
+    if letter.subscriber != COMMANDS:
+        _refuse_before(connection, sql, what, letter.occurred_at or letter.died_at)
+        _refuse_forgotten_events(connection, sql, vars(letter))
+    elif not _is_there(connection, sql["waits"], vars(letter)):
+        _refuse_before(connection, sql, what, letter.died_at)
+
+
+def _refuse_forgotten_events(
+    connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any]
+) -> None:
+    """Raises ForgottenError if events that wait for a key are older than what the inbox knows."""
+    if about["subscriber"] != COMMANDS:
+        oldest = _one(connection, sql["oldest_waiting"], about)
+        if oldest is not None:
+            _refuse_before(connection, sql, f"an event that waits for {about['key']!r}", oldest)
+
+
+def _refuse_before(connection: psycopg.Connection[Any], sql: Mapping[str, Query], what: str, at: datetime) -> None:
+    since = _one(connection, sql["known_since"], {})
+    if since is None or at < since:
+        raise ForgottenError(what, at, since)
+
+
+def _is_there(connection: psycopg.Connection[Any], query: Query, about: Mapping[str, Any]) -> bool:
+    return connection.execute(query, about).fetchone() is not None
+
+
+def _one(connection: psycopg.Connection[Any], query: Query, about: Mapping[str, Any]) -> Any:
+    """The one value of a statement; None if there is none."""
+    row = connection.execute(query, about).fetchone()
+    return row[0] if row else None
 
 
 def _release(connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any]) -> None:

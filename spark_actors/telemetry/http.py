@@ -1,11 +1,14 @@
-"""The daemon's HTTP endpoint: /metrics for Prometheus, /healthz and /readyz for probes, /status for the CLI."""
+"""The daemon's HTTP endpoint: /metrics for Prometheus, /healthz and /readyz for probes, /status for the CLI.
+
+/healthz says no when only starting the daemon anew helps; /readyz when some part does not work just now.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -61,13 +64,14 @@ class TelemetryServer:
         port: int,
         *,
         metrics: Callable[[], bytes],
+        liveness: Callable[[], Sequence[str]],
         readiness: Callable[[], Readiness],
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._host, self._wanted_port = host, port
         self._routes: dict[str, Route] = {
             "/metrics": lambda: Answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, metrics()),
-            "/healthz": lambda: _json(HTTPStatus.OK, {"alive": True}),
+            "/healthz": lambda: _alive(liveness()),
             "/readyz": lambda: _ready(readiness()),
             "/status": lambda: _json(HTTPStatus.OK, status()),
         }
@@ -162,6 +166,12 @@ def _guarded(path: str, route: Route) -> Answer:
     except Exception:
         logger.exception("telemetry_request_failed", path=path)
         return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "see the log"})
+
+
+def _alive(problems: Sequence[str]) -> Answer:
+    """*problems* are those that only a new start of the daemon solves."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+    return _json(status, {"alive": not problems, "problems": list(problems)})
 
 
 def _ready(parts: Readiness) -> Answer:

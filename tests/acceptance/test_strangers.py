@@ -94,6 +94,20 @@ def test_the_command_line_logs_in_and_acts_with_what_it_got(users: Daemon, tmp_p
     assert json.loads(sent.stdout)["reason"] == "forbidden"
 
 
+def test_the_command_line_remembers_who_has_logged_in_until_they_log_out(users: Daemon) -> None:
+    words = ("send", "accounting.open-account", "account_id=ann", "--json")
+    assert users.cli("login", "ann", stdin=f"{PASSWORD}\n").returncode == 0
+    try:
+        sent = users.cli(*words)
+        told = json.loads(sent.stdout)
+        assert (sent.returncode, told["reason"], told["as"]) == (1, "forbidden", "ann")
+        assert users.cli("view", "dashboard.account-overview", "account_id=bob").returncode == 1
+    finally:
+        assert users.cli("logout").stdout == "ann is logged out\n"
+    sent = users.cli(*words)
+    assert (json.loads(sent.stdout)["as"], "forbidden" in sent.stdout) == ("operator", False)
+
+
 def test_passwords_are_guessed_a_few_times_only(running: Daemon) -> None:
     async def play(client: SparkClient) -> list[ViewRefusedError]:
         return [await refused(client, "mallory", "guess") for _ in range(6)]

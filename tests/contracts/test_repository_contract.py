@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from domain.contexts import CONTEXTS
 from domain.shared.errors import DuplicateMessageError, RowLockedError, StaleVersionError
 from domain.shared.ports import Change, Versioned
 from tests.fixtures.aggregates import SAMPLES, Sample, a_mark, a_user, an_event, commit, created
@@ -163,3 +164,7 @@ def test_what_somebody_else_holds_is_named_and_not_written(stores: Stores, sampl
     commit(stores.unit_of_work(sample.context), [Change("held", 1, 2, sample.changed(first))])
     with stores.unit_of_work(sample.context) as uow:
         assert uow.repository.locked(["free", "held", "nobody"]) == frozenset()
+
+
+def test_no_aggregate_is_left_out() -> None:
+    assert {sample.context for sample in SAMPLES} == {context.name for context in CONTEXTS if context.commands}

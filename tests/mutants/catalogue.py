@@ -26,6 +26,7 @@ COMMIT = "tests/integration/persistence/test_turn_commit.py"
 IDENTITY = "tests/unit/messaging/test_identity.py"
 TOKENS = "tests/unit/identity/test_tokens.py"
 BROKER = "tests/integration/ingress/test_nats_broker.py"
+MAINTENANCE = "tests/integration/persistence/test_maintenance.py"
 NOTHING = "pass"
 
 
@@ -124,7 +125,15 @@ MUTANTS = (
         f"{STORE}/sql/inbox.sql",
         "AND week < {schema}.week_of(now() - interval '5 minutes')",
         "AND false",
-        ("tests/integration/persistence/test_maintenance.py::test_a_message_of_an_earlier_week_is_still_known",),
+        (f"{MAINTENANCE}::test_a_message_of_an_earlier_week_is_still_known",),
+    ),
+    Mutant(
+        3,
+        "a letter is handled again though the inbox may have forgotten that it was",
+        f"{STORE}/operator_desk.py",
+        "if since is None or at < since:",
+        "if since is None:",
+        (f"{MAINTENANCE}::test_a_letter_is_retried_only_while_the_inbox_knows_what_was_handled_since",),
     ),
     Mutant(
         3,

@@ -1,7 +1,7 @@
 -- letters
 -- Dead letters, the newest first; a filter that is null lets everything through.
-SELECT letter_id, message_id, name, version, key, subscriber, reason, attempts, state, died_at, handled_at, edited_into,
-       correlation_id, causation_id, body
+SELECT letter_id, message_id, name, version, key, subscriber, reason, attempts, state, died_at, occurred_at, handled_at,
+       edited_into, correlation_id, causation_id, body
 FROM {schema}.dead_letters
 WHERE (%(letter_id)s::bigint IS NULL OR letter_id = %(letter_id)s)
   AND (%(state)s::text IS NULL OR state = %(state)s)
@@ -51,6 +51,24 @@ SELECT subscriber, key,
 FROM {schema}.dead_letters AS letter
 WHERE letter_id = %(letter_id)s
 ON CONFLICT ON CONSTRAINT parked_messages_once DO NOTHING
+
+-- handled
+-- How a command ended, if the inbox knows it.
+SELECT verdict FROM {schema}.inbox WHERE message_id = %(message_id)s LIMIT 1
+
+-- waits
+-- Whether a message waits among those of its key.
+SELECT FROM {schema}.parked_messages WHERE subscriber = %(subscriber)s AND message_id = %(message_id)s
+
+-- known_since
+-- From which day on the inbox knows everything that was handled: the first of the weeks that it has not forgotten.
+SELECT to_date(right(min(child.relname), 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC'
+FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid
+WHERE inhparent = '{schema}.inbox'::regclass
+
+-- oldest_waiting
+-- When the oldest of the messages happened that wait for a key.
+SELECT min(occurred_at) FROM {schema}.parked_messages WHERE subscriber = %(subscriber)s AND key = %(key)s
 
 -- replace
 -- A message that waits becomes another, in its place, and names the one that it came from.

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from spark_actors.ingress.client import Answer, NotAcceptedError, OutcomeUnknown
 from spark_actors.messaging.cloudevents import command_subject
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KEPT_IN_PART, KeyState
+from spark_actors.persistence.operator_desk import DeskError, Operator, OperatorDesk
 from tests.contracts.test_parked_commands import keys, letters, waiting
 from tests.contracts.test_turns import NOW, Host, balance, sent
 from tests.fixtures.letters import a_letter
@@ -126,7 +127,7 @@ def test_retrying_again_and_again_takes_effect_once(
     host.take(*funded("ann", 100), sent(deposit(deposit_id="late", amount_sat=7), "late"))
     bury = stores.dead_letters("accounting").bury
     good = sent(deposit(deposit_id="more", amount_sat=5), "more")
-    stores.run(bury([a_letter("more", subscriber="commands", body=good.data)]))
+    stores.run(bury([a_letter("more", subscriber="commands", body=good.data, died_at=datetime.now(UTC))]))
     with psycopg.connect(dsn_by_context["accounting"], autocommit=True) as connection:
         connection.execute("UPDATE accounting.dead_letters SET name = 'accounting.deposit', key = 'ann'")
     [letter] = cli("dead-letters", "list")
@@ -173,9 +174,9 @@ def test_a_key_is_paused_resumed_and_skipped(
         ("zoe", "seen", "resume", "bob"),
         ("zoe", "not ours", "skip", "ann"),
     ]
-    told = [(each["who"], each["why"], each["action"], each["key"]) for each in cli("dead-letters", "actions")]
+    told = [(each["who"], each["why"], each["action"], each["key"]) for each in cli("actions")]
     assert told == [row[:4] for row in reversed(actions(dsn_by_context))]
-    [newest] = cli("dead-letters", "actions", "--context", "accounting", "--limit", "1")
+    [newest] = cli("actions", "--context", "accounting", "--limit", "1")
     assert (newest["context"], newest["action"], newest["message_id"]) == ("accounting", "skip", "broken")
     cli("keys", "resume", "accounting", "nobody", "--why", "x", code=1)
 
@@ -221,7 +222,7 @@ def refused_at_the_door(stores: PostgresStores, message_id: str = "typo", **chan
     event = {"specversion": "1.0", "id": message_id, "source": "test", "type": "spark.accounting.deposit.v1"}
     body = json.dumps({**event, "subject": "ann", "data": json.loads(BROKEN)}).encode()
     letter = a_letter(message_id, subscriber="ingress", body=body)
-    letter = replace(letter, name=command_subject(Deposit.TYPE), **changes)
+    letter = replace(letter, **{"name": command_subject(Deposit.TYPE), "died_at": datetime.now(UTC), **changes})
     stores.run(stores.dead_letters("ingress").bury([letter]))
 
 
@@ -244,7 +245,7 @@ ACTIONS = pytest.mark.parametrize("action", [("retry",), ("edit", "amount_sat=10
     ("outcome", "code"),
     [
         (Answer("", Verdict.FAILED, "unauthenticated"), 1),
-        (NotAcceptedError("full"), 3),
+        (NotAcceptedError("full"), 6),
         (KeyboardInterrupt(), 130),
         (None, 3),
     ],
@@ -276,7 +277,7 @@ def test_a_refused_message_that_the_queue_has_again_waits_no_longer(
     refused_at_the_door(stores)
     [letter] = cli("dead-letters", "list", "--context", "ingress")
     talking(monkeypatch, OutcomeUnknownError("no outcome yet"))
-    cli("dead-letters", action[0], letter["letter"], *action[1:], "--why", "a try", code=3)
+    cli("dead-letters", action[0], letter["letter"], *action[1:], "--why", "a try", code=6)
     assert cli("dead-letters", "list", "--context", "ingress") == []
 
 
@@ -298,7 +299,7 @@ def test_letters_are_sent_again_oldest_first_however_they_are_named(
     stores: PostgresStores, cli: Cli, monkeypatch: pytest.MonkeyPatch, is_given_reversed: bool
 ) -> None:
     for number, message_id in enumerate(("first", "second", "third")):
-        refused_at_the_door(stores, message_id, died_at=NOW + timedelta(seconds=number))
+        refused_at_the_door(stores, message_id, died_at=datetime.now(UTC) + timedelta(seconds=number))
     talking(monkeypatch, Answer("", Verdict.DONE, ""))
     named = [letter["letter"] for letter in cli("dead-letters", "list", "--context", "ingress")]
     told = cli("dead-letters", "retry", *sorted(named, reverse=is_given_reversed), "--why", "fixed in 1.4.2")
@@ -346,3 +347,130 @@ def test_a_refused_message_is_edited_into_the_same_one_whenever_that_is_repeated
         for amount in ("amount_sat=5", "amount_sat=6")
     }
     assert len(ids) == 4
+
+
+def all_is_forgotten(dsn_by_context: Mapping[str, str]) -> None:
+    """The weeks pass after which the inbox remembers nothing of what was handled until now."""
+    with psycopg.connect(dsn_by_context["accounting"]) as connection:
+        for [partition] in connection.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'accounting.inbox'::regclass"
+        ).fetchall():
+            connection.execute(f"DROP TABLE {partition}".encode())
+        connection.execute("SELECT accounting.make_inbox_partitions(now())")
+
+
+def mended(dsn_by_context: Mapping[str, str]) -> None:
+    """As if the program were: what failed can be read from now on, where it waits and in its letter."""
+    readable = BROKEN.replace(b'"many"', b"50")
+    with psycopg.connect(dsn_by_context["accounting"]) as connection:
+        connection.execute("UPDATE accounting.parked_messages SET data = %s WHERE message_id = 'broken'", (readable,))
+        connection.execute("UPDATE accounting.dead_letters SET body = %s WHERE message_id = 'broken'", (readable,))
+
+
+def test_a_letter_that_was_handled_longer_ago_than_the_inbox_knows_does_not_take_effect_again(
+    stores: PostgresStores, host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    [letter] = cli("dead-letters", "list")  # of a month in which there was no inbox yet
+    mended(dsn_by_context)
+    cli("dead-letters", "retry", letter["letter"], "--why", "fixed in 1.4.2")
+    work_off(stores, host)
+    assert balance(stores, "ann") == 30
+    all_is_forgotten(dsn_by_context)
+    [told] = cli("dead-letters", "retry", letter["letter"], "--why", "once more", code=1)
+    assert ("might take effect twice" in told["error"], "--even-if-old" in told["error"]) == (True, True)
+    assert told["code"] == "forgotten"
+    work_off(stores, host)
+    assert (balance(stores, "ann"), waiting(stores, "ann"), keys(stores)) == (30, [], {})
+    assert [row[2] for row in actions(dsn_by_context)] == ["retry"]
+    [told] = cli("dead-letters", "retry", letter["letter"], "--even-if-old", "--why", "the books lack it")
+    assert (told["result"], waiting(stores, "ann")) == ("released", ["broken"])
+    assert cli("actions")[0]["detail"].startswith("even if old")
+
+
+def test_what_the_inbox_knows_is_not_made_to_wait_again_until_it_has_forgotten(
+    stores: PostgresStores, host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    [letter] = cli("dead-letters", "list")
+    mended(dsn_by_context)
+    cli("dead-letters", "retry", letter["letter"], "--why", "fixed in 1.4.2")
+    work_off(stores, host)
+    cli("keys", "pause", "accounting", "ann", "--why", "let me look")
+    [told] = cli("dead-letters", "retry", letter["letter"], "--why", "once more")
+    assert (told["result"], waiting(stores, "ann")) == ("handled before", [])
+    all_is_forgotten(dsn_by_context)
+    cli("keys", "resume", "accounting", "ann", "--why", "seen")
+    work_off(stores, host)
+    assert (balance(stores, "ann"), keys(stores)) == (30, {})
+
+
+def test_a_command_that_waits_may_be_released_however_long_it_has_waited(
+    stores: PostgresStores, host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    all_is_forgotten(dsn_by_context)
+    mended(dsn_by_context)
+    cli("keys", "resume", "accounting", "ann", "--why", "fixed in 1.4.2")
+    work_off(stores, host)
+    assert (balance(stores, "ann"), keys(stores)) == (30, {})
+
+
+def test_a_copy_of_what_was_handled_does_not_wait_for_the_inbox_to_forget(
+    stores: PostgresStores, host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    again = sent(deposit(account_id="bob", deposit_id="b2", amount_sat=7), "b2")
+    host.take(again)
+    cli("keys", "pause", "accounting", "bob", "--why", "let me look")
+    assert host.verdicts(again) == [("done", "")]
+    all_is_forgotten(dsn_by_context)
+    cli("keys", "resume", "accounting", "bob", "--why", "seen")
+    work_off(stores, host)
+    assert balance(stores, "bob") == 8
+
+
+@pytest.mark.parametrize("action", ["resume", "skip"])
+def test_events_that_are_older_than_the_inbox_knows_are_asked_about(
+    stores: PostgresStores, cli: Cli, dsn_by_context: Mapping[str, str], action: str
+) -> None:
+    cli("keys", "pause", "accounting", "ann", "--for", "dashboard", "--why", "let me look")
+    parking = stores.outbox_reader("accounting").parking
+    old = [Envelope(name, "accounting.deposited", 1, "ann", b"{}", "story", "", NOW) for name in ("first", "second")]
+    stores.run(parking.park("dashboard", old))
+    words = ("keys", action, "accounting", "ann", "--for", "dashboard", "--why", "seen")
+    cli(*words, code=1)
+    assert [key["state"] for key in cli("keys", "list")] == ["paused"]
+    cli(*words, "--even-if-old")
+    assert [key["state"] for key in cli("keys", "list")] == ["released"]
+
+
+def test_events_that_the_inbox_would_know_are_released(
+    stores: PostgresStores, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    cli("keys", "pause", "accounting", "ann", "--for", "crowdfunding", "--why", "let me look")
+    recent = Envelope("new", "accounting.deposited", 1, "ann", b"{}", "story", "", datetime.now(UTC))
+    stores.run(stores.outbox_reader("accounting").parking.park("crowdfunding", [recent]))
+    cli("keys", "resume", "accounting", "ann", "--for", "crowdfunding", "--why", "seen")
+
+
+def test_what_was_refused_at_the_door_before_the_inbox_knows_is_asked_about(
+    stores: PostgresStores, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused_at_the_door(stores, died_at=NOW)
+    talking(monkeypatch, Answer("typo", Verdict.DONE, ""))
+    [letter] = cli("dead-letters", "list", "--context", "ingress")
+    [told] = cli("dead-letters", "retry", letter["letter"], "--why", "fixed in 1.4.2", code=1)
+    assert "might take effect twice" in told["error"]
+    assert cli("dead-letters", "list", "--context", "ingress") == [letter]
+    cli(
+        "dead-letters", "retry", letter["letter"], "--even-if-old", "--why", "the producer says it was never sent again"
+    )
+    assert cli("dead-letters", "list", "--context", "ingress") == []
+
+
+def test_nobody_pauses_a_key_that_is_empty(dsn_by_context: Mapping[str, str], host: Host) -> None:
+    desk, zoe = OperatorDesk(dsn_by_context), Operator("zoe", "let me look")
+    for act in (desk.pause, desk.resume, desk.skip):
+        with pytest.raises(DeskError, match="nobody's"):
+            act("accounting", "commands", "", zoe)
+    with psycopg.connect(dsn_by_context["accounting"]) as connection, pytest.raises(psycopg.errors.CheckViolation):
+        connection.execute(
+            "INSERT INTO accounting.parked_keys VALUES ('commands', '', 'paused', 'by hand', now(), 'zoe')"
+        )

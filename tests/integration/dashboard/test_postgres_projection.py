@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -37,6 +37,10 @@ TABLES: Mapping[type[RowSeen], str] = {
     DonationSeen: "donations",
     InvoiceSeen: "invoices",
 }
+
+
+def test_no_kind_of_row_is_left_out() -> None:
+    assert {*TABLES, ActivitySeen} == set(get_args(RowSeen))
 
 
 @pytest.fixture

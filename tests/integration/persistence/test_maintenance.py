@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from time import monotonic
@@ -12,10 +13,11 @@ import pytest
 
 from domain.shared.decisions import DONE
 from domain.shared.errors import DuplicateMessageError, StorageUnavailableError
-from domain.shared.ports import Handled
+from domain.shared.ports import COMMANDS, Handled
 from domain.shared.sagas import SagaState
 from spark_actors.persistence import maintenance
 from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
+from spark_actors.persistence.operator_desk import ForgottenError, LetterFilter, Operator, OperatorDesk
 from tests.fixtures.aggregates import a_mark, commit
 from tests.fixtures.letters import a_letter, progress
 from tests.fixtures.stores import Async, PostgresStores
@@ -69,6 +71,21 @@ def test_a_message_of_an_earlier_week_is_still_known(
         commit(stores.unit_of_work("auth"), marks=[a_mark("new"), a_mark("old")])
     with stores.unit_of_work("auth") as uow:
         assert uow.inbox.handled(["new"]) == {}
+
+
+def test_a_letter_is_retried_only_while_the_inbox_knows_what_was_handled_since(
+    stores: PostgresStores, run: Async, database: str
+) -> None:
+    desk, zoe = OperatorDesk({"auth": database}), Operator("zoe", "fixed in 1.4.2")
+    letters = [
+        replace(a_letter(name, subscriber=COMMANDS, died_at=died_at), reason=name)
+        for name, died_at in (("young", NOW), ("old", NOW - 2 * WEEK))
+    ]
+    run(stores.dead_letters("auth").bury(letters))
+    [old, young] = sorted(desk.letters("auth", LetterFilter(), limit=5), key=lambda letter: letter.reason)
+    assert desk.retry(young, zoe)
+    with pytest.raises(ForgottenError, match="might take effect twice"):
+        desk.retry(old, zoe)
 
 
 def test_partitions_past_the_retention_are_dropped(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from config.groups import CONTEXTS, WRITE_CONTEXTS
 from domain.shared.errors import StorageUnavailableError
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.persistence.migrations import (
@@ -17,8 +18,6 @@ from spark_actors.persistence.migrations import (
     migrate_schema,
     migrations_of,
 )
-
-CONTEXTS = ("auth", "accounting", "crowdfunding", "bitcoin", "dashboard", "ingress")
 
 
 def a_migration(text: str, number: int = 1) -> Migration:
@@ -54,7 +53,7 @@ def test_every_write_context_has_inbox_outbox_sagas_and_dead_letters(connection:
         "SELECT table_schema FROM information_schema.tables"
         " WHERE table_name IN ('inbox', 'outbox', 'sagas', 'dead_letters') GROUP BY 1 HAVING count(*) = 4"
     ).fetchall()
-    assert {schema for (schema,) in found} == {"auth", "accounting", "crowdfunding", "bitcoin"}
+    assert {schema for (schema,) in found} == set(WRITE_CONTEXTS)
 
 
 def test_the_ingress_has_dead_letters_what_operators_did_about_them_and_no_more(connection: psycopg.Connection) -> None:
@@ -116,3 +115,18 @@ def test_a_context_whose_name_is_no_plain_word_is_refused(empty_database: str) -
 def test_a_database_that_is_away_is_reported_as_such() -> None:
     with pytest.raises(StorageUnavailableError):
         migrate({"auth": "host=/nowhere dbname=spark connect_timeout=1"})
+
+
+def test_an_empty_key_that_an_operator_has_paused_waits_no_longer(empty_database: str) -> None:
+    everything = migrations_of("accounting")
+    before = [each for each in everything if each.name != "messaging/0011_no_empty_keys.sql"]
+    with psycopg.connect(empty_database) as connection:
+        migrate_schema(connection, "accounting", before)
+        connection.execute(
+            "INSERT INTO parked_keys VALUES ('commands', '', 'paused', 'let me look', now(), 'zoe'),"
+            " ('commands', 'ann', 'paused', 'let me look', now(), 'zoe')"
+        )
+        migrate_schema(connection, "accounting", everything)
+        assert connection.execute("SELECT key FROM parked_keys").fetchall() == [("ann",)]
+        told = connection.execute("SELECT action, subscriber, key, detail FROM operator_actions").fetchall()
+    assert told == [("resume", "commands", "", "let me look")]

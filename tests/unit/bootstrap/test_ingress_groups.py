@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from config.groups import WRITE_CONTEXTS as ALL
 from config.groups import Ingress
 from config.settings import Settings
 from spark_actors.bootstrap.ingress import nats_settings
 from spark_actors.deployment import Deployment
 from spark_actors.ingress.nats_broker import NatsSettings
-
-ALL = ("auth", "accounting", "crowdfunding", "bitcoin")
 
 
 def broker_settings(*groups: tuple[str, ...]) -> list[NatsSettings]:

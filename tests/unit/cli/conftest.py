@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -16,11 +18,19 @@ from tests.unit.cli.fakes import FakeClient
 Cli = Callable[..., Result]
 
 
+def error_of(result: Result) -> dict[str, Any]:
+    """What a command with --json has said of its error: one JSON object on standard error, and nothing else there."""
+    told: dict[str, Any] = json.loads(result.stderr)["error"]
+    assert told["exit_code"] == result.exit_code
+    return told
+
+
 @pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in os.environ:
         if name.startswith("SPARK_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config of mine"))
 
 
 @pytest.fixture

@@ -6,9 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from domain.auth.messages import RegisterAccount, Session
-from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
-from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
+from domain.auth.messages import Session
 from domain.dashboard.views import (
     ViewAccountOverview,
     ViewCampaign,
@@ -102,6 +100,3 @@ class FakeDaemon:
 
 def _line(event: str, **data: object) -> dict[str, Any]:
     return {"at": AT, "event": event, "key": "k", "data": data}
-
-
-COMMANDS_OF_THE_STORY = (RegisterAccount, RequestDeposit, CreateCampaign, DonateToCampaign, RequestWithdrawal)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from domain.auth.messages import Session
 from domain.shared.decisions import Verdict
 from domain.shared.messages import Command, Query
 from spark_actors.ingress.client import Answer, ViewRefusedError
+from spark_actors.messaging.identity import Role
+from tests.fixtures.identity import a_token
 
 
 @dataclass
@@ -19,10 +21,18 @@ class FakeClient:
 
     answer: Answer = field(default_factory=lambda: Answer("m1", Verdict.DONE))
     views: Mapping[str, dict[str, Any]] = field(default_factory=dict)
-    error: Exception | None = None
+    error: BaseException | None = None
     sent: list[tuple[Command, str | None, str | None]] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    """Ids of what was sent, whatever came of it."""
+    reasons: list[str] = field(default_factory=list)
+    """Why each command was sent."""
     asked: list[Query] = field(default_factory=list)
     identity: str = ""
+    user_token: str = field(default_factory=lambda: a_token("ann-1", Role.USER))
+    """What a login is good for ..."""
+    good_for: timedelta = timedelta(hours=1)
+    """... and for how long."""
 
     async def send(
         self,
@@ -37,15 +47,12 @@ class FakeClient:
         return self.answer
 
     async def post(
-        self,
-        command: Command,
-        *,
-        message_id: str | None = None,
-        correlation_id: str | None = None,
-        why: str = "",
+        self, command: Command, *, message_id: str | None = None, correlation_id: str | None = None, why: str = ""
     ) -> str:
+        self.tried.append(message_id or "")
         if self.error:
             raise self.error
+        self.reasons.append(why)
         self.sent.append((command, message_id, correlation_id))
         return message_id or "m1"
 
@@ -64,7 +71,7 @@ class FakeClient:
     async def log_in(self, username: str, password: str) -> Session:
         if password != "correct horse":
             raise ViewRefusedError("auth.login", "wrong_credentials", "no user has this name and password")
-        return Session(account_id=f"{username}-1", token="a.user.token", expires_at=datetime(2026, 1, 1, tzinfo=UTC))
+        return Session(account_id=f"{username}-1", token=self.user_token, expires_at=datetime.now(UTC) + self.good_for)
 
     async def __aenter__(self) -> Self:
         return self

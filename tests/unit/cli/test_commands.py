@@ -6,39 +6,49 @@ import json
 import stat
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 from domain.crowdfunding.messages import DonateToCampaign
 from domain.dashboard.views import ViewCampaigns
 from domain.shared.decisions import Verdict
-from spark_actors.cli.errors import ExitCode
+from spark_actors.cli.app import app
+from spark_actors.cli.errors import EXIT_CODES, ExitCode
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.identity.keys import parse_keys
 from spark_actors.identity.tokens import TokenVerifier
-from spark_actors.ingress.client import Answer, OutcomeUnknownError, UnreachableError, ViewTimeoutError
+from spark_actors.ingress.client import (
+    Answer,
+    NotAcceptedError,
+    OutcomeUnknownError,
+    SparkClient,
+    UnreachableError,
+    ViewTimeoutError,
+)
 from spark_actors.messaging.identity import Principal, Role
 from tests.fixtures.identity import LEEWAY_SECONDS, REALM
-from tests.unit.cli.conftest import Cli
+from tests.unit.cli.conftest import Cli, error_of
 from tests.unit.cli.fakes import FakeClient
 
 DONATE = (
     "send", "crowdfunding.donate-to-campaign", "campaign_id=c1", "donation_id=d1", "account_id=a1", "amount_sat=500",
 )  # fmt: skip
-COMMANDS = (
-    "run",
-    "demo",
-    "send",
-    "view",
-    "status",
-    "audit",
-    "messages",
-    "migrate",
-    "hash-password",
-    "sagas",
-    "login",
-    "token",
-)
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """The words of every command and group that there is, those of the program itself being none."""
+
+    def below(group: Any, words: tuple[str, ...]) -> list[tuple[str, ...]]:
+        inner = getattr(group, "commands", {})
+        return [words, *(found for name, one in inner.items() for found in below(one, (*words, name)))]
+
+    return below(typer.main.get_command(app), ())
+
+
+def is_group(words: tuple[str, ...]) -> bool:
+    return any(other[: len(words)] == words and other != words for other in every_command())
 
 
 def test_a_command_that_is_done_exits_with_0(cli: Cli, client: FakeClient, data_dir: Path) -> None:
@@ -49,13 +59,20 @@ def test_a_command_that_is_done_exits_with_0(cli: Cli, client: FakeClient, data_
     assert client.sent == [(command, "m7", None)]
 
 
-@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.FAILED])
-def test_a_command_that_is_not_done_exits_with_1_and_says_why(
-    cli: Cli, client: FakeClient, data_dir: Path, verdict: Verdict
+@pytest.mark.parametrize(
+    ("verdict", "code"),
+    [
+        (Verdict.REJECTED, ExitCode.REJECTED),
+        (Verdict.FAILED, ExitCode.REFUSED),
+        (Verdict.PARKED, ExitCode.PARKED),
+    ],
+)
+def test_a_command_that_is_not_done_says_how_it_ended_by_an_exit_code_of_its_own_and_why(
+    cli: Cli, client: FakeClient, data_dir: Path, verdict: Verdict, code: ExitCode
 ) -> None:
     client.answer = Answer("m1", verdict, "own_campaign")
     result = cli(*DONATE, "--data-dir", str(data_dir))
-    assert result.exit_code == ExitCode.REFUSED
+    assert result.exit_code == code
     assert f"{verdict}: own_campaign" in result.stdout
 
 
@@ -63,14 +80,17 @@ def test_the_outcome_as_json_has_the_form_of_the_wire(cli: Cli, client: FakeClie
     client.answer = Answer("m1", Verdict.REJECTED, "own_campaign", {"limit": 3})
     result = cli(*DONATE, "--json", "--data-dir", str(data_dir))
     expected = {"id": "m1", "outcome": "rejected", "reason": "own_campaign", "data": {"limit": 3}}
-    assert json.loads(result.stdout) == expected
-    assert result.exit_code == ExitCode.REFUSED
+    assert json.loads(result.stdout) == {**expected, "as": "operator"}
+    assert result.exit_code == ExitCode.REJECTED
 
 
 def test_without_waiting_the_message_id_is_all_there_is_to_say(cli: Cli, client: FakeClient, data_dir: Path) -> None:
     client.answer = Answer("m1", Verdict.REJECTED)
     result = cli(*DONATE, "--no-wait", "--id", "m8", "--json", "--data-dir", str(data_dir))
-    assert (result.exit_code, json.loads(result.stdout)) == (ExitCode.DONE, {"id": "m8", "outcome": "sent"})
+    assert (result.exit_code, json.loads(result.stdout)) == (
+        ExitCode.DONE,
+        {"id": "m8", "outcome": "sent", "as": "operator"},
+    )
 
 
 def test_a_mistake_in_the_words_exits_with_2_and_sends_nothing(cli: Cli, client: FakeClient, data_dir: Path) -> None:
@@ -97,14 +117,44 @@ def test_words_that_are_not_understood_exit_with_2_in_one_line(cli: Cli, words: 
 
 
 @pytest.mark.parametrize(
-    "error", [UnreachableError("no broker"), OutcomeUnknownError("no outcome"), ViewTimeoutError("no answer")]
+    "error", [UnreachableError("it broke"), NotAcceptedError("no word"), OutcomeUnknownError("no outcome")]
 )
-def test_a_daemon_that_does_not_answer_exits_with_3(
-    cli: Cli, client: FakeClient, data_dir: Path, error: Exception
+@pytest.mark.parametrize("words", [(), ("--no-wait",)])
+def test_what_may_have_been_sent_names_the_id_under_which_it_is_safe_to_send_it_again(
+    cli: Cli, client: FakeClient, data_dir: Path, error: Exception, words: tuple[str, ...]
 ) -> None:
     client.error = error
-    result = cli(*DONATE, "--data-dir", str(data_dir))
-    assert (result.exit_code, result.stderr) == (ExitCode.NO_DAEMON, f"error: {error}\n")
+    result = cli(*DONATE, *words, "--data-dir", str(data_dir))
+    assert result.exit_code == ExitCode.UNKNOWN_OUTCOME
+    [message_id] = client.tried
+    assert (str(error) in result.stderr, f"--id {message_id}" in result.stderr) == (True, True)
+    told = error_of(cli(*DONATE, *words, "--id", "m9", "--json", "--data-dir", str(data_dir)))
+    assert (told["code"], told["exit_code"], told["id"]) == ("unknown_outcome", 6, "m9")
+
+
+def test_who_stops_waiting_is_told_the_id_too(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    client.error = KeyboardInterrupt()
+    result = cli(*DONATE, "--id", "m9", "--data-dir", str(data_dir))
+    assert (result.exit_code, "--id m9" in result.stderr) == (ExitCode.STOPPED, True)
+
+
+@pytest.mark.parametrize("name", ["view", "send"])
+def test_a_daemon_that_cannot_be_reached_exits_with_3(
+    cli: Cli, data_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    async def connect(url: str, token: str = "", *, identity: str = "") -> FakeClient:
+        raise UnreachableError("no broker answers")
+
+    monkeypatch.setattr(SparkClient, "connect", connect)
+    words = DONATE if name == "send" else ("view", "dashboard.campaigns")
+    result = cli(*words, "--data-dir", str(data_dir))
+    assert (result.exit_code, result.stderr) == (ExitCode.NO_DAEMON, "error: no broker answers\n")
+
+
+def test_a_view_that_nobody_answers_exits_with_3(cli: Cli, client: FakeClient, data_dir: Path) -> None:
+    client.error = ViewTimeoutError("no answer")
+    result = cli("view", "dashboard.campaigns", "--data-dir", str(data_dir))
+    assert (result.exit_code, result.stderr) == (ExitCode.NO_DAEMON, "error: no answer\n")
 
 
 def test_a_folder_without_a_daemon_exits_with_3(cli: Cli, tmp_path: Path) -> None:
@@ -140,7 +190,7 @@ def test_a_wrong_setting_exits_with_2_and_names_it(cli: Cli, monkeypatch: pytest
 def test_an_unexpected_error_is_one_line_and_no_traceback(cli: Cli, client: FakeClient, data_dir: Path) -> None:
     client.error = ZeroDivisionError("by zero")
     result = cli(*DONATE, "--data-dir", str(data_dir))
-    assert result.exit_code == ExitCode.REFUSED
+    assert result.exit_code == ExitCode.BUG
     assert result.stderr == "error: this should not happen (ZeroDivisionError: by zero)\n"
 
 
@@ -165,16 +215,25 @@ def test_status_of_a_daemon_that_does_not_answer_exits_with_3(cli: Cli, data_dir
     assert cli("status", "--data-dir", str(data_dir)).exit_code == ExitCode.NO_DAEMON
 
 
-@pytest.mark.parametrize(
-    "words", [(), *((name,) for name in COMMANDS), ("sagas", "list"), ("sagas", "show"), ("token", "issue")]
-)
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
 def test_every_command_has_help(cli: Cli, words: tuple[str, ...]) -> None:
     result = cli(*words, "-h")
     assert result.exit_code == ExitCode.DONE
-    assert "Usage: spark-actors" in result.stdout
+    assert " ".join(("Usage: spark-actors", *words)) in result.stdout
 
 
-@pytest.mark.parametrize("words", [(), ("sagas",)])
+def test_the_commands_that_have_help_are_all_that_there_are(cli: Cli) -> None:
+    assert {("send",), ("dead-letters", "retry"), ("sagas",), ("chaos",), ()} < set(every_command())
+
+
+def test_the_exit_codes_are_distinct_and_in_the_help(cli: Cli) -> None:
+    assert set(EXIT_CODES) == set(ExitCode)
+    shown = " ".join(cli("-h").stdout.split())
+    for code, text in EXIT_CODES.items():
+        assert f"{code.value} {text}" in shown
+
+
+@pytest.mark.parametrize("words", [words for words in every_command() if is_group(words)], ids=" ".join)
 def test_a_group_on_its_own_shows_its_help(cli: Cli, words: tuple[str, ...]) -> None:
     result = cli(*words)
     assert (result.exit_code, result.stderr) == (ExitCode.DONE, "")
@@ -231,14 +290,16 @@ def test_commands_act_as_the_bearer_of_a_token_that_is_kept(cli: Cli, client: Fa
     assert cli("login", "ann", "--save", str(kept), "--data-dir", str(data_dir), stdin="correct horse\n").exit_code == 0
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert cli(*DONATE, "--as", str(kept), "--data-dir", str(data_dir)).exit_code == ExitCode.DONE
-    assert client.identity == "a.user.token"
+    assert client.identity == client.user_token
 
 
 def test_a_login_asks_as_nobody_and_prints_the_token(cli: Cli, client: FakeClient, data_dir: Path) -> None:
-    result = cli("login", "ann", "--data-dir", str(data_dir), stdin="correct horse\n")
-    assert (result.exit_code, result.stdout, client.identity) == (ExitCode.DONE, "a.user.token\n", "")
-    told = json.loads(cli("login", "ann", "--json", "--data-dir", str(data_dir), stdin="correct horse\n").stdout)
-    assert told == {"account_id": "ann-1", "expires_at": "2026-01-01T00:00:00+00:00", "token": "a.user.token"}
+    words = ("login", "ann", "--print", "--data-dir", str(data_dir))
+    result = cli(*words, stdin="correct horse\n")
+    assert (result.exit_code, result.stdout, client.identity) == (ExitCode.DONE, f"{client.user_token}\n", "")
+    told = json.loads(cli(*words, "--json", stdin="correct horse\n").stdout)
+    assert (told["account_id"], told["token"]) == ("ann-1", client.user_token)
+    assert "operator" in cli("whoami", "--data-dir", str(data_dir)).stdout
 
 
 def test_a_wrong_password_exits_with_1_and_is_not_repeated(cli: Cli, client: FakeClient, data_dir: Path) -> None:

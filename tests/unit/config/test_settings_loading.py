@@ -168,6 +168,15 @@ def test_a_value_out_of_bounds_is_refused(name: str, value: Any) -> None:
     assert refusal(**{name.replace(".", "__"): value}).name == name
 
 
+@pytest.mark.parametrize("name", ["nats.ack_wait_seconds", "relay.retry_ceiling_seconds"])
+def test_an_inbox_that_forgets_before_a_message_comes_again_is_refused(name: str) -> None:
+    given: dict[str, Any] = {name.replace(".", "__"): 86_400}
+    error = refusal(**given, retention__inbox_days=1)
+    assert (error.name, error.value, error.source) == ("retention.inbox_days", "1", "option")
+    assert error.expected.startswith(f"longer than {name}, which is 86400 s")
+    assert load_settings(**given, retention__inbox_days=2).retention.inbox_days == 2
+
+
 def test_rates_of_failure_and_unknown_results_leave_room_for_each_other() -> None:
     simulated = {"failure_rate": 0.6, "unknown_rate": 0.6}
     assert refusal(lightning__simulated=simulated).name == "lightning.simulated.unknown_rate"
@@ -177,6 +186,12 @@ def test_rates_of_failure_and_unknown_results_leave_room_for_each_other() -> Non
 def test_a_dedicated_instance_is_named_by_its_context_and_key(instance: str) -> None:
     assert refusal(placement__dedicated_instances=[instance]).value == repr(instance)
     assert load_settings(placement__dedicated_instances=["crowdfunding:a:b"]).placement.dedicated_instances
+
+
+def test_the_token_of_the_command_line_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_settings()
+    monkeypatch.setenv("SPARK_TOKEN", "s3cret")
+    assert load_settings() == before
 
 
 def test_all_wrong_settings_are_told_at_once() -> None:

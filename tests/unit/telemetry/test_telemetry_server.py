@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPResponse
 
 import pytest
@@ -12,9 +12,18 @@ from spark_actors.telemetry.http import NotListeningError, Readiness, TelemetryS
 READY: Readiness = {"postgres": None, "nats": None}
 
 
-def serving(readiness: Callable[[], Readiness] = lambda: READY, port: int = 0) -> TelemetryServer:
+def serving(
+    readiness: Callable[[], Readiness] = lambda: READY,
+    port: int = 0,
+    liveness: Callable[[], Sequence[str]] = list,
+) -> TelemetryServer:
     return TelemetryServer(
-        "127.0.0.1", port, metrics=lambda: b"spark_x 1\n", readiness=readiness, status=lambda: {"actors": 3}
+        "127.0.0.1",
+        port,
+        metrics=lambda: b"spark_x 1\n",
+        liveness=liveness,
+        readiness=readiness,
+        status=lambda: {"actors": 3},
     )
 
 
@@ -42,8 +51,19 @@ def test_metrics_are_served_as_prometheus_wants_them(server: TelemetryServer) ->
     assert response.headers["Content-Type"].startswith("text/plain; version=")
 
 
-def test_a_living_process_says_so(server: TelemetryServer) -> None:
-    assert get(server, "/healthz")[0].status == 200
+def test_a_daemon_that_can_help_itself_is_alive(server: TelemetryServer) -> None:
+    response, body = get(server, "/healthz")
+    assert (response.status, json.loads(body)) == (200, {"alive": True, "problems": []})
+
+
+def test_a_daemon_that_only_a_new_start_helps_says_why() -> None:
+    server = serving(liveness=lambda: ["the root is gone"])
+    server.start()
+    response, body = get(server, "/healthz")
+    ready, _ = get(server, "/readyz")
+    server.stop()
+    assert (response.status, json.loads(body)) == (503, {"alive": False, "problems": ["the root is gone"]})
+    assert ready.status == 200
 
 
 def test_status_is_json(server: TelemetryServer) -> None:
@@ -102,7 +122,7 @@ def test_a_taken_port_becomes_a_free_one(server: TelemetryServer) -> None:
 
 
 def test_a_host_that_is_not_ours_is_an_error() -> None:
-    server = TelemetryServer("192.0.2.1", 0, metrics=bytes, readiness=dict, status=dict)
+    server = TelemetryServer("192.0.2.1", 0, metrics=bytes, liveness=list, readiness=dict, status=dict)
     with pytest.raises(NotListeningError, match="assign") as raised:
         server.start()
     server.stop()

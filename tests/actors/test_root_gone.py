@@ -1,0 +1,87 @@
+"""A root supervisor that Ray starts again, and one that it does not, on the session's Ray node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spark_actors.actors.unit import Unit
+from spark_actors.embedded.ray_node import EmbeddedRay
+from spark_actors.telemetry.board import MetricsBoard
+from spark_actors.telemetry.liveness import ROOT_SECONDS, Liveness
+from tests.fixtures.daemon import eventually
+
+if TYPE_CHECKING:
+    from spark_actors.actors.references import RayRoot
+
+NAMESPACE = "root-gone"
+
+
+async def an_empty_tree() -> Unit:
+    from spark_actors.actors.root import RootSupervisor
+
+    service = RootSupervisor((), MetricsBoard(), lambda: b"", grace_seconds=1)
+    return Unit(service, lambda: b"")
+
+
+@pytest.fixture
+def root(ray_node: EmbeddedRay) -> Iterator[RayRoot]:
+    from spark_actors.actors.references import RayRoot  # imports ray, whose environment is only set by now
+
+    root = RayRoot(NAMESPACE)
+    root.start(an_empty_tree)
+    try:
+        assert eventually(root.answers, 60)
+        yield root
+    finally:
+        root.stop(5)
+
+
+def end(*, for_good: bool) -> None:
+    import ray
+
+    from spark_actors.actors import names
+
+    ray.kill(ray.get_actor(names.ROOT, namespace=NAMESPACE), no_restart=for_good)
+
+
+def pid_of(root: RayRoot) -> int:
+    """The process of the root; 0 while there is none."""
+    from spark_actors.actors.errors import ActorUnavailableError
+
+    try:
+        return int(root.status()["actors"][0]["pid"])
+    except ActorUnavailableError:
+        return 0
+
+
+def turns(root: RayRoot, liveness: Liveness) -> Callable[[], bool]:
+    """The daemon's main loop comes round once; whether the root was there."""
+
+    def turn() -> bool:
+        is_there = root.answers()
+        liveness.turn(root_answers=is_there)
+        return is_there
+
+    return turn
+
+
+def test_a_root_that_ray_starts_again_is_no_reason_and_one_that_is_gone_for_good_is(root: RayRoot) -> None:
+    now = 0.0
+    liveness = Liveness(lambda: now)
+    turn = turns(root, liveness)
+    liveness.begin()
+    first = pid_of(root)
+    end(for_good=False)
+    assert eventually(lambda: pid_of(root) not in (0, first), 60)
+    now += ROOT_SECONDS + 1
+    assert turn()
+    assert liveness.problems() == []
+    end(for_good=True)
+    assert eventually(lambda: not turn(), 60)
+    assert liveness.problems() == []
+    now += ROOT_SECONDS + 1
+    assert not turn()
+    assert "root supervisor" in liveness.problems()[0]
