@@ -139,18 +139,6 @@ def test_a_message_that_waits_though_it_was_handled_is_dropped(stores: Stores) -
     assert (keys(stores), balance(stores, "ann")) == ({}, 300)
 
 
-def test_a_key_that_is_empty_stops_no_other_from_being_worked_off(stores: Stores) -> None:
-    host = Host(stores)
-    host.take(*funded("ann", 1))
-    for key in ("", "ann"):
-        stores.operate("accounting", key, KeyState.PAUSED)
-    host.take(deposit(deposit_id="d", amount_sat=1))
-    release(stores, host, "ann")
-    assert (keys(stores), balance(stores, "ann")) == ({"": "paused"}, 2)
-    release(stores, host, "")
-    assert keys(stores) == {}
-
-
 def test_more_than_one_turn_can_hold_is_worked_off(stores: Stores) -> None:
     host = Host(stores)
     host.take(*funded("ann", 1))
