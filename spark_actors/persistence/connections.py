@@ -60,7 +60,8 @@ _OUTDATED = ("26000", "42P05", "0A000", READ_ONLY)
 """The session is not what this side believes (it lacks a prepared statement, say): only a new one is."""
 _READ_ONLY_SIGNS = ("in_hot_standby", "default_transaction_read_only")
 """The server tells these unasked when they change."""
-_POOLER_REFUSES = "unsupported startup parameter"
+_POOLERS_REFUSE = ("unsupported startup parameter", "support command-line options")
+"""PgBouncer's words, and those of Amazon's RDS Proxy."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def is_read_only(connection: psycopg.Connection | AsyncConnection) -> bool:
 
 
 def _is_pooler(error: psycopg.OperationalError) -> bool:
-    return _POOLER_REFUSES in str(error)
+    return any(words in str(error) for words in _POOLERS_REFUSE)
 
 
 def _for_each_transaction(limits: Limits) -> Statement:

@@ -249,25 +249,40 @@ def test_a_user_without_a_name_is_told_what_to_do() -> None:
     )
 
 
-def test_a_server_that_recovers_has_all_the_time_it_takes_and_it_is_told(
-    data_dir: DataDir, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Recovery from an archive whose next file does not come for a while."""
+@pytest.fixture
+def recovering(data_dir: DataDir, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedPostgres]:
+    """A server that recovers from an archive, whose next file does not come before `hold` is removed."""
     monkeypatch.setattr("spark_actors.embedded.postgres.TELL_SECONDS", 0.1)
-    hold = data_dir.postgres / "hold"
-    hold.touch()
-    cluster = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
-    cluster.start()
-    cluster.stop()
+    first = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
+    first.start()
+    first.stop()
+    (data_dir.postgres / "hold").touch()
     (data_dir.postgres / "data" / "recovery.signal").touch()
     waits = {"restore_command": "while [ -e ../hold ]; do sleep 0.05; done; false", "hot_standby": "off"}
     server = EmbeddedPostgres(data_dir, extra_settings={**QUICK, **waits}, durable=False)
     server.launch()
+    yield server
+    server.stop()
+
+
+def test_a_server_that_recovers_has_all_the_time_it_takes_and_it_is_told(
+    recovering: EmbeddedPostgres, data_dir: DataDir, caplog: pytest.LogCaptureFixture
+) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(server.wait_ready, timeout_seconds=0.3)
+        waiting = pool.submit(recovering.wait_ready, timeout_seconds=0.3)
         assert wait_until(lambda: caplog.text.count("postgres recovers from a crash") > 5, 20)
         assert not waiting.done()
-        hold.unlink()
+        (data_dir.postgres / "hold").unlink()
         waiting.result(30)
-    assert ask(server, "SELECT 1") == 1
-    server.stop()
+    assert ask(recovering, "SELECT 1") == 1
+
+
+def test_a_server_that_recovers_can_be_stopped_and_nobody_waits_for_it_any_more(
+    recovering: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(recovering.wait_ready)
+        assert wait_until(lambda: "postgres recovers from a crash" in caplog.text, 20)
+        recovering.stop()
+        with pytest.raises(ServiceFailedError):
+            waiting.result(30)
