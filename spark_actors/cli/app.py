@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -35,6 +36,8 @@ class OneLineErrors(TyperGroup):
     """Says what went wrong in one line on standard error, and with the exit code: never a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal does not have ends no command
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.TyperException as error:

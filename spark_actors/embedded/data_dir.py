@@ -180,9 +180,9 @@ def is_plain(path: Path) -> bool:
 
 
 def _refuse_characters(path: Path) -> None:
+    kinds = {"Cc": "a control character", "Cs": "a byte that is no text here (is LC_ALL a UTF-8 locale?)"}
     for character in str(path):
-        if unicodedata.category(character) in ("Cc", "Cs"):
-            kind = "a control character" if unicodedata.category(character) == "Cc" else "a byte that is no UTF-8"
+        if kind := kinds.get(unicodedata.category(character)):
             raise DataDirUnusableError(path, f"{character!a} in its path is {kind}: choose another --data-dir")
 
 

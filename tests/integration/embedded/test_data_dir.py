@@ -85,7 +85,7 @@ def test_a_damaged_card_is_a_clear_error(data_dir: DataDir, content: str) -> Non
     [
         (b"a\nb", r"'\\n' in its path is a control character"),
         (b"a\x07b", r"'\\x07' in its path is a control character"),
-        (b"a\xffb", r"'\\udcff' in its path is a byte that is no UTF-8"),
+        (b"a\xffb", r"'\\udcff' in its path is a byte that is no text here"),
     ],
 )
 def test_a_path_that_cannot_work_is_refused_in_a_line_that_names_the_character(
