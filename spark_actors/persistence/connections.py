@@ -106,11 +106,11 @@ class Session(AsyncConnection):
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
         try:
-            return await super().connect(conninfo, **options)
+            return await super().connect(with_limits(conninfo, ORDINARY), **options)
         except psycopg.OperationalError as error:
             if not _is_pooler(error):
                 raise
-        return await super().connect(without_limits(conninfo), **options)
+        return await super().connect(conninfo, **options)
 
 
 class Pool(AsyncConnectionPool):
@@ -154,17 +154,17 @@ async def _adapt(connection: AsyncConnection) -> None:
 
 def connect(dsn: str, limits: Limits = ORDINARY, **options: Any) -> psycopg.Connection:
     """A connection of one's own that keeps the limits, unless a pooler stands between. Raises psycopg.Error."""
-    wanted = conninfo(dsn, limits)
+    wanted = conninfo(dsn)
     try:
-        return psycopg.connect(wanted, **options)
+        return psycopg.connect(with_limits(wanted, limits), **options)
     except psycopg.OperationalError as error:
         if not _is_pooler(error):
             raise
-    return psycopg.connect(without_limits(wanted), **options)
+    return psycopg.connect(wanted, **options)
 
 
-def conninfo(dsn: str, limits: Limits = ORDINARY) -> str:
-    """The DSN with what it leaves open: how a dead server is noticed, a name, limits, and a primary among several."""
+def conninfo(dsn: str) -> str:
+    """The DSN with what it leaves open: how a dead server is noticed, a name, and a primary among several hosts."""
     given = conninfo_to_dict(dsn)
     # The process's number: pg_stat_activity and the server's log tell by it who is who, a zombie from its replacement.
     name = f"spark {os.getpid()}"
@@ -172,14 +172,14 @@ def conninfo(dsn: str, limits: Limits = ORDINARY) -> str:
     if "," in f"{given.get('host', '')}{given.get('hostaddr', '')}":
         wanted["target_session_attrs"] = "read-write"
     missing = {name: value for name, value in wanted.items() if name not in given}
+    return make_conninfo(dsn, **missing)
+
+
+def with_limits(wanted: str, limits: Limits) -> str:
+    """What `conninfo` gave, with the wish for limits. What is asked for there already wins."""
     ours = " ".join(f"-c {name}={value}" for name, value in {**limits.settings, **_WATCHFULNESS}.items())
-    options = f"{ours} {given.get('options', '')}".strip()  # of what stands twice the last counts: the DSN's
-    return make_conninfo(dsn, **missing, options=options)
-
-
-def without_limits(wanted: str) -> str:
-    """What `conninfo` gave, for a pooler: without any options."""
-    return make_conninfo("", **{name: value for name, value in conninfo_to_dict(wanted).items() if name != "options"})
+    theirs = conninfo_to_dict(wanted).get("options", "")
+    return make_conninfo(wanted, options=f"{ours} {theirs}".strip())  # of what stands twice the last counts
 
 
 def is_read_only(connection: psycopg.Connection | AsyncConnection) -> bool:

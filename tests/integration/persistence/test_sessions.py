@@ -77,9 +77,9 @@ def test_a_lock_that_is_not_to_be_had_is_told_from_a_store_that_is_away(database
 
 
 WAITING = """
-import sys, psycopg
-from spark_actors.persistence.connections import Limits, conninfo
-with psycopg.connect(conninfo(sys.argv[1], Limits(lock=0, statement=0, idle=0))) as connection:
+import sys
+from spark_actors.persistence.connections import Limits, connect
+with connect(sys.argv[1], Limits(lock=0, statement=0, idle=0)) as connection:
     print(connection.info.backend_pid, flush=True)
     connection.execute(sys.argv[2])
 """
