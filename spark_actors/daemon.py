@@ -160,7 +160,7 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
     postgres = _embedded_postgres(settings, data_dir) if settings.needs_embedded_postgres else None
     nats = EmbeddedNats(data_dir, NatsOptions(port=settings.nats.port)) if settings.needs_embedded_nats else None
     ray_node = EmbeddedRay(data_dir) if settings.needs_embedded_ray else None
-    with ExitStack() as stack, ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(1) as beside, ExitStack() as stack:  # what waits for a service ends once that is stopped
         for service in (postgres, nats):
             if service:
                 stack.callback(service.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -62,6 +63,8 @@ class OneLineErrors(Group):
         completion.prepare()
         words: Sequence[str] | None = args[0] if args else extra.get("args")
         as_json = "--json" in (sys.argv[1:] if words is None else words)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a letter that the terminal does not have ends no command
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             code = super().main(*args, **{**extra, "standalone_mode": False})
         except typer.TyperException as error:

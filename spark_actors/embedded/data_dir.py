@@ -1,26 +1,32 @@
 """The one folder in which a daemon keeps all that it owns: its layout, its secrets, its lock and its card.
 
-<data-dir>/            0700; 0711 for root, whose Postgres runs as another user and must pass through
+<data-dir>/            0700; as it is, if somebody else owns it (a volume)
     daemon.lock        held while a daemon runs, holds its process id
     daemon.json        how to reach the running daemon (0600)
     secrets/           generated passwords and tokens (0600 each)
     logs/              log lines of all processes
-    postgres/ nats/ ray/   one folder per built-in service
+    postgres/ nats/ ray/   one folder per built-in service; postgres/ is 0711 for root, whose server is another user
+
+Its path may hold anything but control characters and bytes that are no UTF-8; sockets, and whatever else must have a
+short and plain path, then lie in a folder outside.
 """
 
 import fcntl
 import json
 import os
+import re
 import secrets
 import stat
 import tempfile
+import unicodedata
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from spark_actors.embedded.errors import DataDirLockedError, EmbeddedServiceError
+from spark_actors.embedded.errors import DataDirLockedError, DataDirUnusableError, EmbeddedServiceError
 
 PRIVATE = 0o700
 PASSABLE = 0o711  # others may pass through to what they are allowed to open, and list nothing
+_PLAIN = re.compile(r"[A-Za-z0-9/._+=-]*")  # what means nothing to any program, in a path or list of paths
 SECRET_FILE = 0o600
 SECRET_BYTES = 32
 SUPERUSER_UID = 0
@@ -72,12 +78,25 @@ class DataDir:
         return self.path / "daemon.json"
 
     def create(self) -> None:
-        """Make the folders that are missing and take away what others may do with the folder."""
-        outer = PASSABLE if os.geteuid() == SUPERUSER_UID else PRIVATE
-        self.path.mkdir(mode=outer, parents=True, exist_ok=True)
-        self.path.chmod(outer)
+        """Make the folders that are missing and take away what others may do with the folder, if it is ours.
+
+        Raises DataDirUnusableError.
+        """
+        _refuse_characters(self.path)
+        try:
+            self._make_folders()
+        except OSError as error:
+            remedy = f"let user {os.geteuid()} own it, or choose another --data-dir"
+            reason = f"{error.strerror} ({error.filename!a}): {remedy}"
+            raise DataDirUnusableError(self.path, reason) from error
+
+    def _make_folders(self) -> None:
+        self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        if self.path.stat().st_uid == os.geteuid():
+            self.path.chmod(PRIVATE)
         for folder in (self.secrets, self.logs, self.nats, self.ray):
             make_private_folder(folder)
+        outer = PASSABLE if os.geteuid() == SUPERUSER_UID else PRIVATE
         self.postgres.mkdir(mode=outer, exist_ok=True)
         self.postgres.chmod(outer)
 
@@ -126,7 +145,7 @@ class DataDir:
     def read_daemon_card(self) -> DaemonCard | None:
         """Return the card of the daemon that works here, or None. After a crash the card may be a dead daemon's."""
         try:
-            return DaemonCard(**json.loads(self.daemon_card.read_text()))
+            return DaemonCard(**json.loads(self.daemon_card.read_text("utf-8")))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
@@ -137,22 +156,34 @@ class DataDir:
         self.daemon_card.unlink(missing_ok=True)
 
     def short_folder(self, service: Path, longest: int) -> Path:
-        """Return a private folder for Unix sockets whose path has at most `longest` bytes.
+        """Return a private folder for Unix sockets whose path has at most `longest` bytes, and plain characters.
 
-        It is `run` inside the service's folder when that is short enough; otherwise a folder of a random name under
-        the system's temporary folder, remembered in the service's folder so that the next start finds it again.
+        It is `run` inside the service's folder when that is so; otherwise a folder of a random name under the
+        system's temporary folder, remembered in the service's folder so that the next start finds it again.
         """
         inside = service / "run"
-        if len(os.fsencode(inside)) <= longest:
+        if len(os.fsencode(inside)) <= longest and is_plain(inside):
             make_private_folder(inside)
             return inside
         note = service / "run.path"
-        remembered = Path(note.read_text()) if note.exists() else None
+        remembered = Path(note.read_text("utf-8")) if note.exists() else None
         if remembered is not None and _is_private_folder(remembered):
             return remembered
         outside = Path(tempfile.mkdtemp(prefix="spark-", dir="/tmp"))
         write_private_file(note, str(outside))
         return outside
+
+
+def is_plain(path: Path) -> bool:
+    """Whether no program takes a character of this path for something else: a separator, a quote, an escape."""
+    return _PLAIN.fullmatch(str(path)) is not None
+
+
+def _refuse_characters(path: Path) -> None:
+    kinds = {"Cc": "a control character", "Cs": "a byte that is no text here (is LC_ALL a UTF-8 locale?)"}
+    for character in str(path):
+        if kind := kinds.get(unicodedata.category(character)):
+            raise DataDirUnusableError(path, f"{character!a} in its path is {kind}: choose another --data-dir")
 
 
 def make_private_folder(path: Path) -> None:

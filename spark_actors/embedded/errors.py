@@ -2,6 +2,7 @@
 
 EmbeddedServiceError
 ├── DataDirLockedError        another daemon works in this data folder
+├── DataDirUnusableError      nothing can work in this data folder
 ├── PortTakenError            the wanted port belongs to somebody else
 ├── ServiceFailedError        the service ended, or refused to start
 ├── ServiceLostError          the service has ended by itself and cannot be started again beside what used it
@@ -27,6 +28,17 @@ class DataDirLockedError(EmbeddedServiceError):
     def __str__(self) -> str:
         holder = f"process {self.pid}" if self.pid else "another process"
         return f"data folder {self.path} is in use by {holder}: stop it, or choose another --data-dir"
+
+
+class DataDirUnusableError(EmbeddedServiceError):
+    """The path of the data folder, or its owner, is such that nothing can work there."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"data folder {str(self.path)!a} cannot be used: {self.reason}"
 
 
 class PortTakenError(EmbeddedServiceError):

@@ -206,7 +206,7 @@ class EmbeddedNats:
         return CONFIGURATION.format(
             host=HOST,
             port=-1 if port == ANY_PORT else port,  # the server itself picks a free one: nobody can take it in between
-            folder=json.dumps(str(self._folder))[1:-1],
+            folder=json.dumps(str(self._folder), ensure_ascii=False)[1:-1],  # it knows no \\u
             log_file_bytes=LOG_FILE_BYTES,
             log_files=LOG_FILES,
             max_payload_bytes=options.max_payload_bytes,
@@ -219,7 +219,7 @@ class EmbeddedNats:
         """The server writes its ports into a file of its process id once it listens."""
         ports = self._folder / f"nats-server_{self.pid}.ports"
         try:
-            found = json.loads(ports.read_text())["nats"][0]
+            found = json.loads(ports.read_text("utf-8"))["nats"][0]
         except (FileNotFoundError, ValueError):  # not there yet, or half written
             return False
         self._port = int(found.rsplit(":", 1)[1])

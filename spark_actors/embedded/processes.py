@@ -3,8 +3,10 @@
 import ctypes
 import logging
 import os
+import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -126,23 +128,40 @@ def require_main_thread(service: str) -> None:
         raise EmbeddedServiceError(f"{service} must be launched from the main thread")
 
 
+_GUARD = """
+import os, signal, sys
+os.read(0, 1)  # ends when we do
+for descriptor in sys.argv[1:]:
+    try:
+        signal.pidfd_send_signal(int(descriptor), signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+"""
+
+
 class Guard:
     """A tiny process that kills the given others as soon as this process is gone, however it went.
 
-    It is for processes that this one did not start itself. `dismiss` it before they are stopped in the ordinary way,
-    because their process ids may belong to others afterwards.
+    It is for processes that this one did not start itself. It holds them by file descriptors, which mean these very
+    processes for ever: should one end and its id be given to another program, that one is safe.
     """
 
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", 'read _; kill -9 "$@"', "guard", *map(str, pids)],  # reading ends when we do
-            cwd="/",
-            env={},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def __init__(self, processes: Sequence[psutil.Process]) -> None:
+        descriptors = [descriptor for process in processes if (descriptor := open_process(process)) is not None]
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _GUARD, *map(str, descriptors)],
+                cwd="/",
+                env={},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=descriptors,
+                start_new_session=True,
+            )
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
     def dismiss(self) -> None:
         """End the guard without harm to anybody. Safe to call twice."""
@@ -185,13 +204,25 @@ def tail(path: Path) -> str:
     return content.decode("utf-8", errors="replace").strip() or "it left no output"
 
 
+def open_process(process: psutil.Process) -> int | None:
+    """Return a file descriptor that means this very process and no later one of its id; None if it has ended."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    if process.is_running():  # looks at when it began: the id was still its own when the descriptor was made
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
 def find_leftover(pid_file: Path, *, folder: Path) -> psutil.Process | None:
     """Return the live process that an earlier daemon left behind, or None.
 
     A process id alone proves nothing, because the kernel gives it out again: the process must also work in `folder`.
     """
     try:
-        process = psutil.Process(int(pid_file.read_text().split()[0]))
+        process = psutil.Process(int(pid_file.read_bytes().split()[0]))
         works_here = Path(process.cwd()) == folder.resolve()
     except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess, psutil.AccessDenied):
         return None
@@ -200,11 +231,16 @@ def find_leftover(pid_file: Path, *, folder: Path) -> psutil.Process | None:
 
 def end_leftover(process: psutil.Process, name: str, stop_signal: signal.Signals, *, grace_seconds: float) -> None:
     """Stop a process that an earlier daemon left behind, or raise ServiceTimeoutError."""
+    descriptor = open_process(process)
+    if descriptor is None:
+        return
     _logger.warning("%s of an earlier run (process %s) is still alive and is stopped first", name, process.pid)
     try:
-        process.send_signal(stop_signal)
-        process.wait(grace_seconds)
-    except psutil.NoSuchProcess:
+        signal.pidfd_send_signal(descriptor, stop_signal)
+        ended, _, _ = select.select([descriptor], [], [], grace_seconds)
+    except ProcessLookupError:
         return
-    except psutil.TimeoutExpired:
-        raise ServiceTimeoutError(f"{name} of an earlier run", "stopped", grace_seconds) from None
+    finally:
+        os.close(descriptor)
+    if not ended:
+        raise ServiceTimeoutError(f"{name} of an earlier run", "stopped", grace_seconds)

@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from spark_actors.embedded.data_dir import DataDir, make_private_folder
+from spark_actors.embedded.data_dir import DataDir, is_plain, make_private_folder
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceLostError, ServiceTimeoutError
 from spark_actors.embedded.processes import Guard, require_main_thread, wait_until
 
@@ -100,6 +100,9 @@ class EmbeddedRay:
         make_private_folder(temporary)
         _remove_old_sessions(temporary)
         self._sockets = self._make_socket_folder()
+        if not is_plain(temporary):  # Ray writes it into command lines and splits these again
+            (self._sockets / "node").symlink_to(temporary)
+            temporary = self._sockets / "node"
         self._node = _start_head_node(temporary, self._sockets, self._cpus)
         self._guard = _guard_agents(self._node)
         self._raylet_pid = next(process.pid for kind, process in self._node.live_processes() if kind == RAYLET)
@@ -218,7 +221,7 @@ def _guard_agents(node: Any) -> Guard:
     The kernel kills the raylet then, but not what the raylet started. Actors notice within seconds; the two agents
     first try for a minute to report to the GCS, which is dead as well.
     """
-    return Guard([process.pid for process in _processes_of(node)])
+    return Guard(_processes_of(node))
 
 
 def _processes_of(node: Any) -> list[psutil.Process]:

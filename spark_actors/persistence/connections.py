@@ -64,7 +64,8 @@ _OUTDATED = ("26000", "42P05", "0A000", READ_ONLY)
 """The session is not what this side believes (it lacks a prepared statement, say): only a new one is."""
 _READ_ONLY_SIGNS = ("in_hot_standby", "default_transaction_read_only")
 """The server tells these unasked when they change."""
-_POOLER_REFUSES = "unsupported startup parameter"
+_POOLERS_REFUSE = ("unsupported startup parameter", "support command-line options")
+"""PgBouncer's words, and those of Amazon's RDS Proxy."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +110,11 @@ class Session(AsyncConnection):
     @classmethod
     async def connect(cls, conninfo: str = "", **options: Any) -> Self:
         try:
-            return await super().connect(conninfo, **options)
+            return await super().connect(with_limits(conninfo, ORDINARY), **options)
         except psycopg.OperationalError as error:
             if not _is_pooler(error):
                 raise
-        return await super().connect(without_limits(conninfo), **options)
+        return await super().connect(conninfo, **options)
 
 
 class Pool(AsyncConnectionPool):
@@ -157,17 +158,17 @@ async def _adapt(connection: AsyncConnection) -> None:
 
 def connect(dsn: str, limits: Limits = ORDINARY, **options: Any) -> psycopg.Connection:
     """A connection of one's own that keeps the limits, unless a pooler stands between. Raises psycopg.Error."""
-    wanted = conninfo(dsn, limits)
+    wanted = conninfo(dsn)
     try:
-        return psycopg.connect(wanted, **options)
+        return psycopg.connect(with_limits(wanted, limits), **options)
     except psycopg.OperationalError as error:
         if not _is_pooler(error):
             raise
-    return psycopg.connect(without_limits(wanted), **options)
+    return psycopg.connect(wanted, **options)
 
 
-def conninfo(dsn: str, limits: Limits = ORDINARY) -> str:
-    """The DSN with what it leaves open: how a dead server is noticed, a name, limits, and a primary among several."""
+def conninfo(dsn: str) -> str:
+    """The DSN with what it leaves open: how a dead server is noticed, a name, and a primary among several hosts."""
     given = conninfo_to_dict(dsn)
     # The process's number: pg_stat_activity and the server's log tell by it who is who, a zombie from its replacement.
     name = f"spark {os.getpid()}"
@@ -175,14 +176,14 @@ def conninfo(dsn: str, limits: Limits = ORDINARY) -> str:
     if "," in f"{given.get('host', '')}{given.get('hostaddr', '')}":
         wanted["target_session_attrs"] = "read-write"
     missing = {name: value for name, value in wanted.items() if name not in given}
+    return make_conninfo(dsn, **missing)
+
+
+def with_limits(wanted: str, limits: Limits) -> str:
+    """What `conninfo` gave, with the wish for limits. What is asked for there already wins."""
     ours = " ".join(f"-c {name}={value}" for name, value in {**limits.settings, **_WATCHFULNESS}.items())
-    options = f"{ours} {given.get('options', '')}".strip()  # of what stands twice the last counts: the DSN's
-    return make_conninfo(dsn, **missing, options=options)
-
-
-def without_limits(wanted: str) -> str:
-    """What `conninfo` gave, for a pooler: without any options."""
-    return make_conninfo("", **{name: value for name, value in conninfo_to_dict(wanted).items() if name != "options"})
+    theirs = conninfo_to_dict(wanted).get("options", "")
+    return make_conninfo(wanted, options=f"{ours} {theirs}".strip())  # of what stands twice the last counts
 
 
 def is_read_only(connection: psycopg.Connection | AsyncConnection) -> bool:
@@ -191,7 +192,7 @@ def is_read_only(connection: psycopg.Connection | AsyncConnection) -> bool:
 
 
 def _is_pooler(error: psycopg.OperationalError) -> bool:
-    return _POOLER_REFUSES in str(error)
+    return any(words in str(error) for words in _POOLERS_REFUSE)
 
 
 def _for_each_transaction(limits: Limits) -> Statement:

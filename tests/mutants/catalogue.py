@@ -70,6 +70,14 @@ MUTANTS = (
         (f"{TURNS}::test_commands_of_one_instance_run_in_order_on_what_the_one_before_left",),
     ),
     Mutant(
+        1,
+        "of what waits for a locked key the last is tried first",
+        f"{ACTORS}/dispatcher.py",
+        "for command in key.commands][:limit]",
+        "for command in reversed(key.commands)][:limit]",
+        (f"{DISPATCHER}::test_a_locked_key_waits_in_order_and_all_others_go_on",),
+    ),
+    Mutant(
         2,
         "the events are committed in a transaction of their own, before the state",
         f"{STORE}/uow.py",
@@ -356,6 +364,14 @@ MUTANTS = (
         "_build_message(sid, _readable(subject),",
         "_build_message(sid, subject,",
         (f"{BROKER}::test_a_message_that_cannot_be_read_does_not_stop_those_behind_it",),
+    ),
+    Mutant(
+        6,
+        "an event that a lock holds up is given up like poison",
+        "spark_actors/messaging/relay.py",
+        "if answer.receipt is Receipt.LATER:",
+        "if not answer:",
+        (f"{RELAY}::test_an_event_that_others_hold_up_waits_with_its_key_alone_and_is_never_given_up",),
     ),
     Mutant(
         7,

@@ -1,6 +1,7 @@
 """Helpers for the tests of the built-in services: data folders and a stand-in for the daemon that may be killed."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,36 @@ class StandIn:
     def service_processes(self) -> list[psutil.Process]:
         """Those that it told of and that still run: some, such as Postgres's start-up process, soon end."""
         return [process for process in psutil.process_iter() if process.pid in self.told["pids"]]
+
+
+def as_user(uid: int, code: str) -> str:
+    """Run a line as a user without a name; gives what it says of an error of ours, or nothing."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    done = subprocess.run(
+        [sys.executable, "-c", AS_USER.format(code=code, uid=uid)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+AS_USER = """
+import os
+from pathlib import Path
+from domain.shared.errors import SparkError
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.postgres import EmbeddedPostgres
+os.setgroups([])  # Python itself may lie where the user cannot reach it
+os.setgid({uid})
+os.setuid({uid})
+try:
+    {code}
+except SparkError as error:
+    print(error)
+"""
 
 
 @pytest.fixture

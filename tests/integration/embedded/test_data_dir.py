@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
-from spark_actors.embedded.errors import DataDirLockedError, EmbeddedServiceError
+from spark_actors.embedded.errors import DataDirLockedError, DataDirUnusableError, EmbeddedServiceError
+from tests.integration.embedded.conftest import as_user
 
 A_CARD = DaemonCard(
     pid=4711,
@@ -25,8 +26,7 @@ def mode_of(path: Path) -> int:
 
 
 def test_others_can_list_nothing_in_a_data_folder(data_dir: DataDir) -> None:
-    assert mode_of(data_dir.path) == (0o711 if os.geteuid() == 0 else 0o700)
-    for folder in (data_dir.secrets, data_dir.logs, data_dir.nats, data_dir.ray):
+    for folder in (data_dir.path, data_dir.secrets, data_dir.logs, data_dir.nats, data_dir.ray):
         assert mode_of(folder) == 0o700
 
 
@@ -78,6 +78,46 @@ def test_a_damaged_card_is_a_clear_error(data_dir: DataDir, content: str) -> Non
     data_dir.daemon_card.write_text(content)
     with pytest.raises(EmbeddedServiceError, match=r"daemon\.json is not a daemon's card"):
         data_dir.read_daemon_card()
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        (b"a\nb", r"'\\n' in its path is a control character"),
+        (b"a\x07b", r"'\\x07' in its path is a control character"),
+        (b"a\xffb", r"'\\udcff' in its path is a byte that is no text here"),
+    ],
+)
+def test_a_path_that_cannot_work_is_refused_in_a_line_that_names_the_character(
+    tmp_path: Path, path: bytes, named: str
+) -> None:
+    wanted = DataDir(tmp_path / os.fsdecode(path))
+    with pytest.raises(DataDirUnusableError, match=named) as refused:
+        wanted.create()
+    assert str(refused.value).isprintable()
+    assert not wanted.path.exists()
+
+
+def test_the_rights_of_a_folder_that_somebody_else_owns_stay_and_it_can_be_used(tmp_path: Path) -> None:
+    """A volume that belongs to another user, with a group that we are in (Kubernetes' fsGroup)."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    os.chown(volume, 4_000, 54_321)
+    volume.chmod(0o2775)
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(0o755)
+    assert as_user(54_321, f"DataDir(Path({str(volume)!r})).create()") == ""
+    assert mode_of(volume) == 0o2775
+    assert mode_of(volume / "secrets") & 0o777 == 0o700
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_in_a_line_with_the_remedy(tmp_path: Path) -> None:
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(0o755)
+    told = as_user(54_321, f"DataDir(Path({str(tmp_path / 'data')!r})).create()")
+    assert "Permission denied" in told
+    assert "let user 54321 own it, or choose another --data-dir" in told
+    assert len(told.splitlines()) == 1
 
 
 def test_sockets_live_in_the_data_folder_when_its_path_is_short_enough(data_dir: DataDir) -> None:

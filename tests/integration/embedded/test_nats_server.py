@@ -121,3 +121,11 @@ def test_a_killed_daemon_takes_its_server_along(
     assert processes
     daemon.process.kill()
     assert all_ended(processes)
+
+
+@pytest.mark.parametrize("name", ['my data, 100% Größe "x"\\y', "it's $HOME `id` {b} +a;b#c"])
+def test_a_path_may_hold_any_characters(data_dir: DataDir, name: str) -> None:
+    server = EmbeddedNats(DataDir(data_dir.path / name), NatsOptions(port=ANY_PORT))
+    server.start()
+    server.stop()
+    assert (data_dir.path / name / "nats" / "nats-server.log").exists()

@@ -1,13 +1,16 @@
 """The child-process helper: readiness, last words, and a stop that always ends."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from spark_actors.embedded.errors import ServiceFailedError, ServiceTimeoutError
-from spark_actors.embedded.processes import ChildProcess, Command, find_leftover
+from spark_actors.embedded.processes import ChildProcess, Command, find_leftover, open_process
+from tests.integration.embedded.conftest import ROOT
 
 DEAF = """
 import signal
@@ -53,6 +56,28 @@ def test_a_process_that_works_elsewhere_is_no_leftover(tmp_path: Path) -> None:
         found = find_leftover(pid_file, folder=tmp_path)
         assert found is not None
         assert found.pid == process.pid
+
+
+def test_the_guard_kills_what_it_was_given_and_no_later_process_of_the_same_id() -> None:
+    """Whoever takes the guard's place as the daemon is gone; ended processes are passed over."""
+    with sleeper() as ended:
+        gone = psutil.Process(ended.pid)
+        ended.kill()
+    with sleeper() as guarded, subprocess.Popen([sys.executable, "-c", KEEP, str(guarded.pid)], cwd=ROOT) as daemon:
+        assert open_process(gone) is None
+        assert daemon.wait(20) == 0
+        assert guarded.wait(20) == -signal.SIGKILL
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+
+KEEP = """
+import sys, psutil
+from spark_actors.embedded.processes import Guard
+Guard([psutil.Process(int(sys.argv[1]))])
+"""
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "999999999"])

@@ -30,7 +30,7 @@ from tests.fixtures.stores import Async
 
 WHO = Statement(b"SELECT pg_backend_pid()")
 WRITE = Statement(b"INSERT INTO auth.schema_migrations (name, checksum) VALUES ('a test', '')")
-HOST = Statement(b"SELECT current_setting('unix_socket_directories')")
+WHICH = Statement(b"SELECT pg_postmaster_start_time()")
 HOLD = "SELECT FROM auth.schema_migrations FOR UPDATE"
 
 
@@ -77,9 +77,9 @@ def test_a_lock_that_is_not_to_be_had_is_told_from_a_store_that_is_away(database
 
 
 WAITING = """
-import sys, psycopg
-from spark_actors.persistence.connections import Limits, conninfo
-with psycopg.connect(conninfo(sys.argv[1], Limits(lock=0, statement=0, idle=0))) as connection:
+import sys
+from spark_actors.persistence.connections import Limits, connect
+with connect(sys.argv[1], Limits(lock=0, statement=0, idle=0)) as connection:
     print(connection.info.backend_pid, flush=True)
     connection.execute(sys.argv[2])
 """
@@ -145,17 +145,17 @@ async def change_places(old: EmbeddedPostgres, new: EmbeddedPostgres) -> None:
     make_read_only(new, "on")
     turns = TurnConnection(dsn)
     async with make_pool(dsn, max_size=1) as pool:
-        assert turns.fetch(HOST) == [(address_of(old),)]
+        assert turns.fetch(WHICH) == [identity_of(old)]
         make_read_only(old, "on")
         make_read_only(new, "off")
         with pytest.raises(StorageUnavailableError, match="25006"):
             turns.transact([Statement(b"CREATE TABLE made_by_a_turn ()")])
         turns.transact([Statement(b"CREATE TABLE made_by_a_turn ()")])
-        assert turns.fetch(HOST) == [(address_of(new),)]
+        assert turns.fetch(WHICH) == [identity_of(new)]
         async with pool.connection() as connection:  # what only reads is no 25006: the server has said it, though
-            await connection.execute(HOST.query)
+            await connection.execute(WHICH.query)
         async with pool.connection() as connection:
-            assert await (await connection.execute(HOST.query)).fetchall() == [(address_of(new),)]
+            assert await (await connection.execute(WHICH.query)).fetchall() == [identity_of(new)]
     turns.close()
 
 
@@ -166,8 +166,9 @@ def of_both(first: EmbeddedPostgres, second: EmbeddedPostgres) -> str:
     return make_conninfo(first.dsn(), host=f"{ours['host']},{theirs['host']}")
 
 
-def address_of(server: EmbeddedPostgres) -> str:
-    return str(conninfo_to_dict(server.dsn())["host"])
+def identity_of(server: EmbeddedPostgres) -> tuple[object, ...] | None:
+    with as_superuser(server) as connection:
+        return connection.execute(WHICH.query).fetchone()
 
 
 def make_read_only(server: EmbeddedPostgres, value: str) -> None:
