@@ -9,13 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from config.groups import CONTEXTS
 from domain.shared.errors import RowLockedError
 from spark_actors.persistence.connections import Statement, TurnConnection
 from spark_actors.persistence.maintenance import PostgresMaintenance
 from spark_actors.persistence.migrations import migrate
 from tests.contracts.test_turns import Host, balance
 from tests.fixtures.pgbouncer import Pooled, pooler
-from tests.fixtures.postgres import CONTEXTS
 from tests.fixtures.stores import Async, PostgresStores
 from tests.unit.domain.builders import deposit, funded, withdraw
 
