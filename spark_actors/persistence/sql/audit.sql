@@ -86,17 +86,25 @@ ORDER BY donation_id
 LIMIT %(limit)s
 
 -- ended_donations_page
--- Donations whose saga has ended, after an id, in the order of ids, and whether they are registered.
-SELECT saga_id, state, donation_id IS NOT NULL
+-- Donations of which every story has ended, after an id, in the order of ids, and whether they are registered.
+SELECT saga_id, string_agg(DISTINCT sagas.state, ' and '), bool_or(donation_id IS NOT NULL)
 FROM crowdfunding.sagas LEFT JOIN crowdfunding.donations ON donation_id = saga_id
-WHERE kind = 'donation' AND state <> 'running' AND saga_id > %(after)s
+WHERE kind = 'donation' AND saga_id > %(after)s
+GROUP BY saga_id
+HAVING bool_and(sagas.state <> 'running')
 ORDER BY saga_id
 LIMIT %(limit)s
 
 -- invoices_page
--- Invoices for which money has moved or must have, after an id, in the order of ids, and where their sagas stand.
-SELECT invoice_id, invoices.kind, invoices.state, account_id, amount_sat, coalesce(sagas.state, 'running')
-FROM bitcoin.invoices LEFT JOIN bitcoin.sagas ON saga_id = invoice_id AND sagas.kind = invoices.kind
+-- Invoices for which money has moved or must have, after an id, in the order of ids, and where their sagas stand: at an
+-- end once all their stories are.
+SELECT invoice_id, invoices.kind, invoices.state, account_id, amount_sat, (
+    SELECT CASE WHEN bool_and(sagas.state = 'failed') THEN 'failed'
+                WHEN bool_and(sagas.state <> 'running') THEN 'completed'
+                ELSE 'running' END
+    FROM bitcoin.sagas WHERE saga_id = invoice_id AND sagas.kind = invoices.kind
+)
+FROM bitcoin.invoices
 WHERE invoices.state IN ('authorized', 'failed', 'paid') AND invoice_id > %(after)s
 ORDER BY invoice_id
 LIMIT %(limit)s

@@ -216,6 +216,18 @@ def test_a_saga_that_is_late_and_seen_passes(
     assert failed(audit(dsn_by_context)) == {}
 
 
+def test_a_story_that_failed_beside_one_that_is_under_way_is_no_lost_donation(
+    sound: PostgresStores, dsn_by_context: dict[str, str]
+) -> None:
+    commit(sound.unit_of_work("accounting"), records=[a_credit("open")])  # paid, and not yet registered
+    refused = progress("open", 1, SagaState.FAILED, at=NOW, story="another")
+    sound.run(sound.saga_log("crowdfunding").merge([refused]))
+    found = failed(audit(dsn_by_context))
+    assert "every donation that was paid is registered" not in found
+    sound.run(sound.saga_log("crowdfunding").merge([ended("open", "donation")]))
+    assert failed(audit(dsn_by_context))["every donation that was paid is registered"] == ["open"]
+
+
 def test_only_what_waits_for_long_is_stuck(stores: PostgresStores, dsn_by_context: dict[str, str]) -> None:
     commit(stores.unit_of_work("auth"), events=[an_event("new", occurred_at=NOW)])
     assert failed(audit(dsn_by_context)) == {}
