@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from domain.accounting.messages import (
+    AccountFoundOpen,
     AccountOpened,
     AccountOpeningRejected,
     CreditTransfer,
@@ -26,7 +27,6 @@ from domain.accounting.messages import (
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
-    TransferCreditRefused,
     TransferRefundRejected,
     TransferRejected,
     Withdraw,
@@ -106,7 +106,8 @@ def open_account(account: Account | None, command: OpenAccount, now: datetime) -
     if not is_account_id(command.account_id):
         return refuse(command, Reason.INVALID_ACCOUNT_ID)
     if account is not None and account.is_open:
-        return refuse(command, Reason.ALREADY_OPEN)
+        found = AccountFoundOpen(account_id=account.account_id, purpose=command.purpose)
+        return rejected(Reason.ALREADY_OPEN, found)
     opened = replace(account or Account(command.account_id), status=AccountStatus.OPEN)
     return done(opened, AccountOpened(**vars(command), balance_sat=opened.balance_sat))
 
@@ -187,7 +188,12 @@ def followed_before(account: Account | None, command: Command) -> Decision[Accou
 
 
 def refuse(command: Command, reason: Reason) -> Decision[Account]:
-    """Refuse any command of this context: its event says what was asked and why not."""
+    """Refuse any command of this context: its event says what was asked and why not.
+
+    Of a credit nothing is said: what sends the money back is for `credit_transfer` to know.
+    """
+    if isinstance(command, CreditTransfer):
+        return rejected(reason)
     event = _REJECTIONS[type(command)]
     return rejected(reason, event(**{**vars(command), "reason": reason}))
 
@@ -198,7 +204,6 @@ _REJECTIONS: Mapping[type[Command], type[Event]] = {
     Withdraw: WithdrawalRejected,
     RefundWithdrawal: WithdrawalRefundRejected,
     RequestTransfer: TransferRejected,
-    CreditTransfer: TransferCreditRefused,
     RefundTransfer: TransferRefundRejected,
 }
 

@@ -13,7 +13,6 @@ from domain.accounting.messages import (
     Deposit,
     OpenAccount,
     Purpose,
-    Reason,
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
@@ -26,17 +25,6 @@ from domain.bitcoin.messages import DepositPaid, WithdrawalFailed, WithdrawalReq
 from domain.crowdfunding.messages import DonationRequested
 from domain.shared.messages import Command, Event
 from domain.shared.sagas import Step
-
-_NOTHING_IN_TRANSIT = frozenset(
-    {
-        Reason.INVALID_ID,
-        Reason.INVALID_AMOUNT,
-        Reason.UNKNOWN_TRANSFER,
-        Reason.DUPLICATE_TRANSFER,
-        Reason.TRANSFER_ENDED,
-    }
-)
-"""Reasons to refuse a credit after which there is nothing to give back: it was never debited, or has ended."""
 
 
 def open_new_account(event: AccountRegistered) -> Sequence[Command]:
@@ -70,7 +58,17 @@ def credit_payee(event: TransferDebited) -> Sequence[Command]:
 
 
 def refund_payer(event: TransferCreditRefused) -> Sequence[Command]:
-    return [] if event.reason in _NOTHING_IN_TRANSIT else [RefundTransfer(**vars(event))]
+    return [
+        RefundTransfer(
+            transfer_id=event.transfer_id,
+            from_account_id=event.from_account_id,
+            to_account_id=event.to_account_id,
+            amount_sat=event.amount_sat,
+            purpose=event.purpose,
+            reference=event.reference,
+            reason=event.reason,
+        )
+    ]
 
 
 def credit_deposit(event: DepositPaid) -> Sequence[Command]:

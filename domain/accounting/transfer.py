@@ -13,12 +13,12 @@ from domain.accounting.messages import (
     Reason,
     RefundTransfer,
     RequestTransfer,
+    TransferCreditRefused,
     TransferDebited,
     TransferRefunded,
-    TransferRejected,
     TransferSucceeded,
 )
-from domain.shared.decisions import Decision, done
+from domain.shared.decisions import Decision, done, rejected
 from domain.shared.ids import is_account_id, is_id
 from domain.shared.money import Satoshis
 
@@ -39,16 +39,19 @@ def request_transfer(account: Account | None, command: RequestTransfer, now: dat
 
 
 def credit_transfer(account: Account | None, command: CreditTransfer, now: datetime) -> Decision[Account]:
-    """The credit step, from transit to the payee; the store refuses if nothing is in transit under this id."""
+    """The credit step, from transit to the payee; the store refuses if nothing is in transit under this id.
+
+    Only a refusal that sends the money back has an event; if there is none in transit, nothing will come of it.
+    """
     if not is_id(command.transfer_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
         return refuse(command, Reason.INVALID_AMOUNT)
     if account is None or not account.is_open:
-        return refuse(command, Reason.UNKNOWN_ACCOUNT)
+        return _send_back(command, Reason.UNKNOWN_ACCOUNT)
     amount, key = Satoshis(command.amount_sat), f"transfer/{command.transfer_id}"
     if not account.has_room_for(amount):
-        return refuse(command, Reason.BALANCE_LIMIT)
+        return _send_back(command, Reason.BALANCE_LIMIT)
     credited = account.credited(amount)
     movement = Movement(
         f"{key}/credit", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_CREDIT, now, f"{key}/debit"
@@ -69,8 +72,20 @@ def refund_transfer(account: Account | None, command: RefundTransfer, now: datet
     movement = Movement(
         f"{key}/refund", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_REFUND, now, f"{key}/debit"
     )
-    given_back = TransferRefunded(**vars(command), balance_sat=refunded.balance_sat)
-    return done(refunded, given_back, TransferRejected(**vars(command)), records=(movement,))
+    return done(refunded, TransferRefunded(**vars(command), balance_sat=refunded.balance_sat), records=(movement,))
+
+
+def _send_back(command: CreditTransfer, reason: Reason) -> Decision[Account]:
+    event = TransferCreditRefused(
+        transfer_id=command.transfer_id,
+        from_account_id=command.from_account_id,
+        to_account_id=command.to_account_id,
+        amount_sat=command.amount_sat,
+        purpose=command.purpose,
+        reference=command.reference,
+        reason=reason,
+    )
+    return rejected(reason, event)
 
 
 def _objection(command: RequestTransfer) -> Reason | None:

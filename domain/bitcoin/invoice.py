@@ -16,7 +16,6 @@ from domain.bitcoin.messages import (
     ConfirmDeposit,
     DepositPaid,
     DepositRequested,
-    DepositRequestRejected,
     ExpireInvoice,
     FailWithdrawal,
     InvoiceChangeRejected,
@@ -33,7 +32,6 @@ from domain.bitcoin.messages import (
     WithdrawalFailed,
     WithdrawalPaid,
     WithdrawalRequested,
-    WithdrawalRequestRejected,
 )
 from domain.shared.decisions import Decision, Outcome, Verdict, done, rejected
 from domain.shared.ids import is_account_id, is_id
@@ -189,11 +187,9 @@ def payment_hash_taken(invoice: Invoice | None, command: RequestWithdrawal | Iss
 
 
 def refuse(command: Command, reason: Reason) -> Decision[Invoice]:
-    """Refuse any command of this context; its event says what was asked and why not."""
-    if isinstance(command, RequestDeposit):
-        return rejected(reason, DepositRequestRejected(**_request(command), reason=reason))
-    if isinstance(command, RequestWithdrawal):
-        return rejected(reason, WithdrawalRequestRejected(**_request(command), reason=reason))
+    """Refuse any command of this context. Of a step an event says so; a request has none, its sender is told."""
+    if isinstance(command, (RequestDeposit, RequestWithdrawal)):
+        return rejected(reason)
     return rejected(reason, InvoiceChangeRejected(invoice_id=command.key, command=command.TYPE.name, reason=reason))
 
 

@@ -14,7 +14,7 @@ from domain.accounting.account import Account, Movement
 from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice
 from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
-from domain.crowdfunding.campaign import Donation
+from domain.crowdfunding.campaign import Donation, DonationRequest
 from domain.shared.decisions import Outcome
 from domain.shared.errors import ConstraintError, DuplicateMessageError, KeyParkedError, StaleVersionError
 from domain.shared.ports import COMMANDS, Change, Failure, InboxMark, OutgoingMessage, StoredMessage, Versioned
@@ -42,6 +42,7 @@ _STATE_RULES = (
 _RECORD_RULES = (
     Unique("ledger_idempotency_key_unique", Movement, lambda movement: movement.idempotency_key),
     Unique("ledger_follows_once", Movement, lambda movement: movement.follows),
+    Unique("donation_requests_pkey", DonationRequest, lambda request: request.donation_id),
     Unique("donations_pkey", Donation, lambda donation: donation.donation_id),
 )
 
@@ -118,6 +119,10 @@ class MemoryStore:
         for movement in records:
             if isinstance(movement, Movement) and movement.follows and movement.follows not in known:
                 raise ConstraintError("ledger_follows_known_movement", movement.idempotency_key)
+        requested = {record[:4] for record in after if isinstance(record, DonationRequest)}
+        for donation in records:
+            if isinstance(donation, Donation) and _request_of(donation) not in requested:
+                raise ConstraintError("donations_as_requested", donation.donation_id)
 
     def _write(self, turn: _Turn) -> None:
         self.outcomes |= {mark.message_id: mark.outcome for mark in turn.marks}
@@ -150,6 +155,10 @@ def _refuse_repetitions(rules: Iterable[Unique], rows: Sequence[object]) -> None
         repeated = [key for key, count in counts.items() if count > 1 and key is not None]
         if repeated:
             raise ConstraintError(rule.name, str(repeated[0]))
+
+
+def _request_of(donation: Donation) -> tuple[str, str, str, int]:
+    return (donation.donation_id, donation.campaign_id, donation.account_id, donation.amount_sat)
 
 
 class MemoryRepository(Generic[S]):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from domain.accounting.account import Account, AccountStatus
+from domain.accounting.account import Account, AccountStatus, Movement
 from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
-from domain.crowdfunding.campaign import Campaign
+from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
 from domain.shared.ports import Change, Versioned
 from spark_actors.persistence.connections import Query, Row, Statement, TurnConnection
 from spark_actors.persistence.statements import load
@@ -22,16 +22,25 @@ Columns: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True)
+class Book:
+    """Where records of one type are written."""
+
+    record: type
+    statement: str
+    columns: Columns
+
+
+@dataclass(frozen=True)
 class AggregateTable(Generic[S]):
     """How one kind of aggregate lies in Postgres."""
 
     sql: str
-    """The file of its statements: load, insert, update, hold and, where it has a book, record."""
+    """The file of its statements: load, insert, update, hold and, where it has books, theirs."""
     state: Callable[[Row], S]
     """Builds a state from a row of `load`, less the version."""
     columns: Columns
-    book: Columns = ()
-    """The columns of its records; empty where it has none."""
+    books: tuple[Book, ...] = ()
+    """In the order in which they are written: what a record refers to comes before it."""
 
 
 class PostgresRepository(Generic[S]):
@@ -54,7 +63,9 @@ class PostgresRepository(Generic[S]):
         self._add("insert", _states(columns, [change for change in ordered if change.expected_version == 0]))
         self._add("update", _states(columns, [change for change in ordered if change.expected_version > 0]))
         self._add("hold", _seen(unchanged))
-        self._add("record", arrays(self._table.book, records))
+        for book in self._table.books:
+            mine = [record for record in records if type(record) is book.record]
+            self._add(book.statement, arrays(book.columns, mine))
 
     def _add(self, name: str, params: Mapping[str, Sequence[object]]) -> None:
         if any(params.values()):
@@ -62,8 +73,8 @@ class PostgresRepository(Generic[S]):
 
 
 def arrays(columns: Columns, items: Iterable[object]) -> dict[str, list[object]]:
-    """The items column by column, as `unnest` takes them. Of two columns at least, or none."""
-    rows = list(map(attrgetter(*columns), items)) if columns else []
+    """The items column by column, as `unnest` takes them. Of two columns at least."""
+    rows = list(map(attrgetter(*columns), items))
     return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=bool(rows)))
 
 
@@ -88,7 +99,13 @@ ACCOUNTS = AggregateTable(
     sql="accounts",
     state=lambda row: Account(row[0], status=AccountStatus(row[1]), balance_sat=row[2]),
     columns=("status", "balance_sat"),
-    book=("idempotency_key", "debit_account", "credit_account", "amount_sat", "kind", "follows", "recorded_at"),
+    books=(
+        Book(
+            Movement,
+            "record",
+            ("idempotency_key", "debit_account", "credit_account", "amount_sat", "kind", "follows", "recorded_at"),
+        ),
+    ),
 )
 
 CAMPAIGNS = AggregateTable(
@@ -98,7 +115,18 @@ CAMPAIGNS = AggregateTable(
         *("account_id", "title", "description", "goal_sat", "created_at"),
         *("raised_sat", "donations", "goal_reached"),
     ),
-    book=("donation_id", "campaign_id", "account_id", "amount_sat", "registered_at"),
+    books=(
+        Book(
+            DonationRequest,
+            "record_requests",
+            ("donation_id", "campaign_id", "account_id", "amount_sat", "requested_at"),
+        ),
+        Book(
+            Donation,
+            "record_donations",
+            ("donation_id", "campaign_id", "account_id", "amount_sat", "registered_at"),
+        ),
+    ),
 )
 
 INVOICES = AggregateTable(

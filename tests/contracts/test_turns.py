@@ -128,8 +128,7 @@ def test_a_command_that_trips_a_constraint_leaves_its_neighbours_untouched(store
     thief = register(account_id="thief", username="ann")
     verdicts = host.verdicts(*newcomers[:3], thief, *newcomers[3:])
     assert verdicts == [("done", "")] * 3 + [("rejected", "username_taken")] + [("done", "")] * 3
-    assert events(stores, "auth").count("auth.registration-rejected") == 1
-    assert events(stores, "auth").count("auth.account-registered") == 7
+    assert events(stores, "auth") == ["auth.account-registered"] * 7
 
 
 def test_an_idempotency_key_is_remembered_beyond_the_inbox(stores: Stores) -> None:

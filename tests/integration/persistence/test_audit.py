@@ -20,6 +20,7 @@ from tests.fixtures.aggregates import (
     a_debit,
     a_donation,
     a_movement,
+    a_request,
     an_account,
     an_event,
     commit,
@@ -69,7 +70,7 @@ def sound(stores: PostgresStores, connection: psycopg.Connection) -> PostgresSto
     accounts = [created("alice", an_account("alice", 700 - 2 * 100 - 70)), created("bob", an_account("bob", 100))]
     commit(stores.unit_of_work("accounting"), accounts, records=movements)
     campaign = created("campaign", a_campaign("campaign", 100, 1))
-    commit(stores.unit_of_work("crowdfunding"), [campaign], records=[a_donation("gift")])
+    commit(stores.unit_of_work("crowdfunding"), [campaign], records=[a_request("gift"), a_donation("gift")])
     connection.execute(INVOICES)
     stores.run(stores.saga_log("crowdfunding").merge([ended("gift", "donation"), progress("open", 0, at=NOW)]))
     withdrawals = [ended("paid", "withdrawal"), ended("failed", "withdrawal", SagaState.FAILED)]
@@ -160,13 +161,18 @@ DAMAGES = {
     ),
     "a donation that nobody paid": Damage(
         [
+            "INSERT INTO crowdfunding.donation_requests VALUES ('free', 'campaign', 'alice', 50, now())",
             "INSERT INTO crowdfunding.donations VALUES ('free', 'campaign', 'alice', 50, now())",
             "UPDATE crowdfunding.campaigns SET raised_sat = 150, donations = 2",
         ],
         {"every registered donation was paid": ["free"]},
     ),
     "a donation of another amount than was paid": Damage(
-        ["UPDATE crowdfunding.donations SET amount_sat = 90", "UPDATE crowdfunding.campaigns SET raised_sat = 90"],
+        [
+            "ALTER TABLE crowdfunding.donations DROP CONSTRAINT donations_as_requested",
+            "UPDATE crowdfunding.donations SET amount_sat = 90",
+            "UPDATE crowdfunding.campaigns SET raised_sat = 90",
+        ],
         {"every registered donation was paid": ["gift"]},
     ),
     "a paid deposit that credits nobody": Damage(
@@ -255,6 +261,8 @@ def test_findings_are_told_up_to_a_limit_and_found_on_every_page(
 ) -> None:
     monkeypatch.setattr(audit_module, "PAGE_ROWS", 2)
     connection.execute(
+        "INSERT INTO crowdfunding.donation_requests"
+        " SELECT 'z' || number, 'campaign', 'alice', 1, now() FROM generate_series(1, 7) AS number;"
         "INSERT INTO crowdfunding.donations"
         " SELECT 'z' || number, 'campaign', 'alice', 1, now() FROM generate_series(1, 7) AS number;"
         "UPDATE crowdfunding.campaigns SET raised_sat = 107, donations = 8"

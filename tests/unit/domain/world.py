@@ -17,7 +17,7 @@ from domain.bitcoin.lightning import task_for
 from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
 from domain.bitcoin.ports import LightningTask, LightningTaskKind
 from domain.contexts import CONTEXTS
-from domain.crowdfunding.campaign import Campaign, Donation
+from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
 from domain.shared.context import BoundedContext
 from domain.shared.decisions import Decision, Outcome
 from domain.shared.ids import derived_id
@@ -50,6 +50,7 @@ class World:
     states: dict[tuple[str, str], Any] = field(default_factory=dict)
     inboxes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     ledger: dict[str, Movement] = field(default_factory=dict)
+    requests: dict[str, DonationRequest] = field(default_factory=dict)
     donations: dict[str, Donation] = field(default_factory=dict)
     sagas: dict[tuple[str, str], SagaProgress] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -66,6 +67,7 @@ class World:
         if known is not None and self.remembers:
             return known
         decision = self._decide(context, command)
+        assert decision.outcome.reason in ("", *command.TYPE.reasons), decision.outcome
         self._commit(context, command, decision)
         self.inboxes[context.name, message_id] = decision.outcome
         for index, event in enumerate(decision.events):
@@ -142,6 +144,8 @@ class World:
         for record in decision.records:
             if isinstance(record, Movement):
                 self.ledger[record.idempotency_key] = record
+            elif isinstance(record, DonationRequest):
+                self.requests[record.donation_id] = record
             elif isinstance(record, Donation):
                 self.donations[record.donation_id] = record
 
@@ -153,10 +157,20 @@ class World:
         if isinstance(decision.state, Invoice) and _payment(decision.state) in map(_payment, others):
             yield "invoices_payment_hash_unique"
         for record in decision.records:
-            if isinstance(record, Donation) and record.donation_id in self.donations:
-                yield "donations_pkey"
+            if isinstance(record, DonationRequest) and record.donation_id in self.requests:
+                yield "donation_requests_pkey"
+            if isinstance(record, Donation):
+                yield from self._refused_donation(record)
             if isinstance(record, Movement):
                 yield from self._violated_by(record)
+
+    def _refused_donation(self, donation: Donation) -> Iterator[str]:
+        if donation.donation_id in self.donations:
+            yield "donations_pkey"
+        request = self.requests.get(donation.donation_id)
+        asked = (donation.donation_id, donation.campaign_id, donation.account_id, donation.amount_sat)
+        if request is None or request[:4] != asked:
+            yield "donations_as_requested"
 
     def _violated_by(self, movement: Movement) -> Iterator[str]:
         if movement.idempotency_key in self.ledger:
@@ -167,6 +181,7 @@ class World:
             yield "ledger_follows_once"
 
     def _emit(self, event: Event, message_id: str) -> None:
+        assert not event.TYPE.is_former, event
         self.events.append(event)
         for context in CONTEXTS:
             if type(event) in context.subscriptions and context.name != "dashboard":
