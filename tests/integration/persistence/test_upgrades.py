@@ -43,7 +43,7 @@ VALUES ('accounting', 'campaign', 'm2', 'crowdfunding.donation-requested', 1, '{
 
 
 def upgraded(dsn: str, context: str, since: Iterable[str], *statements: str) -> None:
-    """Have *statements* run on the schema as it was before the migrations *since* (without numbers), then apply these."""
+    """Have *statements* run on the schema as it was before the migrations *since*, and then apply these."""
     later = [each for each in migrations_of(context) if re.sub(r"/\d+_", "/", each.name) in set(since)]
     assert later
     earlier = [migration for migration in migrations_of(context) if migration not in later]
