@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from domain.auth.messages import AccountRegistered, Reason, RegisterAccount, RegistrationRejected
+from domain.auth.messages import AccountRegistered, Reason, RegisterAccount
 from domain.shared.decisions import Decision, done, rejected
 from domain.shared.errors import BrokenRuleError
 from domain.shared.ids import is_account_id
@@ -43,13 +43,16 @@ class User:
 
 
 def register_account(user: User | None, command: RegisterAccount, now: datetime) -> Decision[User]:
-    """Sign up. Whether the name is free is for the store to say (see `username_taken`)."""
+    """Sign up. Whether the name is free is for the store to say (see `username_taken`).
+
+    A refusal has no event: anybody may ask, under any account's id, and what is asked in vain is nobody's to see.
+    """
     username = command.username.lower()
     if user is not None:
         is_repeat = (user.username, user.password_hash) == (username, command.password_hash)
-        return done(None) if is_repeat else _refuse(command, Reason.DUPLICATE_ACCOUNT)
+        return done(None) if is_repeat else rejected(Reason.DUPLICATE_ACCOUNT)
     if objection := _objection(command, username):
-        return _refuse(command, objection)
+        return rejected(objection)
     return done(
         User(command.account_id, username, command.password_hash, now),
         AccountRegistered(account_id=command.account_id, username=username),
@@ -58,7 +61,7 @@ def register_account(user: User | None, command: RegisterAccount, now: datetime)
 
 def username_taken(user: User | None, command: RegisterAccount) -> Decision[User]:
     """Instead of a sign-up under a name that somebody else has."""
-    return _refuse(command, Reason.USERNAME_TAKEN)
+    return rejected(Reason.USERNAME_TAKEN)
 
 
 def _objection(command: RegisterAccount, username: str) -> Reason | None:
@@ -75,9 +78,3 @@ def is_password_hash(text: str) -> bool:
     if found is None:
         return False
     return all(int(given) <= most for given, most in zip(found.groups()[2:], MAX_HASH_COST, strict=True))
-
-
-def _refuse(command: RegisterAccount, reason: Reason) -> Decision[User]:
-    return rejected(
-        reason, RegistrationRejected(account_id=command.account_id, username=command.username, reason=reason)
-    )

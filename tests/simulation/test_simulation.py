@@ -38,7 +38,7 @@ def test_a_bug_that_is_put_back_is_caught(name: str) -> None:
 
 
 def test_a_credit_without_its_unique_key_is_doubled_by_the_bug_alone() -> None:
-    with patch.object(memory, "_RECORD_RULES", WITHOUT_KEYS_OF_CREDITS):
+    with patch.object(memory, "_RULES", WITHOUT_KEYS_OF_CREDITS):
         assert [run.violations for run in play_some(range(20)) if run.violations] == []
 
     found = (play_one(seed, "double-credit-on-redelivery").violations for seed in range(20))
