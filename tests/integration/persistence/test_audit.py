@@ -314,6 +314,16 @@ def test_a_story_that_failed_beside_one_that_is_under_way_is_no_lost_donation(
     assert failed(audit(dsn_by_context))["every donation that was paid is registered"] == ["open"]
 
 
+def test_a_transfer_under_the_id_of_a_donation_that_was_refused_is_no_lost_donation(
+    sound: PostgresStores, dsn_by_context: dict[str, str]
+) -> None:
+    request = a_request("open")._replace(account_id="carol")
+    commit(sound.unit_of_work("crowdfunding"), records=[request])
+    commit(sound.unit_of_work("accounting"), records=[a_credit("open")])
+    sound.run(sound.saga_log("crowdfunding").merge([ended("open", "donation", SagaState.FAILED)]))
+    assert "every donation that was paid is registered" not in failed(audit(dsn_by_context))
+
+
 def test_only_what_waits_for_long_is_stuck(stores: PostgresStores, dsn_by_context: dict[str, str]) -> None:
     commit(stores.unit_of_work("auth"), events=[an_event("new", occurred_at=NOW)])
     assert failed(audit(dsn_by_context)) == {}
