@@ -62,7 +62,7 @@ class InvoiceLine:
     """deposit or withdrawal"""
     amount_sat: int
     state: str
-    """A deposit: requested, issued, paid, credited or expired; one that has expired may still have been paid.
+    """A deposit: requested, issued, paid, credited, expired or failed; one that has expired may still have been paid.
     A withdrawal: requested, authorized, paid, rejected, failed or refunded."""
     reason: str
     payment_request: str

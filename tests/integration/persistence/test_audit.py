@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -317,7 +317,7 @@ def test_a_story_that_failed_beside_one_that_is_under_way_is_no_lost_donation(
 def test_a_transfer_under_the_id_of_a_donation_that_was_refused_is_no_lost_donation(
     sound: PostgresStores, dsn_by_context: dict[str, str]
 ) -> None:
-    request = a_request("open")._replace(account_id="carol")
+    request = replace(a_request("open"), account_id="carol")
     commit(sound.unit_of_work("crowdfunding"), records=[request])
     commit(sound.unit_of_work("accounting"), records=[a_credit("open")])
     sound.run(sound.saga_log("crowdfunding").merge([ended("open", "donation", SagaState.FAILED)]))
