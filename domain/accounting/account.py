@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from domain.accounting.messages import (
+    AccountFoundOpen,
     AccountOpened,
     AccountOpeningRejected,
     CreditTransfer,
@@ -28,7 +29,6 @@ from domain.accounting.messages import (
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
-    TransferCreditRefused,
     TransferRefundRejected,
     TransferRejected,
     Withdraw,
@@ -167,7 +167,8 @@ def open_account(account: Account | None, command: OpenAccount, now: datetime) -
     if not is_account_id(command.account_id):
         return refuse(command, Reason.INVALID_ACCOUNT_ID)
     if account is not None and account.is_open:
-        return refuse(command, Reason.ALREADY_OPEN)
+        found = AccountFoundOpen(account_id=account.account_id, purpose=command.purpose)
+        return rejected(Reason.ALREADY_OPEN, found)
     opened = replace(account or Account(command.account_id), status=AccountStatus.OPEN)
     event = AccountOpened(account_id=opened.account_id, balance_sat=opened.balance_sat, purpose=command.purpose)
     return done(opened, event)
@@ -284,7 +285,12 @@ def not_what_was_debited(account: Account | None, command: Command) -> Decision[
 
 
 def refuse(command: Command, reason: Reason) -> Decision[Account]:
-    """Refuse any command of this context: its event says what was asked and why not."""
+    """Refuse any command of this context: its event says what was asked and why not.
+
+    Of a credit nothing is said: what sends the money back is for `credit_transfer` to know.
+    """
+    if isinstance(command, CreditTransfer):
+        return rejected(reason)
     return rejected(reason, _rejection(command, reason))
 
 
@@ -316,32 +322,28 @@ def _rejection(command: Command, reason: Reason) -> Event:
                 reason=reason,
                 purpose=command.purpose,
             )
-        case RequestTransfer() | CreditTransfer() | RefundTransfer():
-            return _transfer_rejection(command, reason)
+        case RequestTransfer():
+            return TransferRejected(
+                transfer_id=command.transfer_id,
+                from_account_id=command.from_account_id,
+                to_account_id=command.to_account_id,
+                amount_sat=command.amount_sat,
+                purpose=command.purpose,
+                reference=command.reference,
+                reason=reason,
+            )
+        case RefundTransfer():
+            return TransferRefundRejected(
+                transfer_id=command.transfer_id,
+                from_account_id=command.from_account_id,
+                to_account_id=command.to_account_id,
+                amount_sat=command.amount_sat,
+                purpose=command.purpose,
+                reference=command.reference,
+                reason=reason,
+            )
         case _:
             raise BrokenRuleError("refuses_its_own_commands", command.TYPE.name, "a command of accounting")
-
-
-def _transfer_rejection(
-    command: RequestTransfer | CreditTransfer | RefundTransfer, reason: Reason
-) -> TransferRejected | TransferCreditRefused | TransferRefundRejected:
-    event: type[TransferRejected | TransferCreditRefused | TransferRefundRejected]
-    match command:
-        case RequestTransfer():
-            event = TransferRejected
-        case CreditTransfer():
-            event = TransferCreditRefused
-        case RefundTransfer():
-            event = TransferRefundRejected
-    return event(
-        transfer_id=command.transfer_id,
-        from_account_id=command.from_account_id,
-        to_account_id=command.to_account_id,
-        amount_sat=command.amount_sat,
-        purpose=command.purpose,
-        reference=command.reference,
-        reason=reason,
-    )
 
 
 _KEY_TAKEN: Mapping[type[Command], Reason] = {

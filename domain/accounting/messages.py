@@ -38,7 +38,12 @@ class Reason(StrEnum):
     TRANSFER_ENDED = "transfer_ended"  # it was credited or refunded before
 
 
-@command("accounting.open-account", key="account_id", sent_by=Sender.OPERATOR)
+@command(
+    "accounting.open-account",
+    key="account_id",
+    sent_by=Sender.OPERATOR,
+    reasons=(Reason.INVALID_ACCOUNT_ID, Reason.ALREADY_OPEN),
+)
 @dataclass(frozen=True, kw_only=True)
 class OpenAccount(Command):
     """Open the account, so that its owner may spend. Deposits that came earlier are kept."""
@@ -48,7 +53,19 @@ class OpenAccount(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.deposit", key="account_id", sent_by=Sender.OPERATOR, needs_why=True)
+@command(
+    "accounting.deposit",
+    key="account_id",
+    sent_by=Sender.OPERATOR,
+    needs_why=True,
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_ACCOUNT_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.BALANCE_LIMIT,
+        Reason.DUPLICATE_DEPOSIT,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class Deposit(Command):
     """Credit what came in from the Lightning network. An account not opened yet keeps the money until it is.
@@ -64,7 +81,19 @@ class Deposit(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.withdraw", key="account_id", sent_by=Sender.OPERATOR, needs_why=True)
+@command(
+    "accounting.withdraw",
+    key="account_id",
+    sent_by=Sender.OPERATOR,
+    needs_why=True,
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.INSUFFICIENT_FUNDS,
+        Reason.DUPLICATE_WITHDRAWAL,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class Withdraw(Command):
     """Debit what is to be paid out over the Lightning network."""
@@ -76,7 +105,20 @@ class Withdraw(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.refund-withdrawal", key="account_id", sent_by=Sender.OPERATOR, needs_why=True)
+@command(
+    "accounting.refund-withdrawal",
+    key="account_id",
+    sent_by=Sender.OPERATOR,
+    needs_why=True,
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.UNKNOWN_WITHDRAWAL,
+        Reason.NOT_THIS_WITHDRAWAL,
+        Reason.ALREADY_REFUNDED,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class RefundWithdrawal(Command):
     """Give back what was debited for a payment that failed for good."""
@@ -89,7 +131,20 @@ class RefundWithdrawal(Command):
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
 
-@command("accounting.request-transfer", key="from_account_id", sent_by=Sender.OPERATOR, needs_why=True)
+@command(
+    "accounting.request-transfer",
+    key="from_account_id",
+    sent_by=Sender.OPERATOR,
+    needs_why=True,
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.OWN_ACCOUNT,
+        Reason.INVALID_AMOUNT,
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.INSUFFICIENT_FUNDS,
+        Reason.DUPLICATE_TRANSFER,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class RequestTransfer(Command):
     """Move money to another account: the debit step, from the payer into transit."""
@@ -104,7 +159,22 @@ class RequestTransfer(Command):
     """What it refers to there, e.g. the campaign's id."""
 
 
-@command("accounting.credit-transfer", key="to_account_id", sent_by=Sender.OPERATOR, needs_why=True)
+@command(
+    "accounting.credit-transfer",
+    key="to_account_id",
+    sent_by=Sender.OPERATOR,
+    needs_why=True,
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.BALANCE_LIMIT,
+        Reason.UNKNOWN_TRANSFER,
+        Reason.NOT_THIS_TRANSFER,
+        Reason.DUPLICATE_TRANSFER,
+        Reason.TRANSFER_ENDED,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class CreditTransfer(Command):
     """The credit step of a transfer, from transit to the payee."""
@@ -117,7 +187,21 @@ class CreditTransfer(Command):
     reference: str
 
 
-@command("accounting.refund-transfer", key="from_account_id", sent_by=Sender.OPERATOR, needs_why=True)
+@command(
+    "accounting.refund-transfer",
+    key="from_account_id",
+    sent_by=Sender.OPERATOR,
+    needs_why=True,
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.UNKNOWN_TRANSFER,
+        Reason.NOT_THIS_TRANSFER,
+        Reason.ALREADY_REFUNDED,
+        Reason.TRANSFER_ENDED,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class RefundTransfer(Command):
     """The compensation of a transfer whose credit was refused, from transit back to the payer."""
@@ -141,14 +225,37 @@ class AccountOpened(Event):
     purpose: str = ""
 
 
-@event("accounting.account-opening-rejected", key="account_id")
+@event("accounting.account-found-open", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class AccountFoundOpen(Event):
+    """The account that was to be opened is open already."""
+
+    account_id: str
+    purpose: str = ""
+
+
+@event("accounting.account-opening-rejected", key="account_id", version=2)
 @dataclass(frozen=True, kw_only=True)
 class AccountOpeningRejected(Event):
+    """No such account can be opened."""
+
+    account_id: str
+    reason: str
+    purpose: str = ""
+
+
+@event("accounting.account-opening-rejected", key="account_id", is_former=True)
+@dataclass(frozen=True, kw_only=True)
+class AccountOpeningRejectedV1(Event):
     """The account was open already, or its id is not allowed."""
 
     account_id: str
     reason: str
     purpose: str = ""
+
+    @property
+    def was_open(self) -> bool:
+        return self.reason == Reason.ALREADY_OPEN
 
 
 @event("accounting.deposited", key="account_id")
@@ -257,7 +364,7 @@ class TransferSucceeded(Event):
 @event("accounting.transfer-credit-refused", key="to_account_id")
 @dataclass(frozen=True, kw_only=True)
 class TransferCreditRefused(Event):
-    """The payee was not credited; if the money is in transit, it goes back."""
+    """The payee cannot be credited, so the money goes back. If nothing is in transit, there is no event."""
 
     transfer_id: str
     from_account_id: str
@@ -271,7 +378,7 @@ class TransferCreditRefused(Event):
 @event("accounting.transfer-refunded", key="from_account_id")
 @dataclass(frozen=True, kw_only=True)
 class TransferRefunded(Event):
-    """The payer has the money back."""
+    """The payer has the money back: the transfer has ended."""
 
     transfer_id: str
     from_account_id: str
@@ -301,7 +408,7 @@ class TransferRefundRejected(Event):
 @event("accounting.transfer-rejected", key="from_account_id")
 @dataclass(frozen=True, kw_only=True)
 class TransferRejected(Event):
-    """The transfer has ended without moving money (refused at once, or refunded)."""
+    """The transfer was refused at once: nothing was debited for this request. (Earlier, it also followed a refund.)"""
 
     transfer_id: str
     from_account_id: str
@@ -321,7 +428,9 @@ MESSAGES = (
     CreditTransfer,
     RefundTransfer,
     AccountOpened,
+    AccountFoundOpen,
     AccountOpeningRejected,
+    AccountOpeningRejectedV1,
     Deposited,
     DepositRejected,
     WithdrawalAccepted,

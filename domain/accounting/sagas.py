@@ -13,7 +13,6 @@ from domain.accounting.messages import (
     Deposit,
     OpenAccount,
     Purpose,
-    Reason,
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
@@ -26,18 +25,6 @@ from domain.bitcoin.messages import DepositPaid, WithdrawalFailed, WithdrawalReq
 from domain.crowdfunding.messages import DonationRequested
 from domain.shared.messages import Command, Event
 from domain.shared.sagas import Step
-
-_NOTHING_TO_GIVE_BACK = frozenset(
-    {
-        Reason.INVALID_ID,
-        Reason.INVALID_AMOUNT,
-        Reason.UNKNOWN_TRANSFER,
-        Reason.DUPLICATE_TRANSFER,
-        Reason.TRANSFER_ENDED,
-        Reason.NOT_THIS_TRANSFER,
-    }
-)
-"""Reasons to refuse a credit after which there is nothing to give back: not debited at all, not so, or ended."""
 
 
 def open_new_account(event: AccountRegistered) -> Sequence[Command]:
@@ -71,8 +58,6 @@ def credit_payee(event: TransferDebited) -> Sequence[Command]:
 
 
 def refund_payer(event: TransferCreditRefused) -> Sequence[Command]:
-    if event.reason in _NOTHING_TO_GIVE_BACK:
-        return []
     return [
         RefundTransfer(
             transfer_id=event.transfer_id,

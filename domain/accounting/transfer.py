@@ -13,12 +13,12 @@ from domain.accounting.messages import (
     Reason,
     RefundTransfer,
     RequestTransfer,
+    TransferCreditRefused,
     TransferDebited,
     TransferRefunded,
-    TransferRejected,
     TransferSucceeded,
 )
-from domain.shared.decisions import Decision, done
+from domain.shared.decisions import Decision, done, rejected
 from domain.shared.ids import is_account_id, is_id
 from domain.shared.money import Satoshis
 
@@ -56,17 +56,18 @@ def request_transfer(account: Account | None, command: RequestTransfer, now: dat
 def credit_transfer(account: Account | None, command: CreditTransfer, now: datetime) -> Decision[Account]:
     """The credit step, from transit to the payee.
 
-    The store refuses if nothing is in transit under this id, or another amount, or for another payee.
+    The store refuses if nothing is in transit under this id, or another amount, or for another payee. Only a refusal
+    that sends the money back has an event; of any other nothing will come.
     """
     if not is_id(command.transfer_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
         return refuse(command, Reason.INVALID_AMOUNT)
     if account is None or not account.is_open:
-        return refuse(command, Reason.UNKNOWN_ACCOUNT)
+        return _send_back(command, Reason.UNKNOWN_ACCOUNT)
     amount, key = Satoshis(command.amount_sat), f"transfer/{command.transfer_id}"
     if not account.has_room_for(amount):
-        return refuse(command, Reason.BALANCE_LIMIT)
+        return _send_back(command, Reason.BALANCE_LIMIT)
     credited = account.credited(amount)
     movement = Movement(
         f"{key}/credit", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_CREDIT, now, f"{key}/debit"
@@ -99,7 +100,7 @@ def refund_transfer(account: Account | None, command: RefundTransfer, now: datet
     movement = Movement(
         f"{key}/refund", IN_TRANSIT, account.account_id, amount, MovementKind.TRANSFER_REFUND, now, f"{key}/debit"
     )
-    given_back = TransferRefunded(
+    event = TransferRefunded(
         transfer_id=command.transfer_id,
         from_account_id=refunded.account_id,
         to_account_id=command.to_account_id,
@@ -109,16 +110,20 @@ def refund_transfer(account: Account | None, command: RefundTransfer, now: datet
         balance_sat=refunded.balance_sat,
         reason=command.reason,
     )
-    ended = TransferRejected(
+    return done(refunded, event, records=(movement,))
+
+
+def _send_back(command: CreditTransfer, reason: Reason) -> Decision[Account]:
+    event = TransferCreditRefused(
         transfer_id=command.transfer_id,
-        from_account_id=refunded.account_id,
+        from_account_id=command.from_account_id,
         to_account_id=command.to_account_id,
         amount_sat=command.amount_sat,
         purpose=command.purpose,
         reference=command.reference,
-        reason=command.reason,
+        reason=reason,
     )
-    return done(refunded, given_back, ended, records=(movement,))
+    return rejected(reason, event)
 
 
 def _objection(command: RequestTransfer) -> Reason | None:

@@ -38,7 +38,18 @@ class Reason(StrEnum):
     DUPLICATE_ACCOUNT = "duplicate_account"  # somebody has signed up under this id before
 
 
-@command("auth.register-account", key="account_id", sent_by=Sender.ANYBODY)
+@command(
+    "auth.register-account",
+    key="account_id",
+    sent_by=Sender.ANYBODY,
+    reasons=(
+        Reason.INVALID_ACCOUNT_ID,
+        Reason.INVALID_USERNAME,
+        Reason.INVALID_PASSWORD_HASH,
+        Reason.USERNAME_TAKEN,
+        Reason.DUPLICATE_ACCOUNT,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class RegisterAccount(Command):
     """Sign up: *password_hash* is an argon2id hash (v=19, m=65536, t=3, p=4) in PHC form, never the password itself."""
@@ -57,10 +68,10 @@ class AccountRegistered(Event):
     username: str
 
 
-@event("auth.registration-rejected", key="account_id")
+@event("auth.registration-rejected", key="account_id", is_former=True)
 @dataclass(frozen=True, kw_only=True)
 class RegistrationRejected(Event):
-    """A sign-up was refused."""
+    """A sign-up was refused. Who asked for it, perhaps a stranger, is told so in the answer, and nobody else."""
 
     account_id: str
     username: str

@@ -12,7 +12,6 @@ from domain.auth.messages import (
     AccountRegistered,
     Reason,
     RegisterAccount,
-    RegistrationRejected,
 )
 from domain.shared.decisions import Decision, done, rejected
 from domain.shared.errors import BrokenRuleError
@@ -48,13 +47,16 @@ class User:
 
 
 def register_account(user: User | None, command: RegisterAccount, now: datetime) -> Decision[User]:
-    """Sign up. Whether the name is free is for the store to say (see `username_taken`)."""
+    """Sign up. Whether the name is free is for the store to say (see `username_taken`).
+
+    A refusal has no event: anybody may ask, under any account's id, and what is asked in vain is nobody's to see.
+    """
     username = command.username.lower()
     if user is not None:
         is_repeat = (user.username, user.password_hash) == (username, command.password_hash)
-        return done(None) if is_repeat else _refuse(command, Reason.DUPLICATE_ACCOUNT)
+        return done(None) if is_repeat else rejected(Reason.DUPLICATE_ACCOUNT)
     if objection := _objection(command, username):
-        return _refuse(command, objection)
+        return rejected(objection)
     return done(
         User(command.account_id, username, command.password_hash, now),
         AccountRegistered(account_id=command.account_id, username=username),
@@ -63,7 +65,7 @@ def register_account(user: User | None, command: RegisterAccount, now: datetime)
 
 def username_taken(user: User | None, command: RegisterAccount) -> Decision[User]:
     """Instead of a sign-up under a name that somebody else has."""
-    return _refuse(command, Reason.USERNAME_TAKEN)
+    return rejected(Reason.USERNAME_TAKEN)
 
 
 def _objection(command: RegisterAccount, username: str) -> Reason | None:
@@ -77,9 +79,3 @@ def _objection(command: RegisterAccount, username: str) -> Reason | None:
 def is_password_hash(text: str) -> bool:
     """Whether *text* is an argon2id hash in PHC form that costs what it should (HASH_COST)."""
     return len(text) <= MAX_HASH_LENGTH and _PASSWORD_HASH.fullmatch(text) is not None
-
-
-def _refuse(command: RegisterAccount, reason: Reason) -> Decision[User]:
-    return rejected(
-        reason, RegistrationRejected(account_id=command.account_id, username=command.username, reason=reason)
-    )

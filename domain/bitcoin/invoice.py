@@ -19,7 +19,6 @@ from domain.bitcoin.messages import (
     DepositFailed,
     DepositPaid,
     DepositRequested,
-    DepositRequestRejected,
     ExpireInvoice,
     FailDeposit,
     FailWithdrawal,
@@ -37,7 +36,6 @@ from domain.bitcoin.messages import (
     WithdrawalFailed,
     WithdrawalPaid,
     WithdrawalRequested,
-    WithdrawalRequestRejected,
 )
 from domain.shared.decisions import Decision, Outcome, Verdict, done, rejected
 from domain.shared.errors import BrokenRuleError
@@ -355,31 +353,10 @@ def payment_hash_taken(invoice: Invoice | None, command: RequestWithdrawal | Iss
 
 
 def refuse(command: Command, reason: Reason) -> Decision[Invoice]:
-    """Refuse any command of this context; its event says what was asked and why not."""
-    match command:
-        case RequestDeposit():
-            return rejected(
-                reason,
-                DepositRequestRejected(
-                    invoice_id=command.invoice_id,
-                    account_id=command.account_id,
-                    amount_sat=command.amount_sat,
-                    reason=reason,
-                ),
-            )
-        case RequestWithdrawal():
-            return rejected(
-                reason,
-                WithdrawalRequestRejected(
-                    invoice_id=command.invoice_id,
-                    account_id=command.account_id,
-                    amount_sat=command.amount_sat,
-                    reason=reason,
-                ),
-            )
-        case _:
-            event = InvoiceChangeRejected(invoice_id=command.key, command=command.TYPE.name, reason=reason)
-            return rejected(reason, event)
+    """Refuse any command of this context. Of a step an event says so; a request has none, its sender is told."""
+    if isinstance(command, (RequestDeposit, RequestWithdrawal)):
+        return rejected(reason)
+    return rejected(reason, InvoiceChangeRejected(invoice_id=command.key, command=command.TYPE.name, reason=reason))
 
 
 def _ready(
@@ -439,7 +416,7 @@ _ENDED_WITHOUT_MONEY: Mapping[InvoiceState, Reason] = {
     InvoiceState.REJECTED: Reason.INVOICE_REJECTED,
     InvoiceState.FAILED: Reason.INVOICE_FAILED,
 }
-"""What is answered to a request whose first one ended so, if nobody kept why."""
+"""What is answered to a request whose first one ended so; why it did, where that was kept, is told beside it."""
 
 
 def _objection(command: RequestDeposit | RequestWithdrawal) -> Reason | None:
@@ -469,10 +446,11 @@ def _is_payable(command: RequestWithdrawal | IssueInvoice) -> bool:
 def _asked_again(invoice: Invoice) -> Decision[Invoice]:
     """The same request once more changes nothing: it is told what the first one has come to."""
     stands = {"invoice_state": str(invoice.state)}
-    if invoice.state in _ENDED_WITHOUT_MONEY:
-        reason = invoice.reason or _ENDED_WITHOUT_MONEY[invoice.state]
-        return Decision(Outcome(Verdict.REJECTED, reason, stands))
-    return Decision(Outcome(Verdict.DONE, data=stands))
+    if invoice.state not in _ENDED_WITHOUT_MONEY:
+        return Decision(Outcome(Verdict.DONE, data=stands))
+    if invoice.reason is not None:
+        stands["invoice_reason"] = invoice.reason
+    return Decision(Outcome(Verdict.REJECTED, _ENDED_WITHOUT_MONEY[invoice.state], stands))
 
 
 def _is_for(

@@ -37,7 +37,19 @@ class Reason(StrEnum):
     ALREADY_AUTHORIZED = "already_authorized"
 
 
-@command("bitcoin.request-deposit", key="invoice_id", sent_by=OwnerOf("account_id"))
+@command(
+    "bitcoin.request-deposit",
+    key="invoice_id",
+    sent_by=OwnerOf("account_id"),
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_ACCOUNT_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.DUPLICATE_INVOICE,
+        Reason.INVOICE_EXPIRED,
+        Reason.INVOICE_FAILED,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class RequestDeposit(Command):
     """Ask for a Lightning invoice to pay into *account_id*, under an id that the producer chooses."""
@@ -47,7 +59,18 @@ class RequestDeposit(Command):
     amount_sat: int
 
 
-@command("bitcoin.issue-invoice", key="invoice_id", sent_by=Sender.LIGHTNING)
+@command(
+    "bitcoin.issue-invoice",
+    key="invoice_id",
+    sent_by=Sender.LIGHTNING,
+    reasons=(
+        Reason.INVALID_PAYMENT_REQUEST,
+        Reason.UNKNOWN_INVOICE,
+        Reason.INVOICE_EXPIRED,
+        Reason.INVOICE_FAILED,
+        Reason.DUPLICATE_PAYMENT_HASH,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class IssueInvoice(Command):
     """The Lightning node has made the invoice."""
@@ -58,7 +81,12 @@ class IssueInvoice(Command):
     expires_at: datetime
 
 
-@command("bitcoin.confirm-deposit", key="invoice_id", sent_by=Sender.LIGHTNING)
+@command(
+    "bitcoin.confirm-deposit",
+    key="invoice_id",
+    sent_by=Sender.LIGHTNING,
+    reasons=(Reason.UNKNOWN_INVOICE, Reason.NOT_ISSUED),
+)
 @dataclass(frozen=True, kw_only=True)
 class ConfirmDeposit(Command):
     """The Lightning node has been paid. Believed even of an expired invoice: money that came in is somebody's."""
@@ -66,7 +94,12 @@ class ConfirmDeposit(Command):
     invoice_id: str
 
 
-@command("bitcoin.expire-invoice", key="invoice_id", sent_by=Sender.LIGHTNING)
+@command(
+    "bitcoin.expire-invoice",
+    key="invoice_id",
+    sent_by=Sender.LIGHTNING,
+    reasons=(Reason.UNKNOWN_INVOICE, Reason.INVOICE_FAILED, Reason.INVOICE_PAID),
+)
 @dataclass(frozen=True, kw_only=True)
 class ExpireInvoice(Command):
     """The Lightning node says that the invoice can no longer be paid."""
@@ -74,7 +107,12 @@ class ExpireInvoice(Command):
     invoice_id: str
 
 
-@command("bitcoin.fail-deposit", key="invoice_id", sent_by=Sender.LIGHTNING)
+@command(
+    "bitcoin.fail-deposit",
+    key="invoice_id",
+    sent_by=Sender.LIGHTNING,
+    reasons=(Reason.UNKNOWN_INVOICE, Reason.ALREADY_ISSUED, Reason.INVOICE_EXPIRED, Reason.INVOICE_PAID),
+)
 @dataclass(frozen=True, kw_only=True)
 class FailDeposit(Command):
     """The Lightning node will never make this invoice. Not to be sent if it only did not answer."""
@@ -83,7 +121,22 @@ class FailDeposit(Command):
     reason: str
 
 
-@command("bitcoin.request-withdrawal", key="invoice_id", sent_by=OwnerOf("account_id"))
+@command(
+    "bitcoin.request-withdrawal",
+    key="invoice_id",
+    sent_by=OwnerOf("account_id"),
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_ACCOUNT_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.INVALID_PAYMENT_REQUEST,
+        Reason.INVOICE_EXPIRED,
+        Reason.DUPLICATE_INVOICE,
+        Reason.DUPLICATE_PAYMENT_HASH,
+        Reason.INVOICE_REJECTED,
+        Reason.INVOICE_FAILED,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class RequestWithdrawal(Command):
     """Pay somebody else's invoice from *account_id*. The terms are checked against the invoice before it is paid."""
@@ -97,7 +150,12 @@ class RequestWithdrawal(Command):
     expires_at: datetime
 
 
-@command("bitcoin.authorize-withdrawal", key="invoice_id", sent_by=Sender.OPERATOR)
+@command(
+    "bitcoin.authorize-withdrawal",
+    key="invoice_id",
+    sent_by=Sender.OPERATOR,
+    reasons=(Reason.UNKNOWN_INVOICE, Reason.NOT_THIS_WITHDRAWAL, Reason.INVOICE_REJECTED),
+)
 @dataclass(frozen=True, kw_only=True)
 class AuthorizeWithdrawal(Command):
     """The account was debited by this amount: the Lightning node may pay, if that is what the invoice asks for."""
@@ -107,7 +165,18 @@ class AuthorizeWithdrawal(Command):
     amount_sat: int
 
 
-@command("bitcoin.settle-withdrawal", key="invoice_id", sent_by=Sender.LIGHTNING)
+@command(
+    "bitcoin.settle-withdrawal",
+    key="invoice_id",
+    sent_by=Sender.LIGHTNING,
+    reasons=(
+        Reason.UNKNOWN_INVOICE,
+        Reason.NOT_AUTHORIZED,
+        Reason.INVALID_PREIMAGE,
+        Reason.INVOICE_REJECTED,
+        Reason.INVOICE_FAILED,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class SettleWithdrawal(Command):
     """The Lightning node has paid; *preimage* is the proof: the payment hash is its SHA-256."""
@@ -117,7 +186,18 @@ class SettleWithdrawal(Command):
     """64 hexadecimal digits."""
 
 
-@command("bitcoin.reject-withdrawal", key="invoice_id", sent_by=Sender.OPERATOR)
+@command(
+    "bitcoin.reject-withdrawal",
+    key="invoice_id",
+    sent_by=Sender.OPERATOR,
+    reasons=(
+        Reason.UNKNOWN_INVOICE,
+        Reason.NOT_THIS_WITHDRAWAL,
+        Reason.ALREADY_AUTHORIZED,
+        Reason.INVOICE_FAILED,
+        Reason.INVOICE_PAID,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class RejectWithdrawal(Command):
     """The account could not be debited by this amount."""
@@ -128,7 +208,12 @@ class RejectWithdrawal(Command):
     reason: str
 
 
-@command("bitcoin.fail-withdrawal", key="invoice_id", sent_by=Sender.LIGHTNING)
+@command(
+    "bitcoin.fail-withdrawal",
+    key="invoice_id",
+    sent_by=Sender.LIGHTNING,
+    reasons=(Reason.UNKNOWN_INVOICE, Reason.NOT_AUTHORIZED, Reason.INVOICE_REJECTED, Reason.INVOICE_PAID),
+)
 @dataclass(frozen=True, kw_only=True)
 class FailWithdrawal(Command):
     """The Lightning node can never pay this invoice. Not to be sent while the payment may still succeed."""
@@ -147,10 +232,10 @@ class DepositRequested(Event):
     amount_sat: int
 
 
-@event("bitcoin.deposit-request-rejected", key="invoice_id")
+@event("bitcoin.deposit-request-rejected", key="invoice_id", is_former=True)
 @dataclass(frozen=True, kw_only=True)
 class DepositRequestRejected(Event):
-    """No invoice will be made."""
+    """No invoice will be made. Who asked for it is told so in the answer, and nobody else."""
 
     invoice_id: str
     account_id: str
@@ -212,10 +297,10 @@ class WithdrawalRequested(Event):
     amount_sat: int
 
 
-@event("bitcoin.withdrawal-request-rejected", key="invoice_id")
+@event("bitcoin.withdrawal-request-rejected", key="invoice_id", is_former=True)
 @dataclass(frozen=True, kw_only=True)
 class WithdrawalRequestRejected(Event):
-    """The withdrawal was refused before any money moved (expired, a bad amount, an invoice under way already)."""
+    """The withdrawal was refused at once. Who asked for it is told so in the answer, and nobody else."""
 
     invoice_id: str
     account_id: str

@@ -9,7 +9,6 @@ from domain.crowdfunding.messages import (
     MAX_DESCRIPTION_LENGTH,
     CampaignCreated,
     CampaignGoalReached,
-    CampaignRejected,
     CreateCampaign,
     DonateToCampaign,
     DonationRegistered,
@@ -65,8 +64,24 @@ class Campaign:
 
 
 @dataclass(frozen=True)
+class DonationRequest:
+    """A donation that a campaign has accepted. Its id is requested once, for ever, by whomever."""
+
+    donation_id: str
+    campaign_id: str
+    account_id: str
+    """The donor."""
+    amount_sat: Satoshis
+    requested_at: datetime
+
+    def __post_init__(self) -> None:
+        if not Satoshis.are(self.amount_sat):
+            raise BrokenRuleError("donation_requests_amount_is_satoshis", self.amount_sat, f"1 to {SUPPLY_SAT}")
+
+
+@dataclass(frozen=True)
 class Donation:
-    """A donation whose money has arrived. Its id is registered once, for ever."""
+    """A donation whose money has arrived, just as it was requested. It is registered once, for ever."""
 
     donation_id: str
     campaign_id: str
@@ -83,39 +98,68 @@ class Donation:
 def create_campaign(campaign: Campaign | None, command: CreateCampaign, now: datetime) -> Decision[Campaign]:
     """Open a campaign for donations."""
     if campaign is not None:
-        is_repeat = vars(command).items() <= vars(campaign).items()
-        return done(None) if is_repeat else _refuse_campaign(command, Reason.DUPLICATE_CAMPAIGN)
+        return done(None) if _is_repeat(campaign, command) else rejected(Reason.DUPLICATE_CAMPAIGN)
     if objection := _campaign_objection(command):
-        return _refuse_campaign(command, objection)
-    return done(Campaign(**vars(command), created_at=now), CampaignCreated(**vars(command)))
+        return rejected(objection)
+    created = Campaign(
+        campaign_id=command.campaign_id,
+        account_id=command.account_id,
+        title=command.title,
+        description=command.description,
+        goal_sat=command.goal_sat,
+        created_at=now,
+    )
+    event = CampaignCreated(
+        campaign_id=created.campaign_id,
+        account_id=created.account_id,
+        title=created.title,
+        description=created.description,
+        goal_sat=created.goal_sat,
+    )
+    return done(created, event)
 
 
 def donate_to_campaign(campaign: Campaign | None, command: DonateToCampaign, now: datetime) -> Decision[Campaign]:
-    """Begin a donation. The campaign itself does not change before the money has moved."""
+    """Begin a donation. The campaign itself does not change before the money has moved.
+
+    The store refuses an id that was requested before.
+    """
     if campaign is None:
-        return _refuse(command, Reason.UNKNOWN_CAMPAIGN)
-    if not is_id(command.donation_id):
-        return _refuse(command, Reason.INVALID_ID)
-    if not Satoshis.are(command.amount_sat):
-        return _refuse(command, Reason.INVALID_AMOUNT)
+        return rejected(Reason.UNKNOWN_CAMPAIGN)
+    if objection := _donation_objection(command):
+        return rejected(objection)
     if command.account_id == campaign.account_id:
-        return _refuse(command, Reason.OWN_CAMPAIGN)
-    return done(None, DonationRequested(**vars(command), owner_account_id=campaign.account_id))
+        return rejected(Reason.OWN_CAMPAIGN)
+    amount = Satoshis(command.amount_sat)
+    request = DonationRequest(command.donation_id, campaign.campaign_id, command.account_id, amount, now)
+    event = DonationRequested(
+        campaign_id=campaign.campaign_id,
+        donation_id=command.donation_id,
+        account_id=command.account_id,
+        owner_account_id=campaign.account_id,
+        amount_sat=command.amount_sat,
+    )
+    return done(None, event, records=(request,))
 
 
 def register_donation(campaign: Campaign | None, command: RegisterDonation, now: datetime) -> Decision[Campaign]:
-    """Count a donation whose money has moved; the store refuses one that was counted before."""
+    """Count a donation whose money has moved; the store refuses one that was counted before, or not requested so."""
     if campaign is None:
-        return _refuse(command, Reason.UNKNOWN_DONATION)
-    if not is_id(command.donation_id):
-        return _refuse(command, Reason.INVALID_ID)
-    if not Satoshis.are(command.amount_sat):
-        return _refuse(command, Reason.INVALID_AMOUNT)
+        return rejected(Reason.UNKNOWN_DONATION)
+    if objection := _donation_objection(command):
+        return rejected(objection)
     amount = Satoshis(command.amount_sat)
     after = campaign.donated(amount)
     donation = Donation(command.donation_id, campaign.campaign_id, command.account_id, amount, now)
     events: list[Event] = [
-        DonationRegistered(**vars(command), raised_sat=after.raised_sat, donations=after.donations),
+        DonationRegistered(
+            campaign_id=campaign.campaign_id,
+            donation_id=command.donation_id,
+            account_id=command.account_id,
+            amount_sat=command.amount_sat,
+            raised_sat=after.raised_sat,
+            donations=after.donations,
+        ),
     ]
     if after.goal_reached and not campaign.goal_reached:
         events.append(_goal_reached(after))
@@ -125,13 +169,43 @@ def register_donation(campaign: Campaign | None, command: RegisterDonation, now:
 def reject_donation(campaign: Campaign | None, command: RejectDonation, now: datetime) -> Decision[Campaign]:
     """End a donation whose money did not move."""
     if campaign is None:
-        return _refuse(command, Reason.UNKNOWN_DONATION)
-    return done(None, DonationRejected(**vars(command)))
+        return rejected(Reason.UNKNOWN_DONATION)
+    if objection := _donation_objection(command):
+        return rejected(objection)
+    event = DonationRejected(
+        campaign_id=campaign.campaign_id,
+        donation_id=command.donation_id,
+        account_id=command.account_id,
+        amount_sat=command.amount_sat,
+        reason=command.reason,
+    )
+    return done(None, event)
 
 
-def donation_known(campaign: Campaign | None, command: RegisterDonation) -> Decision[Campaign]:
+def donation_requested(campaign: Campaign | None, command: DonateToCampaign) -> Decision[Campaign]:
+    """Instead of a donation under an id that was used before. Who asks is told so, and nobody else of anything."""
+    return rejected(Reason.ALREADY_REQUESTED)
+
+
+def donation_registered(campaign: Campaign | None, command: RegisterDonation) -> Decision[Campaign]:
     """Instead of counting a donation twice. No event: the first one's stands."""
     return rejected(Reason.ALREADY_REGISTERED)
+
+
+def donation_unknown(campaign: Campaign | None, command: RegisterDonation) -> Decision[Campaign]:
+    """Instead of counting a donation that was not requested, or of somebody else, or of another amount."""
+    return rejected(Reason.UNKNOWN_DONATION)
+
+
+def _is_repeat(campaign: Campaign, command: CreateCampaign) -> bool:
+    asked = (command.account_id, command.title, command.description, command.goal_sat)
+    return asked == (campaign.account_id, campaign.title, campaign.description, campaign.goal_sat)
+
+
+def _donation_objection(command: DonateToCampaign | RegisterDonation | RejectDonation) -> Reason | None:
+    if not is_id(command.donation_id):
+        return Reason.INVALID_ID
+    return None if Satoshis.are(command.amount_sat) else Reason.INVALID_AMOUNT
 
 
 def _campaign_objection(command: CreateCampaign) -> Reason | None:
@@ -153,14 +227,4 @@ def _goal_reached(campaign: Campaign) -> CampaignGoalReached:
         account_id=campaign.account_id,
         goal_sat=campaign.goal_sat,
         raised_sat=campaign.raised_sat,
-    )
-
-
-def _refuse(command: DonateToCampaign | RegisterDonation | RejectDonation, reason: Reason) -> Decision[Campaign]:
-    return rejected(reason, DonationRejected(**{**vars(command), "reason": reason}))
-
-
-def _refuse_campaign(command: CreateCampaign, reason: Reason) -> Decision[Campaign]:
-    return rejected(
-        reason, CampaignRejected(campaign_id=command.campaign_id, account_id=command.account_id, reason=reason)
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from domain.crowdfunding.campaign import (
     create_campaign,
     donate_to_campaign,
-    donation_known,
+    donation_registered,
+    donation_requested,
+    donation_unknown,
     register_donation,
     reject_donation,
 )
@@ -28,7 +30,11 @@ CONTEXT = BoundedContext(
         RegisterDonation: register_donation,
         RejectDonation: reject_donation,
     },
-    refusals={"donations_pkey": donation_known},
+    refusals={
+        "donation_requests_pkey": donation_requested,
+        "donations_pkey": donation_registered,
+        "donations_as_requested": donation_unknown,
+    },
     steps=STEPS,
     sagas=SAGAS,
 )

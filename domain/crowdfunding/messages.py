@@ -25,11 +25,24 @@ class Reason(StrEnum):
     DUPLICATE_CAMPAIGN = "duplicate_campaign"
     UNKNOWN_CAMPAIGN = "unknown_campaign"
     OWN_CAMPAIGN = "own_campaign"
-    UNKNOWN_DONATION = "unknown_donation"  # money has, or has not, moved for a donation that no campaign here began
+    ALREADY_REQUESTED = "already_requested"  # the donation's id has been used, by whomever
+    UNKNOWN_DONATION = "unknown_donation"  # no campaign here has accepted a request for this donation
     ALREADY_REGISTERED = "already_registered"
 
 
-@command("crowdfunding.create-campaign", key="campaign_id", sent_by=OwnerOf("account_id"))
+@command(
+    "crowdfunding.create-campaign",
+    key="campaign_id",
+    sent_by=OwnerOf("account_id"),
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_ACCOUNT_ID,
+        Reason.INVALID_TITLE,
+        Reason.INVALID_DESCRIPTION,
+        Reason.INVALID_AMOUNT,
+        Reason.DUPLICATE_CAMPAIGN,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class CreateCampaign(Command):
     """Open a campaign whose donations go to *account_id*."""
@@ -41,10 +54,24 @@ class CreateCampaign(Command):
     goal_sat: int
 
 
-@command("crowdfunding.donate-to-campaign", key="campaign_id", sent_by=OwnerOf("account_id"))
+@command(
+    "crowdfunding.donate-to-campaign",
+    key="campaign_id",
+    sent_by=OwnerOf("account_id"),
+    reasons=(
+        Reason.UNKNOWN_CAMPAIGN,
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.OWN_CAMPAIGN,
+        Reason.ALREADY_REQUESTED,
+    ),
+)
 @dataclass(frozen=True, kw_only=True)
 class DonateToCampaign(Command):
-    """Begin a donation from *account_id*, under an id that the producer chooses."""
+    """Begin a donation from *account_id*, under an id that the producer chooses and nobody has used before.
+
+    Delivered again, the command answers as before. Whatever else uses the id is refused: `already_requested`.
+    """
 
     campaign_id: str
     donation_id: str
@@ -52,7 +79,12 @@ class DonateToCampaign(Command):
     amount_sat: int
 
 
-@command("crowdfunding.register-donation", key="campaign_id", sent_by=Sender.OPERATOR)
+@command(
+    "crowdfunding.register-donation",
+    key="campaign_id",
+    sent_by=Sender.OPERATOR,
+    reasons=(Reason.UNKNOWN_DONATION, Reason.INVALID_ID, Reason.INVALID_AMOUNT, Reason.ALREADY_REGISTERED),
+)
 @dataclass(frozen=True, kw_only=True)
 class RegisterDonation(Command):
     """Add a donation whose money has arrived to the campaign's total."""
@@ -63,7 +95,12 @@ class RegisterDonation(Command):
     amount_sat: int
 
 
-@command("crowdfunding.reject-donation", key="campaign_id", sent_by=Sender.OPERATOR)
+@command(
+    "crowdfunding.reject-donation",
+    key="campaign_id",
+    sent_by=Sender.OPERATOR,
+    reasons=(Reason.UNKNOWN_DONATION, Reason.INVALID_ID, Reason.INVALID_AMOUNT),
+)
 @dataclass(frozen=True, kw_only=True)
 class RejectDonation(Command):
     """End a donation whose money did not move."""
@@ -87,10 +124,10 @@ class CampaignCreated(Event):
     goal_sat: int
 
 
-@event("crowdfunding.campaign-rejected", key="campaign_id")
+@event("crowdfunding.campaign-rejected", key="campaign_id", is_former=True)
 @dataclass(frozen=True, kw_only=True)
 class CampaignRejected(Event):
-    """A campaign was refused."""
+    """A campaign was refused. Who asked for it is told so in the answer, and nobody else."""
 
     campaign_id: str
     account_id: str
@@ -122,19 +159,38 @@ class DonationRegistered(Event):
     donations: int
 
 
-@event("crowdfunding.donation-rejected", key="campaign_id")
+@event("crowdfunding.donation-rejected", key="campaign_id", version=2)
 @dataclass(frozen=True, kw_only=True)
 class DonationRejected(Event):
-    """A donation was refused, or has ended without moving money.
-
-    Under an id that was used before it says so of the repeat only: a registered donation stays registered.
-    """
+    """A donation that was requested has ended without moving money. What is refused at once has no event."""
 
     campaign_id: str
     donation_id: str
     account_id: str
     amount_sat: int
     reason: str
+
+
+@event("crowdfunding.donation-rejected", key="campaign_id", is_former=True)
+@dataclass(frozen=True, kw_only=True)
+class DonationRejectedV1(Event):
+    """A donation was refused at once, perhaps under an id used before, or it has ended without moving money."""
+
+    campaign_id: str
+    donation_id: str
+    account_id: str
+    amount_sat: int
+    reason: str
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it was requested before and ends with this; its reasons are those of accounting then."""
+        return self.reason not in _REFUSED_AT_ONCE
+
+
+_REFUSED_AT_ONCE = frozenset(
+    {Reason.UNKNOWN_CAMPAIGN, Reason.INVALID_ID, Reason.INVALID_AMOUNT, Reason.OWN_CAMPAIGN, Reason.UNKNOWN_DONATION}
+)
 
 
 @event("crowdfunding.campaign-goal-reached", key="campaign_id")
@@ -158,5 +214,6 @@ MESSAGES = (
     DonationRequested,
     DonationRegistered,
     DonationRejected,
+    DonationRejectedV1,
     CampaignGoalReached,
 )

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from domain.accounting.messages import Purpose, TransferRejected, TransferSucceeded
+from domain.accounting.messages import (
+    Purpose,
+    TransferRefunded,
+    TransferRejected,
+    TransferSucceeded,
+)
 from domain.crowdfunding.messages import (
     DonationRegistered,
     DonationRejected,
+    DonationRejectedV1,
     DonationRequested,
-    Reason,
     RegisterDonation,
     RejectDonation,
 )
 from domain.shared.messages import Command, Event
 from domain.shared.sagas import SagaKind, SagaMilestone, SagaState, Step
-
-_REFUSED_AT_ONCE = frozenset({Reason.UNKNOWN_CAMPAIGN, Reason.INVALID_ID, Reason.INVALID_AMOUNT, Reason.OWN_CAMPAIGN})
-"""Reasons why a donation never begins, so that there is no saga to end."""
 
 
 def register(event: TransferSucceeded) -> Sequence[Command]:
@@ -34,7 +36,7 @@ def register(event: TransferSucceeded) -> Sequence[Command]:
     ]
 
 
-def reject(event: TransferRejected) -> Sequence[Command]:
+def reject(event: TransferRejected | TransferRefunded) -> Sequence[Command]:
     if event.purpose != Purpose.DONATION:
         return []
     return [
@@ -48,19 +50,26 @@ def reject(event: TransferRejected) -> Sequence[Command]:
     ]
 
 
-STEPS: Mapping[type[Event], Step] = {TransferSucceeded: register, TransferRejected: reject}
+STEPS: Mapping[type[Event], Step] = {
+    TransferSucceeded: register,
+    TransferRejected: reject,
+    TransferRefunded: reject,
+}
 
 
-def _rejected(event: DonationRejected) -> str | None:
-    return None if event.reason in _REFUSED_AT_ONCE else event.donation_id
+def _ended(event: DonationRejectedV1) -> str | None:
+    return event.donation_id if event.has_begun else None
 
 
+# All are events of one campaign, so they come in order, and each says what is certain: the rejection follows on the
+# payer's debit having been refused or refunded, the registration on the owner's credit.
 DONATION = SagaKind(
     "donation",
     patience=timedelta(minutes=1),
     milestones=(
         SagaMilestone(DonationRequested, "requested", SagaState.RUNNING, lambda event: event.donation_id),
-        SagaMilestone(DonationRejected, "rejected", SagaState.FAILED, _rejected),
+        SagaMilestone(DonationRejectedV1, "rejected", SagaState.FAILED, _ended),
+        SagaMilestone(DonationRejected, "rejected", SagaState.FAILED, lambda event: event.donation_id),
         SagaMilestone(DonationRegistered, "registered", SagaState.COMPLETED, lambda event: event.donation_id),
     ),
 )

@@ -1,7 +1,7 @@
 """The projection: what each event of the other contexts tells about the rows of the read models. Pure.
 
-A refused request may name the id of something that somebody else began, so a refusal never takes the place of what
-has begun; money that has moved is the last word.
+What was refused at once has no event and so no row: whatever somebody asks for in vain, under whichever id, changes
+nothing here. Money that has moved is the last word.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ PROJECTED: tuple[type[Event], ...] = tuple(
     message
     for context in (auth, accounting, crowdfunding, bitcoin)
     for message in context.MESSAGES
-    if issubclass(message, Event)
-)
-"""The events that the read models are made of: all, since the feed shows every one."""
+    if issubclass(message, Event) and not message.TYPE.is_former
+) + (crowdfunding.DonationRejectedV1,)
+"""The events that the read models are made of: all, since the feed shows every one. Of what only earlier releases said,
+what ends a donation."""
 
 WITHHELD = ("preimage",)
 """Fields that no feed shows: whoever knows the preimage can claim to have paid."""
@@ -46,7 +47,10 @@ class Occurrence(NamedTuple):
 
 def rows_of(event: Event, seen: Occurrence) -> tuple[RowSeen, ...]:
     """What *event* tells about the rows of the read models; an event of an unknown type is shown in the feed alone."""
-    return (*(reader(event, seen) for reader in _READERS.get(type(event), ())), _activity(event, seen))
+    if isinstance(event, crowdfunding.DonationRejectedV1) and not event.has_begun:
+        return ()
+    told = (reader(event, seen) for reader in _READERS.get(type(event), ()))
+    return (*(row for row in told if row is not None), _activity(event, seen))
 
 
 def feed_account(event: Event) -> str:
@@ -76,18 +80,17 @@ class _State:
 _DONATION_STATES: Mapping[type[Event], _State] = {
     crowdfunding.DonationRequested: _State("requested", 1),
     crowdfunding.DonationRejected: _State("rejected", 2, has_ended=True),
+    crowdfunding.DonationRejectedV1: _State("rejected", 2, has_ended=True),
     crowdfunding.DonationRegistered: _State("registered", 3, has_ended=True),
 }
 
 _INVOICE_STATES: Mapping[type[Event], _State] = {
-    bitcoin.DepositRequestRejected: _State("rejected", 0, "deposit", has_ended=True),
     bitcoin.DepositRequested: _State("requested", 1, "deposit"),
     bitcoin.InvoiceIssued: _State("issued", 2, "deposit"),
     bitcoin.DepositFailed: _State("failed", 3, "deposit", has_ended=True),
     bitcoin.InvoiceExpired: _State("expired", 3, "deposit", has_ended=True),
     bitcoin.DepositPaid: _State("paid", 4, "deposit"),
     accounting.Deposited: _State("credited", 5, "deposit", has_ended=True, id_field="deposit_id"),
-    bitcoin.WithdrawalRequestRejected: _State("rejected", 0, "withdrawal", has_ended=True),
     bitcoin.WithdrawalRequested: _State("requested", 1, "withdrawal"),
     bitcoin.WithdrawalAuthorized: _State("authorized", 2, "withdrawal"),
     bitcoin.InvoiceRejected: _State("rejected", 3, "withdrawal", has_ended=True),
@@ -136,7 +139,7 @@ def _donation(event: Any, seen: Occurrence) -> DonationSeen:
         donation_id=event.donation_id,
         campaign_id=event.campaign_id,
         account_id=event.account_id,
-        amount_sat=_storable(event.amount_sat),
+        amount_sat=event.amount_sat,
         state=state.state,
         rank=state.rank,
         has_ended=state.has_ended,
@@ -146,13 +149,21 @@ def _donation(event: Any, seen: Occurrence) -> DonationSeen:
     )
 
 
+_Booked: TypeAlias = accounting.Deposited | accounting.WithdrawalRefunded
+
+
+def _booked_invoice(event: _Booked, seen: Occurrence) -> InvoiceSeen | None:
+    """What accounting did for an invoice. What somebody had it do under an id of his own is no invoice's matter."""
+    return _invoice(event, seen) if event.purpose == accounting.Purpose.INVOICE else None
+
+
 def _invoice(event: Any, seen: Occurrence) -> InvoiceSeen:
     state = _INVOICE_STATES[type(event)]
     return InvoiceSeen(
         invoice_id=getattr(event, state.id_field),
         account_id=event.account_id,
         kind=state.kind,
-        amount_sat=_storable(event.amount_sat),
+        amount_sat=event.amount_sat,
         state=state.state,
         rank=state.rank,
         has_ended=state.has_ended,
@@ -163,11 +174,6 @@ def _invoice(event: Any, seen: Occurrence) -> InvoiceSeen:
         payment_hash=getattr(event, "payment_hash", None),
         expires_at=getattr(event, "expires_at", None),
     )
-
-
-def _storable(amount_sat: int) -> int:
-    # A refused request may ask for any number; the feed has it in full, the row only as far as 64 bits go.
-    return max(-(2**63), min(amount_sat, 2**63 - 1))
 
 
 def _activity(event: Event, seen: Occurrence) -> ActivitySeen:
@@ -189,14 +195,14 @@ def _fit_to_show(event: Event, data: str) -> str:
     return json.dumps({name: value for name, value in json.loads(data).items() if name not in WITHHELD})
 
 
-_Reader: TypeAlias = Callable[[Any, Occurrence], RowSeen]
+_Reader: TypeAlias = Callable[[Any, Occurrence], RowSeen | None]
 
 _READERS: Mapping[type[Event], tuple[_Reader, ...]] = {
     auth.AccountRegistered: (_signed_up,),
     accounting.AccountOpened: (_balance,),
-    accounting.Deposited: (_balance, _invoice),
+    accounting.Deposited: (_balance, _booked_invoice),
     accounting.WithdrawalAccepted: (_balance,),
-    accounting.WithdrawalRefunded: (_balance, _invoice),
+    accounting.WithdrawalRefunded: (_balance, _booked_invoice),
     accounting.TransferDebited: (_balance,),
     accounting.TransferSucceeded: (_balance,),
     accounting.TransferRefunded: (_balance,),
@@ -204,6 +210,7 @@ _READERS: Mapping[type[Event], tuple[_Reader, ...]] = {
     crowdfunding.CampaignGoalReached: (_goal,),
     crowdfunding.DonationRequested: (_donation,),
     crowdfunding.DonationRejected: (_donation,),
+    crowdfunding.DonationRejectedV1: (_donation,),
     crowdfunding.DonationRegistered: (_donation, _totals),
     **{event: (_invoice,) for event in _INVOICE_STATES if event.TYPE.context == "bitcoin"},
 }

@@ -75,13 +75,13 @@ class Standing(Protocol):
 def outranks(one: Standing, other: Standing) -> bool:
     """Whether *one* takes the place of *other*: the higher rank wins, the earlier among equals.
 
-    Equals differ only if an id was used twice. Of two in the same instant the one that is there stays.
+    Of two in the same instant the one that is there stays.
     """
     return (one.rank, other.state_at) > (other.rank, one.state_at)
 
 
 class DonationSeen(NamedTuple):
-    """A donation as one event tells of it."""
+    """A donation as one event tells of it. Whose it is, to what, and how much never changes."""
 
     donation_id: str
     campaign_id: str
@@ -100,13 +100,22 @@ class DonationSeen(NamedTuple):
     def key(self) -> str:
         return self.donation_id
 
+    @property
+    def terms(self) -> tuple[str, str, int]:
+        return (self.campaign_id, self.account_id, self.amount_sat)
+
     def merged(self, other: DonationSeen) -> DonationSeen:
+        if other.terms != self.terms:
+            return self
         winner = other if outranks(other, self) else self
         return winner._replace(requested_at=min(self.requested_at, other.requested_at))
 
 
 class InvoiceSeen(NamedTuple):
-    """A deposit or a withdrawal as one event, of the bitcoin or the accounting context, tells of it."""
+    """A deposit or a withdrawal as one event, of the bitcoin or the accounting context, tells of it.
+
+    Whose it is, of which kind, and how much never changes.
+    """
 
     invoice_id: str
     account_id: str
@@ -128,7 +137,13 @@ class InvoiceSeen(NamedTuple):
     def key(self) -> str:
         return self.invoice_id
 
+    @property
+    def terms(self) -> tuple[str, str, int]:
+        return (self.account_id, self.kind, self.amount_sat)
+
     def merged(self, other: InvoiceSeen) -> InvoiceSeen:
+        if other.terms != self.terms:
+            return self
         winner = other if outranks(other, self) else self
         return winner._replace(
             requested_at=min(self.requested_at, other.requested_at),

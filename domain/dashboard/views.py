@@ -24,8 +24,9 @@ Limit = Annotated[int, Between(1, MOST_LINES)]
 
 @dataclass(frozen=True, kw_only=True)
 class CampaignSummary:
+    """A campaign as everybody may see it: without account ids."""
+
     campaign_id: str
-    account_id: str
     title: str
     goal_sat: int
     raised_sat: int
@@ -35,7 +36,17 @@ class CampaignSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GiftLine:
+    """A registered donation as everybody may see it: not whose it is."""
+
+    amount_sat: int
+    registered_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class DonationLine:
+    """A donation as its donor sees it."""
+
     donation_id: str
     campaign_id: str
     account_id: str
@@ -57,7 +68,7 @@ class InvoiceLine:
     """deposit or withdrawal"""
     amount_sat: int
     state: str
-    """A deposit: requested, issued, paid, credited, expired or rejected; one that has expired may still have been paid.
+    """A deposit: requested, issued, paid, credited, expired or failed; one that has expired may still have been paid.
     A withdrawal: requested, authorized, paid, rejected, failed or refunded."""
     reason: str
     payment_request: PaymentRequest
@@ -85,7 +96,7 @@ class AccountOverview:
 class CampaignDetail:
     campaign: CampaignSummary
     description: Description
-    recent_donations: tuple[DonationLine, ...]
+    recent_donations: tuple[GiftLine, ...]
     truncated: bool = False
 
 
@@ -137,7 +148,7 @@ class ViewCampaigns(Query):
 @query("dashboard.campaign", result=CampaignDetail, sent_by=Sender.ANYBODY)
 @dataclass(frozen=True, kw_only=True)
 class ViewCampaign(Query):
-    """One campaign with its newest donations."""
+    """One campaign with the donations that were registered last."""
 
     campaign_id: str
     limit: Limit = 20

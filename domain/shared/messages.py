@@ -51,6 +51,10 @@ class MessageType:
     """Who may send it from outside. None: nobody has said, so operators alone; an event is sent by nobody."""
     needs_why: bool = False
     """Whether who sends it by hand must say why, and is remembered with it."""
+    reasons: tuple[str, ...] = ()
+    """Of a command: every reason for which its handler, or a refusal in its place, may refuse it."""
+    is_former: bool = False
+    """Of an event: only earlier releases said it. It is read while one may still wait somewhere, and not said again."""
 
     @property
     def context(self) -> str:
@@ -87,18 +91,25 @@ M = TypeVar("M", bound=type[Message])
 
 
 def command(
-    name: str, *, key: str, sent_by: SentBy | None = None, needs_why: bool = False, version: int = 1
+    name: str,
+    *,
+    key: str,
+    sent_by: SentBy | None = None,
+    version: int = 1,
+    needs_why: bool = False,
+    reasons: tuple[str, ...] = (),
 ) -> Callable[[M], M]:
     """Register the wire name of a command; *key* is the field that names the aggregate instance.
 
-    *needs_why* is for what moves money by hand: only with a reason, which is kept.
+    *needs_why* is for what moves money by hand: only with a reason, which is kept. *reasons* are all for which its
+    aggregate may refuse it.
     """
-    return _named(MessageType(name, version, "command", key, sent_by, needs_why))
+    return _named(MessageType(name, version, "command", key, sent_by, needs_why, reasons))
 
 
-def event(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
+def event(name: str, *, key: str, version: int = 1, is_former: bool = False) -> Callable[[M], M]:
     """Register the wire name of an event; *key* is the field that names the aggregate instance."""
-    return _named(MessageType(name, version, "event", key))
+    return _named(MessageType(name, version, "event", key, is_former=is_former))
 
 
 def query(
@@ -156,7 +167,8 @@ class MessageRegistry:
         self._chains = {name: self._chain(*name) for name in self._upcasters}
 
     def __iter__(self) -> Iterator[type[Message]]:
-        return iter(self._by_name.values())
+        """Every message that may be sent or said; former ones can be read, and no more."""
+        return (cls for cls in self._by_name.values() if not cls.TYPE.is_former)
 
     def has(self, name: str, version: int = 1) -> bool:
         """Whether a message of this name and version can be read."""

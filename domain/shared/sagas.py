@@ -1,7 +1,9 @@
 """Sagas by choreography: pure steps (event in, commands out) and the definition of their visible progress.
 
-Steps move the saga on; a saga's progress row only lets people see it. The row is derived from events and merges in
-any order: the step with the highest rank wins, so a repeated or overtaken event changes nothing.
+Steps move the saga on; a saga's progress row only lets people see it. There is a row for each *story*, that is for each
+correlation id under which a saga's id was used: what another story tells about the same id changes nothing in it. The
+row is derived from events and merges in any order: the step with the highest rank wins, so a repeated or overtaken
+event changes nothing.
 """
 
 from __future__ import annotations
@@ -19,12 +21,16 @@ Step: TypeAlias = Callable[[Any], Sequence[Command]]
 """A saga step: a pure function from one event to the commands that follow from it (perhaps none)."""
 
 
+StoryKey: TypeAlias = tuple[str, str, str]
+"""Kind of saga, its id and the correlation id of the story: what a progress row is found by."""
+
+
 class SagaState(StrEnum):
     """Where a saga stands."""
 
     RUNNING = "running"  # may become COMPLETED or FAILED
     COMPLETED = "completed"  # final: what was asked for has happened
-    FAILED = "failed"  # final: it was refused or compensated; every satoshi is back where it belongs
+    FAILED = "failed"  # final: refused or compensated; nothing of this story is in transit
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class SagaKind:
 
 
 class SagaProgress(NamedTuple):
-    """What events tell about one saga; merged into its row by rank."""
+    """What events tell about one story of a saga; merged into its row by rank."""
 
     kind: str
     saga_id: str
@@ -75,8 +81,15 @@ class SagaProgress(NamedTuple):
     deadline_at: datetime
     updated_at: datetime
 
+    @property
+    def story(self) -> StoryKey:
+        return (self.kind, self.saga_id, self.correlation_id)
+
     def merged(self, other: SagaProgress) -> SagaProgress:
-        """Both together: the highest rank, the earliest start and deadline. To merge again changes nothing."""
+        """Both together: the highest rank, the earliest start and deadline. To merge again changes nothing.
+
+        The caller has made sure that both are of one story.
+        """
         leader = other if other.rank > self.rank else self
         return leader._replace(
             started_at=min(self.started_at, other.started_at),
@@ -106,9 +119,9 @@ def progress_of(kinds: Sequence[SagaKind], event: Event, *, correlation_id: str,
 
 
 def merged_progress(progress: Iterable[SagaProgress]) -> list[SagaProgress]:
-    """One for each saga, ordered by kind and id."""
-    sagas: dict[tuple[str, str], SagaProgress] = {}
+    """One for each story, ordered by kind, id and correlation id."""
+    stories: dict[StoryKey, SagaProgress] = {}
     for item in progress:
-        known = sagas.get((item.kind, item.saga_id))
-        sagas[item.kind, item.saga_id] = known.merged(item) if known else item
-    return [sagas[name] for name in sorted(sagas)]
+        known = stories.get(item.story)
+        stories[item.story] = known.merged(item) if known else item
+    return [stories[key] for key in sorted(stories)]

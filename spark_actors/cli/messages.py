@@ -88,6 +88,7 @@ def _details(cls: type[Message]) -> RenderableType:
         ("type", entry.type),
         ("key", entry.key_field),
         ("sent by", entry.sent_by),
+        ("rejected", ", ".join(entry.reasons)),
     ):
         if value:
             facts.append(f"{label:<9}", style="dim").append(f"{value}\n")

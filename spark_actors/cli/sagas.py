@@ -68,23 +68,27 @@ def list_sagas(
 def show_saga(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="As `sagas list` shows it.")],
     saga_id: Annotated[str, typer.Argument(metavar="ID", help="As `sagas list` shows it.")],
+    limit: LimitOption = 20,
     timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Show one saga with its steps: every event of its story, in order."""
+    """Show the stories of one saga, the newest first, each with its steps: every event of it, in order.
+
+    A saga has one story, unless its id was used again: each use is a story of its own.
+    """
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.timeline import render_timeline
 
     _check_kind(kind, "KIND")
     target = Target(data_dir, config)
-    row = _find(target, kind, saga_id)
-    lines = _timeline(target, row.correlation_id, timeout)
+    stories = [(row, _timeline(target, row.correlation_id, timeout)) for row in _find(target, kind, saga_id, limit)]
     if as_json:
-        print_json({**asdict(row), "timeline": lines})
-    else:
-        out = console()
+        print_json([{**asdict(row), "timeline": lines} for row, lines in stories])
+        return
+    out = console()
+    for row, lines in stories:
         out.print(saga_table([row], datetime.now(UTC)))
         out.print(render_timeline(lines))
 
@@ -128,13 +132,13 @@ def _check_kind(kind: str | None, what: str) -> None:
         raise UsageMistakeError(f"{what}: expected {' or '.join(kinds())}, got {kind!r}")
 
 
-def _find(target: Target, kind: str, saga_id: str) -> SagaRow:
+def _find(target: Target, kind: str, saga_id: str, limit: int) -> Sequence[SagaRow]:
     from spark_actors.persistence.operator_views import SagaFilter
 
-    rows = operator_views(target).sagas(SagaFilter(kind=kind, saga_id=saga_id), limit=1)
+    rows = operator_views(target).sagas(SagaFilter(kind=kind, saga_id=saga_id), limit=limit)
     if not rows:
         raise CliError(f"there is no {kind} saga {saga_id!r}")
-    return rows[0]
+    return rows
 
 
 def _timeline(target: Target, correlation_id: str, timeout: float) -> list[dict[str, Any]]:

@@ -81,6 +81,8 @@ class MessageEntry:
     key_field: str
     sent_by: str
     """Who may send it, in words; empty for an event."""
+    reasons: tuple[str, ...]
+    """Of a command: every reason for which it may be rejected."""
     description: str
     schema: JsonObject
     """JSON Schema of the message's own fields."""
@@ -151,6 +153,7 @@ def _entry(cls: type[Message], schemas: Schemas) -> MessageEntry:
         type="" if issubclass(cls, Query) else event_type(cls.TYPE),
         key_field=cls.TYPE.key_field,
         sent_by=sent_by(cls.TYPE),
+        reasons=tuple(map(str, cls.TYPE.reasons)),
         description=own_docstring(cls) or "",
         schema=schemas.of(cls).model_json_schema(),
         example=_plain_example(cls),
@@ -182,9 +185,11 @@ def _operation(cls: type[Command | Query]) -> JsonObject:
     reply: JsonObject = {"channel": _reference("channels", "outcomes"), "address": {"location": _REPLY_ADDRESS}}
     if issubclass(cls, Query):
         reply = {"channel": _reference("channels", _answer_channel(cls))}
+    refusals: JsonObject = {"x-reasons": list(map(str, cls.TYPE.reasons))} if cls.TYPE.reasons else {}
     return {
         "action": "receive",
         "summary": own_docstring(cls) or cls.TYPE.name,
+        **refusals,
         "channel": _reference("channels", cls.__name__),
         "messages": [_reference(f"channels/{cls.__name__}/messages", name) for name in _forms(cls)],
         "reply": reply,

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from domain.shared.messages import Event
 from domain.shared.ports import COMMANDS, Failure
-from domain.shared.sagas import SagaProgress, SagaState
+from domain.shared.sagas import SagaProgress, SagaState, StoryKey
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.telemetry import TelemetryEvent
 
@@ -255,7 +255,7 @@ class Credentials(Protocol):
 
 @dataclass(frozen=True)
 class SagaRow:
-    """A saga as operators see it."""
+    """A story of a saga as operators see it."""
 
     kind: str
     saga_id: str
@@ -269,9 +269,13 @@ class SagaRow:
     overdue_since: datetime | None
     """When the supervisor raised the alarm, if the saga was running past its deadline."""
 
+    @property
+    def story(self) -> StoryKey:
+        return (self.kind, self.saga_id, self.correlation_id)
+
 
 class SagaLog(Protocol):
-    """Progress rows of the sagas that a context has started."""
+    """Progress rows of the sagas that a context has started, one for each story."""
 
     async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
         """Merge progress by rank (earliest start and highest step win); gives the rows that this call has ended.

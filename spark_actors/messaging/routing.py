@@ -78,12 +78,11 @@ class Subscriptions:
         self._always: dict[str, tuple[str, ...]] = {}
         self._perhaps: dict[str, tuple[BoundedContext, ...]] = {}
         for context in sorted(contexts, key=lambda context: context.name):
-            for event in context.subscriptions:
-                name = event.TYPE.name
-                if event in context.steps or event in context.reads:
-                    self._always[name] = (*self._always.get(name, ()), context.name)
-                else:
-                    self._perhaps[name] = (*self._perhaps.get(name, ()), context)
+            handled = {event.TYPE.name for event in (*context.steps, *context.reads)}  # in one version at least
+            for name in handled:
+                self._always[name] = (*self._always.get(name, ()), context.name)
+            for name in {event.TYPE.name for event in context.subscriptions} - handled:
+                self._perhaps[name] = (*self._perhaps.get(name, ()), context)
 
     def of(self, envelope: Envelope) -> tuple[str, ...]:
         """The contexts that the event in *envelope* must be handed to.

@@ -166,9 +166,13 @@ def _unpaid_donations(campaigns: _Snapshot, ledger: _Snapshot) -> Iterator[Findi
 
 def _lost_donations(campaigns: _Snapshot, ledger: _Snapshot) -> Iterator[Finding]:
     for page in campaigns.pages("ended_donations_page"):
-        credits = ledger.movements(f"transfer/{donation_id}/credit" for donation_id, _, _ in page)
-        for donation_id, state, is_registered in page:
-            is_paid = f"transfer/{donation_id}/credit" in credits
+        keys = (f"transfer/{row[0]}/{step}" for row in page for step in ("debit", "credit"))
+        found = ledger.movements(keys)
+        for donation_id, state, is_registered, account_id, amount_sat in page:
+            debit, credit = (found.get(f"transfer/{donation_id}/{step}") for step in ("debit", "credit"))
+            # A transfer may have had this id before, so that the donation was refused.
+            is_its_own = account_id is None or (debit is not None and (debit[0], debit[2]) == (account_id, amount_sat))
+            is_paid = credit is not None and is_its_own
             if is_paid != is_registered:
                 yield Finding(donation_id, f"ended {state}, paid: {is_paid}, registered: {is_registered}")
 

@@ -17,6 +17,7 @@ from domain.dashboard.views import (
     CampaignList,
     CampaignSummary,
     DonationLine,
+    GiftLine,
     InvoiceLine,
     ViewAccountOverview,
     ViewActivity,
@@ -93,7 +94,7 @@ class PostgresViews:
         values = {"campaign_id": query.campaign_id, "limit": query.limit}
         campaigns, donations = await self._fetch(
             _Ask("view_campaign", dict, values),
-            _Ask("view_donations_of_campaign", DonationLine, values),
+            _Ask("view_gifts_to_campaign", GiftLine, values),
         )
         if not campaigns:
             return None

@@ -32,7 +32,7 @@ from domain.shared.ports import (
     StoredMessage,
     Versioned,
 )
-from domain.shared.sagas import SagaProgress, SagaState, merged_progress
+from domain.shared.sagas import SagaProgress, SagaState, StoryKey, merged_progress
 from spark_actors.messaging.envelope import Envelope, content_digest
 from spark_actors.messaging.ports import Clock, MissedSummary, OutboxBacklog, PendingMessage, SagaRow, letter_of
 from spark_actors.persistence.memory_parking import MemoryDeadLetters, MemoryParkedEvents, ParkedRows
@@ -394,29 +394,29 @@ class MemorySagaLog:
     """Port `SagaLog`."""
 
     def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], SagaRow] = {}
-        self._progress: dict[tuple[str, str], SagaProgress] = {}
+        self.rows: dict[StoryKey, SagaRow] = {}
+        self._progress: dict[StoryKey, SagaProgress] = {}
 
     async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
         return [row for item in merged_progress(progress) if (row := self._merge(item))]
 
     def _merge(self, item: SagaProgress) -> SagaRow | None:
-        name = (item.kind, item.saga_id)
-        known = self._progress.get(name)
-        self._progress[name] = merged = known.merged(item) if known else item
-        overdue_since = self.rows[name].overdue_since if known else None
-        self.rows[name] = row = _saga(merged, overdue_since)
+        story = item.story
+        known = self._progress.get(story)
+        self._progress[story] = merged = known.merged(item) if known else item
+        overdue_since = self.rows[story].overdue_since if known else None
+        self.rows[story] = row = _saga(merged, overdue_since)
         is_news = known is None or merged.rank > known.rank
         return row if is_news and row.state is not SagaState.RUNNING else None
 
     async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
         due = [
-            (name, row)
-            for name, row in self.rows.items()
+            (story, row)
+            for story, row in self.rows.items()
             if row.state is SagaState.RUNNING and row.deadline_at < now and row.overdue_since is None
         ]
         due.sort(key=lambda item: item[1].deadline_at)
-        marked = {name: replace(row, overdue_since=now) for name, row in due[:limit]}
+        marked = {story: replace(row, overdue_since=now) for story, row in due[:limit]}
         self.rows |= marked
         return list(marked.values())
 

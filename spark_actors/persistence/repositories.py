@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from domain.accounting.account import Account, AccountStatus
+from domain.accounting.account import Account, AccountStatus, Movement
 from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
-from domain.crowdfunding.campaign import Campaign
+from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
 from domain.shared.ports import Change, Effect, Unreadable, Versioned
 from spark_actors.persistence.connections import Query, Row, Statement, TurnConnection
 from spark_actors.persistence.rules import RULES, Columns, Rule, Values, claims_by_rule, offenders, probe
@@ -20,18 +20,27 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True)
+class Book:
+    """Where records of one type are written."""
+
+    record: type
+    statement: str
+    columns: Columns
+    keeps_senders: bool = False
+    """Whether it says who sent the command behind each record."""
+
+
+@dataclass(frozen=True)
 class AggregateTable(Generic[S]):
     """How one kind of aggregate lies in Postgres."""
 
     sql: str
-    """The file of its statements: load, locked, insert, update, hold and, where it has a book, record."""
+    """The file of its statements: load, locked, insert, update, hold and, where it has books, theirs."""
     state: Callable[[Row], S]
     """Builds a state from a row of `load`, less the version."""
     columns: Columns
-    book: Columns = ()
-    """The columns of its records; empty where it has none."""
-    keeps_senders: bool = False
-    """Whether its book says who sent the command behind each record."""
+    books: tuple[Book, ...] = ()
+    """In the order in which they are written: what a record refers to comes before it."""
     rules: Sequence[Rule] = ()
     """What the domain answers to when the store refuses it."""
 
@@ -73,7 +82,8 @@ class PostgresRepository(Generic[S]):
         self._add("update", _states(columns, [change for change in ordered if change.expected_version > 0]))
         self._add("insert", _states(columns, [change for change in ordered if change.expected_version == 0]))
         self._add("hold", _seen(unchanged))
-        self._add("record", self._booked(records, senders))
+        for book in self._table.books:
+            self._add(book.statement, _entries(book, records, senders))
 
     def offenders(self, effects: Sequence[Effect[S]]) -> Mapping[int, str]:
         rules = self._table.rules
@@ -86,20 +96,14 @@ class PostgresRepository(Generic[S]):
             held.setdefault(name, {})[claims[name][place - 1].values] = key
         return offenders(rules, effects, claims, held)
 
-    def _booked(self, records: Sequence[object], senders: Sequence[str]) -> dict[str, list[object]]:
-        booked = arrays(self._table.book, records)
-        if records and self._table.keeps_senders:
-            booked["sent_by"] = list(senders or [""] * len(records))
-        return booked
-
     def _add(self, name: str, params: Mapping[str, Sequence[object]]) -> None:
         if any(params.values()):
             self._queue.append(Statement(self._sql[name], params))
 
 
 def arrays(columns: Columns, items: Iterable[object]) -> dict[str, list[object]]:
-    """The items column by column, as `unnest` takes them. Of two columns at least, or none."""
-    rows = list(map(attrgetter(*columns), items)) if columns else []
+    """The items column by column, as `unnest` takes them. Of two columns at least."""
+    rows = list(map(attrgetter(*columns), items))
     return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=bool(rows)))
 
 
@@ -108,6 +112,14 @@ def _states(columns: Columns, changes: Sequence[Change[S]]) -> dict[str, list[ob
         return {}
     keys, expected, versions, states = map(list, zip(*changes, strict=True))
     return {"keys": keys, "expected": expected, "versions": versions, **arrays(columns, states)}
+
+
+def _entries(book: Book, records: Sequence[object], senders: Sequence[str]) -> dict[str, list[object]]:
+    places = [place for place, record in enumerate(records) if type(record) is book.record]
+    entries = arrays(book.columns, [records[place] for place in places])
+    if places and book.keeps_senders:
+        entries["sent_by"] = [senders[place] if senders else "" for place in places]
+    return entries
 
 
 def _seen(unchanged: Mapping[str, int]) -> dict[str, Sequence[object]]:
@@ -127,11 +139,17 @@ ACCOUNTS = AggregateTable(
     sql="accounts",
     state=lambda row: Account(row[0], status=AccountStatus(row[1]), balance_sat=row[2]),
     columns=("status", "balance_sat"),
-    book=(
-        *("idempotency_key", "debit_account", "credit_account", "amount_sat"),
-        *("kind", "follows", "payee", "recorded_at"),
+    books=(
+        Book(
+            Movement,
+            "record",
+            (
+                *("idempotency_key", "debit_account", "credit_account", "amount_sat"),
+                *("kind", "follows", "payee", "recorded_at"),
+            ),
+            keeps_senders=True,
+        ),
     ),
-    keeps_senders=True,
     rules=RULES["accounting"],
 )
 
@@ -142,7 +160,18 @@ CAMPAIGNS = AggregateTable(
         *("account_id", "title", "description", "goal_sat", "created_at"),
         *("raised_sat", "donations", "goal_reached"),
     ),
-    book=("donation_id", "campaign_id", "account_id", "amount_sat", "registered_at"),
+    books=(
+        Book(
+            DonationRequest,
+            "record_requests",
+            ("donation_id", "campaign_id", "account_id", "amount_sat", "requested_at"),
+        ),
+        Book(
+            Donation,
+            "record_donations",
+            ("donation_id", "campaign_id", "account_id", "amount_sat", "registered_at"),
+        ),
+    ),
     rules=RULES["crowdfunding"],
 )
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 from domain.accounting.account import Movement, MovementKind
 from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice, InvoiceState
-from domain.crowdfunding.campaign import Donation
+from domain.crowdfunding.campaign import Donation, DonationRequest
 from domain.shared.ports import Effect
 
 Columns: TypeAlias = tuple[str, ...]
@@ -40,7 +40,12 @@ class Rule:
     key: str = ""
     """The column that names the instance, for a table of states; records have no instance to belong to."""
     refers_to: Columns = ()
-    """For a foreign key within the table: the columns that *columns* point to."""
+    """For a foreign key: the columns that *columns* point to."""
+    referred: type | None = None
+    """What lies in the table that it points to; None for its own."""
+    referred_table: str = ""
+    once_unknown: Columns = ()
+    """Those of *refers_to* that are null in rows of earlier programs: there they fit whatever points to them."""
     where: str = ""
     """Of a partial index: its predicate in SQL, on *held* (the row)."""
     concerns: Callable[[Any], bool] = lambda row: True
@@ -60,12 +65,11 @@ class Rule:
 
     def provided(self, row: object) -> Values | None:
         """What others may point to in *row*."""
-        return _values(self.refers_to, row) if isinstance(row, self.of) else None
+        return _values(self.refers_to, row) if isinstance(row, self.referred or self.of) else None
 
 
 TAKES_UP = "ledger_takes_up_what_it_follows"
-_LATER_COLUMNS = frozenset({"payee"})
-"""Columns that are null in rows of earlier programs: there they fit whatever points to them."""
+_GIFT = ("donation_id", "campaign_id", "account_id", "amount_sat")
 
 RULES: Mapping[str, Sequence[Rule]] = {
     "auth": (Rule("users_username_unique", User, "auth.users", ("username",), key="account_id"),),
@@ -92,6 +96,7 @@ RULES: Mapping[str, Sequence[Rule]] = {
             "accounting.ledger",
             ("follows", "credit_account"),
             refers_to=("idempotency_key", "payee"),
+            once_unknown=("payee",),
             concerns=lambda movement: movement.kind is MovementKind.TRANSFER_CREDIT,
             constraint=TAKES_UP,
         ),
@@ -115,7 +120,20 @@ RULES: Mapping[str, Sequence[Rule]] = {
             concerns=lambda movement: movement.kind in (MovementKind.DEPOSIT, MovementKind.INVOICE_DEPOSIT),
         ),
     ),
-    "crowdfunding": (Rule("donations_pkey", Donation, "crowdfunding.donations", ("donation_id",)),),
+    "crowdfunding": (
+        Rule("donation_requests_pkey", DonationRequest, "crowdfunding.donation_requests", ("donation_id",)),
+        Rule("donations_pkey", Donation, "crowdfunding.donations", ("donation_id",)),
+        Rule(
+            "donations_as_requested",
+            Donation,
+            "crowdfunding.donations",
+            _GIFT,
+            refers_to=_GIFT,
+            referred=DonationRequest,
+            referred_table="crowdfunding.donation_requests",
+            once_unknown=_GIFT[1:],
+        ),
+    ),
     "bitcoin": (
         Rule(
             "invoices_payment_hash_unique",
@@ -250,14 +268,14 @@ def probe(asked: Iterable[tuple[Rule, Sequence[Claim]]]) -> Probe | None:
         parts.append(
             f"SELECT %(rule{number})s::text, claim.place, {key}"
             f" FROM unnest({arrays}) WITH ORDINALITY AS claim ({inner}, place)"
-            f" JOIN {rule.table} AS held ON {same}{where}"
+            f" JOIN {rule.referred_table or rule.table} AS held ON {same}{where}"
         )
     return Probe(" UNION ALL ".join(parts), params) if parts else None
 
 
 def _matches(rule: Rule, column: str, claimed: str) -> str:
     held = rule.expressions.get(column, f"held.{column}")
-    return f"{held} = {claimed}" if column not in _LATER_COLUMNS else f"coalesce({held}, {claimed}) = {claimed}"
+    return f"{held} = {claimed}" if column not in rule.once_unknown else f"coalesce({held}, {claimed}) = {claimed}"
 
 
 def _type_of(column: str) -> str:

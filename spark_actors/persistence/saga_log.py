@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
@@ -27,8 +28,8 @@ class PostgresSagaLog:
         news = merged_progress(progress)
         changed = await self._fetch("merge", _columns(news))
         # A row may also have changed because its beginning came after its end.
-        ranks = {(item.kind, item.saga_id): item.rank for item in news}
-        return [_saga(row[1:]) for row in changed if row[0] == ranks[row[1], row[2]]]
+        ranks = {item.story: item.rank for item in news}
+        return [row for rank, row in ((rank, _saga(rest)) for rank, *rest in changed) if rank == ranks[row.story]]
 
     async def mark_overdue(self, now: datetime, limit: int) -> Sequence[SagaRow]:
         return [_saga(row) for row in await self._fetch("mark_overdue", {"now": now, "limit": limit})]
@@ -47,6 +48,6 @@ def _columns(progress: Sequence[SagaProgress]) -> dict[str, object]:
     return columns | {"state": [item.state.value for item in progress]}
 
 
-def _saga(row: Row) -> SagaRow:
+def _saga(row: Sequence[Any]) -> SagaRow:
     kind, saga_id, step, state, *rest = row
     return SagaRow(kind, saga_id, step, SagaState(state), *rest)

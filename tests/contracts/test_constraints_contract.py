@@ -23,6 +23,7 @@ from tests.fixtures.aggregates import (
     a_donation,
     a_movement,
     a_refund,
+    a_request,
     a_user,
     a_withdrawal,
     an_account,
@@ -180,11 +181,34 @@ def test_a_balance_is_never_below_zero(stores: Stores) -> None:
 
 
 def test_a_donation_counts_once_for_ever(stores: Stores) -> None:
-    commit(
-        stores.unit_of_work("crowdfunding"), [created("campaign", a_campaign("campaign"))], records=[a_donation("one")]
-    )
+    begun = [a_request("one"), a_request("two"), a_donation("one")]
+    commit(stores.unit_of_work("crowdfunding"), [created("campaign", a_campaign("campaign"))], records=begun)
     with pytest.raises(ConstraintError, match="donations_pkey"):
         commit(stores.unit_of_work("crowdfunding"), records=[a_donation("two"), a_donation("one")])
+
+
+def test_a_donation_is_requested_once_for_ever(stores: Stores) -> None:
+    campaigns = [created(name, a_campaign(name)) for name in ("campaign", "other")]
+    commit(stores.unit_of_work("crowdfunding"), campaigns, records=[a_request("one")])
+    for again in (a_request("one"), a_request("one", "other"), a_request("one", amount_sat=7)):
+        with pytest.raises(ConstraintError, match="donation_requests_pkey"):
+            commit(stores.unit_of_work("crowdfunding"), records=[a_request("two"), again])
+    with pytest.raises(ConstraintError, match="donation_requests_pkey"):
+        commit(stores.unit_of_work("crowdfunding"), records=[a_request("two"), a_request("two", "other")])
+
+
+def test_what_is_registered_is_what_was_requested(stores: Stores) -> None:
+    campaigns = [created(name, a_campaign(name)) for name in ("campaign", "other")]
+    commit(stores.unit_of_work("crowdfunding"), campaigns, records=[a_request("one")])
+    for wrong in (
+        a_donation("two"),
+        a_donation("one", "other"),
+        a_donation("one", amount_sat=7),
+        replace(a_donation("one"), account_id="bob"),
+    ):
+        with pytest.raises(ConstraintError, match="donations_as_requested"):
+            commit(stores.unit_of_work("crowdfunding"), records=[wrong])
+    commit(stores.unit_of_work("crowdfunding"), records=[a_donation("one")])
 
 
 def test_a_payment_hash_is_paid_out_once(stores: Stores) -> None:

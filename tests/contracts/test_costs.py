@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from domain.contexts import CONTEXTS
+from domain.crowdfunding.messages import RegisterDonation
 from domain.shared.decisions import DONE
 from domain.shared.messages import Command, MessageRegistry
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
@@ -30,7 +31,7 @@ from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
 from tests.fixtures.daemon import eventually
 from tests.unit.actors.test_dispatcher import FakeHosts, a_command, a_dispatcher
-from tests.unit.domain.builders import deposit, funded, register
+from tests.unit.domain.builders import create_campaign, deposit, donate, funded, register
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
@@ -104,6 +105,22 @@ def test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size(
     round_trips, statements = meter.read()
     assert round_trips == 1
     assert statements == len(["BEGIN", "inbox", "states", "books", "outbox", "COMMIT", "NOTIFY"])
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_donations_cost_one_row_each_and_one_statement_a_turn_more_than_the_rest(
+    emptied_database: str, meter: Meter, size: int
+) -> None:
+    factory = PostgresUnitOfWorkFactory(emptied_database, "crowdfunding")
+    campaigns = an_actor(factory, "crowdfunding")
+    take(campaigns, [create_campaign()])
+    gifts = [donate(donation_id=f"gift-{number}", amount_sat=1) for number in range(size)]
+    meter.read()
+    take(campaigns, gifts)
+    assert meter.read() == (1, len(["BEGIN", "inbox", "looked at", "requests", "outbox", "COMMIT", "NOTIFY"]))
+    take(campaigns, [RegisterDonation(**vars(gift)) for gift in gifts])
+    assert meter.read() == (1, len(["BEGIN", "inbox", "states", "donations", "outbox", "COMMIT", "NOTIFY"]))
+    factory.close()
 
 
 def test_a_turn_looks_for_its_messages_in_the_inboxes_of_other_weeks_alone(database: str) -> None:

@@ -76,6 +76,25 @@ def test_sagas_of_other_kinds_and_ids_go_their_own_way(stores: Stores, run: Asyn
     assert run(log.running()) == {("withdrawal", False): 1, ("donation", False): 1}
 
 
+def test_what_another_story_tells_about_the_same_id_changes_nothing_in_mine(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("crowdfunding")
+    run(log.merge([progress("one", 0, story="mine")]))
+    [failed] = run(log.merge([progress("one", 1, SagaState.FAILED, story="theirs")]))
+    assert (failed.correlation_id, failed.state) == ("theirs", SagaState.FAILED)
+    assert run(log.running()) == {("donation", False): 1}
+    [late] = run(log.mark_overdue(NOW + timedelta(hours=1), 10))
+    assert late.correlation_id == "mine"
+    [ended] = run(log.merge([progress("one", 2, SagaState.COMPLETED, story="mine")]))
+    assert (ended.correlation_id, ended.state) == ("mine", SagaState.COMPLETED)
+
+
+def test_stories_of_one_id_may_come_in_one_batch(stores: Stores, run: Async) -> None:
+    log = stores.saga_log("crowdfunding")
+    told = [progress("one", 1, SagaState.FAILED, story="theirs"), progress("one", 0, story="mine")]
+    assert [row.correlation_id for row in run(log.merge(told))] == ["theirs"]
+    assert run(log.running()) == {("donation", False): 1}
+
+
 def test_a_saga_that_may_go_on_after_its_end_ends_again(stores: Stores, run: Async) -> None:
     log = stores.saga_log("bitcoin")
     assert len(run(log.merge([progress("one", 2, SagaState.FAILED)]))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,16 @@ from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.messaging.envelope import Envelope, Reply, encode_data, pack, unpack_replies
 from spark_actors.messaging.telemetry import InstancesMoved, TelemetryEvent, TurnTaken
 from tests.fixtures.stores import Stores
-from tests.unit.domain.builders import deposit, funded, register, withdraw
+from tests.unit.domain.builders import (
+    create_campaign,
+    deposit,
+    donate,
+    funded,
+    register,
+    request_deposit,
+    request_withdrawal,
+    withdraw,
+)
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
@@ -128,8 +138,35 @@ def test_a_command_that_trips_a_constraint_leaves_its_neighbours_untouched(store
     thief = register(account_id="thief", username="ann")
     verdicts = host.verdicts(*newcomers[:3], thief, *newcomers[3:])
     assert verdicts == [("done", "")] * 3 + [("rejected", "username_taken")] + [("done", "")] * 3
-    assert events(stores, "auth").count("auth.registration-rejected") == 1
-    assert events(stores, "auth").count("auth.account-registered") == 7
+    assert events(stores, "auth") == ["auth.account-registered"] * 7
+
+
+def test_the_second_who_uses_a_donations_id_is_refused_in_the_same_turn_and_in_any_later(stores: Stores) -> None:
+    host = Host(stores)
+    host.take(create_campaign())
+    gifts = [donate(donation_id=name) for name in ("one", "two", "three")]
+    second = donate(donation_id="one", account_id="eve")
+    refused = ("rejected", "already_requested")
+    assert host.verdicts(gifts[0], gifts[1], second, gifts[2]) == [("done", ""), ("done", ""), refused, ("done", "")]
+    assert Host(stores).verdicts(gifts[0], sent(gifts[1], "again"), donate(donation_id="four")) == [
+        ("done", ""),  # delivered again: answered as before
+        refused,
+        ("done", ""),
+    ]
+    assert events(stores, "crowdfunding").count("crowdfunding.donation-requested") == 4
+
+
+def test_the_second_who_uses_the_id_of_a_campaign_or_an_invoice_is_refused(stores: Stores) -> None:
+    mine = (create_campaign(), request_deposit(), request_withdrawal())
+    assert [Host(stores).verdicts(command) for command in mine] == [[("done", "")]] * 3
+    theirs = [replace(command, account_id="eve") for command in mine]
+    assert [Host(stores).verdicts(command) for command in theirs] == [
+        [("rejected", "duplicate_campaign")],
+        [("rejected", "duplicate_invoice")],
+        [("rejected", "duplicate_invoice")],
+    ]
+    assert len(events(stores, "crowdfunding")) == 1
+    assert len(events(stores, "bitcoin")) == 2
 
 
 def test_an_idempotency_key_is_remembered_beyond_the_inbox(stores: Stores) -> None:

@@ -27,6 +27,10 @@ IDENTITY = "tests/unit/messaging/test_identity.py"
 TOKENS = "tests/unit/identity/test_tokens.py"
 BROKER = "tests/integration/ingress/test_nats_broker.py"
 MAINTENANCE = "tests/integration/persistence/test_maintenance.py"
+CAMPAIGN = "tests/unit/domain/test_campaign.py"
+SAGAS = "tests/contracts/test_saga_log_contract.py"
+PROJECTION = "tests/integration/dashboard/test_postgres_projection.py"
+VIEWS = "tests/integration/dashboard/test_postgres_views.py"
 NOTHING = "pass"
 
 
@@ -660,5 +664,64 @@ MUTANTS = (
         "except Exception:  # noqa: BLE001",
         "except OSError:  # noqa: BLE001",
         (f"{ROUTING}::test_an_event_that_makes_a_sagas_code_raise_goes_to_all_who_may_want_it",),
+    ),
+    Mutant(
+        10,
+        "who uses a donation's id for the second time is told that it is done",
+        "domain/crowdfunding/campaign.py",
+        "return done(None, event, records=(request,))",
+        "return done(None, event)",
+        (f"{CAMPAIGN}::test_an_id_is_requested_once_by_whomever_and_nothing_is_said_of_a_second_use",),
+    ),
+    Mutant(
+        10,
+        "the database takes a donation that was not requested so",
+        f"{STORE}/migrations/crowdfunding/0002_donation_requests.sql",
+        "FOREIGN KEY (donation_id, campaign_id, account_id, amount_sat)\n"
+        "        REFERENCES donation_requests (donation_id, campaign_id, account_id, amount_sat);",
+        "FOREIGN KEY (donation_id) REFERENCES donation_requests (donation_id);",
+        (f"{CONSTRAINTS}::test_what_is_registered_is_what_was_requested",),
+    ),
+    Mutant(
+        10,
+        "a view's row is whoever's a later event names",
+        f"{STORE}/sql/dashboard.sql",
+        "WHERE (known.account_id, known.kind, known.amount_sat) = "
+        "(excluded.account_id, excluded.kind, excluded.amount_sat)",
+        "WHERE true",
+        (f"{PROJECTION}::test_nothing_that_names_another_account_changes_a_row",),
+    ),
+    Mutant(
+        10,
+        "a refused sign-up is told in the feed of the account that it names",
+        "domain/auth/user.py",
+        "    return rejected(Reason.USERNAME_TAKEN)",
+        "    event = AccountRegistered(account_id=command.account_id, username=command.username)\n"
+        "    return rejected(Reason.USERNAME_TAKEN, event)",
+        ("tests/unit/domain/test_user.py::test_nothing_is_said_of_a_sign_up_that_is_refused",),
+    ),
+    Mutant(
+        12,
+        "what another story tells about an id counts for mine",
+        "domain/shared/sagas.py",
+        "return (self.kind, self.saga_id, self.correlation_id)",
+        'return (self.kind, self.saga_id, "")',
+        (f"{SAGAS}::test_what_another_story_tells_about_the_same_id_changes_nothing_in_mine",),
+    ),
+    Mutant(
+        12,
+        "a saga's row in the database is one for all stories of its id",
+        f"{STORE}/migrations/messaging/0010_sagas_by_story.sql",
+        "PRIMARY KEY (kind, saga_id, correlation_id)",
+        "PRIMARY KEY (kind, saga_id)",
+        (f"{SAGAS}::test_what_another_story_tells_about_the_same_id_changes_nothing_in_mine",),
+    ),
+    Mutant(
+        12,
+        "a campaign's page shows what was only asked for",
+        f"{STORE}/sql/dashboard.sql",
+        "WHERE campaign_id = %(campaign_id)s AND state = 'registered'",
+        "WHERE campaign_id = %(campaign_id)s",
+        (f"{VIEWS}::test_a_campaigns_page_shows_what_was_registered_and_to_whom_it_belongs_nobody",),
     ),
 )

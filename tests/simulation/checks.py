@@ -209,7 +209,7 @@ def _sagas(deployment: Deployment, history: History) -> Iterator[str]:
             step for commit in history.commits for event in commit.events for step in _progress(context.sagas, event)
         ]
         for progress in merged_progress(told):
-            row = rows.get((progress.kind, progress.saga_id))
+            row = rows.get(progress.story)
             if row is None or (row.step, row.state) != (progress.step, progress.state):
                 yield f"saga {progress.kind} {progress.saga_id} should be {progress.step}: {row}"
             elif row.state is SagaState.RUNNING:

@@ -210,6 +210,9 @@ class Play:
         answer = await self._answer(_withdrawal(payout, datetime.now(UTC)), payout.person)
         expected = f"rejected: {payout.reason}" if payout.is_expired else "done"
         self._seen.check(f"{what} (at first)", expected, _told(answer))
+        if payout.is_expired:  # refused at once: it is told in the answer, and nothing is kept of it
+            self._seen.payouts[payout.invoice_id] = {"state": str(answer.outcome), "reason": answer.reason}
+            return
         invoice = await self._watch(ViewInvoice(invoice_id=payout.invoice_id), _has_ended, payout.person)
         self._seen.payouts[payout.invoice_id] = invoice
         self._seen.check(what, payout.state, invoice.get("state", NOT_THERE))

@@ -227,9 +227,8 @@ def _mischief(cast: Cast, gifts: Sequence[Gift]) -> list[Mischief]:
             again.donor.name,
             "uses the id of a donation a second time",
             again.command,
-            "duplicate_transfer",
+            "already_requested",
             again.donor,
-            ends_later=True,
             after=again.donation_id,
         ),
         replace(

@@ -87,10 +87,16 @@ ORDER BY donation_id
 LIMIT %(limit)s
 
 -- ended_donations_page
--- Donations whose saga has ended, after an id, in the order of ids, and whether they are registered.
-SELECT saga_id, state, donation_id IS NOT NULL
-FROM crowdfunding.sagas LEFT JOIN crowdfunding.donations ON donation_id = saga_id
-WHERE kind = 'donation' AND state <> 'running' AND saga_id > %(after)s
+-- Donations of which every story has ended, after an id, in the order of ids, whether they are registered, and what was
+-- requested (null if an earlier release accepted it).
+SELECT saga_id, string_agg(DISTINCT sagas.state, ' and '), bool_or(donations.donation_id IS NOT NULL),
+       request.account_id, request.amount_sat
+FROM crowdfunding.sagas
+    LEFT JOIN crowdfunding.donations ON donations.donation_id = saga_id
+    LEFT JOIN crowdfunding.donation_requests AS request ON request.donation_id = saga_id
+WHERE kind = 'donation' AND saga_id > %(after)s
+GROUP BY saga_id, request.account_id, request.amount_sat
+HAVING bool_and(sagas.state <> 'running')
 ORDER BY saga_id
 LIMIT %(limit)s
 

@@ -51,14 +51,32 @@ SELECT
     crowdfunding.expect_rows((SELECT count(*) FROM held), cardinality(%(keys)s::text[])),
     crowdfunding.expect_rows((SELECT count(*) FROM crowdfunding.campaigns WHERE campaign_id = ANY(%(absent)s::text[])), 0)
 
--- record
--- Book donations whose money has arrived.
-INSERT INTO crowdfunding.donations (donation_id, campaign_id, account_id, amount_sat, registered_at)
+-- record_requests
+-- Book donations that campaigns have accepted; the primary key refuses an id that was used before.
+INSERT INTO crowdfunding.donation_requests (donation_id, campaign_id, account_id, amount_sat, requested_at)
 SELECT *
 FROM unnest(
     %(donation_id)s::text[], %(campaign_id)s::text[], %(account_id)s::text[], %(amount_sat)s::bigint[],
-    %(registered_at)s::timestamptz[]
+    %(requested_at)s::timestamptz[]
 )
+
+-- record_donations
+-- Book donations whose money has arrived, just as they were requested. Of a request that an earlier release accepted only
+-- the id is known; what it was about is learned here, from the money that has moved for it.
+WITH arrived AS (
+    SELECT *
+    FROM unnest(
+        %(donation_id)s::text[], %(campaign_id)s::text[], %(account_id)s::text[], %(amount_sat)s::bigint[],
+        %(registered_at)s::timestamptz[]
+    ) AS row (donation_id, campaign_id, account_id, amount_sat, registered_at)
+), learned AS (
+    UPDATE crowdfunding.donation_requests AS request
+    SET campaign_id = arrived.campaign_id, account_id = arrived.account_id, amount_sat = arrived.amount_sat
+    FROM arrived
+    WHERE request.donation_id = arrived.donation_id AND request.campaign_id IS NULL
+)
+INSERT INTO crowdfunding.donations (donation_id, campaign_id, account_id, amount_sat, registered_at)
+SELECT donation_id, campaign_id, account_id, amount_sat, registered_at FROM arrived
 
 -- locked
 -- Those of the named campaigns that somebody else holds a lock on. Waits for no row.

@@ -28,7 +28,7 @@ ON CONFLICT (campaign_id) DO UPDATE SET
     sequence = greatest(known.sequence, excluded.sequence)
 
 -- merge_donations
--- Add what was seen of donations: the higher rank wins, the earlier among equals.
+-- Add what was seen of donations: the higher rank wins, the earlier among equals. Whose it is and how much never changes.
 INSERT INTO dashboard.donations AS known
     (donation_id, campaign_id, account_id, amount_sat, requested_at, state, rank, has_ended, reason, state_at)
 SELECT * FROM unnest(%(donation_id)b::text[], %(campaign_id)b::text[], %(account_id)b::text[], %(amount_sat)b::bigint[],
@@ -36,14 +36,16 @@ SELECT * FROM unnest(%(donation_id)b::text[], %(campaign_id)b::text[], %(account
                      %(reason)b::text[], %(state_at)b::timestamptz[])
 ON CONFLICT (donation_id) DO UPDATE SET
     requested_at = least(known.requested_at, excluded.requested_at),
-    (campaign_id, account_id, amount_sat, state, rank, has_ended, reason, state_at) = (
-        SELECT (winner).campaign_id, (winner).account_id, (winner).amount_sat, (winner).state, (winner).rank,
-               (winner).has_ended, (winner).reason, (winner).state_at
+    (state, rank, has_ended, reason, state_at) = (
+        SELECT (winner).state, (winner).rank, (winner).has_ended, (winner).reason, (winner).state_at
         FROM (SELECT CASE WHEN (excluded.rank, known.state_at) > (known.rank, excluded.state_at)
                           THEN excluded ELSE known END) AS pick (winner))
+WHERE (known.campaign_id, known.account_id, known.amount_sat)
+    = (excluded.campaign_id, excluded.account_id, excluded.amount_sat)
 
 -- merge_invoices
--- Add what was seen of invoices: the higher rank wins, the earlier among equals; payment terms once seen stay.
+-- Add what was seen of invoices: the higher rank wins, the earlier among equals; payment terms once seen stay. Whose it
+-- is, of which kind and how much never changes.
 INSERT INTO dashboard.invoices AS known
     (invoice_id, account_id, kind, amount_sat, requested_at, state, rank, has_ended, reason, state_at,
      payment_request, payment_hash, expires_at)
@@ -56,11 +58,11 @@ ON CONFLICT (invoice_id) DO UPDATE SET
     payment_request = coalesce(known.payment_request, excluded.payment_request),
     payment_hash = coalesce(known.payment_hash, excluded.payment_hash),
     expires_at = coalesce(known.expires_at, excluded.expires_at),
-    (account_id, kind, amount_sat, state, rank, has_ended, reason, state_at) = (
-        SELECT (winner).account_id, (winner).kind, (winner).amount_sat, (winner).state, (winner).rank,
-               (winner).has_ended, (winner).reason, (winner).state_at
+    (state, rank, has_ended, reason, state_at) = (
+        SELECT (winner).state, (winner).rank, (winner).has_ended, (winner).reason, (winner).state_at
         FROM (SELECT CASE WHEN (excluded.rank, known.state_at) > (known.rank, excluded.state_at)
                           THEN excluded ELSE known END) AS pick (winner))
+WHERE (known.account_id, known.kind, known.amount_sat) = (excluded.account_id, excluded.kind, excluded.amount_sat)
 
 -- add_activity
 -- Show events in the feed; one that is there already stays as it is.
@@ -85,19 +87,19 @@ FROM dashboard.accounts WHERE account_id = %(account_id)s
 
 -- view_campaigns
 -- The newest campaigns, or those behind one that was seen.
-SELECT campaign_id, account_id, title, goal_sat, raised_sat, donations, goal_reached, created_at
+SELECT campaign_id, title, goal_sat, raised_sat, donations, goal_reached, created_at
 FROM dashboard.campaigns
 WHERE (created_at, campaign_id) < (coalesce(%(before)s::timestamptz, 'infinity'), %(before_id)s)
 ORDER BY created_at DESC, campaign_id DESC LIMIT %(limit)s
 
 -- view_campaign
 -- One campaign.
-SELECT campaign_id, account_id, title, goal_sat, raised_sat, donations, goal_reached, created_at, description
+SELECT campaign_id, title, goal_sat, raised_sat, donations, goal_reached, created_at, description
 FROM dashboard.campaigns WHERE campaign_id = %(campaign_id)s AND created_at IS NOT NULL
 
 -- view_campaigns_of_account
 -- The newest campaigns of an owner.
-SELECT campaign_id, account_id, title, goal_sat, raised_sat, donations, goal_reached, created_at
+SELECT campaign_id, title, goal_sat, raised_sat, donations, goal_reached, created_at
 FROM dashboard.campaigns WHERE account_id = %(account_id)s
 ORDER BY created_at DESC LIMIT %(limit)s
 
@@ -114,12 +116,11 @@ SELECT donation_id, campaign_id, account_id, amount_sat, state, reason, requeste
 FROM dashboard.donations WHERE account_id = %(account_id)s
 ORDER BY requested_at DESC LIMIT %(limit)s
 
--- view_donations_of_campaign
--- The newest donations to a campaign.
-SELECT donation_id, campaign_id, account_id, amount_sat, state, reason, requested_at,
-       CASE WHEN has_ended THEN state_at END AS ended_at
-FROM dashboard.donations WHERE campaign_id = %(campaign_id)s
-ORDER BY requested_at DESC LIMIT %(limit)s
+-- view_gifts_to_campaign
+-- The donations that were registered last for a campaign, and nothing of who gave them.
+SELECT amount_sat, state_at AS registered_at
+FROM dashboard.donations WHERE campaign_id = %(campaign_id)s AND state = 'registered'
+ORDER BY state_at DESC LIMIT %(limit)s
 
 -- view_invoice
 -- One deposit or withdrawal.

@@ -1,5 +1,5 @@
 -- merge
--- Merge progress by rank, one row a saga, in the order of their keys, so that two mergers never deadlock. Gives rows that
+-- Merge progress by rank, one row a story, in the order of their keys, so that two mergers never deadlock. Gives rows that
 -- are at an end and that this changed.
 WITH merged AS (
     INSERT INTO {schema}.sagas AS saga
@@ -29,14 +29,14 @@ WHERE state <> 'running'
 UPDATE {schema}.sagas AS saga
 SET overdue_since = %(now)s
 FROM (
-    SELECT kind, saga_id FROM {schema}.sagas
+    SELECT kind, saga_id, correlation_id FROM {schema}.sagas
     WHERE state = 'running' AND deadline_at < %(now)s AND overdue_since IS NULL
     ORDER BY deadline_at
     LIMIT %(limit)s
     FOR NO KEY UPDATE SKIP LOCKED
 ) AS due
-WHERE saga.kind = due.kind AND saga.saga_id = due.saga_id
-RETURNING saga.kind, saga.saga_id, step, state, last_event, correlation_id, started_at, deadline_at, updated_at,
+WHERE (saga.kind, saga.saga_id, saga.correlation_id) = (due.kind, due.saga_id, due.correlation_id)
+RETURNING saga.kind, saga.saga_id, step, state, last_event, saga.correlation_id, started_at, deadline_at, updated_at,
     overdue_since
 
 -- running
@@ -49,8 +49,8 @@ GROUP BY kind, overdue_since IS NOT NULL
 -- forget
 -- Delete some of the ended sagas that are past their retention.
 DELETE FROM {schema}.sagas
-WHERE (kind, saga_id) IN (
-    SELECT kind, saga_id FROM {schema}.sagas
+WHERE (kind, saga_id, correlation_id) IN (
+    SELECT kind, saga_id, correlation_id FROM {schema}.sagas
     WHERE started_at < least(%(now)s, now()) - %(retention)s AND state <> 'running'
     ORDER BY started_at
     LIMIT %(limit)s

@@ -27,6 +27,7 @@ from domain.dashboard.rows import (
 )
 from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewInvoice
 from domain.shared.errors import ConstraintError, StorageUnavailableError
+from domain.shared.messages import Event
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an, deliveries, histories
 from tests.fixtures.postgres import emptied
@@ -57,6 +58,25 @@ def stored(dashboard: Dashboard, kind: type[RowSeen]) -> dict[str, Any]:
 def expected(history: Sequence[Happened], kind: type[RowSeen]) -> dict[str, Any]:
     rows = merged_rows(row for happened in history for row in rows_of(happened.event, happened.occurrence))
     return {row.key: row for row in rows.get(kind, ())}
+
+
+@pytest.mark.parametrize(
+    ("kind", "mine", "theirs"),
+    [
+        (DonationSeen, crowdfunding.DonationRequested, crowdfunding.DonationRejected),
+        (DonationSeen, crowdfunding.DonationRequested, crowdfunding.DonationRegistered),
+        (InvoiceSeen, bitcoin.DepositRequested, accounting.Deposited),
+    ],
+)
+def test_nothing_that_names_another_account_changes_a_row(
+    dashboard: Dashboard, kind: type[RowSeen], mine: type[Event], theirs: type[Event]
+) -> None:
+    dashboard.apply(Happened(an(mine, account_id="alice")))
+    before = stored(dashboard, kind)
+
+    dashboard.apply(Happened(an(theirs, account_id="bob"), second=1))
+
+    assert stored(dashboard, kind) == before
 
 
 # Not shrunk: that takes minutes here, and the same property of the domain's own merge is shrunk in the unit tests.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from domain.dashboard.views import (
     CampaignList,
     CampaignSummary,
     DonationLine,
+    GiftLine,
     InvoiceLine,
     ViewAccountOverview,
     ViewActivity,
@@ -34,7 +36,6 @@ from tests.fixtures.postgres import emptied
 
 WELLS = CampaignSummary(
     campaign_id="wells",
-    account_id="bob",
     title="Wells",
     goal_sat=60,
     raised_sat=60,
@@ -52,6 +53,7 @@ DONATION = DonationLine(
     requested_at=MIDNIGHT + timedelta(seconds=4),
     ended_at=MIDNIGHT + timedelta(seconds=7),
 )
+GIFT = GiftLine(amount_sat=60, registered_at=MIDNIGHT + timedelta(seconds=7))
 DEPOSIT = InvoiceLine(
     invoice_id="i1",
     account_id="alice",
@@ -115,8 +117,36 @@ def test_a_story_can_be_read_in_every_view(dashboard: Dashboard) -> None:
     assert dashboard.ask(ViewInvoice(invoice_id="i2")) == WITHDRAWAL
     assert dashboard.ask(ViewCampaigns()) == CampaignList(campaigns=(WELLS,))
     assert dashboard.ask(ViewCampaign(campaign_id="wells")) == CampaignDetail(
-        campaign=WELLS, description="Clean water", recent_donations=(DONATION,)
+        campaign=WELLS, description="Clean water", recent_donations=(GIFT,)
     )
+
+
+def test_a_campaigns_page_shows_what_was_registered_and_to_whom_it_belongs_nobody(dashboard: Dashboard) -> None:
+    dashboard.apply(
+        *a_story(),
+        Happened(an(crowdfunding.DonationRequested, donation_id="d2", account_id="carol"), 4, 10.0),
+        Happened(an(crowdfunding.DonationRequested, donation_id="d3", account_id="dave"), 5, 11.0),
+        Happened(an(crowdfunding.DonationRejected, donation_id="d3", account_id="dave"), 6, 12.0),
+    )
+
+    page = dashboard.ask(ViewCampaign(campaign_id="wells"))
+
+    assert page.recent_donations == (GIFT,)
+    assert not {"alice", "bob", "carol", "dave"} & set(re.findall(r"\w+", repr(page)))
+    donor = dashboard.ask(ViewAccountOverview(account_id="alice")).donations
+    assert [line.donation_id for line in donor] == ["d1"]
+
+
+def test_a_donor_sees_why_a_donation_of_his_has_ended(dashboard: Dashboard) -> None:
+    dashboard.apply(
+        Happened(an(AccountRegistered, account_id="dave"), 1),
+        Happened(an(crowdfunding.DonationRequested, donation_id="d3", account_id="dave"), 5, 11.0),
+        Happened(an(crowdfunding.DonationRejected, donation_id="d3", account_id="dave"), 6, 12.0),
+    )
+
+    (line,) = dashboard.ask(ViewAccountOverview(account_id="dave")).donations
+
+    assert (line.state, line.reason) == ("rejected", "insufficient_funds")
 
 
 def test_an_overview_has_all_that_an_account_is_about(dashboard: Dashboard) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -21,6 +21,7 @@ from tests.fixtures.aggregates import (
     a_debit,
     a_donation,
     a_movement,
+    a_request,
     an_account,
     an_event,
     commit,
@@ -76,7 +77,7 @@ def sound(stores: PostgresStores, connection: psycopg.Connection) -> PostgresSto
     accounts = [created("alice", an_account("alice", 700 - 2 * 100 - 70)), created("bob", an_account("bob", 100))]
     commit(stores.unit_of_work("accounting"), accounts, records=movements)
     campaign = created("campaign", a_campaign("campaign", 100, 1))
-    commit(stores.unit_of_work("crowdfunding"), [campaign], records=[a_donation("gift")])
+    commit(stores.unit_of_work("crowdfunding"), [campaign], records=[a_request("gift"), a_donation("gift")])
     connection.execute(INVOICES)
     stores.run(stores.saga_log("crowdfunding").merge([ended("gift", "donation"), progress("open", 0, at=NOW)]))
     withdrawals = [ended("paid", "withdrawal"), ended("failed", "withdrawal", SagaState.FAILED)]
@@ -173,13 +174,18 @@ DAMAGES = {
     ),
     "a donation that nobody paid": Damage(
         [
+            "INSERT INTO crowdfunding.donation_requests VALUES ('free', 'campaign', 'alice', 50, now())",
             "INSERT INTO crowdfunding.donations VALUES ('free', 'campaign', 'alice', 50, now())",
             "UPDATE crowdfunding.campaigns SET raised_sat = 150, donations = 2",
         ],
         {"every registered donation was paid": ["free"]},
     ),
     "a donation of another amount than was paid": Damage(
-        ["UPDATE crowdfunding.donations SET amount_sat = 90", "UPDATE crowdfunding.campaigns SET raised_sat = 90"],
+        [
+            "ALTER TABLE crowdfunding.donations DROP CONSTRAINT donations_as_requested",
+            "UPDATE crowdfunding.donations SET amount_sat = 90",
+            "UPDATE crowdfunding.campaigns SET raised_sat = 90",
+        ],
         {"every registered donation was paid": ["gift"]},
     ),
     "a paid deposit that credits nobody": Damage(
@@ -296,6 +302,28 @@ def test_contexts_in_two_databases_are_held_against_each_other(
     assert failed(audit(apart)) == {"every deposit and withdrawal is in the ledger": ["lost"]}
 
 
+def test_a_story_that_failed_beside_one_that_is_under_way_is_no_lost_donation(
+    sound: PostgresStores, dsn_by_context: dict[str, str]
+) -> None:
+    commit(sound.unit_of_work("accounting"), records=[a_credit("open")])  # paid, and not yet registered
+    refused = progress("open", 1, SagaState.FAILED, at=NOW, story="another")
+    sound.run(sound.saga_log("crowdfunding").merge([refused]))
+    found = failed(audit(dsn_by_context))
+    assert "every donation that was paid is registered" not in found
+    sound.run(sound.saga_log("crowdfunding").merge([ended("open", "donation")]))
+    assert failed(audit(dsn_by_context))["every donation that was paid is registered"] == ["open"]
+
+
+def test_a_transfer_under_the_id_of_a_donation_that_was_refused_is_no_lost_donation(
+    sound: PostgresStores, dsn_by_context: dict[str, str]
+) -> None:
+    request = replace(a_request("open"), account_id="carol")
+    commit(sound.unit_of_work("crowdfunding"), records=[request])
+    commit(sound.unit_of_work("accounting"), records=[a_credit("open")])
+    sound.run(sound.saga_log("crowdfunding").merge([ended("open", "donation", SagaState.FAILED)]))
+    assert "every donation that was paid is registered" not in failed(audit(dsn_by_context))
+
+
 def test_only_what_waits_for_long_is_stuck(stores: PostgresStores, dsn_by_context: dict[str, str]) -> None:
     commit(stores.unit_of_work("auth"), events=[an_event("new", occurred_at=NOW)])
     assert failed(audit(dsn_by_context)) == {}
@@ -323,6 +351,8 @@ def test_findings_are_told_up_to_a_limit_and_found_on_every_page(
 ) -> None:
     monkeypatch.setattr(audit_module, "PAGE_ROWS", 2)
     connection.execute(
+        "INSERT INTO crowdfunding.donation_requests"
+        " SELECT 'z' || number, 'campaign', 'alice', 1, now() FROM generate_series(1, 7) AS number;"
         "INSERT INTO crowdfunding.donations"
         " SELECT 'z' || number, 'campaign', 'alice', 1, now() FROM generate_series(1, 7) AS number;"
         "UPDATE crowdfunding.campaigns SET raised_sat = 107, donations = 8"

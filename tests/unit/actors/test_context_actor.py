@@ -220,7 +220,7 @@ def test_a_store_that_is_away_leaves_the_whole_batch_to_be_handed_over_again() -
 def test_every_event_has_somebody_who_takes_it() -> None:
     events = {message for message in REGISTRY if message.TYPE.kind == "event"}
     taken = {event for context in CONTEXTS for event in context.subscriptions}
-    assert events == taken
+    assert events == {event for event in taken if not event.TYPE.is_former}
     assert DepositRejected in taken
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from domain.accounting.account import LIGHTNING, Account, AccountStatus, Movement, MovementKind
 from domain.accounting.messages import (
+    AccountFoundOpen,
     AccountOpened,
-    AccountOpeningRejected,
     Deposited,
     DepositRejected,
     OpenAccount,
@@ -43,7 +43,7 @@ def test_an_account_is_opened_empty() -> None:
 def test_an_account_is_opened_once() -> None:
     world = World().run(OPEN)
     assert world.send(OPEN).reason == Reason.ALREADY_OPEN
-    assert world.events[1:] == [AccountOpeningRejected(account_id="ann", reason=Reason.ALREADY_OPEN)]
+    assert world.events[1:] == [AccountFoundOpen(account_id="ann")]
 
 
 @pytest.mark.parametrize("account_id", ["@lightning", "@in-transit", "a b"])

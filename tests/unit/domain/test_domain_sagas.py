@@ -10,6 +10,7 @@ import pytest
 from domain.accounting.account import LIGHTNING
 from domain.accounting.messages import (
     AccountOpened,
+    AccountOpeningRejectedV1,
     Deposited,
     OpenAccount,
     Purpose,
@@ -19,6 +20,7 @@ from domain.accounting.messages import (
     WithdrawalRejected,
 )
 from domain.accounting.messages import Reason as AccountingReason
+from domain.auth.sagas import SIGN_UP
 from domain.bitcoin.invoice import InvoiceState
 from domain.bitcoin.lightning import READS, task_for
 from domain.bitcoin.messages import (
@@ -32,11 +34,26 @@ from domain.bitcoin.messages import (
 from domain.bitcoin.messages import Reason as BitcoinReason
 from domain.bitcoin.ports import LightningTaskKind
 from domain.bitcoin.sagas import DEPOSIT, authorize, reject
+from domain.crowdfunding.messages import DonationRejectedV1
+from domain.crowdfunding.sagas import DONATION
 from domain.shared.messages import Event
 from domain.shared.money import SUPPLY_SAT
 from domain.shared.sagas import SagaProgress, SagaState, progress_of
-from tests.unit.domain.builders import deposit, funded, register, request_deposit, request_withdrawal, withdraw
+from tests.unit.domain.builders import (
+    create_campaign,
+    deposit,
+    donate,
+    funded,
+    register,
+    request_deposit,
+    request_withdrawal,
+    withdraw,
+)
 from tests.unit.domain.world import NOON, World
+
+
+def a_rejection(reason: str) -> DonationRejectedV1:
+    return DonationRejectedV1(campaign_id="roof", donation_id="gift", account_id="ann", amount_sat=40, reason=reason)
 
 
 def unpaid(invoice_id: str) -> bool:
@@ -227,3 +244,48 @@ def test_a_task_follows_from_the_events_that_are_read_and_no_other() -> None:
 def test_a_reason_of_accounting_reaches_the_one_who_asked_for_the_withdrawal() -> None:
     world = World().run(request_withdrawal(account_id="nobody"))
     assert vars(world.events[-1])["reason"] == AccountingReason.UNKNOWN_ACCOUNT
+
+
+def in_transit(world: World, kind: str, saga_id: str) -> bool:
+    """Whether something was debited for the saga that has neither arrived nor come back."""
+    key = f"transfer/{saga_id}/debit" if kind == "donation" else f"withdrawal/{saga_id}/debit"
+    return key in world.ledger and not any(movement.follows == key for movement in world.ledger.values())
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_saga_that_says_it_has_failed_has_nothing_in_transit_whatever_else_uses_its_id(seed: int) -> None:
+    world = World(random=Random(seed), pays=lambda invoice_id: invoice_id == "paid")
+    for command in (
+        *funded("ann", 100),
+        *funded("eve", 100),
+        create_campaign(account_id="bob"),  # who has no account: what is given comes back
+        donate(),
+        donate(),
+        donate(account_id="eve"),
+        donate(account_id="eve", donation_id="much", amount_sat=1_000),
+        donate(donation_id="much"),
+        request_withdrawal(amount_sat=50),
+        request_withdrawal(amount_sat=50, account_id="eve"),
+        request_withdrawal(amount_sat=40, invoice_id="paid", payment_hash="beef"),
+    ):
+        world.send(command)
+    while world.step():
+        failed = [name for name, saga in world.sagas.items() if saga.state is SagaState.FAILED]
+        assert not [name for name in failed if in_transit(world, *name)]
+    assert not [name for name, saga in world.sagas.items() if saga.state is SagaState.RUNNING]
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (AccountOpeningRejectedV1(account_id="ann", reason="already_open", purpose="sign_up"), SagaState.COMPLETED),
+        (AccountOpeningRejectedV1(account_id="ann", reason="invalid_account_id", purpose="sign_up"), SagaState.FAILED),
+        (a_rejection("insufficient_funds"), SagaState.FAILED),
+        (a_rejection("duplicate_transfer"), SagaState.FAILED),
+        (a_rejection("own_campaign"), None),
+        (a_rejection("unknown_campaign"), None),
+    ],
+)
+def test_what_earlier_releases_said_is_read_as_it_was_meant(event: Event, state: SagaState | None) -> None:
+    told = progress_of([SIGN_UP, DONATION], event, correlation_id="", at=NOON)
+    assert [step.state for step in told] == ([state] if state else [])

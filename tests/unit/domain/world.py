@@ -18,7 +18,7 @@ from domain.bitcoin.lightning import task_for
 from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
 from domain.bitcoin.ports import LightningTask, LightningTaskKind
 from domain.contexts import CONTEXTS
-from domain.crowdfunding.campaign import Campaign, Donation
+from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
 from domain.shared.context import BoundedContext
 from domain.shared.decisions import Outcome, Verdict
 from domain.shared.ids import derived_id
@@ -83,6 +83,7 @@ class World:
         envelope = Envelope(name, kind.name, kind.version, command.key, encode_data(command), "", "", self.now)
         (reply,) = unpack_replies(self._host.take_turn(kind.context, pack([envelope])))
         assert reply.verdict in (Verdict.DONE, Verdict.REJECTED), f"{command}: {reply}"
+        assert reply.outcome.reason in ("", *kind.reasons), reply.outcome
         self._emit(self._stores[kind.context])
         return reply.outcome
 
@@ -124,6 +125,10 @@ class World:
         return {it.idempotency_key: it for it in movements if isinstance(it, Movement)}
 
     @property
+    def requests(self) -> dict[str, DonationRequest]:
+        return {it.donation_id: it for it in self._stores["crowdfunding"].records if isinstance(it, DonationRequest)}
+
+    @property
     def donations(self) -> dict[str, Donation]:
         return {it.donation_id: it for it in self._stores["crowdfunding"].records if isinstance(it, Donation)}
 
@@ -162,6 +167,7 @@ class World:
         """Take what a turn has left in the outbox to every subscriber's queue."""
         for _, envelope in sorted(store.outbox.items()):
             event: Any = decode_data(_REGISTRY, envelope)
+            assert not event.TYPE.is_former, event
             self.events.append(event)
             for context in _WRITING:
                 if type(event) in context.subscriptions:

@@ -61,6 +61,18 @@ def test_every_example_fits_its_schema(entry: MessageEntry) -> None:
     assert entry.description
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.TYPE.name)
+def test_every_command_is_listed_with_the_reasons_for_which_it_may_be_rejected(command: type[Command]) -> None:
+    entry = next(entry for entry in ENTRIES if entry.name == command.TYPE.name)
+    assert entry.reasons == tuple(map(str, command.TYPE.reasons)) != ()
+    assert DOCUMENT["operations"][command.__name__]["x-reasons"] == list(entry.reasons)
+
+
+def test_what_only_earlier_releases_said_is_not_listed() -> None:
+    assert "auth.registration-rejected" not in {entry.name for entry in ENTRIES}
+    assert {entry.version for entry in ENTRIES if entry.name == "crowdfunding.donation-rejected"} == {2}
+
+
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.TYPE.name)
 def test_every_view_has_a_schema_of_its_answer(query: type[Query]) -> None:
     entry = next(entry for entry in ENTRIES if entry.name == query.TYPE.name)

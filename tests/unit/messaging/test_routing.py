@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.accounting.messages import Deposited, Purpose
-from domain.auth.messages import AccountRegistered
+from domain.auth.messages import AccountRegistered, RegistrationRejected
 from domain.contexts import CONTEXTS
+from domain.crowdfunding.messages import DonationRejected, DonationRejectedV1
 from domain.shared.context import BoundedContext
 from domain.shared.messages import Event, MessageRegistry
 from domain.shared.sagas import SagaKind, SagaMilestone, SagaState
@@ -78,7 +80,7 @@ SUBSCRIPTIONS = Subscriptions(CONTEXTS, REGISTRY)
 
 
 def an_event(event: Event) -> Envelope:
-    return Envelope("m", event.TYPE.name, 1, event.key, encode_data(event), "c", "", NOW)
+    return Envelope("m", event.TYPE.name, event.TYPE.version, event.key, encode_data(event), "c", "", NOW)
 
 
 def a_deposited(purpose: str) -> Deposited:
@@ -93,6 +95,23 @@ def test_an_event_goes_to_every_context_that_acts_on_it() -> None:
 def test_a_context_that_only_tracks_sagas_gets_an_event_if_it_belongs_to_one() -> None:
     assert "bitcoin" in SUBSCRIPTIONS.of(an_event(a_deposited(Purpose.INVOICE)))
     assert SUBSCRIPTIONS.of(an_event(a_deposited(""))) == ("dashboard",)
+
+
+def a_rejection(kind: type[DonationRejected | DonationRejectedV1], reason: str) -> Event:
+    return kind(campaign_id="roof", donation_id="gift", account_id="ann", amount_sat=1, reason=reason)
+
+
+@pytest.mark.parametrize("kind", [DonationRejected, DonationRejectedV1])
+def test_each_version_of_an_event_goes_once_to_whom_it_belongs(
+    kind: type[DonationRejected | DonationRejectedV1],
+) -> None:
+    assert SUBSCRIPTIONS.of(an_event(a_rejection(kind, "insufficient_funds"))) == ("dashboard", "crowdfunding")
+
+
+def test_what_an_earlier_release_refused_at_once_belongs_to_no_saga() -> None:
+    assert SUBSCRIPTIONS.of(an_event(a_rejection(DonationRejectedV1, "own_campaign"))) == ("dashboard",)
+    refused = RegistrationRejected(account_id="ann", username="ann", reason="username_taken")
+    assert SUBSCRIPTIONS.of(an_event(refused)) == ()
 
 
 def test_an_event_that_cannot_be_read_goes_to_all_its_subscribers() -> None:
