@@ -79,7 +79,7 @@ def test_a_view_of_more_than_the_server_takes_is_read_page_by_page(small_server:
         return pages
 
     pages = asked(small_server, told, ask)
-    assert len(pages) > 2
+    assert len(pages) > 1
     assert [each["campaign_id"] for page in pages for each in page["campaigns"]] == [
         campaign.campaign_id for campaign in CAMPAIGNS
     ]

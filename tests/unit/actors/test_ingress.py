@@ -676,7 +676,7 @@ def test_a_view_that_the_broker_would_not_take_is_cut_and_says_so() -> None:
     assert 0 < len(cut["campaigns"]) < 100
     assert scene.told == [AnswerCut("truncated")]
     assert [line["reason"] for line in lines] == ["truncated"]
-    scene.broker.room = 200
+    scene.broker.room = 100
     assert ask(scene, "spark.queries.dashboard.campaigns")["error"]["code"] == "too_large"
 
 
