@@ -44,6 +44,7 @@ from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
 from tests.simulation.broker import BrokerServer, SimulatedBroker
+from tests.simulation.history import name_of
 from tests.simulation.machine import Machine, Process, SimulatedChildren
 from tests.simulation.node import BooksOfTheNode, NodeClient
 from tests.simulation.store import (
@@ -61,6 +62,8 @@ from tests.simulation.store import (
 BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS, LIGHTNING, REFUSED = "dashboard", "bitcoin", "ingress"
+PROJECTION = "projection"
+"""The port to the store of the read models, which may be one of its own."""
 HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
@@ -84,9 +87,8 @@ def door() -> Door:
 
 @cache
 def guard() -> Guard:
-    """Everybody is an operator: who may do what is not what a run is about."""
-    operator = Principal("simulation", frozenset({Role.OPERATOR}))
-    return Guard(registry(), lambda authorization, at: operator)
+    """Everybody is an operator, each under a name of its own: who may do what is not what a run is about."""
+    return Guard(registry(), lambda authorization, at: Principal(authorization, frozenset({Role.OPERATOR})))
 
 
 def owed(envelope: Envelope) -> Sequence[str]:
@@ -157,13 +159,16 @@ class HostShell:
 
     async def release(self, context: str, keys: Sequence[str]) -> list[str]:
         async with self._turn:
+            self._process.batch = {}
             return self._actor.release(context, keys)
 
     async def take_turn(self, context: str, payload: bytes) -> bytes:
         async with self._turn:
             await self._process.boundary("turn.begin", None)
+            self._process.batch = {}
             for envelope in unpack_envelopes(payload):
-                self._process.machine.history.commands.setdefault(envelope.message_id, envelope)
+                self._process.machine.history.commands.setdefault(name_of(envelope), envelope)
+                self._process.batch.setdefault(envelope.message_id, envelope)
             self._process.busy_seconds = 0.0
             answer = self._actor.take_turn(context, payload)
             await asyncio.sleep(self._process.busy_seconds)
@@ -286,7 +291,7 @@ class Deployment:
         if context.steps:
             does.append(Steps(context, dispatcher, registry(), process.pass_point))
         if name == READ_MODELS:
-            does.append(Projecting(context, self.remote(self.projection, process, "projection")))
+            does.append(Projecting(context, self.remote(self.projection, process, PROJECTION)))
         if name == LIGHTNING:
             tasks = self.remote(self.schema(name).tasks, process, "tasks")
             worker = self._worker(tasks, dispatcher, process)
