@@ -49,6 +49,8 @@ class Run:
     events: int
     deaths: int
     timeline: tuple[Entry, ...] = ()
+    announced: tuple[Envelope, ...] = ()
+    """Every event, in the order of commits; kept with the timeline."""
 
 
 def play(seed: int, *, keep_timeline: bool = False) -> Run:
@@ -124,6 +126,7 @@ class World:
         )
 
     def _run(self, *, keep_timeline: bool) -> Run:
+        events = tuple(event for commit in self.history.commits for event in commit.events)
         deaths = sum(entry.what.startswith("is killed") for entry in self.history.timeline)
         return Run(
             self.seed,
@@ -131,9 +134,10 @@ class World:
             self.history.digest(),
             asyncio.get_running_loop().time(),
             len(self.history.commands),
-            sum(len(commit.events) for commit in self.history.commits),
+            len(events),
             deaths,
             tuple(self.history.timeline) if keep_timeline else (),
+            events if keep_timeline else (),
         )
 
     async def _keep_root(self) -> None:
