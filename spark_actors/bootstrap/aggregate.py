@@ -30,7 +30,7 @@ def aggregate_actor(deployment: Deployment, slot: Slot) -> tuple[AggregateActor,
     turns = deployment.settings.turns
     hosted = [
         HostedContext(
-            context,
+            hurt.context(context),
             PostgresUnitOfWorkFactory(
                 deployment.dsn[context.name], context.name, prepare_threshold=prepare_threshold(deployment)
             ),
