@@ -28,9 +28,9 @@ def running_daemon(
 ) -> Iterator[tuple[DaemonCard, float]]:
     """A daemon that is ready, and when it was started (`time.perf_counter`).
 
-    *views_apart*: its read models have a Postgres of their own. Its data is below *folder* (None: the system's temporary
-    one). It is stopped in the end, and ends with us even if we are killed. Raises EmbeddedServiceError if it does not
-    become ready.
+    *views_apart*: its read models have a Postgres of their own. Its data is below *folder* (None: the system's
+    temporary one). It is stopped in the end, and ends with us even if we are killed. Raises EmbeddedServiceError if it
+    does not become ready.
     """
     with TemporaryDirectory(prefix="spark-bench-", dir=folder, ignore_cleanup_errors=True) as home:
         data_dir = DataDir(Path(home) / "data")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import cycle, islice
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from spark_actors.persistence.operator_desk import DeskError, Operator, Operator
 GIVEN_UP_SECONDS = 60.0
 """Within this a message that kills whoever handles it is given up: it waits for an operator."""
 SHOWN_SECONDS = 30.0
+MET_SECONDS = 5.0
 HANDLED_SECONDS = 120.0
 AT_ONCE = 500
 RELAY = "spark/accounting/supervisor/0"
@@ -41,6 +43,9 @@ async def locked_row(stage: Stage) -> str:
     account = stage.random.choice(stage.cast.accounts)
     began = time.monotonic()
     with ChaosQueries(stage.target.dsn) as queries, queries.account_locked(account):
+        stage.store(stage.orders.deposit(account, 1))
+        with suppress(TargetError):  # who waits for it at most for a moment may do so between two looks
+            await stage.target.until(lambda: queries.waiting_for_locks() > 0, MET_SECONDS, "somebody meets the lock")
         if not await stage.are_others_served(without=account):
             stage.object("others waited while the row of one account was locked")
         await asyncio.sleep(max(0.0, began + stage.long_seconds - time.monotonic()))

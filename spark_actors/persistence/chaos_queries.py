@@ -129,6 +129,10 @@ class ChaosQueries:
             yield
             holder.rollback()
 
+    def waiting_for_locks(self) -> int:
+        """How many sessions wait for a lock just now."""
+        return int(self._rows(self._sql["waiting_for_locks"])[0][0])
+
     @contextmanager
     def views_away(self) -> Iterator[None]:
         """The database of the read models, which is one of their own, takes no connections meanwhile."""

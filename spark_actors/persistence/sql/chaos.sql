@@ -76,6 +76,10 @@ SELECT exists(SELECT FROM crowdfunding.donations WHERE donation_id = %(donation_
 -- Hold the row of one account.
 SELECT FROM accounting.accounts WHERE account_id = %(account_id)s FOR UPDATE
 
+-- waiting_for_locks
+-- How many sessions wait for a lock.
+SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+
 -- cut_database
 -- End all sessions of one database.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %(database)s AND pid <> pg_backend_pid()
