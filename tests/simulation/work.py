@@ -127,10 +127,10 @@ class Crowd:
         return command
 
     def _asked_again(self) -> Command:
-        """What was asked for before, once more, or the same by somebody else."""
+        """What was asked for before, perhaps a moment ago, once more, or the same by somebody else."""
         if not self._asked:
             return self._donation()
-        command = self._random.choice(self._asked)
+        command = self._random.choice(self._asked[self._random.choice((0, -3)) :])
         return command if self._random.random() < 0.5 else self._by_somebody_else(command)
 
     def _by_somebody_else(self, command: Command) -> Command:
