@@ -100,6 +100,8 @@ FAULTS: Mapping[str, Act] = {
     "deadly event": deadly_event,
     "large answer": large_answer,
 }
+SERVED_SECONDS = 5.0
+"""Within this new commands are answered once it is over, since nobody was to wait in the first place."""
 VIEWS_APART = frozenset({"read models away"})
 """Need a database of the read models' own."""
 SILENCE = "silence"

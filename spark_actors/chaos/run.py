@@ -13,15 +13,14 @@ from pathlib import Path
 from random import Random
 
 from domain.shared.errors import StorageError
+from spark_actors.chaos import neighbours, underfoot
 from spark_actors.chaos.account import Account, Strike
 from spark_actors.chaos.disk import Disk
 from spark_actors.chaos.faults import FAULTS, HICCUPS
-from spark_actors.chaos.neighbours import VIEWS_APART
 from spark_actors.chaos.orders import Cast, Order, Orders
 from spark_actors.chaos.producer import Load, Producer
 from spark_actors.chaos.stage import EVENTS, LONG_SECONDS, Stage, one_for_each_slot
 from spark_actors.chaos.target import Target, TargetError
-from spark_actors.chaos.underfoot import SMALL_DISKS
 from spark_actors.chaos.verify import Objection, objections
 from spark_actors.lightning.simulated import SimulatedBooks, SimulatedLightningNode, SimulatedSettings
 from spark_actors.persistence.audit import audit
@@ -100,6 +99,8 @@ class Chaos:
             await self.recovered()
             return None
         served, ended = await self.recovered()
+        if fault in neighbours.FAULTS and served is not None and served > neighbours.SERVED_SECONDS:
+            self._object(f"{fault}: new commands were answered only after {served:.1f} s")
         strike = Strike(number, fault, at, detail, served, ended)
         self.account.strikes.append(strike)
         return strike
@@ -191,8 +192,8 @@ async def run(wanted: Wanted, say: Say) -> Account:
     Its folder with all logs stays only if something is wrong.
     """
     home = Path(tempfile.mkdtemp(prefix="spark-chaos-", dir=wanted.folder))
-    views_apart = not VIEWS_APART.isdisjoint(wanted.faults)
-    small_disks = not SMALL_DISKS.isdisjoint(wanted.faults) and Disk.can_be_had()
+    views_apart = not neighbours.VIEWS_APART.isdisjoint(wanted.faults)
+    small_disks = not underfoot.SMALL_DISKS.isdisjoint(wanted.faults) and Disk.can_be_had()
     target = Target(home, views_apart=views_apart, small_disks=small_disks)
     account = Account(wanted.seed)
     try:
