@@ -139,7 +139,7 @@ class Target:
         tree = psutil.Process(self.pid).children(recursive=True)
         os.kill(self.pid, signal.SIGKILL)
         await self.until(lambda: self._process.has_ended, STOP_SECONDS, "the daemon is dead")
-        await self.until(lambda: not any(map(_is_alive, tree)), STOP_SECONDS, "its processes are gone")
+        await self.until(lambda: not any(map(is_alive, tree)), STOP_SECONDS, "its processes are gone")
 
     async def terminate(self) -> int:
         """Ask it to drain; its exit code."""
@@ -212,7 +212,8 @@ class Target:
         )
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that only waits to be buried does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -13,8 +13,8 @@ import psutil
 
 from domain.shared.errors import StorageError
 from spark_actors.chaos.stage import Act, Stage, send_signal, stopped
-from spark_actors.chaos.target import POLL_SECONDS, TargetError
-from spark_actors.persistence.chaos_queries import fill_log, turned_read_only
+from spark_actors.chaos.target import POLL_SECONDS, TargetError, is_alive
+from spark_actors.persistence.chaos_queries import Superuser
 
 RAYLET, GCS = "raylet", "gcs_server"
 NODE_SECONDS = 45.0
@@ -50,9 +50,10 @@ async def full_disk(name: str, stage: Stage) -> str:
     if disk is None:
         raise TargetError("the services' disks cannot be filled here: only root may mount some that can")
     said_ready = True
-    with disk.full():
+    with Superuser(stage.target.superuser_dsn) as superuser, disk.full():
         if name == "postgres":
-            _fill_log(stage)
+            with suppress(StorageError):  # the server refuses, or gives up, as it must
+                superuser.fill_log(SEGMENTS)
         ends = time.monotonic() + FULL_SECONDS
         while time.monotonic() < ends:
             said_ready = said_ready and bool((await stage.target.get("/readyz")).get("ready"))
@@ -70,15 +71,9 @@ async def full_disk(name: str, stage: Stage) -> str:
 
 async def read_only(stage: Stage) -> str:
     """Postgres may only be read for a while, in the sessions that are open: none is cut."""
-    with turned_read_only(stage.target.superuser_dsn):
+    with Superuser(stage.target.superuser_dsn) as superuser, superuser.turned_read_only():
         await asyncio.sleep(READ_ONLY_SECONDS)
     return f"{READ_ONLY_SECONDS:.0f} s"
-
-
-def _fill_log(stage: Stage) -> None:
-    """Have the server need new segments of its log, for which there is no room."""
-    with suppress(StorageError):  # the server refuses, or has given up, as it must
-        fill_log(stage.target.superuser_dsn, SEGMENTS)
 
 
 async def _back(stage: Stage, tree: list[psutil.Process], killed: set[int]) -> str:
@@ -102,8 +97,9 @@ async def _started_again(stage: Stage, tree: list[psutil.Process], seconds: floa
     code = stage.target.exit_code
     if code == 0:
         stage.object("it ended with exit code 0, so that no service manager would start it again")
-    _, left = await asyncio.to_thread(psutil.wait_procs, tree, LEFT_BEHIND_SECONDS)
-    if left:
+    with suppress(TargetError):  # then something is left
+        await stage.target.until(lambda: not any(map(is_alive, tree)), LEFT_BEHIND_SECONDS, "its processes are gone")
+    if left := [process for process in tree if is_alive(process)]:
         stage.object(f"it left {len(left)} processes behind: {', '.join(sorted(map(_told, left)))}")
         send_signal([process.pid for process in left], signal.SIGKILL)
     return await _launched(stage, f"ended with exit code {code} after {seconds:.1f} s")

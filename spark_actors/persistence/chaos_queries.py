@@ -166,27 +166,39 @@ class ChaosQueries:
             self._connection.execute(query)
 
 
-@contextmanager
-def turned_read_only(superuser_dsn: str) -> Iterator[None]:
-    """Every session of the server may only read meanwhile, those that are open too, and none is cut."""
-    with _connected(superuser_dsn) as connection, translated():
-        statements = load("chaos")
-        connection.execute(statements["turn_read_only"])
-        connection.execute(statements["reload"])
+class Superuser:
+    """A session that may do everything to the server of a daemon. Calls raise StorageError."""
+
+    def __init__(self, dsn: str) -> None:
+        self._connection = _connected(dsn)
+        self._sql = load("chaos")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def turned_read_only(self) -> Iterator[None]:
+        """Every session may only read meanwhile, those that are open too, and none is cut."""
+        self._execute("turn_read_only", "reload")
         try:
             yield
         finally:
-            connection.execute(statements["turn_back"])
-            connection.execute(statements["reload"])
+            self._execute("turn_back", "reload")
 
-
-def fill_log(superuser_dsn: str, segments: int) -> None:
-    """Have the server begin so many new segments of its log."""
-    with _connected(superuser_dsn) as connection, translated():
-        statements = load("chaos")
+    def fill_log(self, segments: int) -> None:
+        """Have the server begin so many new segments of its log."""
         for _ in range(segments):
-            connection.execute(statements["write_to_log"])
-            connection.execute(statements["next_segment"])
+            self._execute("write_to_log", "next_segment")
+
+    def _execute(self, *names: str) -> None:
+        with translated():
+            for name in names:
+                self._connection.execute(self._sql[name])
 
 
 def as_superuser(dsn: str, role: str, password: str) -> str:

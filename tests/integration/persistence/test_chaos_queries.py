@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from spark_actors.embedded.postgres import SUPERUSER, EmbeddedPostgres
-from spark_actors.persistence.chaos_queries import ChaosQueries, as_superuser, fill_log, turned_read_only
+from spark_actors.persistence.chaos_queries import ChaosQueries, Superuser, as_superuser
 
 ADD = "INSERT INTO accounting.accounts (account_id, version, status, balance_sat) VALUES ('ann', 1, 'open', 5)"
 DEPOSIT = "UPDATE accounting.accounts SET balance_sat = balance_sat + 1 WHERE account_id = 'ann'"
@@ -55,7 +55,7 @@ def test_open_sessions_may_only_read_while_the_server_has_turned_read_only(
     queries: ChaosQueries, database: str, superuser_dsn: str
 ) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
-        with turned_read_only(superuser_dsn):
+        with Superuser(superuser_dsn) as superuser, superuser.turned_read_only():
             _wait_until_read_only(connection, "on")
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
                 connection.execute(DEPOSIT)
@@ -66,7 +66,8 @@ def test_open_sessions_may_only_read_while_the_server_has_turned_read_only(
 def test_the_log_of_the_server_grows_by_whole_segments(superuser_dsn: str) -> None:
     with psycopg.connect(superuser_dsn, autocommit=True) as connection:
         before = connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone()
-        fill_log(superuser_dsn, 2)
+        with Superuser(superuser_dsn) as superuser:
+            superuser.fill_log(2)
         assert connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone() != before
 
 
