@@ -32,10 +32,11 @@ from spark_actors.actors.loop import Loop, pause
 from spark_actors.actors.turn import Turn
 from spark_actors.lightning.worker import LightningWorker
 from spark_actors.messaging.envelope import Delivery, Receipt, pack, unpack_envelopes, unpack_replies
+from spark_actors.messaging.identity import Guard
 from spark_actors.messaging.relay import Relay
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.persistence import memory
-from spark_actors.persistence.memory import MemoryInbox, MemoryStore
+from spark_actors.persistence.memory import MemoryInbox, MemorySagaLog, MemoryStore
 from spark_actors.persistence.outbox import Floor
 from tests.simulation.store import SimulatedOutboxReader
 
@@ -102,6 +103,11 @@ def _through_in_any_order(self: Relay, queue: Any, row: Any) -> None:
 
 def _drop_what_was_away(self: Relay, subscriber: str) -> None:
     self._queues[subscriber].in_flight = []
+
+
+def _room_for_all(self: Relay, in_flight: int) -> int:
+    least = min((len(queue.ready) + len(queue.in_flight) for queue in self._queues.values()), default=0)
+    return min(in_flight - least, in_flight * 5 - self.load)
 
 
 _routes = Subscriptions.of
@@ -195,6 +201,10 @@ async def _let_others_pass(self: Dispatcher, lane: Any) -> None:
             dispatcher._answer(lane, (), parcels, replies)
 
 
+def _bare_id(self: Guard, sender: Any, envelope: Any) -> Any:
+    return envelope
+
+
 _finish = Ingress._finish
 
 
@@ -260,6 +270,17 @@ async def _forget_first(self: LightningWorker, answers: Sequence[Any]) -> None:
 
 def _last_word(self: Any, other: Any) -> Any:
     return other
+
+
+_merge = MemorySagaLog.merge
+
+
+async def _in_one_row(self: MemorySagaLog, progress: Sequence[SagaProgress]) -> Any:
+    """Whoever began it first gives the row its story, and the others' steps go into it."""
+    stories = getattr(self, "first_stories", {})
+    self.first_stories = stories  # type: ignore[attr-defined]
+    named = [(it, stories.setdefault((it.kind, it.saga_id), it.correlation_id)) for it in progress]
+    return await _merge(self, [it._replace(correlation_id=story) for it, story in named])
 
 
 BUGS: Mapping[str, Bug] = {
@@ -338,6 +359,17 @@ BUGS: Mapping[str, Bug] = {
     ),
     "task-forgotten-first": Bug(
         "A task for the node is removed before its answer is durable.", ((LightningWorker, "_send", _forget_first),)
+    ),
+    "one-room-for-all-subscribers": Bug(
+        "What waits for a subscriber that is away takes the room of what the others could have.",
+        ((Relay, "room", _room_for_all),),
+    ),
+    "id-without-its-sender": Bug(
+        "An id is remembered without whose it is: producers that number from 1 use up each other's.",
+        ((Guard, "command", _bare_id),),
+    ),
+    "one-row-for-two-stories": Bug(
+        "A saga's row is found by the saga's id alone.", ((MemorySagaLog, "merge", _in_one_row),)
     ),
     "progress-goes-back": Bug("A saga's progress is whatever was told last.", ((SagaProgress, "merged", _last_word),)),
     "view-goes-back": Bug("A balance in view is whatever was told last.", ((AccountSeen, "merged", _last_word),)),

@@ -35,6 +35,7 @@ def test_a_bug_that_is_put_back_is_caught(name: str) -> None:
     _, run = tries_until_caught(name, MOST_TRIES, first=CAUGHT_BY.get(name, 0))
 
     assert run is not None, BUGS[name].story
+    assert play_one(run.seed).violations == (), "what was seen is seen without the bug, too"
 
 
 def test_a_credit_without_its_unique_key_is_doubled_by_the_bug_alone() -> None:
