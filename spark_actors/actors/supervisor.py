@@ -81,7 +81,8 @@ class OutboxRelay:
         self._telemetry = telemetry
         self._pass = pass_point
         self._draw = draw
-        self._relay = Relay(subscriptions.of, policy, in_flight=limits.in_flight, draw=draw)
+        names = sorted(subscriptions.subscribers_of(context))
+        self._relay = Relay(subscriptions.of, policy, subscribers=names, in_flight=limits.in_flight, draw=draw)
         self._parking = EventParking(
             context, self._relay, outbox.parking, subscribers, clock=clock, telemetry=telemetry
         )
@@ -90,10 +91,7 @@ class OutboxRelay:
         """Subscribers that did not take their last batch; the log says it once."""
         self._is_full = False
         """Whether the reader waits for room rather than for rows."""
-        self._lanes = {
-            name: Loop(f"relay {context} to {name}", partial(self.deliver, name))
-            for name in sorted(subscriptions.subscribers_of(context))
-        }
+        self._lanes = {name: Loop(f"relay {context} to {name}", partial(self.deliver, name)) for name in names}
         self._reader = Loop(f"read outbox {context}", self.read)
         self._settler = Loop(f"settle outbox {context}", self.settle)
         self._listener = Loop(f"listen {context}", self._listen)
@@ -127,7 +125,7 @@ class OutboxRelay:
         if self._is_full:
             return self._limits.poll_seconds
         rows = await self._outbox.pending(skip=self._relay.positions, limit=limit)
-        self._relay.take_in(rows)
+        self._relay.take_in(rows, is_all=len(rows) < limit)
         for lane in self._lanes.values():
             lane.wake()
         if self._relay.behind:
