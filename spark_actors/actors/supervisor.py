@@ -139,7 +139,7 @@ class OutboxRelay:
 
     async def deliver(self, subscriber: str) -> float:
         """Hand *subscriber* its next batch, take in its answers, and see to what is parked or kept for it."""
-        if not (self._parking.is_known and self._missed.is_known):
+        while not (self._parking.is_known and self._missed.is_known):
             await self.look()
         more = await self._see_to_parked(subscriber)
         await self._missed.read(subscriber, self._limits.batch)
@@ -164,6 +164,8 @@ class OutboxRelay:
         await self._missed.forget(subscriber)
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
         self._settler.wake()
+        if self._is_full:  # there may be room now, whatever the others have still in hand
+            self._reader.wake()
         if len(batch) < self._limits.batch:
             await asyncio.sleep(max(time_to_grow(len(batch), GROWTH_SECONDS), self._limits.patience.get(subscriber, 0)))
         return 0
@@ -178,7 +180,10 @@ class OutboxRelay:
 
     async def look(self) -> float:
         """See for whom missed events wait and which keys are parked; the more keys there are, the more rarely."""
-        await self._missed.look(self._lanes)
+        if await self._missed.look(self._lanes):
+            self._keeper.wake()
+            for name in self._relay.behind:
+                self._lanes[name].wake()
         keys = await self._parking.look(self._lanes)
         for name, lane in self._lanes.items():
             if self._relay.next_releases(name, steady_now()):
