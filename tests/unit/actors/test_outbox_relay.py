@@ -36,6 +36,8 @@ class FakeSubscribers:
         self.errors: list[Exception] = []
         self.away: set[str] = set()
         self.hanging: set[str] = set()
+        self.stuck: set[str] = set()
+        """Those of *hanging* that have a batch in hand."""
         self.released = asyncio.Event()
         self.deadly = ""
         """The message that ends whoever has it in hand."""
@@ -46,6 +48,7 @@ class FakeSubscribers:
         if subscriber in self.away:
             raise StorageUnavailableError("its database is away")
         if subscriber in self.hanging:
+            self.stuck.add(subscriber)
             await self.released.wait()
         if self.deadly in [envelope.message_id for envelope in unpack_envelopes(payload)]:
             raise ActorUnavailableError(subscriber, "died", has_died=True)
@@ -394,11 +397,14 @@ def test_the_outbox_is_read_on_as_soon_as_the_others_have_taken_what_one_has_not
     async def play() -> None:
         scene = Scene(in_flight=10, poll_seconds=3600)
         names = [f"{key}{number:03}" for number in range(30) for key in "ab"]
-        scene.subscribers.hanging.add("dashboard")
+        scene.subscribers.away.add("dashboard")
+        scene.subscribers.hanging.add("bitcoin")
         scene.add(*names, purpose=Purpose.INVOICE)
         scene.relay.start()
-        await until(lambda: scene.subscribers.taken["bitcoin"] == names)
+        await until(lambda: "bitcoin" in scene.subscribers.stuck)
         scene.subscribers.released.set()
+        await until(lambda: scene.subscribers.taken["bitcoin"] == names)
+        scene.subscribers.away.clear()
         await scene.relay.stop()
 
     asyncio.run(play())
