@@ -19,9 +19,9 @@ from domain.bitcoin.ports import PaymentStatus
 from domain.contexts import CONTEXTS
 from domain.crowdfunding.campaign import Campaign, Donation
 from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen
-from domain.shared.decisions import Verdict
+from domain.shared.decisions import ID_REUSED, Verdict
 from domain.shared.messages import Event
-from domain.shared.sagas import SagaState, merged_progress, progress_of
+from domain.shared.sagas import SagaProgress, SagaState, progress_of
 from spark_actors.lightning.simulated import SimulatedBooks
 from spark_actors.messaging.door import outcome_body
 from spark_actors.messaging.envelope import Reply, decode_data
@@ -62,22 +62,23 @@ class Tables:
 
 
 def _answers(history: History) -> Iterator[str]:
-    """Every command that was sent has one outcome, and every reply says it."""
+    """Every command that was sent has one outcome, its own or that of its id, and every reply says it."""
     ended = {label_of(command): outcome for commit in history.commits for command, outcome in commit.marks}
-    handled = {message.identity for label, message in history.sent.items() if label in ended}
+    handled = {message.known_by: label for label, message in history.sent.items() if label in ended}
     for label, message in history.sent.items():
-        if message.identity not in handled and not label.endswith("junk"):
-            yield f"{label} was stored by the broker and is lost"
-        if len(history.replies[label]) > 1:
-            yield f"{label} was answered differently: {sorted(history.replies[label])}"
-        elif history.replies[label] and label in ended:
-            (said,) = history.replies[label]
-            if said != outcome_body(Reply.of(message.message_id, ended[label]), message.message_id):
-                yield f"{label} was answered {said!r} and ended {ended[label]}"
+        first = handled.get(message.known_by)
+        if first is None:
+            if not label.endswith("junk"):
+                yield f"{label} was stored by the broker and is lost"
+            continue
+        expected = ended[first] if message.asks_the_same_as(history.sent[first]) else ID_REUSED
+        body = outcome_body(Reply.of(message.message_id, expected), message.message_id)
+        if wrong := history.replies[label] - {body}:
+            yield f"{label} was answered {wrong}, and {first}, the first under its id, ended {ended[first]}"
 
 
 def _effects_once(history: History) -> Iterator[str]:
-    handled = Counter((it.context, *name_of(command)) for it in history.commits for command, _ in it.marks)
+    handled = Counter((it.context, command.message_id) for it in history.commits for command, _ in it.marks)
     yield from (f"{name} was handled {count} times" for name, count in handled.items() if count > 1)
     said: dict[str, list[str]] = defaultdict(list)
     for event in (event for it in history.commits for event in it.events):
@@ -245,15 +246,18 @@ def _sagas(deployment: Deployment, history: History) -> Iterator[str]:
         rows = {
             (it.kind, it.saga_id, it.correlation_id): it for it in deployment.schema(context.name).sagas.rows.values()
         }
-        told = [
-            step for commit in history.commits for event in commit.events for step in _progress(context.sagas, event)
-        ]
-        for progress in merged_progress(told):
-            row, name = rows.get(progress.story), " ".join(progress.story)
+        stories: dict[tuple[str, str, str], SagaProgress] = {}
+        for step in (
+            it for commit in history.commits for event in commit.events for it in _progress(context.sagas, event)
+        ):
+            name = (step.kind, step.saga_id, step.correlation_id)
+            stories[name] = stories[name].merged(step) if name in stories else step
+        for name, progress in sorted(stories.items()):
+            row = rows.get(name)
             if row is None or (row.step, row.state) != (progress.step, progress.state):
-                yield f"saga {name} should be {progress.step}: {row}"
+                yield f"saga {' '.join(name)} should be {progress.step}: {row}"
             elif row.state is SagaState.RUNNING:
-                yield f"saga {name} has not ended: {row.step}"
+                yield f"saga {' '.join(name)} has not ended: {row.step}"
 
 
 def _progress(sagas: Sequence[Any], event: Any) -> Sequence[Any]:

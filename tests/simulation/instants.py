@@ -34,7 +34,14 @@ from domain.bitcoin.messages import (
     WithdrawalPaid,
     WithdrawalRequested,
 )
-from domain.crowdfunding.messages import CampaignCreated, CreateCampaign, DonateToCampaign, DonationRequested
+from domain.crowdfunding.messages import (
+    CampaignCreated,
+    CreateCampaign,
+    DonateToCampaign,
+    DonationRejected,
+    DonationRequested,
+    RejectDonation,
+)
 from domain.dashboard.rows import AccountSeen, ActivitySeen, DonationSeen, RowSeen
 from domain.shared.decisions import Verdict
 from domain.shared.messages import Command, Event
@@ -52,6 +59,7 @@ DOES: Mapping[type[Command], type[Event]] = {
     RequestTransfer: TransferDebited,
     CreateCampaign: CampaignCreated,
     DonateToCampaign: DonationRequested,
+    RejectDonation: DonationRejected,
     RequestDeposit: DepositRequested,
     RequestWithdrawal: WithdrawalRequested,
 }
@@ -83,6 +91,7 @@ class Instants(Onlooker):
         """Label of what was handled, and in which transaction."""
         self._begun: set[tuple[str, str, str]] = set()
         """Campaign, donor and id of every donation that has begun."""
+        self._ended_by_hand: set[tuple[str, str, str]] = set()
 
     def committed(self, commit: Committed) -> Iterator[str]:
         self._commits += 1
@@ -108,7 +117,7 @@ class Instants(Onlooker):
         owner = before.account_id if before is not None and not isinstance(before, ActivitySeen) else None
         if owner is not None and owner != now.account_id:
             yield f"a row changes its account: {type(now).__name__} {now.key} was {owner}'s, is {now.account_id}'s"
-        if isinstance(now, DonationSeen) and _donation(now) not in self._begun:
+        if isinstance(now, DonationSeen) and _donation(now) not in self._begun | self._ended_by_hand:
             yield f"a donation that was refused at once is shown: {now.donation_id} of {now.account_id}, {now.reason}"
 
     def answered(self, label: str, body: bytes) -> Iterator[str]:
@@ -133,6 +142,8 @@ class Instants(Onlooker):
             if _donation(event) in self._begun:
                 yield f"donation {event.donation_id} of {event.account_id} has begun a second time, in story {story}"
             self._begun.add(_donation(event))
+        if isinstance(event, DonationRejected) and isinstance(_command_in(self._sent[story]), RejectDonation):
+            self._ended_by_hand.add(_donation(event))
 
     def _taken_by_another(self, event: Any, story: str) -> Iterator[str]:
         """What was begun goes on under an id that nobody can have used but an operator who moved money by hand."""
@@ -195,7 +206,7 @@ def _is_of(refused: Any, other: Any) -> bool:
     return is_same and other.purpose not in tuple(Purpose)
 
 
-def _donation(it: DonationRequested | DonationSeen) -> tuple[str, str, str]:
+def _donation(it: DonationRequested | DonationRejected | DonationSeen) -> tuple[str, str, str]:
     return it.campaign_id, it.account_id, it.donation_id
 
 

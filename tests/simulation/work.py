@@ -7,6 +7,7 @@ somebody else's.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,7 +16,7 @@ from random import Random
 from domain.accounting.messages import Deposit, OpenAccount, RequestTransfer, Withdraw
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
-from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
+from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign, RejectDonation
 from domain.shared.messages import Command
 from spark_actors.lightning.requests import Behaviour, simulated_invoice
 from spark_actors.messaging import cloudevents
@@ -53,9 +54,16 @@ class Message:
     """How often the producer itself sends it, without being asked to."""
 
     @property
-    def identity(self) -> tuple[Author, str]:
-        """The id with whose it is: two messages of one identity are the same one, or a producer's mistake."""
-        return self.author, self.message_id
+    def known_by(self) -> tuple[Author, str, str]:
+        """The id with whose it is and for which context: of messages that have it in common only the first counts."""
+        return self.author, self.message_id, self.subject.rpartition(".")[0]
+
+    def asks_the_same_as(self, other: Message) -> bool:
+        return self.subject == other.subject and _data(self) == _data(other)
+
+
+def _data(message: Message) -> object:
+    return json.loads(message.body)["data"]
 
 
 class Crowd:
@@ -67,6 +75,7 @@ class Crowd:
         self._campaigns = [f"c{number}" for number in range(random.randint(1, 2))]
         self._numbers: dict[str, int] = {}
         self._asked: list[Command] = []
+        self._to_be_ended: list[DonateToCampaign] = []
 
     def stories(self) -> list[list[Message]]:
         """What each producer sends, in order; the first sets the scene."""
@@ -122,10 +131,12 @@ class Crowd:
             (2, self._refused_donation),
             (1, self._refused_deposit_request),
             (3, self._asked_again),
+            (2, self._ended_by_hand),
         )
         draw = self._random.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])[0]
         command = draw()
-        self._asked.append(command)
+        if draw != self._ended_by_hand:
+            self._asked.append(command)
         return command
 
     def _asked_again(self) -> Command:
@@ -134,6 +145,14 @@ class Crowd:
             return self._donation()
         command = self._random.choice(self._asked[self._random.choice((0, -3)) :])
         return command if self._random.random() < 0.5 else self._by_somebody_else(command)
+
+    def _ended_by_hand(self) -> Command:
+        """A donation that nobody else asks for, or its end by an operator, in another story, while it is under way."""
+        if self._to_be_ended:
+            return RejectDonation(**vars(self._to_be_ended.pop()), reason="by_hand")
+        self._numbers["h"] = number = self._numbers.get("h", 0) + 1
+        self._to_be_ended.append(gift := replace(self._donation(), donation_id=f"h{number}"))
+        return gift
 
     def _by_somebody_else(self, command: Command) -> Command:
         if isinstance(command, (DonateToCampaign, RequestDeposit, RequestWithdrawal)):

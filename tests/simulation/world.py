@@ -296,7 +296,7 @@ class World:
         """Whether it was handled, or another under the very same id, or waits as a dead letter."""
         message = self.history.sent[label]
         handled = (self.history.sent.get(label_of(command)) for it in self.history.commits for command, _ in it.marks)
-        if any(other and other.identity == message.identity for other in handled):
+        if any(other and other.known_by == message.known_by for other in handled):
             return True
         letters = self.deployment.schema(REFUSED).letters.letters.values()
         return any(letter.message_id == message.message_id or letter.name == message.subject for letter in letters)
