@@ -771,7 +771,9 @@ MUTANTS = (
         f"{ACTORS}/progress.py",
         "(STORE_SECONDS if self._waits else 0.0)",
         "0.0",
-        ("tests/unit/actors/test_progress.py::test_a_wait_for_the_store_is_told_and_not_held_against_it_as_long_as_the_store_may_take",),
+        (
+            "tests/unit/actors/test_progress.py::test_a_wait_for_the_store_is_told_and_not_held_against_it_as_long_as_the_store_may_take",
+        ),
     ),
     Mutant(
         11,
