@@ -39,7 +39,7 @@ from domain.accounting.messages import (
 )
 from domain.shared.decisions import Decision, done, rejected
 from domain.shared.errors import BrokenRuleError
-from domain.shared.ids import is_account_id, is_id
+from domain.shared.ids import is_account_id, is_id, is_key
 from domain.shared.messages import Command, Event
 from domain.shared.money import SUPPLY_SAT, Satoshis
 
@@ -176,9 +176,10 @@ def open_account(account: Account | None, command: OpenAccount, now: datetime) -
 
 def deposit(account: Account | None, command: Deposit, now: datetime) -> Decision[Account]:
     """Take in money from the Lightning network, for an account that need not be open yet."""
-    if not is_id(command.deposit_id):
+    may_be_id = is_key if command.purpose == Purpose.INVOICE else is_id
+    if not may_be_id(command.deposit_id):
         return refuse(command, Reason.INVALID_ID)
-    if not is_account_id(command.account_id):
+    if command.account_id.startswith("@") or not may_be_id(command.account_id):
         return refuse(command, Reason.INVALID_ACCOUNT_ID)
     if not Satoshis.are(command.amount_sat):
         return refuse(command, Reason.INVALID_AMOUNT)
@@ -231,7 +232,7 @@ def refund_withdrawal(account: Account | None, command: RefundWithdrawal, now: d
 
     The store refuses if nothing was, a second time, or if amount or account are not those of the debit.
     """
-    if not is_id(command.withdrawal_id):
+    if not is_key(command.withdrawal_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
         return refuse(command, Reason.INVALID_AMOUNT)

@@ -19,7 +19,7 @@ from domain.accounting.messages import (
     TransferSucceeded,
 )
 from domain.shared.decisions import Decision, done, rejected
-from domain.shared.ids import is_account_id, is_id
+from domain.shared.ids import is_account_id, is_id, is_key
 from domain.shared.money import Satoshis
 
 
@@ -59,7 +59,7 @@ def credit_transfer(account: Account | None, command: CreditTransfer, now: datet
     The store refuses if nothing is in transit under this id, or another amount, or for another payee. Only a refusal
     that sends the money back has an event; of any other nothing will come.
     """
-    if not is_id(command.transfer_id):
+    if not is_key(command.transfer_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
         return refuse(command, Reason.INVALID_AMOUNT)
@@ -89,7 +89,7 @@ def refund_transfer(account: Account | None, command: RefundTransfer, now: datet
 
     The store refuses if nothing is in transit under this id, or another amount, or of another payer.
     """
-    if not is_id(command.transfer_id):
+    if not is_key(command.transfer_id):
         return refuse(command, Reason.INVALID_ID)
     if not Satoshis.are(command.amount_sat):
         return refuse(command, Reason.INVALID_AMOUNT)

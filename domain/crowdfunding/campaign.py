@@ -20,7 +20,7 @@ from domain.crowdfunding.messages import (
 )
 from domain.shared.decisions import Decision, done, rejected
 from domain.shared.errors import BrokenRuleError
-from domain.shared.ids import is_account_id, is_id
+from domain.shared.ids import is_account_id, is_id, is_key
 from domain.shared.messages import Event
 from domain.shared.money import SUPPLY_SAT, Satoshis
 
@@ -203,7 +203,8 @@ def _is_repeat(campaign: Campaign, command: CreateCampaign) -> bool:
 
 
 def _donation_objection(command: DonateToCampaign | RegisterDonation | RejectDonation) -> Reason | None:
-    if not is_id(command.donation_id):
+    may_be_id = is_id if isinstance(command, DonateToCampaign) else is_key
+    if not may_be_id(command.donation_id):
         return Reason.INVALID_ID
     return None if Satoshis.are(command.amount_sat) else Reason.INVALID_AMOUNT
 

@@ -352,7 +352,7 @@ class AggregateActor:
     def _decide(
         self, work: _Work, commands: Sequence[Envelope], blocked: Collection[str], refused: Mapping[str, str]
     ) -> Turn:
-        keys = dict.fromkeys(each.key for each in commands if each.key not in blocked and is_key(each.key))
+        keys = dict.fromkeys(command.key for command in commands if command.key not in blocked)
         loaded = self._activate(work.hosted, keys)
         rules = TurnRules(work.hosted.context, self._registry)
         return decide_turn(rules, commands, loaded, self._clock(), refused, blocked)
@@ -360,7 +360,7 @@ class AggregateActor:
     def _activate(self, hosted: HostedContext, keys: Iterable[str]) -> dict[str, Versioned[Any]]:
         name = hosted.context.name
         held = self._residents.find(name, keys)
-        missing = [key for key in keys if key not in held]
+        missing = [key for key in keys if key not in held and is_key(key)]
         if missing:
             with hosted.unit_of_work() as uow:
                 loaded = dict(uow.repository.load(missing))

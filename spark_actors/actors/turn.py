@@ -13,7 +13,7 @@ import msgspec
 from domain.shared.context import BoundedContext
 from domain.shared.decisions import PARKED, Decision, Outcome, Verdict
 from domain.shared.errors import MalformedMessageError, UnknownMessageError
-from domain.shared.ids import derived_id, is_key
+from domain.shared.ids import derived_id
 from domain.shared.messages import Event, MessageRegistry
 from domain.shared.ports import Change, Effect, InboxMark, OperatorAction, OutgoingMessage, Unreadable, Versioned
 from spark_actors.messaging.envelope import Envelope, content_digest, decode_data, encode_data
@@ -111,9 +111,10 @@ def decide_turn(
 ) -> Turn:
     """Handle *commands* in order, each on the state that the one before left behind.
 
-    A command whose handler raises, or whose instance cannot be read, fails, and the later ones of its key must wait, as
-    do those of the *blocked* keys; the others are not touched by it. *refused* names, by message id, the rule of the
-    store by which a command was refused before: the context's refusal decides instead of its handler.
+    *loaded* has every instance that there can be: a command for a key that is neither in it nor *blocked* is refused.
+    One whose handler raises, or whose instance cannot be read, fails, and the later ones of its key must wait, as do
+    those of the *blocked* keys; the others are not touched by it. *refused* names, by message id, the rule of the store
+    by which a command was refused before: the context's refusal decides instead of its handler.
     """
     turn = Turn(loaded)
     waiting = set(blocked)
@@ -121,7 +122,7 @@ def decide_turn(
         if envelope.key in waiting:
             turn.park(envelope)
             continue
-        if not is_key(envelope.key):
+        if envelope.key not in loaded:
             turn.answer(envelope, INVALID_KEY, None)
             continue
         held = turn.instance(envelope.key)

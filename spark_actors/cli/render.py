@@ -39,7 +39,10 @@ def render_answer(answer: Answer) -> Text:
 
 def render_view(view: Mapping[str, Any], *, title: str) -> RenderableType:
     """A view: its plain fields first, then a table for each list in it."""
-    plain = {name: value for name, value in view.items() if not isinstance(value, (list, Mapping))}
+    whole = {
+        name: value for name, value in view.items() if name != "truncated" or value
+    }  # the usual is not worth a word
+    plain = {name: value for name, value in whole.items() if not isinstance(value, (list, Mapping))}
     parts: list[RenderableType] = [_fields(plain)] if plain else []
     for name, value in view.items():
         if isinstance(value, Mapping):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property, lru_cache
 from hashlib import sha1, sha256
 from typing import Protocol
 
@@ -52,7 +53,7 @@ class Principal:
         """Whether somebody has given this token out, other than to whoever signs up."""
         return not self.roles.isdisjoint((Role.LIGHTNING, Role.OPERATOR))
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What envelopes and books call this sender: `operator root`, `user ada`; `nobody` without a token."""
         for role in (Role.OPERATOR, Role.LIGHTNING, Role.USER):
@@ -170,6 +171,7 @@ def _sender_of(sender: Principal, envelope: Envelope) -> str:
     return f"{sender.name} @{sha1(envelope.data, usedforsecurity=False).hexdigest()}"
 
 
+@lru_cache(1_000)
 def _source_part(source: str) -> str:
     """The source without spaces and of bounded length; no two sources have the same."""
     escaped = source.replace("%", "%25").replace(" ", "%20")

@@ -69,8 +69,11 @@ def _instant(value: object) -> datetime:
     )
 
 
+_is_plain_id = re.compile(rf"[!-~]{{1,{MAX_ID_LENGTH}}}").fullmatch
+
+
 def _id(value: str) -> str:
-    if flaw := flaw_of_id(value):
+    if not _is_plain_id(value) and (flaw := flaw_of_id(value)):  # nearly all are plain, and each command has several
         raise PydanticCustomError("id", flaw)
     return value
 

@@ -39,7 +39,8 @@ def part_of(daemon: Daemon, name: str) -> psutil.Process:
 
 
 def deposit(daemon: Daemon, account: str) -> subprocess.CompletedProcess[str]:
-    done = daemon.cli("send", "accounting.deposit", f"account_id={account}", f"deposit_id={uuid4()}", "amount_sat=7")
+    words = (f"account_id={account}", f"deposit_id={uuid4()}", "amount_sat=7", "--why", "a test")
+    done = daemon.cli("send", "accounting.deposit", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 

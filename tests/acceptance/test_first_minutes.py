@@ -40,7 +40,14 @@ def test_a_command_of_ones_own_is_answered(running: Daemon) -> None:
     assert sent.returncode == 0, sent.stderr
     assert json.loads(sent.stdout)["outcome"] == "done"
     refused = running.cli(
-        "send", "accounting.withdraw", "account_id=newcomer", "withdrawal_id=w1", "amount_sat=5", "--json"
+        "send",
+        "accounting.withdraw",
+        "account_id=newcomer",
+        "withdrawal_id=w1",
+        "amount_sat=5",
+        "--why",
+        "a test",
+        "--json",
     )
     assert refused.returncode == ExitCode.REJECTED
     assert json.loads(refused.stdout)["reason"] == "insufficient_funds"

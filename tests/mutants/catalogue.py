@@ -31,6 +31,15 @@ CAMPAIGN = "tests/unit/domain/test_campaign.py"
 SAGAS = "tests/contracts/test_saga_log_contract.py"
 PROJECTION = "tests/integration/dashboard/test_postgres_projection.py"
 VIEWS = "tests/integration/dashboard/test_postgres_views.py"
+IDS = "tests/unit/domain/test_ids.py"
+ANSWERS = "tests/unit/messaging/test_answers.py"
+FITTING = "tests/integration/ingress/test_answers_that_fit.py"
+BURSTS = "tests/unit/messaging/test_bursts.py"
+LOGIN = "tests/unit/identity/test_login.py"
+EVENTS = "tests/unit/messaging/test_cloudevents.py"
+USER = "tests/unit/domain/test_user.py"
+LOCKED = "tests/contracts/test_locked_keys.py"
+SESSIONS = "tests/integration/persistence/test_sessions.py"
 NOTHING = "pass"
 
 
@@ -723,5 +732,143 @@ MUTANTS = (
         "WHERE campaign_id = %(campaign_id)s AND state = 'registered'",
         "WHERE campaign_id = %(campaign_id)s",
         (f"{VIEWS}::test_a_campaigns_page_shows_what_was_registered_and_to_whom_it_belongs_nobody",),
+    ),
+    Mutant(
+        11,
+        "a lock that somebody else holds makes the whole turn wait",
+        f"{ACTORS}/aggregate.py",
+        "return _Ended(known, known).and_then(self._without_locked(work, pending))",
+        "raise",
+        (f"{LOCKED}::test_commands_of_a_locked_key_are_not_done_and_its_neighbours_are",),
+    ),
+    Mutant(
+        11,
+        "the backend of a client that is gone waits on",
+        f"{STORE}/connections.py",
+        '"client_connection_check_interval": 2_000',
+        '"client_connection_check_interval": 0',
+        (f"{SESSIONS}::test_the_backend_of_a_killed_client_ends_within_seconds",),
+    ),
+    Mutant(
+        11,
+        "dropping an old partition makes all turns wait behind a long reader",
+        f"{STORE}/maintenance.py",
+        "LOCK_SECONDS = 0.05",
+        "LOCK_SECONDS = 1",
+        (f"{MAINTENANCE}::test_while_somebody_reads_an_old_partition_it_stays_and_turns_do_not_wait",),
+    ),
+    Mutant(
+        11,
+        "a loop that fails is hurried by those who wake it",
+        f"{ACTORS}/loop.py",
+        "until=self._stopping if self._failures else self._woken",
+        "until=self._woken",
+        ("tests/unit/actors/test_loop.py::test_a_loop_that_fails_is_not_hurried_by_those_who_wake_it",),
+    ),
+    Mutant(
+        11,
+        "a host that waits for the store is taken for dead",
+        f"{ACTORS}/progress.py",
+        "(STORE_SECONDS if self._waits else 0.0)",
+        "0.0",
+        (
+            "tests/unit/actors/test_progress.py::test_a_wait_for_the_store_is_told_and_not_held_against_it_as_long_as_the_store_may_take",
+        ),
+    ),
+    Mutant(
+        11,
+        "a host that is stuck in its turn is left alone",
+        f"{ACTORS}/keeper.py",
+        "if report.unmoved_seconds > self._patience_seconds:",
+        "if report.unmoved_seconds < 0:",
+        ("tests/unit/actors/test_keeper.py::test_one_whose_turn_has_not_moved_for_longer_than_patience_is_replaced",),
+    ),
+    Mutant(
+        6,
+        "a bug that one arrival meets sends its whole batch round",
+        f"{ACTORS}/ingress.py",
+        "except Exception as error:  # noqa: BLE001 - a bug;",
+        "except KeyboardInterrupt as error:  # a bug;",
+        (f"{INGRESS}::test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_pass",),
+    ),
+    Mutant(
+        10,
+        "an id may hold what nobody sees",
+        "domain/shared/ids.py",
+        "if _UNSEEN.search(text):",
+        "if not text:",
+        (f"{IDS}::test_an_id_has_nothing_that_nobody_sees",),
+    ),
+    Mutant(
+        10,
+        "an id may be written in two ways that look the same",
+        "domain/shared/ids.py",
+        'return "" if is_normalized("NFC", text) else',
+        'return "" if text else',
+        (f"{IDS}::test_what_is_no_id_is_told_in_words",),
+    ),
+    Mutant(
+        10,
+        "of a header that comes twice the last counts",
+        "spark_actors/ingress/nats_client.py",
+        'f"{headers[plain]}, {text}" if plain in headers else text',
+        "text",
+        (f"{BROKER}::test_the_headers_of_an_event_come_in_bounded_and_one_that_comes_twice_is_read_as_neither",),
+    ),
+    Mutant(
+        10,
+        "a subject that is not the key is passed over",
+        "spark_actors/messaging/door.py",
+        "if event.subject not in (None, key):",
+        "if event.subject is key:",
+        (f"{EVENTS}::test_a_subject_that_is_left_out_is_the_key_and_one_that_is_given_is_compared",),
+    ),
+    Mutant(
+        11,
+        "a stranger may sign up with a hash that is dear to compare",
+        "domain/auth/user.py",
+        "m={HASH_COST.memory_kib}",
+        "m=[0-9]+",
+        (f"{USER}::test_a_password_must_come_as_an_argon2_hash",),
+    ),
+    Mutant(
+        11,
+        "passwords are compared as urgently as commands are taken",
+        "spark_actors/identity/passwords.py",
+        "os.nice(NICENESS)",
+        "os.nice(0)",
+        (f"{LOGIN}::test_passwords_are_compared_one_after_the_other_and_behind_everything_else",),
+    ),
+    Mutant(
+        11,
+        "a clock that was ahead locks logins out",
+        "spark_actors/identity/login.py",
+        "now: Callable[[], float] = time.monotonic",
+        "now: Callable[[], float] = time.time",
+        (f"{LOGIN}::test_attempts_are_timed_by_a_clock_that_cannot_be_set",),
+    ),
+    Mutant(
+        12,
+        "a view that was cut does not say so",
+        "spark_actors/messaging/answers.py",
+        "**{**cut, TRUNCATED: True}",
+        "**{**cut, TRUNCATED: False}",
+        (f"{ANSWERS}::test_a_view_is_whole_or_has_all_lines_that_fit_or_is_an_error",),
+    ),
+    Mutant(
+        12,
+        "an answer that the broker does not take is sent all the same",
+        "spark_actors/messaging/answers.py",
+        "    if len(whole) <= room:\n",
+        "    if whole:\n",
+        (f"{FITTING}::test_a_view_of_more_than_the_server_takes_is_read_page_by_page",),
+    ),
+    Mutant(
+        12,
+        "of a burst of refusals the log tells the first alone",
+        "spark_actors/messaging/bursts.py",
+        "if burst.count > 1:",
+        "if burst.count < 1:",
+        (f"{BURSTS}::test_a_burst_ends_in_its_sum_when_nothing_more_comes",),
     ),
 )

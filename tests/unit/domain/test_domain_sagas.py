@@ -289,3 +289,12 @@ def test_a_saga_that_says_it_has_failed_has_nothing_in_transit_whatever_else_use
 def test_what_earlier_releases_said_is_read_as_it_was_meant(event: Event, state: SagaState | None) -> None:
     told = progress_of([SIGN_UP, DONATION], event, correlation_id="", at=NOON)
     assert [step.state for step in told] == ([state] if state else [])
+
+
+@pytest.mark.parametrize("old", ["an id", "in\u3164visible", "e\u0301"])
+def test_what_began_under_an_id_that_earlier_releases_took_comes_to_its_end(old: str) -> None:
+    """Its money is here, or on its way: `is_id` has become stricter since."""
+    world = World().run(*funded("ann", 100))
+    world.send(deposit(account_id="ann", deposit_id=old, amount_sat=7, purpose=Purpose.INVOICE))
+    assert world.account("ann").balance_sat == 107
+    assert world.send(deposit(account_id="ann", deposit_id=old, amount_sat=7)).reason == AccountingReason.INVALID_ID
