@@ -113,6 +113,12 @@ def _room_for_all(self: Relay) -> int:
     return self._in_flight - most
 
 
+def _kept_comes_first(self: Relay, subscribers: Sequence[str]) -> None:
+    for subscriber in subscribers:
+        if self._queues[subscriber].missed is None:
+            self._fall_behind(self._queues[subscriber])
+
+
 _routes = Subscriptions.of
 
 
@@ -373,6 +379,10 @@ BUGS: Mapping[str, Bug] = {
     "one-room-for-all-subscribers": Bug(
         "What waits for a subscriber that is away takes the room of what the others could have.",
         ((Relay, "room", property(_room_for_all)), (Relay, "_set_longest_aside", _nothing)),
+    ),
+    "what-was-kept-comes-first": Bug(
+        "A relay that starts anew hands over what was kept before what its predecessor had in hand, which is older.",
+        ((Relay, "set_aside", _kept_comes_first),),
     ),
     "id-without-its-sender": Bug(
         "An id is remembered without whose it is: producers that number from 1 use up each other's.",
