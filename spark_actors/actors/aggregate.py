@@ -6,6 +6,7 @@ cache: every write carries the version it was decided on, and if the store refus
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -104,13 +105,14 @@ class Residents:
         """Hold these as the most recently used."""
         for key, instance in instances.items():
             name = (context, key)
-            if name not in self._instances:
-                self._by_context[context] += 1
+            known = self._instances.get(name)
             self._instances[name] = instance
             self._instances.move_to_end(name)
-            size = size_of(instance.state)
-            if (before := self._sizes.get(name, 0)) != size:
-                self._bytes += size - before
+            if known is None:
+                self._by_context[context] += 1
+            if known is None or known.state is None:  # from then on its texts hardly change
+                size = size_of(instance.state)
+                self._bytes += size - self._sizes.get(name, 0)
                 self._sizes[name] = size
 
     def forget(self, context: str, keys: Iterable[str]) -> None:
@@ -142,9 +144,7 @@ def size_of(state: object) -> int:
     """About how many bytes an active instance takes; its texts are what can be large."""
     size = INSTANCE_BYTES
     if state is not None:
-        for value in vars(state).values():  # a loop: this is done for each command
-            if type(value) is str:
-                size += value.__sizeof__()
+        size += sum(sys.getsizeof(value) for value in vars(state).values() if isinstance(value, str))
     return size
 
 
