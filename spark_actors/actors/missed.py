@@ -34,14 +34,19 @@ class MissedEventsKeeping:
         self.is_known = False
         """Whether it is known for whom something is kept; nothing may be handed over before."""
 
-    async def look(self, names: Collection[str]) -> None:
-        """Learn for which of the subscribers *names* something is kept, by an earlier relay or one that still lives."""
+    async def look(self, names: Collection[str]) -> bool:
+        """Learn for which of the subscribers *names* something is kept, by an earlier relay or one that still lives.
+
+        Whether some were set aside by it.
+        """
         if steady_now() < self._look_at:
-            return
-        self._look_at = steady_now() + LOOK_INTERVAL
+            return False
+        before = self._relay.behind
         self._relay.set_aside(sorted(set(names).intersection(await self._missed.subscribers())))
+        self._look_at = steady_now() + LOOK_INTERVAL
         self.is_known = True
         self._tell()
+        return self._relay.behind != before
 
     async def keep(self, subscriber: str, limit: int) -> int:
         """Make durable what a subscriber that is set aside does not get now; how many events."""

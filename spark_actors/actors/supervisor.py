@@ -81,7 +81,8 @@ class OutboxRelay:
         self._telemetry = telemetry
         self._pass = pass_point
         self._draw = draw
-        self._relay = Relay(subscriptions.of, policy, in_flight=limits.in_flight, draw=draw)
+        names = sorted(subscriptions.subscribers_of(context))
+        self._relay = Relay(subscriptions.of, policy, subscribers=names, in_flight=limits.in_flight, draw=draw)
         self._parking = EventParking(
             context, self._relay, outbox.parking, subscribers, clock=clock, telemetry=telemetry
         )
@@ -90,10 +91,7 @@ class OutboxRelay:
         """Subscribers that did not take their last batch; the log says it once."""
         self._is_full = False
         """Whether the reader waits for room rather than for rows."""
-        self._lanes = {
-            name: Loop(f"relay {context} to {name}", partial(self.deliver, name))
-            for name in sorted(subscriptions.subscribers_of(context))
-        }
+        self._lanes = {name: Loop(f"relay {context} to {name}", partial(self.deliver, name)) for name in names}
         self._reader = Loop(f"read outbox {context}", self.read)
         self._settler = Loop(f"settle outbox {context}", self.settle)
         self._listener = Loop(f"listen {context}", self._listen)
@@ -127,7 +125,7 @@ class OutboxRelay:
         if self._is_full:
             return self._limits.poll_seconds
         rows = await self._outbox.pending(skip=self._relay.positions, limit=limit)
-        self._relay.take_in(rows)
+        self._relay.take_in(rows, is_all=len(rows) < limit)
         for lane in self._lanes.values():
             lane.wake()
         if self._relay.behind:
@@ -141,7 +139,7 @@ class OutboxRelay:
 
     async def deliver(self, subscriber: str) -> float:
         """Hand *subscriber* its next batch, take in its answers, and see to what is parked or kept for it."""
-        if not (self._parking.is_known and self._missed.is_known):
+        while not (self._parking.is_known and self._missed.is_known):
             await self.look()
         more = await self._see_to_parked(subscriber)
         await self._missed.read(subscriber, self._limits.batch)
@@ -166,6 +164,8 @@ class OutboxRelay:
         await self._missed.forget(subscriber)
         self._telemetry(EventsRouted(self._context, subscriber, len(batch)))
         self._settler.wake()
+        if self._is_full:  # there may be room now, whatever the others have still in hand
+            self._reader.wake()
         if len(batch) < self._limits.batch:
             await asyncio.sleep(max(time_to_grow(len(batch), GROWTH_SECONDS), self._limits.patience.get(subscriber, 0)))
         return 0
@@ -180,7 +180,10 @@ class OutboxRelay:
 
     async def look(self) -> float:
         """See for whom missed events wait and which keys are parked; the more keys there are, the more rarely."""
-        await self._missed.look(self._lanes)
+        if await self._missed.look(self._lanes):
+            self._keeper.wake()
+            for name in self._relay.behind:
+                self._lanes[name].wake()
         keys = await self._parking.look(self._lanes)
         for name, lane in self._lanes.items():
             if self._relay.next_releases(name, steady_now()):

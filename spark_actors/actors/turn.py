@@ -152,10 +152,10 @@ def _decide(rules: TurnRules, envelope: Envelope, state: object, now: datetime, 
 
 
 def _outgoing(envelope: Envelope, events: Sequence[Event], sequence: int, now: datetime) -> list[OutgoingMessage]:
-    cause = envelope.message_id
+    cause, context = envelope.message_id, envelope.context  # contexts remember ids each for itself
     return [
         OutgoingMessage(  # by position: names would double what it costs
-            derived_id(cause, index),
+            derived_id(cause, context, index),
             event.TYPE.name,
             event.TYPE.version,
             event.key,

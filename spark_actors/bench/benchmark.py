@@ -35,9 +35,12 @@ ALONE: Mapping[str, Sequence[Workload]] = {
     "crowd": (workloads.crowd,),
     "backlog": (workloads.backlog_of_commands, workloads.backlog_of_events),
     "long-transaction": (workloads.long_transaction,),
+    "subscriber-away": (workloads.subscriber_away,),
     "overload": (overload.of_deposits, overload.of_donations),
 }
 """Each on a fresh daemon, so that what it leaves behind is in nobody's way."""
+VIEWS_APART = frozenset({"subscriber-away"})
+"""Need a database of the read models' own."""
 HOSTS = (1, 2, 4, 8)
 NAMES = (*ON_ONE_DAEMON, *ALONE, "hosts", "start")
 STARTS = 3
@@ -92,7 +95,7 @@ class Benchmark:
             yield "one daemon", partial(self._play, together, {})
         for name, alone in ALONE.items():
             if name in names:
-                yield name, partial(self._play, alone, self._placement(name))
+                yield name, partial(self._play, alone, self._placement(name), views_apart=name in VIEWS_APART)
         if "hosts" in names:
             yield "hosts", self._hosts
         if "start" in names:
@@ -106,10 +109,12 @@ class Benchmark:
         room = max(1, self._wanted.sizes.crowd_resident // actors)
         return {"aggregate_actors": actors, "resident_instances": room} if name == "crowd" else {}
 
-    def _play(self, works: Sequence[Workload], placement: Mapping[str, int]) -> None:
+    def _play(self, works: Sequence[Workload], placement: Mapping[str, int], *, views_apart: bool = False) -> None:
         """Run the workloads on a daemon of their own, with the reference before, between and after."""
         wanted = self._wanted
-        with open_stage(wanted.folder, wanted.sizes, wanted.runs, self._say, placement, self._refer) as stage:
+        with open_stage(
+            wanted.folder, wanted.sizes, wanted.runs, self._say, placement, self._refer, views_apart=views_apart
+        ) as stage:
             before = stage.refer()
             for work in works:
                 rows, objections = work(stage), stage.objections()

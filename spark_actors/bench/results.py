@@ -117,6 +117,7 @@ GOALS: Mapping[str, tuple[Goal, ...]] = MappingProxyType(
         "backlog of commands": (Goal("last_of_first", 0.9, 1.0),),
         "backlog of events": (Goal("last_of_first", 0.9, 1.0),),
         "long transaction": (Goal("drop", 0.15, 0.05, at_most=True),),
+        "subscriber away": (Goal("of_usual", 0.9, 1.0), Goal("memory_growth", 1.5, 1.2, at_most=True)),
         "overload": _OVERLOAD,
         "overload of sagas": _OVERLOAD,
         "hosts": (Goal("cpu_spread", 0.15, 0.05, at_most=True),),

@@ -38,6 +38,8 @@ class Sizes:
     """Commands queued, and outbox rows pending."""
     held_seconds: float = 75.0
     """For how long the other session sits idle in transaction."""
+    away_donations: int = 20_000
+    """Donations while the read models are away: four events each, so many times what a relay may have in hand."""
     reference_seconds: float = 5.0
     """Of one run of the reference."""
 

@@ -118,16 +118,22 @@ class Stage:
         return asyncio.run(connected())
 
     def drive(
-        self, messages: Sequence[Message], *, until: Callable[[], bool] | None = None, held_back: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        until: Callable[[], bool] | None = None,
+        held_back: bool = False,
+        settles: bool = True,
+        stall_seconds: float = STALL_SECONDS,
     ) -> Run:
-        """Publish all at once and wait until all are acknowledged, *until* holds, and all has settled.
+        """Publish all at once and wait until all are acknowledged, *until* holds, and, if it *settles*, all has.
 
-        *held_back*: all are in the broker before the first is delivered and before time counts.
+        *held_back*: all are in the broker before the first is delivered and before time counts. Raises StalledError.
         """
         before = self.processes.cpu_seconds()
         drained: Drained = self.produce(lambda producer: producer.drain(messages, held_back=held_back))
-        done = self.wait(until, "the sagas to end") if until else drained.ended
-        settled = self.settle()
+        done = self.wait(until, "the sagas to end", stall_seconds) if until else drained.ended
+        settled = self.settle() if settles else done
         self.say(
             f"  {len(messages):,} commands: stored in {drained.stored_seconds:.2f} s, acknowledged in "
             f"{drained.ended - drained.began:.2f} s, settled in {settled - drained.began:.2f} s, "
@@ -154,12 +160,12 @@ class Stage:
         """Wait until the outboxes are empty; gives the moment."""
         return self.wait(self.queries.is_settled, "the outboxes to be empty")
 
-    def wait(self, condition: Callable[[], bool], awaited: str) -> float:
+    def wait(self, condition: Callable[[], bool], awaited: str, stall_seconds: float = STALL_SECONDS) -> float:
         """Look again and again until it holds; gives the moment. Raises StalledError."""
-        deadline = time.perf_counter() + STALL_SECONDS
+        deadline = time.perf_counter() + stall_seconds
         while not condition():
             if time.perf_counter() > deadline:
-                raise StalledError(awaited, STALL_SECONDS)
+                raise StalledError(awaited, stall_seconds)
             time.sleep(WATCH_SECONDS)
         return time.perf_counter()
 
@@ -218,9 +224,15 @@ def open_stage(
     say: Say,
     placement: Mapping[str, int],
     refer: Callable[[Reference], float],
+    *,
+    views_apart: bool = False,
 ) -> Iterator[Stage]:
-    """A stage on a daemon of its own, with the reference on the same Postgres; gone in the end."""
+    """A stage on a daemon of its own, with the reference on the same Postgres; gone in the end.
+
+    *views_apart*: the daemon's read models have a Postgres of their own.
+    """
     say("starting a daemon" + (f" with {dict(placement)}" if placement else ""))
-    with running_daemon(folder, placement) as (card, _), BenchQueries(card.dsn["accounting"]) as queries:
+    daemon = running_daemon(folder, placement, views_apart=views_apart)
+    with daemon as (card, _), BenchQueries(card.dsn["accounting"]) as queries:
         reference = Reference(queries)
         yield Stage(card, queries, sizes, runs, say, lambda: refer(reference))

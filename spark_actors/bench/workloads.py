@@ -9,13 +9,15 @@ from statistics import median
 
 from spark_actors.bench.figures import last_of_first, slice_rates, spread
 from spark_actors.bench.results import Measured, Run, of_runs
-from spark_actors.bench.stage import Stage
+from spark_actors.bench.stage import STALL_SECONDS, Stage
+from spark_actors.persistence.chaos_queries import ChaosQueries
 
 SLICES = 10
 SPREAD_PREFIX = "account-"
 RELAY_WATCH_SECONDS = 0.1
 TOO_MUCH = 2
 """Times the rate of uniform: more than can be sustained with replies."""
+AWAY_STALL_SECONDS = 60.0
 CROWD_SAT = 1_000
 """What each account of the crowd holds."""
 
@@ -133,6 +135,40 @@ def long_transaction(stage: Stage) -> list[Measured]:
     return [of_runs("long transaction", late, note=f"the last of {len(held)} runs in {seconds:.0f} s", **figures)]
 
 
+def subscriber_away(stage: Stage) -> list[Measured]:
+    """Donations while the read models' database is away, in runs as before it was; then it comes back.
+
+    Nobody but the read models may notice, however much passes, and these must catch up.
+    """
+    stage.open_donors()
+    _donation_run(stage)  # not counted, as for `donation`
+    usual = [_donation_run(stage) for _ in stage.repeat(3)]
+    before, away = stage.processes.memory_mib(), []
+    with ChaosQueries(stage.card.dsn) as databases:
+        with databases.views_away():
+            for _ in range(max(1, stage.sizes.away_donations // stage.sizes.donations)):
+                away.append(_donation_run(stage, is_away=True))
+            after = stage.processes.memory_mib()
+        back = time.perf_counter()
+        caught_up = stage.wait(lambda: _are_views_right(databases), "the views to catch up") - back
+    stage.settle()
+    figures = {
+        "of_usual": _median_rate(away) / _median_rate(usual),
+        "usual_rate": _median_rate(usual),
+        "memory_growth": after["Supervisor"] / before["Supervisor"],
+        "caught_up_seconds": caught_up,
+    }
+    return [of_runs("subscriber away", away, note=f"{len(away)} runs while it was away", **figures)]
+
+
+def _are_views_right(databases: ChaosQueries) -> bool:
+    """Whether the read models show what the books say."""
+    return (
+        databases.campaigns(seen=True) == databases.campaigns()
+        and databases.balances(seen=True) == databases.balances()
+    )
+
+
 def hosts(stage: Stage, actors: int) -> list[Measured]:
     """Uniform with this many AggregateActors, once."""
     _warm_up(stage)
@@ -182,12 +218,18 @@ def _uniform_run(stage: Stage) -> Run:
     return stage.deposit_over(SPREAD_PREFIX, stage.sizes.accounts, stage.sizes.commands)
 
 
-def _donation_run(stage: Stage) -> Run:
+def _donation_run(stage: Stage, *, is_away: bool = False) -> Run:
+    """*is_away*: with a subscriber that cannot take its events, so that not all of them leave the outboxes."""
     sizes = stage.sizes
     messages = stage.commands.donations(sizes.donors, sizes.campaigns, sizes.donations)
     stage.expected.donations += sizes.donations
     wanted = stage.expected.donations
-    return stage.drive(messages, until=lambda: stage.queries.donations()[0] >= wanted)
+    return stage.drive(
+        messages,
+        until=lambda: stage.queries.donations()[0] >= wanted,
+        settles=not is_away,
+        stall_seconds=AWAY_STALL_SECONDS if is_away else STALL_SECONDS,
+    )
 
 
 def _sliced(workload: str, run: Run) -> Measured:

@@ -33,7 +33,7 @@ def aggregate_actor(
     turns = deployment.settings.turns
     hosted = [
         HostedContext(
-            context,
+            hurt.context(context),
             PostgresUnitOfWorkFactory(
                 deployment.dsn[context.name],
                 context.name,

@@ -34,7 +34,7 @@ def context_keeper(parts: Parts, name: str) -> Keeper:
 async def context_unit(deployment: Deployment, name: str) -> Unit:
     """The ContextActor of one context."""
     parts = Parts(deployment, names.context_actor(name))
-    context = BY_NAME[name]
+    context = parts.faults.context(BY_NAME[name])
     os.nice(READERS_NICENESS if name == READ_MODELS else RELAY_NICENESS)
     pool = await parts.pool(name)
     dispatcher = parts.dispatcher()

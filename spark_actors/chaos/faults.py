@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from random import Random
 
 import psutil
 
 from domain.contexts import CONTEXTS
 from domain.shared.errors import StorageError
-from spark_actors.chaos.target import POLL_SECONDS, Target, TargetError
+from spark_actors.chaos import neighbours, underfoot
+from spark_actors.chaos.stage import Act, Stage, send_signal, stopped
+from spark_actors.chaos.target import POLL_SECONDS, TargetError
 from spark_actors.faults.folder import NodeMood, Strike
 from spark_actors.messaging.crash_points import CrashPoint
 from spark_actors.persistence.chaos_queries import ChaosQueries
@@ -26,26 +25,7 @@ GIVEN_UP_SECONDS = 30.0
 """Within this, a process that says nothing is replaced; the patience of the target's keepers is a tenth."""
 SHORT_SECONDS = (0.5, 2.5)
 STRIKE_SECONDS = 20.0
-LONG_SECONDS = 60.0
 AN_HOUR = timedelta(hours=1)
-
-Again = Callable[[], Awaitable[None]]
-"""Sends everything that was sent lately once more, under the same ids."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What a fault may touch."""
-
-    target: Target
-    random: Random
-    send_again: Again
-    long_seconds: float = LONG_SECONDS
-    """How long services stay away, and half of how long a transaction sits idle."""
-
-
-Act = Callable[[Stage], Awaitable[str]]
-"""Hurts; returns what exactly, once the fault itself is over and recovery begins."""
 
 
 async def kill_actor(kind: str, stage: Stage) -> str:
@@ -54,14 +34,14 @@ async def kill_actor(kind: str, stage: Stage) -> str:
         (name, pid) for name, pid in (await stage.target.actors()).items() if f"/{kind}/" in name and name != ROOT
     ]
     name, pid = stage.random.choice(sorted(actors))
-    _signal([pid], signal.SIGKILL)
+    send_signal([pid], signal.SIGKILL)
     return name
 
 
 async def kill_root(stage: Stage) -> str:
     """`kill -9` of the root supervisor, which shows as a supervisor like those of the contexts."""
     pid = (await stage.target.actors())[ROOT]
-    _signal([pid], signal.SIGKILL)
+    send_signal([pid], signal.SIGKILL)
     return ROOT
 
 
@@ -69,7 +49,7 @@ async def zombie(stage: Stage) -> str:
     """An AggregateActor stops for longer than its keeper's patience; once it is replaced, it is continued."""
     actors = await stage.target.actors()
     name = stage.random.choice(sorted(name for name in actors if "/aggregate/" in name))
-    _signal([actors[name]], signal.SIGSTOP)
+    send_signal([actors[name]], signal.SIGSTOP)
     await _revived(actors[name], stage)
     return name
 
@@ -78,8 +58,8 @@ async def zombie_under_new_root(stage: Stage) -> str:
     """The same, and the root that would have noticed dies meanwhile: its successor finds an actor that says nothing."""
     actors = await stage.target.actors()
     name = stage.random.choice(sorted(name for name in actors if "/aggregate/" in name))
-    _signal([actors[name]], signal.SIGSTOP)
-    _signal([actors[ROOT]], signal.SIGKILL)
+    send_signal([actors[name]], signal.SIGSTOP)
+    send_signal([actors[ROOT]], signal.SIGKILL)
     await _revived(actors[name], stage)
     return name
 
@@ -95,7 +75,7 @@ async def zombie_in_turn(stage: Stage) -> str:
 async def pause(stage: Stage) -> str:
     """Any actor stops for a while, as in a long garbage collection."""
     name, pid = stage.random.choice(sorted((await stage.target.actors()).items()))
-    await _stopped([pid], stage.random.uniform(*SHORT_SECONDS))
+    await stopped([pid], stage.random.uniform(*SHORT_SECONDS))
     return name
 
 
@@ -103,7 +83,7 @@ async def pause_several(stage: Stage) -> str:
     """A third of all processes, services and all, stops for a while."""
     everybody = psutil.Process(stage.target.pid).children(recursive=True)
     chosen = stage.random.sample(everybody, len(everybody) // 3)
-    await _stopped([process.pid for process in chosen], stage.random.uniform(*SHORT_SECONDS))
+    await stopped([process.pid for process in chosen], stage.random.uniform(*SHORT_SECONDS))
     return f"{len(chosen)} processes"
 
 
@@ -143,7 +123,7 @@ async def restart_postgres(stage: Stage) -> str:
 async def kill_postgres_session(stage: Stage) -> str:
     """`kill -9` of one of Postgres's sessions, so that the server recovers from a crash."""
     sessions = [p for p in psutil.Process(stage.target.postgres_pid).children() if "[local]" in " ".join(p.cmdline())]
-    _signal([stage.random.choice(sessions).pid] if sessions else [], signal.SIGKILL)
+    send_signal([stage.random.choice(sessions).pid] if sessions else [], signal.SIGKILL)
     return "one session"
 
 
@@ -151,7 +131,7 @@ async def cut_postgres(stage: Stage) -> str:
     """All connections to Postgres are cut, three times."""
     cut = 0
     for _ in range(3):
-        with ChaosQueries(stage.target.dsn["accounting"]) as queries:
+        with ChaosQueries(stage.target.dsn) as queries:
             cut += queries.cut()
         await asyncio.sleep(stage.random.uniform(0, 0.5))
     return f"{cut} connections"
@@ -161,13 +141,13 @@ async def mute_postgres(stage: Stage) -> str:
     """Postgres takes connections and says nothing."""
     server = psutil.Process(stage.target.postgres_pid)
     pids = [server.pid, *(child.pid for child in server.children())]
-    await _stopped(pids, stage.random.uniform(1, 4))
+    await stopped(pids, stage.random.uniform(1, 4))
     return f"{len(pids)} processes"
 
 
 async def during(manage: Callable[[ChaosQueries], AbstractContextManager[None]], seconds: float, stage: Stage) -> str:
     """Something is wrong inside Postgres for a while."""
-    with ChaosQueries(stage.target.dsn["accounting"]) as queries, manage(queries):
+    with ChaosQueries(stage.target.dsn) as queries, manage(queries):
         await asyncio.sleep(seconds)
     return f"{seconds:.0f} s"
 
@@ -189,7 +169,7 @@ async def restart_nats(stage: Stage) -> str:
 
 async def mute_nats(stage: Stage) -> str:
     """NATS takes connections and says nothing."""
-    await _stopped([stage.target.nats_pid], stage.random.uniform(1, 6))
+    await stopped([stage.target.nats_pid], stage.random.uniform(1, 6))
     return "NATS"
 
 
@@ -197,7 +177,7 @@ async def both_away(stage: Stage) -> str:
     """Neither Postgres nor NATS says anything for long."""
     server = psutil.Process(stage.target.postgres_pid)
     pids = [server.pid, *(child.pid for child in server.children()), stage.target.nats_pid]
-    await _stopped(pids, stage.long_seconds)
+    await stopped(pids, stage.long_seconds)
     return f"{stage.long_seconds:.0f} s"
 
 
@@ -284,6 +264,8 @@ FAULTS: Mapping[str, Act] = {
     "redeliver all": send_all_again,
     **{f"lightning {each}": partial(mood, each) for each in NodeMood if each is not NodeMood.WELL},
     "clock jump": jump,
+    **underfoot.FAULTS,
+    **neighbours.FAULTS,
 }
 """By the name that the account and the command line use."""
 
@@ -308,30 +290,12 @@ async def _revived(pid: int, stage: Stage) -> None:
     except TimeoutError:
         raise TargetError(f"not within {GIVEN_UP_SECONDS:.0f} s: process {pid} is replaced") from None
     finally:
-        _signal([pid], signal.SIGCONT)
-
-
-async def _stopped(pids: Iterable[int], seconds: float) -> None:
-    """Stop these, wait, and continue those that are still there."""
-    pids = list(pids)
-    _signal(pids, signal.SIGSTOP)
-    try:
-        await asyncio.sleep(seconds)
-    finally:
-        _signal(pids, signal.SIGCONT)
+        send_signal([pid], signal.SIGCONT)
 
 
 def _end_service(name: str, pid: int, number: signal.Signals) -> str:
-    _signal([pid] if pid else [], number)
+    send_signal([pid] if pid else [], number)
     return f"{name}, process {pid}"
-
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue  # it has ended by itself meanwhile
 
 
 HICCUPS = (StorageError, TargetError, psutil.NoSuchProcess, OSError)

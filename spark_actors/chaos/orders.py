@@ -11,7 +11,7 @@ from typing import NamedTuple
 from domain.accounting.messages import Deposit, OpenAccount
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
-from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
+from domain.crowdfunding.messages import MAX_DESCRIPTION_LENGTH, CreateCampaign, DonateToCampaign
 from domain.shared.messages import Command
 from spark_actors.lightning.requests import Behaviour, simulated_invoice
 
@@ -168,8 +168,29 @@ class Orders:
         command = Deposit(account_id=account, deposit_id=deposit_id, amount_sat=amount_sat)
         return Order(deposit_id, command, (Movement(f"deposit/{deposit_id}", LIGHTNING, account, amount_sat),))
 
-    def donation(self, account: str, amount_sat: int) -> Order:
-        donation_id, campaign = self._fresh(), self._random.choice(self._cast.campaigns)
+    def newcomer(self) -> str:
+        """An account that nothing else is about."""
+        return f"{self._fresh()}-newcomer"
+
+    @property
+    def owner_of_large(self) -> str:
+        return f"{self._prefix}-large"
+
+    def large_campaign(self) -> Order:
+        """One with the longest description there may be."""
+        campaign_id = self._fresh()
+        command = CreateCampaign(
+            campaign_id=campaign_id,
+            account_id=self.owner_of_large,
+            title=campaign_id,
+            description="\N{DROPLET}" * MAX_DESCRIPTION_LENGTH,
+            goal_sat=GOAL_SAT,
+        )
+        return Order(campaign_id, command)
+
+    def donation(self, account: str, amount_sat: int, campaign: str = "") -> Order:
+        """To this campaign, or to any."""
+        donation_id, campaign = self._fresh(), campaign or self._random.choice(self._cast.campaigns)
         command = DonateToCampaign(
             campaign_id=campaign, donation_id=donation_id, account_id=account, amount_sat=amount_sat
         )

@@ -45,7 +45,7 @@ class Producer:
         self.sent[order.message_id] = order
         while not order.is_stored:
             try:
-                client = await self._connected()
+                client = await self.connected()
                 await client.post(order.command, message_id=order.message_id, why=WHY)
                 order.is_stored = True
             except (UnreachableError, NotAcceptedError):
@@ -60,7 +60,7 @@ class Producer:
     async def view(self, query: Query) -> dict[str, object]:
         """What the view says; empty as long as it does not."""
         try:
-            return await (await self._connected()).view(query, timeout=ANSWER_SECONDS)
+            return await (await self.connected()).view(query, timeout=ANSWER_SECONDS)
         except (UnreachableError, ViewTimeoutError, ViewRefusedError):
             return {}
 
@@ -75,7 +75,7 @@ class Producer:
 
     async def _is_answered(self, order: Order) -> bool:
         try:
-            answer = await (await self._connected()).send(
+            answer = await (await self.connected()).send(
                 order.command, message_id=order.message_id, why=WHY, timeout=ANSWER_SECONDS
             )
         except (UnreachableError, NotAcceptedError):
@@ -87,8 +87,8 @@ class Producer:
         order.answers = tuple({*order.answers, f"{answer.outcome}: {answer.reason}".removesuffix(": ")})
         return True
 
-    async def _connected(self) -> SparkClient:
-        """The connection, or a new one if it broke. Raises UnreachableError."""
+    async def connected(self) -> SparkClient:
+        """The connection to the broker, or a new one if it broke. Raises UnreachableError."""
         async with self._connecting:
             if self._client is None or self._client.is_closed:
                 card = self._card()

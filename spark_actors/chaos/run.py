@@ -13,14 +13,16 @@ from pathlib import Path
 from random import Random
 
 from domain.shared.errors import StorageError
+from spark_actors.chaos import neighbours, underfoot
 from spark_actors.chaos.account import Account, Strike
-from spark_actors.chaos.faults import FAULTS, HICCUPS, LONG_SECONDS, Stage
+from spark_actors.chaos.disk import Disk
+from spark_actors.chaos.faults import FAULTS, HICCUPS
 from spark_actors.chaos.orders import Cast, Order, Orders
 from spark_actors.chaos.producer import Load, Producer
+from spark_actors.chaos.stage import EVENTS, LONG_SECONDS, Stage, one_for_each_slot
 from spark_actors.chaos.target import Target, TargetError
 from spark_actors.chaos.verify import Objection, objections
 from spark_actors.lightning.simulated import SimulatedBooks, SimulatedLightningNode, SimulatedSettings
-from spark_actors.messaging.routing import Placement
 from spark_actors.persistence.audit import audit
 from spark_actors.persistence.chaos_queries import ChaosQueries
 
@@ -30,7 +32,6 @@ RECOVERY_SECONDS = 90.0
 SETTLE_SECONDS = 180.0
 LATELY = 500
 """How many of the last orders a redelivery repeats."""
-SLOTS = 2
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,17 @@ class Wanted:
     """Between recovery and the next fault, in seconds."""
     long_seconds: float = LONG_SECONDS
     """How long services stay away, and half of how long a transaction sits idle."""
+    events: int = EVENTS
+    """How many pass while a subscriber is away."""
     folder: Path | None = None
 
 
 class Chaos:
     """One daemon, one load, any number of faults."""
 
-    def __init__(self, target: Target, seed: int, rate: float, *, long_seconds: float = LONG_SECONDS) -> None:
+    def __init__(
+        self, target: Target, seed: int, rate: float, *, long_seconds: float = LONG_SECONDS, events: int = EVENTS
+    ) -> None:
         self.target = target
         self.account = Account(seed)
         self._random = Random(seed)
@@ -63,7 +68,17 @@ class Chaos:
         self._load = Load(self.producer, self._orders, Random(seed + 2), rate)
         self._loading: asyncio.Task[None] | None = None
         self._began = time.monotonic()
-        self._stage = Stage(target, self._random, self._send_again, long_seconds)
+        self._stage = Stage(
+            target,
+            self._random,
+            self._send_again,
+            self._orders,
+            self.producer,
+            self._cast,
+            self._object,
+            long_seconds,
+            events,
+        )
 
     async def begin(self) -> None:
         """Open accounts and campaigns, then let the load run."""
@@ -84,12 +99,16 @@ class Chaos:
             await self.recovered()
             return None
         served, ended = await self.recovered()
+        if fault in neighbours.FAULTS and served is not None and served > neighbours.SERVED_SECONDS:
+            self._object(f"{fault}: new commands were answered only after {served:.1f} s")
         strike = Strike(number, fault, at, detail, served, ended)
         self.account.strikes.append(strike)
         return strike
 
     async def end(self) -> Account:
         """Let everything come to its end, then reckon."""
+        if self._stage.asking:
+            await asyncio.wait(self._stage.asking, timeout=RECOVERY_SECONDS)
         await self._load.stop(RECOVERY_SECONDS)
         if self._loading is not None:
             await self._loading
@@ -97,8 +116,8 @@ class Chaos:
         self.account.orders = len(self.producer.sent)
         await self._settle()
         books = await self._books()
-        with ChaosQueries(self.target.dsn["accounting"]) as queries:
-            self.account.objections = objections(self.producer.sent.values(), queries, books)
+        with ChaosQueries(self.target.dsn) as queries:
+            self.account.objections += objections(self.producer.sent.values(), queries, books)
         self.account.audit = self._audit()
         self.account.seconds = time.monotonic() - self._began
         return self.account
@@ -106,7 +125,7 @@ class Chaos:
     async def recovered(self) -> tuple[float | None, float | None]:
         """Seconds until each slot answers new commands, and until a new donation has gone all its way."""
         began = time.monotonic()
-        deposits = [self._orders.deposit(account, 1) for account in self._one_for_each_slot()]
+        deposits = [self._orders.deposit(account, 1) for account in one_for_each_slot(self._cast.accounts)]
         donation = self._orders.donation(self._cast.accounts[0], 1)
         for order in (*deposits, donation):
             order.fault = self._load.fault
@@ -123,10 +142,8 @@ class Chaos:
         first, second = await asyncio.gather(_in_time(served()), _in_time(ended()))
         return first, second
 
-    def _one_for_each_slot(self) -> list[str]:
-        placement = Placement(SLOTS, 1)
-        by_slot = {placement.slot_of("accounting", account).name: account for account in self._cast.accounts}
-        return list(by_slot.values())
+    def _object(self, detail: str) -> None:
+        self.account.objections.append(Objection("wrong", detail, self._load.fault))
 
     async def _send_again(self) -> None:
         lately: list[Order] = list(self.producer.sent.values())[-LATELY:]
@@ -143,7 +160,7 @@ class Chaos:
     def _unsettled(self) -> bool:
         """Whether anything waits, or the views lag behind."""
         try:
-            with ChaosQueries(self.target.dsn["accounting"]) as queries:
+            with ChaosQueries(self.target.dsn) as queries:
                 return bool(queries.waiting()) or queries.balances() != queries.balances(seen=True)
         except (StorageError, TargetError):
             return True
@@ -175,7 +192,9 @@ async def run(wanted: Wanted, say: Say) -> Account:
     Its folder with all logs stays only if something is wrong.
     """
     home = Path(tempfile.mkdtemp(prefix="spark-chaos-", dir=wanted.folder))
-    target = Target(home)
+    views_apart = not neighbours.VIEWS_APART.isdisjoint(wanted.faults)
+    small_disks = not underfoot.SMALL_DISKS.isdisjoint(wanted.faults) and Disk.can_be_had()
+    target = Target(home, views_apart=views_apart, small_disks=small_disks)
     account = Account(wanted.seed)
     try:
         target.launch()
@@ -193,7 +212,7 @@ async def run(wanted: Wanted, say: Say) -> Account:
 
 
 async def _hurt(target: Target, wanted: Wanted, say: Say) -> Account:
-    chaos = Chaos(target, wanted.seed, wanted.rate, long_seconds=wanted.long_seconds)
+    chaos = Chaos(target, wanted.seed, wanted.rate, long_seconds=wanted.long_seconds, events=wanted.events)
     await chaos.begin()
     say(f"under load, seed {wanted.seed}, {wanted.rate:g} orders/s")
     await _strikes(chaos, wanted, say)

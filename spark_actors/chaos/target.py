@@ -16,9 +16,12 @@ from urllib.request import urlopen
 import psutil
 
 from domain.shared.errors import DetailedError
+from spark_actors.chaos.disk import Disk
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.embedded.postgres import SUPERUSER, EmbeddedPostgres
 from spark_actors.embedded.processes import ChildProcess, Command
 from spark_actors.faults.folder import FaultFolder
+from spark_actors.persistence.chaos_queries import as_superuser
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 120.0
@@ -57,16 +60,25 @@ class TargetError(DetailedError):
 class Target:
     """One daemon, below *home*. Launch it in the main thread: it ends with us, however we end."""
 
-    def __init__(self, home: Path, settings: str = SETTINGS) -> None:
+    def __init__(
+        self, home: Path, settings: str = SETTINGS, *, views_apart: bool = False, small_disks: bool = False
+    ) -> None:
+        """*views_apart*: the read models have a Postgres of their own. *small_disks*: services' disks can be filled."""
         self.home = home
         self.data_dir = DataDir(home / "data")
+        self.disks = [Disk(folder) for folder in (self.data_dir.postgres, self.data_dir.nats) if small_disks]
+        self._views = EmbeddedPostgres(DataDir(home / "views"), durable=False) if views_apart else None
         self.faults = FaultFolder(self.data_dir.path)
         self._settings = home / "chaos.toml"
-        self._settings.write_text(settings)
+        self._text = settings
         self._process = ChildProcess(self._command())
         self._actors: frozenset[str] = frozenset()
 
     def launch(self) -> None:
+        self.data_dir.create()
+        for disk in self.disks:
+            disk.mount()
+        self._settings.write_text(self._text + self._views_settings())
         self.data_dir.remove_daemon_card()
         self._process.launch()
 
@@ -85,6 +97,27 @@ class Target:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise TargetError(f"not within {seconds:.0f} s: {awaited}") from None
+
+    def _views_settings(self) -> str:
+        if self._views is None:
+            return ""
+        self._views.start()
+        return f"\n[postgres.context_dsn]\ndashboard = {json.dumps(self._views.dsn())}\n"
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it has ended; None while it runs."""
+        return self._process.exit_code
+
+    @property
+    def are_views_apart(self) -> bool:
+        return self._views is not None
+
+    @property
+    def superuser_dsn(self) -> str:
+        """Of the built-in Postgres. Raises TargetError while no daemon has said where it is."""
+        password = self.data_dir.secret("postgres-superuser-password")
+        return as_superuser(self.dsn["accounting"], SUPERUSER, password)
 
     @property
     def pid(self) -> int:
@@ -106,7 +139,7 @@ class Target:
         tree = psutil.Process(self.pid).children(recursive=True)
         os.kill(self.pid, signal.SIGKILL)
         await self.until(lambda: self._process.has_ended, STOP_SECONDS, "the daemon is dead")
-        await self.until(lambda: not any(map(_is_alive, tree)), STOP_SECONDS, "its processes are gone")
+        await self.until(lambda: not any(map(is_alive, tree)), STOP_SECONDS, "its processes are gone")
 
     async def terminate(self) -> int:
         """Ask it to drain; its exit code."""
@@ -115,8 +148,12 @@ class Target:
         return self._process.exit_code or 0
 
     def stop(self) -> None:
-        """Make sure that it is gone."""
+        """Make sure that it is gone, and what it stood on."""
         self._process.stop(grace_seconds=STOP_SECONDS)
+        if self._views is not None:
+            self._views.stop()
+        for disk in self.disks:
+            disk.unmount()
 
     async def get(self, path: str) -> dict[str, Any]:
         """JSON from its HTTP endpoint, whatever the status says; empty if nobody answers."""
@@ -175,7 +212,8 @@ class Target:
         )
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that only waits to be buried does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -39,6 +39,7 @@ class Workload(StrEnum):
     CROWD = "crowd"
     BACKLOG = "backlog"
     LONG_TRANSACTION = "long-transaction"
+    SUBSCRIBER_AWAY = "subscriber-away"
     OVERLOAD = "overload"
     HOSTS = "hosts"
     START = "start"

@@ -16,7 +16,7 @@ from spark_actors.bench.results import GOALS, Goal, Measured, Report
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-SHARES = ("of_first", "of_uniform", "last_of_first")
+SHARES = ("of_first", "of_uniform", "of_usual", "last_of_first")
 PERCENTAGES = ("drop", "cpu_spread")
 
 

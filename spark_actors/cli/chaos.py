@@ -38,6 +38,9 @@ def chaos(
         float,
         typer.Option("--long", min=1, help="Seconds that services stay away; a transaction sits idle twice as long."),
     ] = 60.0,
+    events: Annotated[
+        int, typer.Option("--events", min=1, help="Events that pass while the read models are away.")
+    ] = 50_000,
     folder: Annotated[
         Path | None,
         typer.Option(
@@ -60,7 +63,7 @@ def chaos(
         raise UsageMistakeError(f"no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
     signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is stopped
     seed = seed if seed is not None else time.time_ns() % 1_000_000
-    wanted = Wanted(seconds, seed, rate, tuple(only or FAULTS), long_seconds=long, folder=folder)
+    wanted = Wanted(seconds, seed, rate, tuple(only or FAULTS), long_seconds=long, events=events, folder=folder)
     account = asyncio.run(run(wanted, _Progress()))
     _show(account, as_json=as_json)
     if not account.is_sound:

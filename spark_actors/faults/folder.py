@@ -35,6 +35,13 @@ class NodeMood(StrEnum):
     MUTE = "mute"  # does it and never answers
 
 
+class Deadly(StrEnum):
+    """What every process dies of that handles a message of a certain id, again and again."""
+
+    COMMAND = "command"  # when an aggregate is to decide it
+    EVENT = "event"  # when a saga is to take a step by it
+
+
 @dataclass(frozen=True)
 class Order:
     """What is to happen at a crash point."""
@@ -101,6 +108,14 @@ class FaultFolder:
     @property
     def mood(self) -> NodeMood:
         return NodeMood(self._read("lightning") or NodeMood.WELL)
+
+    def set_deadly(self, deadly: Deadly, word: str) -> None:
+        """From now on a message dies with its handler that has *word* in a field; empty: none does."""
+        self._write(f"deadly-{deadly}", word)
+
+    def deadly(self, deadly: Deadly) -> str:
+        """What makes a message deadly; empty if nothing does."""
+        return self._read(f"deadly-{deadly}")
 
     def _file(self, name: str) -> Path:
         return self._path / name

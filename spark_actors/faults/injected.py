@@ -6,14 +6,19 @@ import asyncio
 import os
 import signal
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from domain.bitcoin.ports import InvoiceStatus, LightningError, LightningNode, NodeInvoice, Payment, PaymentTerms
-from spark_actors.faults.folder import FaultFolder, NodeMood, Strike
+from domain.shared.context import BoundedContext, Handler
+from domain.shared.decisions import Decision
+from domain.shared.messages import Command, Event, Message
+from domain.shared.sagas import Step
+from spark_actors.faults.folder import Deadly, FaultFolder, NodeMood, Strike
 from spark_actors.messaging.crash_points import CrashPoint
 from spark_actors.messaging.ports import Clock
 
@@ -42,6 +47,38 @@ class ArmedPoints:
             self._passed[name] = 0
             log.warning("struck", point=name, strike=order.strike)
             os.kill(os.getpid(), SIGNALS[order.strike])
+
+
+class DeadlyMessages:
+    """Handlers and saga steps that kill this process when they are handed the message that the folder names."""
+
+    def __init__(self, folder: FaultFolder) -> None:
+        self._folder = folder
+
+    def context(self, context: BoundedContext) -> BoundedContext:
+        """The same context, but deadly."""
+        commands = {kind: self._handler(handler) for kind, handler in context.commands.items()}
+        return replace(context, commands=commands, steps={kind: self._step(it) for kind, it in context.steps.items()})
+
+    def _handler(self, handler: Handler) -> Handler:
+        def handle(state: Any, command: Command, now: datetime) -> Decision[Any]:
+            self._die_of(Deadly.COMMAND, command)
+            return handler(state, command, now)
+
+        return handle
+
+    def _step(self, step: Step) -> Step:
+        def take(event: Event) -> Sequence[Command]:
+            self._die_of(Deadly.EVENT, event)
+            return step(event)
+
+        return take
+
+    def _die_of(self, deadly: Deadly, message: Message) -> None:
+        word = self._folder.deadly(deadly)
+        if word and word in vars(message).values():
+            log.warning("dies_of_message", message=message.TYPE.name)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class ShiftedClock:

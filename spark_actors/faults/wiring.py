@@ -10,6 +10,7 @@ from spark_actors.messaging.ports import Clock
 
 if TYPE_CHECKING:
     from domain.bitcoin.ports import LightningNode
+    from domain.shared.context import BoundedContext
 
 
 class NoFaults:
@@ -19,6 +20,9 @@ class NoFaults:
 
     def clock(self, clock: Clock) -> Clock:
         return clock
+
+    def context(self, context: BoundedContext) -> BoundedContext:
+        return context
 
     def node(self, node: LightningNode) -> LightningNode:
         return node
@@ -39,6 +43,11 @@ class OrderedFaults(NoFaults):
         from spark_actors.faults.injected import ShiftedClock
 
         return ShiftedClock(self._folder, clock)
+
+    def context(self, context: BoundedContext) -> BoundedContext:
+        from spark_actors.faults.injected import DeadlyMessages
+
+        return DeadlyMessages(self._folder).context(context)
 
     def node(self, node: LightningNode) -> LightningNode:
         from spark_actors.faults.injected import MoodyNode

@@ -115,22 +115,33 @@ class Relay:
     """Bookkeeping of one context's relay. It holds only what is in flight: the outbox is the truth."""
 
     def __init__(
-        self, route: Route, policy: RetryPolicy, *, in_flight: int, draw: Callable[[], float] = lambda: 0.0
+        self,
+        route: Route,
+        policy: RetryPolicy,
+        *,
+        subscribers: Collection[str],
+        in_flight: int,
+        draw: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """*in_flight*: how many rows a subscriber may have in hand while it keeps up."""
+        """*subscribers*: all whom *route* may name. *in_flight*: how many rows one may have in hand while it keeps up.
+
+        They are known from the start: who has had nothing yet has the least to do.
+        """
         self._route = route
         self._policy = policy
         self._in_flight = in_flight
         self._draw = draw
         self.changes = 0
         """How often this side has parked or freed a key: what was read before such a change is out of date."""
-        self._queues: dict[str, _Queue] = {}
+        self._queues = {name: _Queue() for name in subscribers}
         self._waiting_for: dict[int, int] = {}
         """Position -> how many subscribers are not through with it. Zero: to be settled."""
         self._weights: dict[int, int] = {}
         """Position -> weight, of those that weigh more than 1."""
         self._load = 0
         self._settleable: list[int] = []
+        self._has_read_all = False
+        """Whether everything that was in the outbox at some moment was taken in."""
 
     @property
     def positions(self) -> Collection[int]:
@@ -153,8 +164,9 @@ class Relay:
         least = min((len(queue.ready) + len(queue.in_flight) for queue in direct), default=0)
         return min(self._in_flight - least, self._in_flight * HOARD_FACTOR - self._load)
 
-    def take_in(self, rows: Sequence[PendingMessage]) -> None:
-        """Queue rows for their subscribers; a row known already is passed over."""
+    def take_in(self, rows: Sequence[PendingMessage], *, is_all: bool = False) -> None:
+        """Queue rows for their subscribers; a row known already is passed over. *is_all*: the outbox has no more."""
+        self._has_read_all |= is_all
         for row in rows:
             if row.position in self._waiting_for:
                 continue
@@ -173,11 +185,14 @@ class Relay:
             self._set_longest_aside()
 
     def set_aside(self, subscribers: Collection[str]) -> None:
-        """Events of an earlier time wait for these where they are kept: they get those first."""
+        """Events of an earlier time wait for these where they are kept: they get those first.
+
+        First of all what is older and still in the outbox: whoever kept them had it in hand.
+        """
         for subscriber in subscribers:
             queue = self._queues.setdefault(subscriber, _Queue())
             if queue.missed is None:
-                self._fall_behind(queue)
+                self._fall_behind(queue, is_inherited=True)
 
     @property
     def behind(self) -> list[str]:
@@ -205,6 +220,8 @@ class Relay:
         queue = self._queues.get(subscriber)
         if queue is None or queue.missed is None or queue.in_flight or queue.size >= self._in_flight:
             return None
+        if self._has_read_all:
+            queue.missed.outbox_was_read()
         return queue.missed.next_read(limit) if len(queue.ready) < limit else None
 
     def found(self, subscriber: str, rows: Sequence[PendingMessage], read: MissedRead) -> None:
@@ -442,9 +459,9 @@ class Relay:
         if longest is not None and longest.size > self._in_flight:
             self._fall_behind(longest)
 
-    def _fall_behind(self, queue: _Queue) -> None:
+    def _fall_behind(self, queue: _Queue, *, is_inherited: bool = False) -> None:
         """From now on events reach the subscriber by way of where they are kept, behind those it has in hand."""
-        queue.missed = Missed(queue.ready)
+        queue.missed = Missed(queue.ready, is_inherited=is_inherited)
         queue.ready.clear()
 
     def _release(self, subscriber: str, key: str) -> _Release:

@@ -9,23 +9,26 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from spark_actors.persistence.connections import Row, conninfo
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.operator_views import MESSAGING_CONTEXTS
 from spark_actors.persistence.statements import load, load_for
 
+MAINTENANCE = "postgres"
+"""The database in which nothing is kept, to be connected to while another takes no connections."""
+
 
 class ChaosQueries:
-    """One connection to the database of a daemon that keeps all contexts in one. Calls raise StorageError."""
+    """Connections to the databases of a daemon that keeps all contexts in one, the read models perhaps in another.
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        with translated():
-            self._connection = psycopg.connect(conninfo(dsn), autocommit=True)
-            # It must still be able to write when all others may only read.
-            self._connection.execute("SET default_transaction_read_only = off")
+    Calls raise StorageError.
+    """
+
+    def __init__(self, dsn: Mapping[str, str]) -> None:
+        self._dsn, self._views_dsn = dsn["accounting"], dsn["dashboard"]
+        self._connection = _connected(self._dsn)
         self._sql = load_for("chaos", "accounting")
         self._by_context = {
             context: load_for("chaos", context) for context in (*MESSAGING_CONTEXTS, "dashboard", "ingress")
@@ -45,17 +48,21 @@ class ChaosQueries:
 
     def balances(self, *, seen: bool = False) -> dict[str, int]:
         """By account; *seen*: as the read model has them."""
-        return dict(self._rows(self._sql["seen_balances" if seen else "balances"]))
+        return dict(self._seen("seen_balances") if seen else self._rows(self._sql["balances"]))
 
     def campaigns(self, *, seen: bool = False) -> dict[str, tuple[int, int]]:
         """What each has raised and by how many donations; *seen*: as the read model has it."""
-        rows = self._rows(self._sql["seen_donations" if seen else "donations"])
+        rows = self._seen("seen_donations") if seen else self._rows(self._sql["donations"])
         return {campaign_id: (raised_sat, donations) for campaign_id, raised_sat, donations in rows}
 
     def registered(self) -> dict[str, tuple[str, int]]:
         """Campaign and satoshis of each registered donation."""
         rows = self._rows(self._sql["registered"])
         return {donation_id: (campaign_id, amount) for donation_id, campaign_id, amount in rows}
+
+    def is_registered(self, donation_id: str) -> bool:
+        """Whether the donation counts."""
+        return bool(self._rows(self._sql["is_registered"], {"donation_id": donation_id})[0][0])
 
     def handled(self) -> dict[str, int]:
         """How often each message was handled, by all inboxes together."""
@@ -114,8 +121,38 @@ class ChaosQueries:
             yield
             holder.rollback()
 
+    @contextmanager
+    def account_locked(self, account_id: str) -> Iterator[None]:
+        """Another session holds the row of an account, and does nothing."""
+        with translated(), psycopg.connect(conninfo(self._dsn)) as holder:
+            holder.execute(self._sql["lock_account"], {"account_id": account_id})
+            yield
+            holder.rollback()
+
+    def waiting_for_locks(self) -> int:
+        """How many sessions wait for a lock just now."""
+        return int(self._rows(self._sql["waiting_for_locks"])[0][0])
+
+    @contextmanager
+    def views_away(self) -> Iterator[None]:
+        """The database of the read models, which is one of their own, takes no connections meanwhile."""
+        database = sql.Identifier(_name_of(self._views_dsn))
+        setting = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with _connected(make_conninfo(self._views_dsn, dbname=MAINTENANCE)) as connection, translated():
+            connection.execute(setting.format(database, sql.SQL("false")).as_bytes(None))
+            try:
+                connection.execute(self._sql["cut_database"], {"database": _name_of(self._views_dsn)})
+                yield
+            finally:
+                connection.execute(setting.format(database, sql.SQL("true")).as_bytes(None))
+
+    def _seen(self, statement: str) -> list[Row]:
+        """Rows of the read models."""
+        with _connected(self._views_dsn) as connection, translated():
+            return connection.execute(self._sql[statement]).fetchall()
+
     def _set_read_only(self, value: str) -> None:
-        database = sql.Identifier(str(conninfo_to_dict(self._dsn)["dbname"]))
+        database = sql.Identifier(_name_of(self._dsn))
         setting = sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = {}")
         self._execute(setting.format(database, sql.SQL(value)).as_bytes(None))
         self.cut()  # sessions that are open keep what they began with
@@ -127,3 +164,56 @@ class ChaosQueries:
     def _execute(self, query: bytes) -> None:
         with translated():
             self._connection.execute(query)
+
+
+class Superuser:
+    """A session that may do everything to the server of a daemon. Calls raise StorageError."""
+
+    def __init__(self, dsn: str) -> None:
+        self._connection = _connected(dsn)
+        self._sql = load("chaos")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def turned_read_only(self) -> Iterator[None]:
+        """Every session may only read meanwhile, those that are open too, and none is cut."""
+        self._execute("turn_read_only", "reload")
+        try:
+            yield
+        finally:
+            self._execute("turn_back", "reload")
+
+    def fill_log(self, segments: int) -> None:
+        """Have the server begin so many new segments of its log."""
+        for _ in range(segments):
+            self._execute("write_to_log", "next_segment")
+
+    def _execute(self, *names: str) -> None:
+        with translated():
+            for name in names:
+                self._connection.execute(self._sql[name])
+
+
+def as_superuser(dsn: str, role: str, password: str) -> str:
+    """How that role reaches the same server."""
+    return make_conninfo(dsn, user=role, password=password, dbname=MAINTENANCE)
+
+
+def _connected(dsn: str) -> psycopg.Connection[Row]:
+    with translated():
+        connection = psycopg.connect(conninfo(dsn), autocommit=True)
+        # It must still be able to write when all others may only read.
+        connection.execute("SET default_transaction_read_only = off")
+        return connection
+
+
+def _name_of(dsn: str) -> str:
+    """The database."""
+    return str(conninfo_to_dict(dsn)["dbname"])

@@ -37,3 +37,16 @@ def test_three_times_what_settles_waits_in_the_broker_and_is_caught_up_with() ->
         assert row["highest_backlog"] > 0
         assert row["memory_growth"] < 1.5
         assert row["p99_ms"] < 20_000
+
+
+@pytest.mark.long
+@pytest.mark.timeout(150)
+def test_donations_go_on_while_the_read_models_are_away_and_these_catch_up() -> None:
+    command = [sys.executable, "-m", "spark_actors.cli", "bench"]
+    options = ["--only", "subscriber-away", "--scale", "0.05", "--runs", "1", "--json"]
+    done = subprocess.run([*command, *options], env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    (row,) = json.loads(done.stdout)["workloads"]
+    assert (row["workload"], row["wrong"]) == ("subscriber away", [])
+    assert row["of_usual"] > 0
+    assert row["memory_growth"] < 1.5

@@ -108,9 +108,9 @@ def test_nobody_can_use_up_the_id_of_a_command_or_of_a_sagas_next_step_before_it
     tree.send(Deposit(account_id=donor, deposit_id=donor, amount_sat=100))
     tree.send(CreateCampaign(campaign_id=campaign, account_id=owner, title="A", description="B", goal_sat=50))
     story = identity_of(f"user {donor}", SOURCE, gift)
-    requested = derived_id(story, 0)
-    debited = derived_id(derived_id(requested, "accounting", 0), 0)
-    credited = derived_id(derived_id(debited, "accounting", 0), 0)
+    requested = derived_id(story, "crowdfunding", 0)
+    debited = derived_id(derived_id(requested, "accounting", 0), "accounting", 0)
+    credited = derived_id(derived_id(debited, "accounting", 0), "accounting", 0)
     registering = derived_id(credited, "crowdfunding", 0)
     for message_id, answer in ((gift, DONE), (story, ("failed", "malformed_envelope")), (registering, DONE)):
         squat = CreateCampaign(campaign_id=a_name("c"), account_id=mallory, title="A", description="B", goal_sat=5)

@@ -11,7 +11,7 @@ from spark_actors.messaging.ports import KeyState
 from tests.contracts.test_parked_commands import keys, letters, poison, release, waiting
 from tests.contracts.test_turns import Host, balance, sent
 from tests.fixtures.stores import Stores
-from tests.unit.domain.builders import deposit, funded, withdraw
+from tests.unit.domain.builders import deposit, funded, request_deposit, withdraw
 
 REUSED = ("rejected", "id_reused")
 DONE = ("done", "")
@@ -92,3 +92,18 @@ def test_who_sent_what_waits_is_not_forgotten(stores: Stores) -> None:
     broken = msgspec.structs.replace(poison("bob"), sender="operator root", why="a try")
     host.take(broken)
     assert [(letter.sender, letter.why) for letter in letters(stores)] == [("operator root", "a try")]
+
+
+def test_one_id_in_two_contexts_makes_two_stories_whose_messages_have_ids_of_their_own(stores: Stores) -> None:
+    """What follows is known by derived ids alone: were they the same, the second story would end at its first step."""
+    host = Host(stores)
+    assert host.verdicts(by(deposit(), "m")) == [DONE]
+    assert host.verdicts(by(request_deposit(), "m")) == [DONE]
+    (credited,) = pending(stores, "accounting")
+    (requested,) = pending(stores, "bitcoin")
+    assert (credited.causation_id, requested.causation_id) == ("m", "m")
+    assert credited.message_id != requested.message_id
+
+
+def pending(stores: Stores, context: str) -> list[Envelope]:
+    return [row.envelope for row in stores.run(stores.outbox_reader(context).pending(skip=(), limit=9))]

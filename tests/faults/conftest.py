@@ -12,6 +12,7 @@ import pytest
 
 from spark_actors.chaos.account import Account, Strike
 from spark_actors.chaos.run import Chaos
+from spark_actors.chaos.stage import EVENTS, LONG_SECONDS
 from spark_actors.chaos.target import SETTINGS, Target
 
 RATE = 25.0
@@ -21,10 +22,10 @@ RATE = 25.0
 class Scene:
     """A chaos run that tests drive step by step."""
 
-    def __init__(self, runner: asyncio.Runner, target: Target, seed: int) -> None:
+    def __init__(self, runner: asyncio.Runner, target: Target, seed: int, *, long_seconds: float, events: int) -> None:
         self._runner = runner
         self.target = target
-        self.chaos = Chaos(target, seed, RATE)
+        self.chaos = Chaos(target, seed, RATE, long_seconds=long_seconds, events=events)
 
     def begin(self) -> None:
         """Start the daemon and the load."""
@@ -38,6 +39,7 @@ class Scene:
         assert strike is not None, f"{fault} could not be done"
         assert strike.served_seconds is not None, f"{strike} is not served"
         assert strike.ended_seconds is not None, f"{strike}: no saga ended"
+        assert [it.detail for it in self.chaos.account.objections if it.fault == strike.number] == []
         return strike
 
     def wait(self, seconds: float) -> None:
@@ -82,8 +84,17 @@ def new_scene() -> Iterator[NewScene]:
     with TemporaryDirectory(prefix="spark-faults-", ignore_cleanup_errors=True) as home, asyncio.Runner() as runner:
         scenes: list[Scene] = []
 
-        def make(settings: str = SETTINGS, seed: int = 1) -> Scene:
-            scenes.append(Scene(runner, Target(Path(home), settings), seed))
+        def make(
+            settings: str = SETTINGS,
+            seed: int = 1,
+            *,
+            views_apart: bool = False,
+            small_disks: bool = False,
+            long_seconds: float = LONG_SECONDS,
+            events: int = EVENTS,
+        ) -> Scene:
+            target = Target(Path(home), settings, views_apart=views_apart, small_disks=small_disks)
+            scenes.append(Scene(runner, target, seed, long_seconds=long_seconds, events=events))
             scenes[-1].begin()
             return scenes[-1]
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from tests.simulation.machine import Machine, Process
+from tests.simulation.work import Message
 
 ACK_WAIT_SECONDS = 4.0
 SCAN_SECONDS = 1.0
@@ -20,7 +21,7 @@ class _Stored:
     """A message until it is acknowledged."""
 
     arrival: Arrival
-    message_id: str
+    label: str
     delivered_at: float = 0.0
 
 
@@ -37,22 +38,25 @@ class BrokerServer:
         self._number = 0
         self._scanner = machine.spawn(self._scan())
 
-    def publish(self, subject: str, body: bytes, reply_to: str, message_id: str) -> None:
+    def publish(self, message: Message, reply_to: str) -> None:
         """Store a message and deliver it, perhaps late, perhaps twice."""
         if self.is_away:
             raise BrokerUnavailableError("away")
         self._number += 1
         receipt = str(self._number)
-        self.stored[receipt] = _Stored(Arrival(subject, body, reply_to, receipt), message_id)
+        arrival = Arrival(message.subject, message.body, reply_to, receipt, message.author.sender)
+        self.stored[receipt] = _Stored(arrival, message.label)
         chance = self.machine.faults.profile.redelivery
         late = self.machine.faults.random.uniform(0.1, 2.0) if self.machine.faults.happens(chance) else 0.0
         self._deliver_in(late, receipt)
         if self.machine.faults.happens(chance):
             self._deliver_in(late + self.machine.faults.random.uniform(0.0, 1.0), receipt)
 
-    def answer(self, subject: str, body: bytes, message_id: str) -> None:
+    def answer(self, subject: str, body: bytes, label: str) -> None:
         """A reply reaches whoever asked, unless it is lost."""
-        self.machine.history.replies[message_id].add(body)
+        history = self.machine.history
+        history.replies[label].add(body)
+        history.look(history.onlooker.answered(label, body))
         if subject in self.inbox and not self.machine.faults.happens(self.machine.faults.profile.redelivery):
             self.inbox[subject].set()
 
@@ -126,9 +130,9 @@ class SimulatedBroker:
             if stored is None or faults.happens(faults.profile.redelivery):
                 continue
             del self._server.stored[arrival.receipt]
-            history.note("broker", f"forgets {stored.message_id}: acknowledged by {self._process.label}")
-            if not self._server.machine.is_durable(stored.message_id):
-                history.accuse(f"{stored.message_id} on {arrival.subject} was acknowledged and is not durable")
+            history.note("broker", f"forgets {stored.label}: acknowledged by {self._process.label}")
+            if not self._server.machine.is_durable(stored.label):
+                history.accuse(f"{stored.label} on {arrival.subject} was acknowledged and is not durable")
         await self._boundary("broker.acknowledge.after")
 
     def release(self, arrivals: Sequence[Arrival]) -> None:

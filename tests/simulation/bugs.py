@@ -14,15 +14,18 @@ from itertools import count
 from typing import Any
 from unittest.mock import patch
 
+import msgspec
+
 from domain.accounting.account import Movement
 from domain.bitcoin.messages import FailWithdrawal
 from domain.bitcoin.ports import LightningError
+from domain.crowdfunding.messages import DonateToCampaign, DonationRejected
 from domain.dashboard.rows import AccountSeen
-from domain.shared.decisions import DONE
+from domain.shared.decisions import DONE, Verdict, rejected
 from domain.shared.errors import DuplicateMessageError, StorageUnavailableError
 from domain.shared.ids import derived_id
 from domain.shared.sagas import SagaProgress
-from spark_actors.actors import dispatcher
+from spark_actors.actors import aggregate, dispatcher, turn
 from spark_actors.actors.aggregate import AggregateActor, Residents
 from spark_actors.actors.context import ContextActor, Steps
 from spark_actors.actors.dispatcher import Dispatcher
@@ -31,7 +34,8 @@ from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.loop import Loop, pause
 from spark_actors.actors.turn import Turn
 from spark_actors.lightning.worker import LightningWorker
-from spark_actors.messaging.envelope import Delivery, Receipt, pack, unpack_envelopes, unpack_replies
+from spark_actors.messaging.envelope import Delivery, Receipt, decode_data, pack, unpack_envelopes, unpack_replies
+from spark_actors.messaging.identity import Guard
 from spark_actors.messaging.relay import Relay
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.persistence import memory
@@ -102,6 +106,17 @@ def _through_in_any_order(self: Relay, queue: Any, row: Any) -> None:
 
 def _drop_what_was_away(self: Relay, subscriber: str) -> None:
     self._queues[subscriber].in_flight = []
+
+
+def _room_for_all(self: Relay) -> int:
+    most = max((queue.size for queue in self._queues.values()), default=0)
+    return self._in_flight - most
+
+
+def _kept_comes_first(self: Relay, subscribers: Sequence[str]) -> None:
+    for subscriber in subscribers:
+        if self._queues[subscriber].missed is None:
+            self._fall_behind(self._queues[subscriber])
 
 
 _routes = Subscriptions.of
@@ -195,6 +210,17 @@ async def _let_others_pass(self: Dispatcher, lane: Any) -> None:
             dispatcher._answer(lane, (), parcels, replies)
 
 
+_identified = Guard.command
+
+
+def _under_its_bare_id(self: Guard, sender: Any, admitted: Any) -> Any:
+    return msgspec.structs.replace(_identified(self, sender, admitted), message_id=admitted.envelope.message_id)
+
+
+def _same(command: Any) -> bytes:
+    return b"whatever"
+
+
 _finish = Ingress._finish
 
 
@@ -258,8 +284,19 @@ async def _forget_first(self: LightningWorker, answers: Sequence[Any]) -> None:
 # --- what only lets people see ---
 
 
+_decide = turn._decide
+
+
 def _last_word(self: Any, other: Any) -> Any:
     return other
+
+
+def _told_to_all(rules: Any, envelope: Any, state: object, now: Any, refused_by: str) -> Any:
+    decision = _decide(rules, envelope, state, now, refused_by)
+    command = decode_data(rules.registry, envelope)
+    if decision.outcome.verdict is Verdict.DONE or not isinstance(command, DonateToCampaign):
+        return decision
+    return rejected(decision.outcome.reason, DonationRejected(**vars(command), reason=decision.outcome.reason))
 
 
 BUGS: Mapping[str, Bug] = {
@@ -338,6 +375,30 @@ BUGS: Mapping[str, Bug] = {
     ),
     "task-forgotten-first": Bug(
         "A task for the node is removed before its answer is durable.", ((LightningWorker, "_send", _forget_first),)
+    ),
+    "one-room-for-all-subscribers": Bug(
+        "What waits for a subscriber that is away takes the room of what the others could have.",
+        ((Relay, "room", property(_room_for_all)), (Relay, "_set_longest_aside", _nothing)),
+    ),
+    "what-was-kept-comes-first": Bug(
+        "A relay that starts anew hands over what was kept before what its predecessor had in hand, which is older.",
+        ((Relay, "set_aside", _kept_comes_first),),
+    ),
+    "id-without-its-sender": Bug(
+        "An id is remembered without whose it is: producers that number from 1 use up each other's.",
+        ((Guard, "command", _under_its_bare_id),),
+    ),
+    "id-without-its-content": Bug(
+        "An id is remembered without what was asked: something else under it counts as asked before.",
+        ((turn, "content_digest", _same), (aggregate, "content_digest", _same)),
+    ),
+    "one-row-for-two-stories": Bug(
+        "A saga's row is found by the saga's id alone.",
+        ((SagaProgress, "story", property(lambda self: (self.kind, self.saga_id, ""))),),
+    ),
+    "public-refusals": Bug(
+        "A donation that is refused at once is announced, and so everybody sees it, under whosever id.",
+        ((turn, "_decide", _told_to_all),),
     ),
     "progress-goes-back": Bug("A saga's progress is whatever was told last.", ((SagaProgress, "merged", _last_word),)),
     "view-goes-back": Bug("A balance in view is whatever was told last.", ((AccountSeen, "merged", _last_word),)),

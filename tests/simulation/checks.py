@@ -2,36 +2,44 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from domain.accounting.account import IN_TRANSIT, LIGHTNING, Account, Movement
+from domain.accounting.account import IN_TRANSIT, Account, Movement
+from domain.accounting.messages import (
+    Deposited,
+    Purpose,
+    TransferSucceeded,
+    WithdrawalAccepted,
+    WithdrawalRefunded,
+)
 from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
 from domain.bitcoin.ports import PaymentStatus
 from domain.contexts import CONTEXTS
 from domain.crowdfunding.campaign import Campaign, Donation
 from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen
-from domain.shared.decisions import Outcome, Verdict
-from domain.shared.sagas import SagaState, merged_progress, progress_of
+from domain.shared.decisions import ID_REUSED, Verdict
+from domain.shared.messages import Event
+from domain.shared.sagas import SagaProgress, SagaState, progress_of
 from spark_actors.lightning.simulated import SimulatedBooks
 from spark_actors.messaging.door import outcome_body
 from spark_actors.messaging.envelope import Reply, decode_data
-from tests.simulation.history import History
+from tests.simulation.history import History, label_of, name_of
 from tests.simulation.ledger_model import LedgerModel
 from tests.simulation.wiring import REFUSED, WRITE_CONTEXTS, Deployment, registry
 
 
 def verdict(deployment: Deployment, history: History, node: SimulatedBooks) -> Iterator[str]:
     """Everything that is wrong with a run, in words."""
-    tables = Tables(deployment)
-    yield from _answers(deployment, history)
+    tables, booked = Tables(deployment), Booked(history)
+    yield from _answers(history)
     yield from _effects_once(history)
     yield from _model_agrees(tables, history)
     yield from _double_entry(tables)
-    yield from _invoices(tables)
-    yield from _node_agrees(tables, node)
-    yield from _donations(tables)
+    yield from _invoices(tables, booked)
+    yield from _node_agrees(tables, booked, node)
+    yield from _donations(tables, booked)
     yield from _order_at_subscribers(history)
     yield from _order_at_instances(history)
     yield from _sagas(deployment, history)
@@ -51,51 +59,53 @@ class Tables:
         records = [record for schema in schemas for record in schema.records]
         self.movements = [it for it in records if isinstance(it, Movement)]
         self.donations = [it for it in records if isinstance(it, Donation)]
-        self.moved = {it.idempotency_key: (it.debit_account, it.credit_account, it.amount_sat) for it in self.movements}
 
 
-def _answers(deployment: Deployment, history: History) -> Iterator[str]:
-    """Every command that was sent has one outcome, and every reply says it."""
-    known: dict[str, Outcome] = {}
-    for context in WRITE_CONTEXTS:
-        known |= deployment.schema(context.name).outcomes
-    for message_id in history.sent:
-        is_junk = message_id.endswith("junk")
-        if message_id not in known and not is_junk:
-            yield f"{message_id} was stored by the broker and is lost"
-        if len(history.replies[message_id]) > 1:
-            yield f"{message_id} was answered differently: {sorted(history.replies[message_id])}"
-        elif history.replies[message_id] and message_id in known:
-            (said,) = history.replies[message_id]
-            if said != outcome_body(Reply.of(message_id, known[message_id]), message_id):
-                yield f"{message_id} was answered {said!r} and ended {known[message_id]}"
+def _answers(history: History) -> Iterator[str]:
+    """Every command that was sent has one outcome, its own or that of its id, and every reply says it."""
+    ended = {label_of(command): outcome for commit in history.commits for command, outcome in commit.marks}
+    handled = {message.known_by: label for label, message in history.sent.items() if label in ended}
+    for label, message in history.sent.items():
+        first = handled.get(message.known_by)
+        if first is None:
+            if not label.endswith("junk"):
+                yield f"{label} was stored by the broker and is lost"
+            continue
+        expected = ended[first] if message.asks_the_same_as(history.sent[first]) else ID_REUSED
+        body = outcome_body(Reply.of(message.message_id, expected), message.message_id)
+        if wrong := history.replies[label] - {body}:
+            yield f"{label} was answered {wrong}, and {first}, the first under its id, ended {ended[first]}"
 
 
 def _effects_once(history: History) -> Iterator[str]:
-    handled = Counter((it.context, message_id) for it in history.commits for message_id, _ in it.marks)
+    handled = Counter((it.context, command.message_id) for it in history.commits for command, _ in it.marks)
     yield from (f"{name} was handled {count} times" for name, count in handled.items() if count > 1)
-    said = Counter((event.name, event.message_id) for it in history.commits for event in it.events)
-    yield from (f"{name} was announced {count} times" for (name, _), count in said.items() if count > 1)
+    said: dict[str, list[str]] = defaultdict(list)
+    for event in (event for it in history.commits for event in it.events):
+        said[event.message_id].append(event.name)
+    yield from (f"{' and '.join(names)} were announced under one id" for names in said.values() if len(names) > 1)
     caused = Counter((it.causation_id, it.name) for it in history.commands.values() if it.causation_id)
     yield from (f"one event led to {count} commands {name}" for (_, name), count in caused.items() if count > 1)
-    failed = [(name, outcome) for it in history.commits for name, outcome in it.marks]
-    yield from (f"{name} failed: {outcome}" for name, outcome in failed if outcome.verdict is Verdict.FAILED)
+    ended = [(command, outcome) for it in history.commits for command, outcome in it.marks]
+    yield from (f"{it.name} failed: {outcome}" for it, outcome in ended if outcome.verdict is Verdict.FAILED)
 
 
 def _model_agrees(tables: Tables, history: History) -> Iterator[str]:
     """Each answer of accounting follows from those before it, in the order of commits, and so does each balance."""
     model = LedgerModel()
     for commit in history.commits:
-        for message_id, outcome in commit.marks if commit.context == "accounting" else ():
-            command: Any = decode_data(registry(), history.commands[message_id])
+        for envelope, outcome in commit.marks if commit.context == "accounting" else ():
+            command: Any = decode_data(registry(), envelope)
             expected = model.answer(command)
             if expected != outcome.reason:
-                yield f"{message_id} {command.TYPE.name} of {command.key}: {expected or 'done'} expected, {outcome}"
+                yield f"{envelope.name} of {envelope.key}: {expected or 'done'} expected, {outcome}"
     balances = {account_id: account.balance_sat for account_id, account in tables.accounts.items()}
-    if +Counter(balances) != +model.balances:
-        yield f"balances are {balances}, the model says {dict(model.balances)}"
-    if set(tables.moved) != model.moved:
-        yield f"movements differ from the model's: {sorted(set(tables.moved) ^ model.moved)}"
+    expected_balances = {key: sat for key, sat in model.balances.items() if not key.startswith("@")}
+    if +Counter(balances) != +Counter(expected_balances):
+        yield f"balances are {balances}, the model says {expected_balances}"
+    movements = Counter((it.debit_account, it.credit_account, int(it.amount_sat)) for it in tables.movements)
+    if movements != model.movements:
+        yield f"movements differ from the model's: {movements - model.movements}, {model.movements - movements}"
 
 
 def _double_entry(tables: Tables) -> Iterator[str]:
@@ -120,24 +130,52 @@ def _double_entry(tables: Tables) -> Iterator[str]:
 _FINAL = (InvoiceState.PAID, InvoiceState.EXPIRED, InvoiceState.REJECTED, InvoiceState.FAILED)
 
 
-def _invoices(tables: Tables) -> Iterator[str]:
+class Booked:
+    """What accounting says of the money of invoices and donations, by their ids: account and satoshis of each."""
+
+    def __init__(self, history: History) -> None:
+        self.found: dict[tuple[type[Event], str], list[tuple[str, int]]] = defaultdict(list)
+        for envelope in (event for commit in history.commits for event in commit.events):
+            event: Any = decode_data(registry(), envelope)
+            field = _BOOKED.get(type(event))
+            if field and event.purpose in (Purpose.INVOICE, Purpose.DONATION):
+                self.found[type(event), getattr(event, field)].append((_owner(event), event.amount_sat))
+
+    def of(self, kind: type[Event], thing_id: str) -> list[tuple[str, int]]:
+        return self.found.get((kind, thing_id), [])
+
+
+_BOOKED: Mapping[type[Event], str] = {
+    Deposited: "deposit_id",
+    WithdrawalAccepted: "withdrawal_id",
+    WithdrawalRefunded: "withdrawal_id",
+    TransferSucceeded: "transfer_id",
+}
+
+
+def _owner(event: Any) -> str:
+    """Whose money it is, or was."""
+    owner: str = event.from_account_id if isinstance(event, TransferSucceeded) else event.account_id
+    return owner
+
+
+def _invoices(tables: Tables, booked: Booked) -> Iterator[str]:
     """What was paid in is credited, what was paid out is debited, what failed is refunded: each once, each exactly."""
     for it in tables.invoices.values():
-        into, out_of = (LIGHTNING, it.account_id, it.amount_sat), (it.account_id, LIGHTNING, it.amount_sat)
+        whole = [(it.account_id, it.amount_sat)]
         if it.state not in _FINAL:
             yield f"{it.kind} {it.invoice_id} is {it.state} for good"
-        keys = [f"invoice/{it.invoice_id}", f"withdrawal/{it.invoice_id}/debit", f"withdrawal/{it.invoice_id}/refund"]
-        found = [tables.moved.get(key) for key in keys]
+        found = [booked.of(kind, it.invoice_id) for kind in (Deposited, WithdrawalAccepted, WithdrawalRefunded)]
         is_paid, has_failed = it.state == InvoiceState.PAID, it.state == InvoiceState.FAILED
         if it.kind == InvoiceKind.DEPOSIT:
-            expected = [into if is_paid else None, None, None]
+            expected = [whole if is_paid else [], [], []]
         else:
-            expected = [None, out_of if is_paid or has_failed else None, into if has_failed else None]
+            expected = [[], whole if is_paid or has_failed else [], whole if has_failed else []]
         if found != expected:
             yield f"{it.kind} {it.invoice_id} is {it.state}, credit, debit and refund are {found}"
 
 
-def _node_agrees(tables: Tables, node: SimulatedBooks) -> Iterator[str]:
+def _node_agrees(tables: Tables, booked: Booked, node: SimulatedBooks) -> Iterator[str]:
     """The node has taken in and paid out what the books say: nothing twice, nothing for nothing, no refund besides."""
     withdrawals = [it for it in tables.invoices.values() if it.kind == InvoiceKind.WITHDRAWAL]
     for payment in node.payments:
@@ -149,24 +187,25 @@ def _node_agrees(tables: Tables, node: SimulatedBooks) -> Iterator[str]:
     if paid != node.paid_sat:
         yield f"the node paid {node.paid_sat} sat, the withdrawals that are paid come to {paid}"
     deposits = [it for it in tables.invoices.values() if it.kind == InvoiceKind.DEPOSIT]
-    credited = sum(it.amount_sat for it in deposits if f"invoice/{it.invoice_id}" in tables.moved)
+    credited = sum(sat for it in deposits for _, sat in booked.of(Deposited, it.invoice_id))
     if credited != node.received_sat:
         yield f"the node received {node.received_sat} sat, {credited} were credited"
 
 
-def _donations(tables: Tables) -> Iterator[str]:
+def _donations(tables: Tables, booked: Booked) -> Iterator[str]:
     """Each donation that moved money is registered, each registered one moved it, and totals are their sum."""
     raised: Counter[str] = Counter()
     for donation in tables.donations:
         raised[donation.campaign_id] += donation.amount_sat
-        credit = tables.moved.get(f"transfer/{donation.donation_id}/credit")
-        if credit is None or credit[2] != donation.amount_sat:
-            yield f"donation {donation.donation_id} is registered, credited is {credit}"
-    registered = {donation.donation_id for donation in tables.donations}
-    for key in tables.moved:
-        _, donation_id, step = f"{key}//".split("/")[:3]
-        if key.startswith("transfer/g") and step == "credit" and donation_id not in registered:
-            yield f"donation {donation_id} was paid and is not registered"
+    registered = Counter((it.donation_id, it.account_id, int(it.amount_sat)) for it in tables.donations)
+    paid = Counter(
+        (donation_id, account_id, amount_sat)
+        for (kind, donation_id), credits in booked.found.items()
+        for account_id, amount_sat in credits
+        if kind is TransferSucceeded
+    )
+    yield from (f"donation {' of '.join(name[:2])} is registered and not paid" for name in registered - paid)
+    yield from (f"donation {' of '.join(name[:2])} was paid and is not registered" for name in paid - registered)
     for campaign in tables.campaigns.values():
         if campaign.raised_sat != raised[campaign.campaign_id]:
             yield f"{campaign.campaign_id} says {campaign.raised_sat}, its donations are {raised[campaign.campaign_id]}"
@@ -190,11 +229,11 @@ def _order_at_subscribers(history: History) -> Iterator[str]:
 
 def _order_at_instances(history: History) -> Iterator[str]:
     """What one sender posts for one instance is handled in that order."""
-    place: dict[str, tuple[int, int]] = {}
+    place: dict[tuple[str, str], tuple[int, int]] = {}
     for number, commit in enumerate(history.commits):
-        for index, (message_id, _) in enumerate(commit.marks):
-            place.setdefault(message_id, (number, index))
-    senders = Counter(message_id for posted in history.posted.values() for message_id in posted)
+        for index, (command, _) in enumerate(commit.marks):
+            place.setdefault(name_of(command), (number, index))
+    senders = Counter(name for posted in history.posted.values() for name in posted)
     for (sender, instance), posted in history.posted.items():
         mine = [it for it, since in posted.items() if senders[it] == 1 and it in place and place[it][0] >= since]
         if mine != sorted(mine, key=place.__getitem__):
@@ -202,18 +241,23 @@ def _order_at_instances(history: History) -> Iterator[str]:
 
 
 def _sagas(deployment: Deployment, history: History) -> Iterator[str]:
-    """Each saga that began has ended (what was parked has been released); its progress says what its events say."""
+    """Each story that began has ended (what was parked has been released); its row says what its own events say."""
     for context in WRITE_CONTEXTS:
-        rows = deployment.schema(context.name).sagas.rows
-        told = [
-            step for commit in history.commits for event in commit.events for step in _progress(context.sagas, event)
-        ]
-        for progress in merged_progress(told):
-            row = rows.get(progress.story)
+        rows = {
+            (it.kind, it.saga_id, it.correlation_id): it for it in deployment.schema(context.name).sagas.rows.values()
+        }
+        stories: dict[tuple[str, str, str], SagaProgress] = {}
+        for step in (
+            it for commit in history.commits for event in commit.events for it in _progress(context.sagas, event)
+        ):
+            name = (step.kind, step.saga_id, step.correlation_id)
+            stories[name] = stories[name].merged(step) if name in stories else step
+        for name, progress in sorted(stories.items()):
+            row = rows.get(name)
             if row is None or (row.step, row.state) != (progress.step, progress.state):
-                yield f"saga {progress.kind} {progress.saga_id} should be {progress.step}: {row}"
+                yield f"saga {' '.join(name)} should be {progress.step}: {row}"
             elif row.state is SagaState.RUNNING:
-                yield f"saga {row.kind} {row.saga_id} has not ended: {row.step}"
+                yield f"saga {' '.join(name)} has not ended: {row.step}"
 
 
 def _progress(sagas: Sequence[Any], event: Any) -> Sequence[Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from domain.accounting.account import deposit_entry
+from domain.accounting.account import IN_TRANSIT, LIGHTNING
 from domain.accounting.messages import (
     CreditTransfer,
     Deposit,
     OpenAccount,
+    Purpose,
     Reason,
     RefundTransfer,
     RefundWithdrawal,
@@ -18,6 +19,10 @@ from domain.accounting.messages import (
     Withdraw,
 )
 from domain.shared.messages import Command
+
+Key: TypeAlias = tuple[str, ...]
+"""Names a movement; nothing is moved twice under one. Whoever asks for it, all ids of one kind are one space, but for
+deposits: those of invoices and those made by hand never meet."""
 
 
 class LedgerModel:
@@ -27,8 +32,9 @@ class LedgerModel:
         self.balances: Counter[str] = Counter()
         self.known: set[str] = set()
         self.open: set[str] = set()
-        self.moved: set[str] = set()
-        """Keys of what was moved."""
+        self.moved: set[Key] = set()
+        self.movements: Counter[tuple[str, str, int]] = Counter()
+        """Debit account, credit account and amount of each, and how many such there are."""
 
     def answer(self, command: Command) -> str:
         """Why it is refused; empty if it takes effect."""
@@ -43,65 +49,73 @@ class LedgerModel:
         return None
 
     def _deposit(self, command: Deposit) -> Reason | None:
-        key, _ = deposit_entry(command)
+        is_by_hand = command.purpose != Purpose.INVOICE
+        key = ("deposit" if is_by_hand else "invoice", command.deposit_id)
         if key in self.moved:
             return Reason.DUPLICATE_DEPOSIT
-        return self._move(key, command.account_id, command.amount_sat)
+        return self._move(key, LIGHTNING, command.account_id, command.amount_sat)
 
     def _withdraw(self, command: Withdraw) -> Reason | None:
-        return self._debit(f"withdrawal/{command.withdrawal_id}/debit", command.account_id, command.amount_sat)
+        key = ("withdrawal", command.withdrawal_id)
+        return self._debit(key, command.account_id, LIGHTNING, command.amount_sat)
 
     def _refund_withdrawal(self, command: RefundWithdrawal) -> Reason | None:
-        key = f"withdrawal/{command.withdrawal_id}"
+        key = ("withdrawal", command.withdrawal_id)
         if command.account_id not in self.known:
             return Reason.UNKNOWN_ACCOUNT
-        if f"{key}/debit" not in self.moved:
+        if key not in self.moved:
             return Reason.UNKNOWN_WITHDRAWAL
-        if f"{key}/refund" in self.moved:
+        if (*key, "refund") in self.moved:
             return Reason.ALREADY_REFUNDED
-        return self._move(f"{key}/refund", command.account_id, command.amount_sat)
+        return self._move((*key, "refund"), LIGHTNING, command.account_id, command.amount_sat)
 
     def _request_transfer(self, command: RequestTransfer) -> Reason | None:
         if command.from_account_id == command.to_account_id:
             return Reason.OWN_ACCOUNT
-        refused = self._debit(f"transfer/{command.transfer_id}/debit", command.from_account_id, command.amount_sat)
+        refused = self._debit(_transfer(command), command.from_account_id, IN_TRANSIT, command.amount_sat)
         return Reason.DUPLICATE_TRANSFER if refused is Reason.DUPLICATE_WITHDRAWAL else refused
 
     def _credit_transfer(self, command: CreditTransfer) -> Reason | None:
-        key = f"transfer/{command.transfer_id}"
+        key = _transfer(command)
         if command.to_account_id not in self.open:
             return Reason.UNKNOWN_ACCOUNT
-        if f"{key}/credit" in self.moved:
+        if (*key, "credit") in self.moved:
             return Reason.DUPLICATE_TRANSFER
         return self._end(key, "credit", command.to_account_id, command.amount_sat)
 
     def _refund_transfer(self, command: RefundTransfer) -> Reason | None:
-        key = f"transfer/{command.transfer_id}"
-        if f"{key}/refund" in self.moved:
+        key = _transfer(command)
+        if (*key, "refund") in self.moved:
             return Reason.ALREADY_REFUNDED
         return self._end(key, "refund", command.from_account_id, command.amount_sat)
 
-    def _end(self, key: str, step: str, account_id: str, amount_sat: int) -> Reason | None:
-        if f"{key}/debit" not in self.moved:
+    def _end(self, key: Key, step: str, account_id: str, amount_sat: int) -> Reason | None:
+        if key not in self.moved:
             return Reason.UNKNOWN_TRANSFER
-        if not self.moved.isdisjoint((f"{key}/credit", f"{key}/refund")):
+        if not self.moved.isdisjoint(((*key, "credit"), (*key, "refund"))):
             return Reason.TRANSFER_ENDED
-        return self._move(f"{key}/{step}", account_id, amount_sat)
+        return self._move((*key, step), IN_TRANSIT, account_id, amount_sat)
 
-    def _debit(self, key: str, account_id: str, amount_sat: int) -> Reason | None:
+    def _debit(self, key: Key, account_id: str, payee: str, amount_sat: int) -> Reason | None:
         if account_id not in self.open:
             return Reason.UNKNOWN_ACCOUNT
         if self.balances[account_id] < amount_sat:
             return Reason.INSUFFICIENT_FUNDS
         if key in self.moved:
             return Reason.DUPLICATE_WITHDRAWAL
-        return self._move(key, account_id, -amount_sat)
+        return self._move(key, account_id, payee, amount_sat)
 
-    def _move(self, key: str, account_id: str, amount_sat: int) -> Reason | None:
+    def _move(self, key: Key, payer: str, payee: str, amount_sat: int) -> Reason | None:
         self.moved.add(key)
-        self.known.add(account_id)
-        self.balances[account_id] += amount_sat
+        self.known |= {payer, payee}
+        self.balances[payer] -= amount_sat
+        self.balances[payee] += amount_sat
+        self.movements[payer, payee, amount_sat] += 1
         return None
+
+
+def _transfer(command: RequestTransfer | CreditTransfer | RefundTransfer) -> Key:
+    return ("transfer", command.transfer_id)
 
 
 _RULES: Mapping[type[Command], Callable[[LedgerModel, Any], Reason | None]] = {

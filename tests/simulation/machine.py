@@ -16,6 +16,7 @@ from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.messaging.crash_points import CrashPoint
+from spark_actors.messaging.envelope import Envelope
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 
@@ -42,6 +43,8 @@ class Process:
         """The shell around what runs in it, once that has started."""
         self._runs = asyncio.Event()
         self._runs.set()
+        self.batch: dict[str, Envelope] = {}
+        """The commands of the turn in hand, by message id; of several with one id the first."""
         self.busy_seconds = 0.0
         """How long the transactions of the turn in hand still take."""
         self.loops: list[Loop] = []
@@ -123,7 +126,7 @@ class Machine:
         self.zombies: list[Process] = []
         self.max_commands = faults.random.choice((3, 10, 100))
         """How many commands go into one turn."""
-        self.is_durable: Callable[[str], bool] = lambda message_id: True
+        self.is_durable: Callable[[str], bool] = lambda label: True
         """Whether a message that a producer sent is in the store, as handled or as a dead letter."""
         self._births: dict[str, int] = {}
         self._hanging: list[asyncio.Future[None]] = []

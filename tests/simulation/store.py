@@ -13,8 +13,9 @@ from domain.dashboard.rows import RowSeen
 from domain.shared.errors import StorageUnavailableError
 from domain.shared.messages import Event
 from domain.shared.ports import Versioned
+from domain.shared.sagas import SagaProgress
 from spark_actors.messaging.envelope import Envelope
-from spark_actors.messaging.ports import KeyState, OutboxBacklog, PendingMessage, Received
+from spark_actors.messaging.ports import KeyState, OutboxBacklog, PendingMessage, Received, SagaRow
 from spark_actors.persistence.memory import (
     MemoryLightningTasks,
     MemoryOutboxReader,
@@ -24,7 +25,7 @@ from spark_actors.persistence.memory import (
     MemoryUnitOfWork,
 )
 from spark_actors.persistence.outbox import Floor
-from tests.simulation.history import Committed
+from tests.simulation.history import Committed, History
 from tests.simulation.machine import Machine, Process
 
 RISE_DISTANCE = 5
@@ -58,11 +59,13 @@ class Database:
     machine: Machine
     runs: int = 1
     is_away: bool = False
+    away: set[str] = field(default_factory=set)
+    """Ports whose own server is away, whatever the others do."""
     schemas: dict[str, Schema] = field(default_factory=dict)
 
     def check(self, process: Process, point: str) -> None:
         """Raises StorageUnavailableError while the server is away."""
-        if self.is_away:
+        if self.is_away or point.partition(".")[0] in self.away:
             raise StorageUnavailableError(f"{point}: the server is away")
 
     async def outage(self, seconds: float) -> None:
@@ -87,7 +90,7 @@ class Schema(MemoryStore):
         super().__init__()
         self.context = context
         self.machine = database.machine
-        self.sagas = MemorySagaLog()
+        self.sagas = SimulatedSagaLog(self.machine.history)
         self.tasks = MemoryLightningTasks()
         self.listeners: list[SimulatedWakeUps] = []
         self._open: dict[int, _Open] = {}
@@ -126,10 +129,13 @@ class Schema(MemoryStore):
         first = self._last_position + 1
         self.commit(turn)
         events = [self.outbox[position] for position in range(first, self._last_position + 1)]
-        marks = [(mark.message_id, mark.outcome) for mark in turn.marks]
-        self.machine.history.commits.append(Committed(self.context, marks, events))
-        for message_id, outcome in marks:
-            self.machine.history.note(process.label, *self._told(message_id, str(outcome.verdict), outcome.reason))
+        marks = [(self._command(process, mark.message_id), mark.outcome) for mark in turn.marks]
+        history = self.machine.history
+        history.commits.append(Committed(self.context, marks, events))
+        for command, outcome in marks:
+            told = f"commits {command.name} of {command.key}: {outcome.verdict} {outcome.reason}".rstrip()
+            history.note(process.label, told, command.correlation_id)
+        history.look(history.onlooker.committed(history.commits[-1]))
         self._next_transaction = number = self._next_transaction + 1
         self._open[number] = _Open(process, keys, range(first, self._last_position + 1))
         lasts = min(self.machine.faults.delay(), LONGEST_COMMIT_SECONDS)
@@ -146,11 +152,24 @@ class Schema(MemoryStore):
         if self._open.pop(number, None) is not None:
             self.hint()
 
-    def _told(self, message_id: str, verdict: str, reason: str) -> tuple[str, str]:
-        command = self.machine.history.commands.get(message_id)
-        name, story = (command.name, command.correlation_id) if command else (message_id, "")
-        key = command.key if command else ""
-        return f"commits {name} of {key}: {verdict} {reason}".rstrip(), story
+    def _command(self, process: Process, message_id: str) -> Envelope:
+        """What was handled under this id: of the turn in hand, or of what waited for a released key."""
+        if command := process.batch.get(message_id):
+            return command
+        return next(it for it in self.machine.history.commands.values() if it.message_id == message_id)
+
+
+class SimulatedSagaLog(MemorySagaLog):
+    """Port `SagaLog`; whoever looks sees each change at once."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
+
+    async def merge(self, progress: Sequence[SagaProgress]) -> Sequence[SagaRow]:
+        ended = await super().merge(progress)
+        self._history.look(self._history.onlooker.tracked(progress))
+        return ended
 
 
 class _Repository(MemoryRepository[Any]):
@@ -255,14 +274,16 @@ class SimulatedOutboxReader(MemoryOutboxReader):
 class SimulatedProjection:
     """Port `Projection`: the real rows, merged as the store merges them."""
 
-    def __init__(self) -> None:
+    def __init__(self, history: History) -> None:
         self.rows: dict[tuple[type[Any], str], Any] = {}
+        self._history = history
 
     async def apply(self, received: Sequence[Received]) -> None:
         for envelope, event in received:
             for row in self._rows(envelope, event):
                 known = self.rows.get((type(row), row.key))
-                self.rows[type(row), row.key] = row if known is None else known.merged(row)
+                self.rows[type(row), row.key] = now = row if known is None else known.merged(row)
+                self._history.look(self._history.onlooker.shown(known, now))
 
     def _rows(self, envelope: Envelope, event: Event) -> Sequence[RowSeen]:
         seen = Occurrence(

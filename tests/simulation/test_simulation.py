@@ -35,6 +35,7 @@ def test_a_bug_that_is_put_back_is_caught(name: str) -> None:
     _, run = tries_until_caught(name, MOST_TRIES, first=CAUGHT_BY.get(name, 0))
 
     assert run is not None, BUGS[name].story
+    assert play_one(run.seed).violations == (), "what was seen is seen without the bug, too"
 
 
 def test_a_credit_without_its_unique_key_is_doubled_by_the_bug_alone() -> None:
@@ -83,19 +84,22 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 CAUGHT_BY = {
-    "no-version-check": 24,
-    "mark-outside-transaction": 7,
-    "refund-on-unknown-payment": 2,
-    "order-broken-by-retry": 11,
-    "lost-wake-up": 2,
-    "floor-rises-too-early": 41,
-    "above-the-last-seen": 1,
-    "unchecked-refusal": 146,
-    "residents-never-forgotten": 1,
-    "unknown-commit-believed": 4,
-    "taken-before-durable": 4,
+    "no-version-check": 16,
+    "order-broken-by-retry": 7,
+    "lost-wake-up": 15,
+    "double-credit-on-redelivery": 5,
+    "new-ids-on-redelivery": 5,
+    "floor-rises-too-early": 12,
+    "above-the-last-seen": 12,
+    "unchecked-refusal": 65,
+    "residents-never-forgotten": 51,
+    "unknown-commit-believed": 5,
+    "retry-lets-others-pass": 7,
     "task-forgotten-first": 15,
-    "progress-goes-back": 1,
+    "one-room-for-all-subscribers": 11,
+    "what-was-kept-comes-first": 20,
+    "one-row-for-two-stories": 7,
+    "progress-goes-back": 5,
 }
 """A seed near which a rarer one is known to be caught, so that the suite need not search for long.
 

@@ -38,7 +38,7 @@ from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
 from spark_actors.lightning.worker import LightningWorker, WorkerSettings
-from spark_actors.messaging.door import Admitted, Door
+from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
 from spark_actors.messaging.ports import Received
@@ -46,6 +46,7 @@ from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
 from tests.simulation.broker import BrokerServer, SimulatedBroker
+from tests.simulation.history import name_of
 from tests.simulation.machine import Machine, Process, SimulatedChildren
 from tests.simulation.node import BooksOfTheNode, NodeClient
 from tests.simulation.store import (
@@ -63,6 +64,8 @@ from tests.simulation.store import (
 BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
 READ_MODELS, LIGHTNING, REFUSED = "dashboard", "bitcoin", "ingress"
+PROJECTION = "projection"
+"""The port to the store of the read models, which may be one of its own."""
 HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
@@ -84,20 +87,10 @@ def door() -> Door:
     return Door(registry(), MAX_BODY_BYTES)
 
 
-class BareIds(Guard):
-    """The real one; commands go on under the ids that they were sent under, which a run knows them by."""
-
-    def command(self, sender: Principal, admitted: Admitted) -> Envelope:
-        message_id = admitted.envelope.message_id
-        story = admitted.envelope.correlation_id or message_id
-        return msgspec.structs.replace(super().command(sender, admitted), message_id=message_id, correlation_id=story)
-
-
 @cache
 def guard() -> Guard:
-    """Everybody is an operator: who may do what is not what a run is about."""
-    operator = Principal("simulation", frozenset({Role.OPERATOR}))
-    return BareIds(registry(), lambda authorization, at: operator)
+    """Everybody is an operator, each under a name of its own: who may do what is not what a run is about."""
+    return Guard(registry(), lambda authorization, at: Principal(authorization, frozenset({Role.OPERATOR})))
 
 
 def owed(envelope: Envelope) -> Sequence[str]:
@@ -166,13 +159,16 @@ class HostShell:
 
     async def release(self, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         async with self._turn:
+            self._process.batch = {}
             return self._actor.release(context, keys, at_once)
 
     async def take_turn(self, context: str, payload: bytes) -> bytes:
         async with self._turn:
             await self._process.boundary("turn.begin", None)
+            self._process.batch = {}
             for envelope in unpack_envelopes(payload):
-                self._process.machine.history.commands.setdefault(envelope.message_id, envelope)
+                self._process.machine.history.commands.setdefault(name_of(envelope), envelope)
+                self._process.batch.setdefault(envelope.message_id, envelope)
             self._process.busy_seconds = 0.0
             answer = self._actor.take_turn(context, payload)
             await asyncio.sleep(self._process.busy_seconds)
@@ -301,7 +297,7 @@ class Deployment:
         if context.steps:
             does.append(Steps(context, dispatcher, registry(), process.pass_point))
         if name == READ_MODELS:
-            does.append(Projecting(context, self.remote(self.projection, process, "projection")))
+            does.append(Projecting(context, self.remote(self.projection, process, PROJECTION)))
         if name == LIGHTNING:
             tasks = self.remote(self.schema(name).tasks, process, "tasks")
             worker = self._worker(tasks, dispatcher, process)

@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import random as global_random
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
 from spark_actors.actors import names
 from spark_actors.actors.supervisor import RelayLimits
 from spark_actors.ingress.port import BrokerUnavailableError
+from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.routing import Placement
 from tests.simulation.broker import BrokerServer
 from tests.simulation.checks import verdict
 from tests.simulation.faults import Faults
-from tests.simulation.history import Entry, History
+from tests.simulation.history import Entry, History, label_of
+from tests.simulation.instants import Instants
 from tests.simulation.machine import Machine, Process
 from tests.simulation.node import BooksOfTheNode
 from tests.simulation.store import Database, Schema, SimulatedProjection
 from tests.simulation.virtual_time import run_in_virtual_time
-from tests.simulation.wiring import READ_MODELS, REFUSED, WRITE_CONTEXTS, Deployment
+from tests.simulation.wiring import PROJECTION, READ_MODELS, REFUSED, WRITE_CONTEXTS, Deployment, owed
 from tests.simulation.work import Crowd, Message
 
 REPLY_SECONDS = 3.0
@@ -29,6 +33,8 @@ MOST_TRIES = 3
 QUIET_SECONDS = 120.0
 """Virtual time in which everything must have come to rest once nothing goes wrong any more."""
 LOOK_SECONDS = 0.25
+FEW = 3
+"""Events that a relay may have in hand for a subscriber, where one is to wait for more than that."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Run:
     events: int
     deaths: int
     timeline: tuple[Entry, ...] = ()
+    announced: tuple[Envelope, ...] = ()
+    """Every event, in the order of commits; kept with the timeline."""
 
 
 def play(seed: int, *, keep_timeline: bool = False) -> Run:
@@ -63,6 +71,8 @@ class World:
         self.random = Random(seed)
         self.faults = Faults(self.random)
         self.stories = Crowd(self.random).stories()
+        self.readers_are_away = self.random.random() < 0.25
+        """Whether the store of the read models alone is away for as long as anybody asks for anything, and more."""
 
     async def play(self, *, keep_timeline: bool) -> Run:
         loop = asyncio.get_running_loop()
@@ -70,8 +80,12 @@ class World:
         self.machine = Machine(self.faults, self.history)
         self.deployment = self._deployed()
         self.machine.is_durable = self._is_durable
+        self.history.onlooker = Instants(self.deployment, self.history.sent)
         self.history.note("world", f"seed {self.seed}: {self.faults.profile}")
         background = [self.machine.spawn(self._keep_root()), self.machine.spawn(self._strike())]
+        if self.readers_are_away:
+            self.history.note("read models", "their store goes away")
+            self.deployment.database.away.add(PROJECTION)
         scene, *others = self.stories
         if self.random.random() < 0.75:
             await self._produce(scene)
@@ -81,6 +95,10 @@ class World:
         self.faults.is_on = False
         background[1].cancel()
         self._mend()
+        if self.readers_are_away:
+            await self._others_quiet()
+            self.history.note("read models", "their store is back")
+            self.deployment.database.away.discard(PROJECTION)
         await self._quiet()
         background[0].cancel()
         for violation in verdict(self.deployment, self.history, await self.deployment.node.books()):
@@ -89,6 +107,7 @@ class World:
 
     def _deployed(self) -> Deployment:
         database = Database(self.machine)
+        batch = FEW if self.readers_are_away else self.random.choice((3, 20, 500))
         for context in [*(context.name for context in WRITE_CONTEXTS), READ_MODELS, REFUSED]:
             Schema(context, database)
         return Deployment(
@@ -96,17 +115,18 @@ class World:
             database=database,
             broker=BrokerServer(self.machine),
             node=BooksOfTheNode(self.machine),
-            projection=SimulatedProjection(),
+            projection=SimulatedProjection(self.history),
             placement=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
             limits=RelayLimits(
-                batch=self.random.choice((3, 20, 500)),
-                in_flight=2_000,
+                batch=batch,
+                in_flight=FEW if self.readers_are_away else 2_000,
                 poll_seconds=self.faults.profile.poll_seconds,
                 patience={READ_MODELS: 0.05},
             ),
         )
 
     def _run(self, *, keep_timeline: bool) -> Run:
+        events = tuple(event for commit in self.history.commits for event in commit.events)
         deaths = sum(entry.what.startswith("is killed") for entry in self.history.timeline)
         return Run(
             self.seed,
@@ -114,9 +134,10 @@ class World:
             self.history.digest(),
             asyncio.get_running_loop().time(),
             len(self.history.commands),
-            sum(len(commit.events) for commit in self.history.commits),
+            len(events),
             deaths,
             tuple(self.history.timeline) if keep_timeline else (),
+            events if keep_timeline else (),
         )
 
     async def _keep_root(self) -> None:
@@ -133,13 +154,13 @@ class World:
         """Send the story's commands, each again until it is answered or the producer gives up."""
         for message in story:
             await asyncio.sleep(message.pause_seconds)
-            self.history.sent[message.message_id] = (message.subject, message.body)
+            self.history.sent[message.label] = message
             for copy in range(message.copies):
                 await self._send(message, copy, waits=copy == 0 and message.pause_seconds > 0.05)
 
     async def _send(self, message: Message, copy: int, *, waits: bool) -> None:
         for attempt in range(MOST_TRIES if waits else 1):
-            reply_to = f"{message.message_id}/{copy}/{attempt}"
+            reply_to = f"{message.label}/{copy}/{attempt}"
             self.deployment.broker.inbox[reply_to] = answered = asyncio.Event()
             await self._publish(message, reply_to)
             if not waits:
@@ -155,11 +176,12 @@ class World:
         """Publish until the broker has stored it."""
         while True:
             try:
-                self.deployment.broker.publish(message.subject, message.body, reply_to, message.message_id)
+                self.deployment.broker.publish(message, reply_to)
             except BrokerUnavailableError:
                 await asyncio.sleep(0.3)
             else:
-                self.history.note("producer", f"sends {message.message_id} {message.subject}", message.message_id)
+                name = f"{message.author.sender}/{message.author.source}/{message.message_id}"
+                self.history.note("producer", f"sends {name} {message.subject}", message.label)
                 return
 
     async def _strike(self) -> None:
@@ -223,30 +245,58 @@ class World:
         for process in self.machine.listed.values():
             process.resume()
 
+    async def _others_quiet(self) -> None:
+        """All others come to rest while the read models are away: who cannot take its events holds back nobody."""
+        if left := await self._at_rest(self._left_to_others):
+            self.history.accuse(f"while the read models are away others wait, too: {left}")
+
     async def _quiet(self) -> None:
         """Wait until nothing is left to do, in the queue, the outboxes and the node's tasks."""
-        try:
+        if left := await self._at_rest(self._left):
+            self.history.accuse(f"not at rest after {QUIET_SECONDS:g} s without faults: {left}")
+
+    async def _at_rest(self, left: Callable[[], Counter[str]]) -> dict[str, int]:
+        """Wait until nothing is left; gives what is, if that takes too long."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(QUIET_SECONDS):
-                while any(self._left().values()):
+                while any(left().values()):
                     for schema in self.deployment.database.schemas.values():
                         schema.release_keys()
                     await asyncio.sleep(LOOK_SECONDS)
-        except TimeoutError:
-            left = {name: count for name, count in self._left().items() if count}
-            self.history.accuse(f"not at rest after {QUIET_SECONDS:g} s without faults: {left}")
+        return {name: count for name, count in left().items() if count}
+
+    def _left_to_others(self) -> Counter[str]:
+        """What is left to do, but for the read models' part."""
+        left = Counter({"queue": len(self.deployment.broker.stored)})
+        for context in WRITE_CONTEXTS:
+            schema = self.deployment.schema(context.name)
+            left[f"{context.name} tasks"] = len(schema.tasks.tasks)
+            for row in schema.outbox.values():
+                left.update(
+                    f"{context.name} to {it}" for it in owed(row) if it != READ_MODELS and not self._has(it, row)
+                )
+            left.update({f"{context.name} kept for {it}": len(rows) for it, rows in schema.missed.items()})
+            del left[f"{context.name} kept for {READ_MODELS}"]
+        return left
+
+    def _has(self, subscriber: str, row: Envelope) -> bool:
+        return (subscriber, row.message_id) in self.history.taken_by
 
     def _left(self) -> Counter[str]:
         left = Counter({"queue": len(self.deployment.broker.stored)})
         for context in WRITE_CONTEXTS:
             schema = self.deployment.schema(context.name)
             left[f"{context.name} outbox"] = len(schema.outbox)
+            left[f"{context.name} missed"] = sum(map(len, schema.missed.values()))
             left[f"{context.name} tasks"] = len(schema.tasks.tasks)
             left[f"{context.name} parked keys"] = len(schema.parked.keys)
         return left
 
-    def _is_durable(self, message_id: str) -> bool:
-        if any(message_id in schema.outcomes for schema in self.deployment.database.schemas.values()):
+    def _is_durable(self, label: str) -> bool:
+        """Whether it was handled, or another under the very same id, or waits as a dead letter."""
+        message = self.history.sent[label]
+        handled = (self.history.sent.get(label_of(command)) for it in self.history.commits for command, _ in it.marks)
+        if any(other and other.known_by == message.known_by for other in handled):
             return True
-        subject = self.history.sent[message_id][0]
         letters = self.deployment.schema(REFUSED).letters.letters.values()
-        return any(letter.message_id == message_id or letter.name == subject for letter in letters)
+        return any(letter.message_id == message.message_id or letter.name == message.subject for letter in letters)

@@ -41,8 +41,8 @@ LIMIT 1000
 SELECT 'task: ' || kind || ' ' || invoice_id FROM bitcoin.lightning_tasks LIMIT 1000
 
 -- letters
--- Messages that were given up.
-SELECT message_id, name, reason FROM {schema}.dead_letters LIMIT 100
+-- Messages that were given up, and that no operator had handled again.
+SELECT message_id, name, reason FROM {schema}.dead_letters WHERE state <> 'retried' LIMIT 100
 
 -- cut
 -- End all other sessions.
@@ -70,3 +70,39 @@ EXECUTE FUNCTION {schema}.chaos_refuse(%(state)s, %(share)s)
 -- accept
 -- Disarm it.
 DROP TRIGGER IF EXISTS chaos_refuse ON {schema}.outbox
+
+-- is_registered
+-- Whether a donation counts.
+SELECT exists(SELECT FROM crowdfunding.donations WHERE donation_id = %(donation_id)s)
+
+-- lock_account
+-- Hold the row of one account.
+SELECT FROM accounting.accounts WHERE account_id = %(account_id)s FOR UPDATE
+
+-- waiting_for_locks
+-- How many sessions wait for a lock.
+SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+
+-- cut_database
+-- End all sessions of one database.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %(database)s AND pid <> pg_backend_pid()
+
+-- turn_read_only
+-- New transactions of all sessions may only read, once the settings are read again.
+ALTER SYSTEM SET default_transaction_read_only = on
+
+-- turn_back
+-- As it was before.
+ALTER SYSTEM RESET default_transaction_read_only
+
+-- reload
+-- Have all sessions read the settings again.
+SELECT pg_reload_conf()
+
+-- write_to_log
+-- A record, without which a segment would not be left.
+SELECT pg_logical_emit_message(false, 'chaos', 'more')
+
+-- next_segment
+-- Begin another segment of the log.
+SELECT pg_switch_wal()

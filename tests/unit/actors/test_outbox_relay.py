@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -36,6 +36,8 @@ class FakeSubscribers:
         self.errors: list[Exception] = []
         self.away: set[str] = set()
         self.hanging: set[str] = set()
+        self.stuck: set[str] = set()
+        """Those of *hanging* that have a batch in hand."""
         self.released = asyncio.Event()
         self.deadly = ""
         """The message that ends whoever has it in hand."""
@@ -46,6 +48,7 @@ class FakeSubscribers:
         if subscriber in self.away:
             raise StorageUnavailableError("its database is away")
         if subscriber in self.hanging:
+            self.stuck.add(subscriber)
             await self.released.wait()
         if self.deadly in [envelope.message_id for envelope in unpack_envelopes(payload)]:
             raise ActorUnavailableError(subscriber, "died", has_died=True)
@@ -69,7 +72,9 @@ class NoHints:
 
 
 class Scene:
-    def __init__(self, *, in_flight: int = 100, first_retry: timedelta = timedelta(milliseconds=1)) -> None:
+    def __init__(
+        self, *, in_flight: int = 100, first_retry: timedelta = timedelta(milliseconds=1), poll_seconds: float = 0.01
+    ) -> None:
         self.store = MemoryStore()
         self.letters = MemoryDeadLetters()
         self.subscribers = FakeSubscribers()
@@ -81,7 +86,7 @@ class Scene:
             NoHints(),
             self.subscribers,
             Subscriptions(CONTEXTS, REGISTRY),
-            limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=0.01, patience={}),
+            limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=poll_seconds, patience={}),
             policy=RetryPolicy(3, first_retry, 2 * first_retry),
             clock=lambda: datetime.now(UTC) + self.clock_is_off_by,
             telemetry=lambda event: None,
@@ -343,6 +348,66 @@ def test_a_relay_that_starts_anew_hands_over_what_was_missed_before_anything_els
         return scene.subscribers.taken["dashboard"]
 
     assert asyncio.run(play()) == ["a1", "a2", "a3"]
+
+
+def test_nothing_is_handed_over_before_it_is_known_for_whom_something_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    look, is_away = MemoryMissedEvents.subscribers, [True]
+
+    async def fails_at_first(self: MemoryMissedEvents) -> Collection[str]:
+        if is_away and is_away.pop():
+            raise StorageUnavailableError("away for a moment")
+        return await look(self)
+
+    monkeypatch.setattr(MemoryMissedEvents, "subscribers", fails_at_first)
+
+    async def play() -> list[str]:
+        scene = Scene()
+        scene.add("a1", "a2")
+        await scene.outbox.missed.keep("dashboard", [1, 2])
+        await scene.outbox.settle([1, 2])
+        scene.add("a3")
+        await scene.run_until(lambda: len(scene.subscribers.taken["dashboard"]) >= 3)
+        return scene.subscribers.taken["dashboard"]
+
+    assert asyncio.run(play()) == ["a1", "a2", "a3"]
+
+
+def test_what_another_relay_keeps_is_found_without_an_event_or_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spark_actors.actors.missed.LOOK_INTERVAL", timedelta())
+
+    async def play() -> None:
+        scene = Scene(poll_seconds=3600)
+        scene.add("a1")
+        scene.relay.start()
+        await until(lambda: scene.subscribers.taken["dashboard"] == ["a1"] and not scene.store.outbox)
+        scene.add("a2")  # nobody is told, but another relay that still lives
+        await scene.outbox.missed.keep("dashboard", list(scene.store.outbox))
+        await scene.outbox.settle(list(scene.store.outbox))
+        await until(lambda: scene.subscribers.taken["dashboard"] == ["a1", "a2"])
+        await scene.relay.stop()
+
+    asyncio.run(play())
+
+
+def test_the_outbox_is_read_on_as_soon_as_the_others_have_taken_what_one_has_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Subscriptions, "subscribers_of", lambda self, context: ("bitcoin", "dashboard"))
+
+    async def play() -> None:
+        scene = Scene(in_flight=10, poll_seconds=3600)
+        names = [f"{key}{number:03}" for number in range(30) for key in "ab"]
+        scene.subscribers.away.add("dashboard")
+        scene.subscribers.hanging.add("bitcoin")
+        scene.add(*names, purpose=Purpose.INVOICE)
+        scene.relay.start()
+        await until(lambda: "bitcoin" in scene.subscribers.stuck)
+        scene.subscribers.released.set()
+        await until(lambda: scene.subscribers.taken["bitcoin"] == names)
+        scene.subscribers.away.clear()
+        await scene.relay.stop()
+
+    asyncio.run(play())
 
 
 def test_an_event_that_kills_its_taker_is_parked_and_the_others_are_taken() -> None:

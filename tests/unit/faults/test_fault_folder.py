@@ -11,9 +11,13 @@ from random import Random
 
 import pytest
 
+from domain.accounting.context import CONTEXT as ACCOUNTING
+from domain.accounting.messages import Deposit
+from domain.bitcoin.messages import DepositPaid
 from domain.bitcoin.ports import LightningError
-from spark_actors.faults.folder import FaultFolder, NodeMood, Strike
-from spark_actors.faults.injected import ArmedPoints, MoodyNode, ShiftedClock
+from domain.shared.decisions import Verdict
+from spark_actors.faults.folder import Deadly, FaultFolder, NodeMood, Strike
+from spark_actors.faults.injected import ArmedPoints, DeadlyMessages, MoodyNode, ShiftedClock
 from spark_actors.faults.wiring import faults
 from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
 from spark_actors.messaging.crash_points import CrashPoint, pass_unharmed
@@ -103,6 +107,32 @@ def test_what_was_disarmed_strikes_nobody(folder: FaultFolder, strikes: list[sig
     assert strikes == []
 
 
+def test_a_deadly_message_kills_each_process_that_handles_it_until_that_is_mended(
+    folder: FaultFolder, strikes: list[signal.Signals]
+) -> None:
+    context = DeadlyMessages(folder).context(ACCOUNTING)
+    deadly, harmless = (Deposit(account_id="ann", deposit_id=name, amount_sat=5) for name in ("d1", "d2"))
+    folder.set_deadly(Deadly.COMMAND, "d1")
+    for command in (deadly, harmless, deadly):
+        context.commands[Deposit](None, command, NOW)
+    assert strikes == [signal.SIGKILL, signal.SIGKILL]
+    folder.set_deadly(Deadly.COMMAND, "")
+    assert context.commands[Deposit](None, deadly, NOW).outcome.verdict is Verdict.DONE
+    assert len(strikes) == 2
+
+
+def test_a_deadly_event_kills_who_takes_its_saga_further_and_not_who_decides_its_commands(
+    folder: FaultFolder, strikes: list[signal.Signals]
+) -> None:
+    context = DeadlyMessages(folder).context(ACCOUNTING)
+    paid = DepositPaid(invoice_id="i1", account_id="ann", amount_sat=5)
+    folder.set_deadly(Deadly.EVENT, "i1")
+    (command,) = context.steps[DepositPaid](paid)
+    assert strikes == [signal.SIGKILL]
+    context.commands[Deposit](None, command, NOW)
+    assert strikes == [signal.SIGKILL]
+
+
 def test_a_clock_is_off_by_what_was_ordered(folder: FaultFolder) -> None:
     clock = ShiftedClock(folder, lambda: NOW)
     assert clock() == NOW
@@ -137,6 +167,7 @@ def test_in_earnest_everything_stays_what_it_is(tmp_path: Path) -> None:
     earnest = faults(tmp_path, enabled=False)
     assert earnest.pass_point is pass_unharmed
     assert earnest.clock(clock) is clock
+    assert earnest.context(ACCOUNTING) is ACCOUNTING
     assert earnest.node(node) is node
 
 

@@ -17,7 +17,11 @@ from spark_actors.messaging.relay import HOARD_FACTOR, Relay, RetryPolicy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=1), ceiling=timedelta(seconds=60))
-ROUTES = {"accounting.deposited": ("bitcoin", "dashboard"), "auth.account-registered": ("accounting",)}
+ROUTES = {
+    "accounting.deposited": ("bitcoin", "dashboard"),
+    "accounting.reported": ("dashboard",),
+    "auth.account-registered": ("accounting",),
+}
 
 
 def a_row(position: int, key: str = "alice", name: str = "accounting.deposited") -> PendingMessage:
@@ -25,9 +29,15 @@ def a_row(position: int, key: str = "alice", name: str = "accounting.deposited")
 
 
 def a_relay(*rows: PendingMessage, in_flight: int = 10) -> Relay:
-    relay = Relay(lambda envelope: ROUTES.get(envelope.name, ()), POLICY, in_flight=in_flight)
-    relay.take_in(rows)
+    relay = a_relay_that_begins(in_flight)
+    relay.take_in(rows, is_all=True)
     return relay
+
+
+def a_relay_that_begins(in_flight: int = 10) -> Relay:
+    """One that has read nothing yet."""
+    subscribers = {name for names in ROUTES.values() for name in names}
+    return Relay(lambda envelope: ROUTES.get(envelope.name, ()), POLICY, subscribers=subscribers, in_flight=in_flight)
 
 
 def answers(rows: list[PendingMessage], receipt: Receipt) -> list[Delivery]:
@@ -291,6 +301,11 @@ def test_a_subscriber_that_is_away_leaves_room_for_the_others() -> None:
     assert relay.room == 10
 
 
+def test_a_subscriber_that_is_away_leaves_room_for_those_that_have_had_nothing_yet() -> None:
+    relay = a_relay(*[a_row(position, f"key-{position}", "accounting.reported") for position in range(20)])
+    assert relay.room == 10
+
+
 def test_rows_that_have_the_same_message_id_are_each_settled() -> None:
     twin = PendingMessage(2, a_row(1).envelope)
     relay = a_relay(a_row(1), twin)
@@ -425,6 +440,30 @@ def test_what_an_earlier_relay_has_kept_comes_before_what_is_in_the_outbox() -> 
     assert scene.taken["dashboard"] == [0, 1]
     scene.settle()
     assert scene.relay.load == 0
+
+
+def test_what_an_earlier_relay_had_in_hand_comes_before_what_it_has_kept() -> None:
+    before, scene = Scene(), Scene()
+    while not before.relay.behind:
+        before.add(4)
+        before.relay.next_batch("dashboard", 4, NOW)  # it never answers
+        before.take("bitcoin")
+    before.keep()
+    settled = before.relay.to_settle()
+    left = [row for row in before.rows if row.position not in settled]
+    assert positions(left) == [0, 1, 2, 3]
+
+    scene.relay, scene.rows, scene.kept = a_relay_that_begins(), before.rows, before.kept
+    scene.relay.set_aside(["dashboard"])
+    scene.relay.take_in(left[:2])
+    scene.keep()
+    assert scene.relay.next_read("dashboard", 4) is None  # there may be more
+    scene.relay.take_in(left[2:], is_all=True)
+    assert scene.relay.next_read("dashboard", 4) is None  # they are not kept yet
+    scene.keep()
+    while scene.relay.behind:
+        scene.take("dashboard")
+    assert scene.taken["dashboard"] == positions(scene.rows)
 
 
 def test_the_outbox_holds_an_event_until_it_is_kept_for_who_is_set_aside() -> None:
