@@ -10,8 +10,9 @@ import sys
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 import structlog
@@ -105,14 +106,13 @@ class Residents:
         """Hold these as the most recently used."""
         for key, instance in instances.items():
             name = (context, key)
-            known = self._instances.get(name)
+            if name not in self._instances:
+                self._by_context[context] += 1
             self._instances[name] = instance
             self._instances.move_to_end(name)
-            if known is None:
-                self._by_context[context] += 1
-            if known is None or known.state is None:  # from then on its texts hardly change
-                size = size_of(instance.state)
-                self._bytes += size - self._sizes.get(name, 0)
+            size = size_of(instance.state)
+            if (before := self._sizes.get(name, 0)) != size:
+                self._bytes += size - before
                 self._sizes[name] = size
 
     def forget(self, context: str, keys: Iterable[str]) -> None:
@@ -137,15 +137,22 @@ class Residents:
 
 
 INSTANCE_BYTES = 500
-"""What an instance takes besides its texts, roughly: its fields, its key and its place among the others."""
+"""What an instance takes besides its texts, roughly: its fields, its ids and its place among the others."""
 
 
 def size_of(state: object) -> int:
     """About how many bytes an active instance takes; its texts are what can be large."""
     size = INSTANCE_BYTES
-    if state is not None:
-        size += sum(sys.getsizeof(value) for value in vars(state).values() if isinstance(value, str))
+    for name in _texts_of(type(state)):
+        size += sys.getsizeof(getattr(state, name))
     return size
+
+
+@cache
+def _texts_of(cls: Any) -> tuple[str, ...]:
+    """The fields of a state that hold texts other than ids, which are short. Many a kind of aggregate has none."""
+    known = fields(cls) if is_dataclass(cls) else ()
+    return tuple(each.name for each in known if "str" in str(each.type).split(" | ") and not each.name.endswith("_id"))
 
 
 class AggregateActor:
