@@ -140,7 +140,7 @@ INSTANCE_BYTES = 500
 """What an instance takes besides its texts, roughly: its fields, its ids and its place among the others."""
 
 
-def size_of(state: object) -> int:
+def size_of(state: Any) -> int:
     """About how many bytes an active instance takes; its texts are what can be large."""
     size = INSTANCE_BYTES
     for name in _texts_of(type(state)):
