@@ -143,7 +143,7 @@ INSTANCE_BYTES = 500
 def size_of(state: Any) -> int:
     """About how many bytes an active instance takes; its texts are what can be large."""
     size = INSTANCE_BYTES
-    for name in _texts_of(type(state)):
+    for name in _texts_of(type(state)):  # type: ignore[arg-type]  # classes can be hashed
         size += sys.getsizeof(getattr(state, name))
     return size
 
