@@ -37,13 +37,17 @@ def is_key(text: str) -> bool:
     return 0 < len(text) <= MAX_ID_LENGTH and "\0" not in text
 
 
+_is_plain = re.compile(f"[!-~]{{1,{MAX_ID_LENGTH}}}").fullmatch
+"""Nearly all ids are plain ASCII, and each command has several."""
+
+
 def is_id(text: str) -> bool:
     """Whether *text* may be an id: of an aggregate, of a movement of money, of a message.
 
     The one rule for the door and the domain, made so that ids that differ look different, as far as Unicode itself can
     tell: see `flaw_of_id`. Letters of two scripts that look alike (Latin a, Cyrillic а) are two letters.
     """
-    return flaw_of_id(text) == ""
+    return _is_plain(text) is not None or flaw_of_id(text) == ""
 
 
 def flaw_of_id(text: str) -> str:

@@ -188,7 +188,7 @@ def _by_hand(envelope: Envelope, outcome: Outcome) -> OperatorAction:
         action=envelope.name,
         key=envelope.key,
         message_id=envelope.message_id,
-        detail=f"{outcome.verdict} {outcome.reason} {envelope.data.decode(errors='replace')}".replace("  ", " "),
+        detail=f"{outcome.verdict} {outcome.reason or '-'} {envelope.data.decode(errors='replace')}",
     )
 
 

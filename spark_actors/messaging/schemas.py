@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from domain.shared.bounds import Between, Characters
-from domain.shared.ids import MAX_ID_LENGTH, flaw_of_id
+from domain.shared.ids import MAX_ID_LENGTH, flaw_of_id, is_id
 from domain.shared.messages import Message
 from spark_actors.messaging.cloudevents import SPEC_VERSION, event_type, is_json
 
@@ -69,12 +69,9 @@ def _instant(value: object) -> datetime:
     )
 
 
-_is_plain_id = re.compile(rf"[!-~]{{1,{MAX_ID_LENGTH}}}").fullmatch
-
-
 def _id(value: str) -> str:
-    if not _is_plain_id(value) and (flaw := flaw_of_id(value)):  # nearly all are plain, and each command has several
-        raise PydanticCustomError("id", flaw)
+    if not is_id(value):
+        raise PydanticCustomError("id", flaw_of_id(value))
     return value
 
 

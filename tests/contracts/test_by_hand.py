@@ -55,7 +55,7 @@ def test_who_moves_money_by_hand_is_remembered_with_the_reason_and_what_came_of_
     minted, missed = by_hand(deposit(deposit_id="m", amount_sat=5)), by_hand(withdraw(amount_sat=500), "a refund")
     Host(stores).verdicts(*funded("ann", 100), minted, missed)
     assert actions(stores) == [
-        (ROOT, "an audit", "accounting.deposit", "ann", minted.message_id, f"done {minted.data.decode()}"),
+        (ROOT, "an audit", "accounting.deposit", "ann", minted.message_id, f"done - {minted.data.decode()}"),
         (
             *(ROOT, "a refund", "accounting.withdraw", "ann", missed.message_id),
             f"rejected insufficient_funds {missed.data.decode()}",
