@@ -140,8 +140,6 @@ class Relay:
         """Position -> weight, of those that weigh more than 1."""
         self._load = 0
         self._settleable: list[int] = []
-        self._has_read_all = False
-        """Whether everything that was in the outbox at some moment was taken in."""
 
     @property
     def positions(self) -> Collection[int]:
@@ -166,7 +164,6 @@ class Relay:
 
     def take_in(self, rows: Sequence[PendingMessage], *, is_all: bool = False) -> None:
         """Queue rows for their subscribers; a row known already is passed over. *is_all*: the outbox has no more."""
-        self._has_read_all |= is_all
         for row in rows:
             if row.position in self._waiting_for:
                 continue
@@ -181,6 +178,9 @@ class Relay:
                     queue.missed.add(row)
             if not subscribers:
                 self._settleable.append(row.position)
+        for queue in self._queues.values():
+            if is_all and queue.missed is not None:
+                queue.missed.outbox_was_read()
         if self._load > self._in_flight * FAR_BEHIND_FACTOR:
             self._set_longest_aside()
 
@@ -220,8 +220,6 @@ class Relay:
         queue = self._queues.get(subscriber)
         if queue is None or queue.missed is None or queue.in_flight or queue.size >= self._in_flight:
             return None
-        if self._has_read_all:
-            queue.missed.outbox_was_read()
         return queue.missed.next_read(limit) if len(queue.ready) < limit else None
 
     def found(self, subscriber: str, rows: Sequence[PendingMessage], read: MissedRead) -> None:

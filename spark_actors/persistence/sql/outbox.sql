@@ -12,9 +12,20 @@ ORDER BY place
 
 -- pending
 -- The first rows by position that the caller does not have in hand already. Nothing lies below the floor. Always gives
--- a row, perhaps with nulls, for the sake of: which run of which server gave them.
+-- a row, perhaps with nulls, for the sake of: which run of which server gave them, and for whom missed events are kept.
 SELECT
     pg_postmaster_start_time(),
+    ARRAY(
+        WITH RECURSIVE found AS (
+            (SELECT subscriber FROM {schema}.missed_events ORDER BY subscriber LIMIT 1)
+            UNION ALL
+            SELECT (SELECT next.subscriber FROM {schema}.missed_events AS next
+                    WHERE next.subscriber > found.subscriber ORDER BY next.subscriber LIMIT 1)
+            FROM found
+            WHERE found.subscriber IS NOT NULL
+        )
+        SELECT subscriber FROM found WHERE subscriber IS NOT NULL
+    ),
     position, message_id, name, version, key, data::text, correlation_id, causation_id, occurred_at, sequence
 FROM (SELECT) AS always LEFT JOIN (
     SELECT * FROM {schema}.outbox
