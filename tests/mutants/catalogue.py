@@ -622,8 +622,8 @@ MUTANTS = (
         11,
         "a subscriber that is away is never set aside",
         "spark_actors/messaging/relay.py",
-        "if longest is not None and longest.size > self._in_flight:",
-        "if longest is None:",
+        "if queue.missed is None and queue.size > self._in_flight:",
+        "if queue.missed is None and queue.size < 0:",
         (f"{RELAY}::test_a_subscriber_that_is_away_is_set_aside_and_the_others_get_everything",),
     ),
     Mutant(

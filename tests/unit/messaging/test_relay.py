@@ -388,6 +388,14 @@ def test_a_subscriber_that_is_away_is_set_aside_and_the_others_get_everything() 
     assert scene.relay.load == 0
 
 
+def test_all_that_are_away_are_set_aside_though_there_is_room_for_no_more_events() -> None:
+    relay = a_relay_that_begins()
+    rows = [a_row(position, f"key-{position}") for position in range(10 * HOARD_FACTOR)]
+    relay.take_in(rows)
+    assert relay.room <= 0
+    assert sorted(relay.behind) == ["bitcoin", "dashboard"]
+
+
 def test_large_rows_set_a_subscriber_aside_sooner() -> None:
     scene = Scene(size=10 * 1_024)
     while not scene.relay.behind:
