@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import timedelta
-
 import structlog
 
-from spark_actors.actors.loop import ANY_MOMENT, steady_now
 from spark_actors.messaging.ports import MissedEvents
 from spark_actors.messaging.relay import Relay
-
-LOOK_INTERVAL = timedelta(seconds=10)
-"""After the start only a predecessor that still lives can have kept something: there is no hurry."""
 
 log = structlog.get_logger(__name__)
 
@@ -30,23 +23,6 @@ class MissedEventsKeeping:
         self._missed = missed
         self._told: set[str] = set()
         """Subscribers of which the log says that they are set aside."""
-        self._look_at = ANY_MOMENT
-        self.is_known = False
-        """Whether it is known for whom something is kept; nothing may be handed over before."""
-
-    async def look(self, names: Collection[str]) -> bool:
-        """Learn for which of the subscribers *names* something is kept, by an earlier relay or one that still lives.
-
-        Whether some were set aside by it.
-        """
-        if steady_now() < self._look_at:
-            return False
-        before = self._relay.behind
-        self._relay.set_aside(sorted(set(names).intersection(await self._missed.subscribers())))
-        self._look_at = steady_now() + LOOK_INTERVAL
-        self.is_known = True
-        self._tell()
-        return self._relay.behind != before
 
     async def keep(self, subscriber: str, limit: int) -> int:
         """Make durable what a subscriber that is set aside does not get now; how many events."""

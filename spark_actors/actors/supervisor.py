@@ -125,6 +125,8 @@ class OutboxRelay:
         if self._is_full:
             return self._limits.poll_seconds
         rows = await self._outbox.pending(skip=self._relay.positions, limit=limit)
+        # By an earlier relay, or one that still lives: what it has kept comes before what is read now.
+        self._relay.set_aside(sorted(self._lanes.keys() & self._outbox.kept_for))
         self._relay.take_in(rows, is_all=len(rows) < limit)
         for lane in self._lanes.values():
             lane.wake()
@@ -139,7 +141,7 @@ class OutboxRelay:
 
     async def deliver(self, subscriber: str) -> float:
         """Hand *subscriber* its next batch, take in its answers, and see to what is parked or kept for it."""
-        while not (self._parking.is_known and self._missed.is_known):
+        while not self._parking.is_known:
             await self.look()
         more = await self._see_to_parked(subscriber)
         await self._missed.read(subscriber, self._limits.batch)
@@ -179,11 +181,7 @@ class OutboxRelay:
         return self._limits.poll_seconds
 
     async def look(self) -> float:
-        """See for whom missed events wait and which keys are parked; the more keys there are, the more rarely."""
-        if await self._missed.look(self._lanes):
-            self._keeper.wake()
-            for name in self._relay.behind:
-                self._lanes[name].wake()
+        """See which keys are parked; the more there are, the more rarely."""
         keys = await self._parking.look(self._lanes)
         for name, lane in self._lanes.items():
             if self._relay.next_releases(name, steady_now()):

@@ -36,7 +36,8 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
     parts = Parts(deployment, names.supervisor(name))
     os.nice(RELAY_NICENESS)
     pool = await parts.pool(name)
-    outbox = PostgresOutboxReader(pool, name)
+    subscriptions = Subscriptions(CONTEXTS, parts.registry)
+    outbox = PostgresOutboxReader(pool, name, subscriptions.subscribers_of(name))
     watch = Watch(
         name,
         outbox=outbox,
@@ -55,9 +56,8 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
         clock=parts.clock,
         telemetry=parts.metrics,
     )
-    service = Supervisor(
-        watch, _relay(parts, name, outbox), releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds
-    )
+    relay = _relay(parts, name, outbox, subscriptions)
+    service = Supervisor(watch, relay, releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds)
     return Unit(
         service,
         parts.metrics.snapshot,
@@ -66,7 +66,7 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
     )
 
 
-def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay:
+def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader, subscriptions: Subscriptions) -> OutboxRelay:
     wanted = parts.settings.relay
     wake_ups = PostgresWakeUps(parts.deployment.listen_dsn[name], name)
     parts.open.push_async_callback(wake_ups.close)
@@ -75,7 +75,7 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader) -> OutboxRelay
         outbox,
         wake_ups,
         RaySubscribers(parts.directory),
-        Subscriptions(CONTEXTS, parts.registry),
+        subscriptions,
         limits=RelayLimits(
             batch=wanted.batch_events,
             in_flight=wanted.max_in_flight_events,

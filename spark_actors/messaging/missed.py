@@ -32,6 +32,8 @@ class Missed:
         """*is_inherited*: another relay has kept something for the subscriber."""
         self._waits_for_older = is_inherited
         """Whether the outbox may hold older events than those that are kept: what the other one had in hand then."""
+        self._knows_older = False
+        """Whether these have all been added."""
         self._to_keep = deque(rows)
         self._keeping: list[PendingMessage] = []
         """Those of *to_keep* that are being written just now."""
@@ -69,8 +71,8 @@ class Missed:
         self._keeping = []
 
     def outbox_was_read(self) -> None:
-        """All that was in the outbox at some moment has been added."""
-        self._waits_for_older = self._waits_for_older and bool(self._to_keep or self._keeping)
+        """All that was in the outbox has been added."""
+        self._knows_older = True
 
     def next_read(self, limit: int) -> MissedRead | None:
         """What to read next; None while there is nothing more, and some is in hand or on its way there.
@@ -80,8 +82,9 @@ class Missed:
         When all that this relay has put there is through, a read from the lowest position says whether the subscriber
         has caught up: another relay (a predecessor that still lives) may have put something there.
         """
-        if self._waits_for_older:
+        if self._waits_for_older and (self._to_keep or self._keeping or not self._knows_older):
             return None
+        self._waits_for_older = False
         if self._end_seen != self._kept:
             return MissedRead(self._floor, self._in_hand, limit, self._kept)
         return None if self._has_more else MissedRead(0, (), limit, self._kept)

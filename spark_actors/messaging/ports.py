@@ -177,9 +177,6 @@ class MissedEvents(Protocol):
     Calls raise StorageUnavailableError.
     """
 
-    async def subscribers(self) -> Collection[str]:
-        """Those for whom something is there."""
-
     async def keep(self, subscriber: str, positions: Sequence[int]) -> None:
         """Have these rows of the outbox wait for *subscriber*, too. Twice is harmless.
 
@@ -214,6 +211,13 @@ class OutboxReader(Protocol):
 
         A row that became visible late (its transaction committed after that of a higher position) is found by the
         next call. Raises StorageUnavailableError.
+        """
+
+    @property
+    def kept_for(self) -> Collection[str]:
+        """The subscribers for whom missed events were kept when `pending` last read.
+
+        What had left the outbox by then, and one of them had not had, is among these.
         """
 
     async def settle(self, positions: Sequence[int]) -> None:

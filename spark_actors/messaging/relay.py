@@ -26,7 +26,7 @@ from spark_actors.messaging.ports import KeyState, ParkedKey, PendingMessage
 HOARD_FACTOR = 15
 """How many times what one subscriber may have in hand is taken in at most."""
 FAR_BEHIND_FACTOR = 12
-"""When so many times that is taken in, who has the most to do is set aside, if that is more than its part."""
+"""When so many times that is taken in, whoever has more than its part to do is set aside."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 WEIGHT_BYTES = 1_024
 """A row weighs as much as one more for each of these that its content has."""
@@ -140,8 +140,6 @@ class Relay:
         """Position -> weight, of those that weigh more than 1."""
         self._load = 0
         self._settleable: list[int] = []
-        self._has_read_all = False
-        """Whether everything that was in the outbox at some moment was taken in."""
 
     @property
     def positions(self) -> Collection[int]:
@@ -166,7 +164,6 @@ class Relay:
 
     def take_in(self, rows: Sequence[PendingMessage], *, is_all: bool = False) -> None:
         """Queue rows for their subscribers; a row known already is passed over. *is_all*: the outbox has no more."""
-        self._has_read_all |= is_all
         for row in rows:
             if row.position in self._waiting_for:
                 continue
@@ -181,8 +178,11 @@ class Relay:
                     queue.missed.add(row)
             if not subscribers:
                 self._settleable.append(row.position)
+        for queue in self._queues.values():
+            if is_all and queue.missed is not None:
+                queue.missed.outbox_was_read()
         if self._load > self._in_flight * FAR_BEHIND_FACTOR:
-            self._set_longest_aside()
+            self._set_slow_aside()
 
     def set_aside(self, subscribers: Collection[str]) -> None:
         """Events of an earlier time wait for these where they are kept: they get those first.
@@ -220,8 +220,6 @@ class Relay:
         queue = self._queues.get(subscriber)
         if queue is None or queue.missed is None or queue.in_flight or queue.size >= self._in_flight:
             return None
-        if self._has_read_all:
-            queue.missed.outbox_was_read()
         return queue.missed.next_read(limit) if len(queue.ready) < limit else None
 
     def found(self, subscriber: str, rows: Sequence[PendingMessage], read: MissedRead) -> None:
@@ -453,11 +451,11 @@ class Relay:
         if weight > 1:
             self._weights[position] = weight
 
-    def _set_longest_aside(self) -> None:
-        direct = [queue for queue in self._queues.values() if queue.missed is None]
-        longest = max(direct, key=lambda queue: queue.size, default=None)
-        if longest is not None and longest.size > self._in_flight:
-            self._fall_behind(longest)
+    def _set_slow_aside(self) -> None:
+        """All of them: there may be no room for another event that would show who is slow besides the slowest."""
+        for queue in self._queues.values():
+            if queue.missed is None and queue.size > self._in_flight:
+                self._fall_behind(queue)
 
     def _fall_behind(self, queue: _Queue, *, is_inherited: bool = False) -> None:
         """From now on events reach the subscriber by way of where they are kept, behind those it has in hand."""

@@ -73,7 +73,7 @@ class ChaosQueries:
         return handled
 
     def waiting(self) -> list[str]:
-        """What has not come to an end: events, sagas, tasks for the Lightning node."""
+        """What has not come to an end: events, those kept for who missed them, sagas, tasks for the Lightning node."""
         contexts = [row[0] for name in MESSAGING_CONTEXTS for row in self._rows(self._by_context[name]["waiting"])]
         return [*contexts, *(row[0] for row in self._rows(self._sql["tasks"]))]
 

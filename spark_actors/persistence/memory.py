@@ -333,10 +333,19 @@ class MemoryOutboxReader:
         self._store, self._clock = store, clock
         self._parking = MemoryParkedEvents(store.parked, dead_letters, clock)
         self._missed = MemoryMissedEvents(store, clock)
+        self._kept_for: Collection[str] = ()
 
     async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
+        self._note_kept()
         waiting = sorted(self._store.outbox.keys() - set(skip))
         return [PendingMessage(position, self._store.outbox[position]) for position in waiting[:limit]]
+
+    @property
+    def kept_for(self) -> Collection[str]:
+        return self._kept_for
+
+    def _note_kept(self) -> None:
+        self._kept_for = frozenset(subscriber for subscriber, rows in self._store.missed.items() if rows)
 
     async def settle(self, positions: Sequence[int]) -> None:
         for position in positions:
@@ -363,9 +372,6 @@ class MemoryMissedEvents:
 
     def __init__(self, store: MemoryStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
-
-    async def subscribers(self) -> Collection[str]:
-        return [subscriber for subscriber, rows in self._store.missed.items() if rows]
 
     async def keep(self, subscriber: str, positions: Sequence[int]) -> None:
         for position in positions:

@@ -22,10 +22,6 @@ class PostgresMissedEvents:
         self._pool = pool
         self._sql = load_for("missed_events", context)
 
-    async def subscribers(self) -> Collection[str]:
-        async with self._connection() as connection:
-            return [row[0] for row in await (await connection.execute(self._sql["subscribers"])).fetchall()]
-
     async def keep(self, subscriber: str, positions: Sequence[int]) -> None:
         async with self._connection() as connection:
             await connection.execute(self._sql["keep"], {"subscriber": subscriber, "positions": list(positions)})
@@ -42,7 +38,9 @@ class PostgresMissedEvents:
 
     async def summary(self) -> Mapping[str, MissedSummary]:
         summaries: dict[str, MissedSummary] = {}
-        for subscriber in await self.subscribers():
+        async with self._connection() as connection:
+            subscribers = await (await connection.execute(self._sql["subscribers"])).fetchall()
+        for (subscriber,) in subscribers:
             async with self._connection() as connection:
                 params = {"subscriber": subscriber, "limit": COUNT_LIMIT}
                 [(events, age)] = await (await connection.execute(self._sql["summary"], params)).fetchall()

@@ -94,12 +94,15 @@ class Floor:
 class PostgresOutboxReader:
     """Port `OutboxReader` for one context. Its floor is a short cut: a new reader starts without and loses nothing."""
 
-    def __init__(self, pool: AsyncConnectionPool, context: str) -> None:
+    def __init__(self, pool: AsyncConnectionPool, context: str, subscribers: Collection[str]) -> None:
+        """*subscribers*: all that events of *context* may be for."""
         self._pool = pool
+        self._subscribers = sorted(subscribers)
         self._sql = load_for("outbox", context)
         self._parking = PostgresParkedEvents(pool, context)
         self._missed = PostgresMissedEvents(pool, context)
         self._floor = Floor()
+        self._kept_for: Collection[str] = ()
 
     async def pending(self, *, skip: Collection[int], limit: int) -> Sequence[PendingMessage]:
         with translated():
@@ -116,12 +119,22 @@ class PostgresOutboxReader:
     async def _read(
         self, connection: AsyncConnection, skip: Collection[int], limit: int
     ) -> tuple[datetime, list[PendingMessage]]:
-        params = {"floor": self._floor.position, "skip": multirange(skip), "limit": limit}
+        params = {
+            "floor": self._floor.position,
+            "skip": multirange(skip),
+            "limit": limit,
+            "subscribers": self._subscribers,
+        }
         rows = await (await connection.execute(self._sql["pending"], params, binary=True)).fetchall()
-        return rows[0][0], [pending_message(row[1:]) for row in rows if row[1] is not None]
+        self._kept_for = frozenset(rows[0][1])
+        return rows[0][0], [pending_message(row[2:]) for row in rows if row[2] is not None]
 
     async def _writers(self, connection: AsyncConnection) -> list[str]:
         return [row[0] for row in await (await connection.execute(self._sql["writers"])).fetchall()]
+
+    @property
+    def kept_for(self) -> Collection[str]:
+        return self._kept_for
 
     async def settle(self, positions: Sequence[int]) -> None:
         with translated():

@@ -622,8 +622,8 @@ MUTANTS = (
         11,
         "a subscriber that is away is never set aside",
         "spark_actors/messaging/relay.py",
-        "if longest is not None and longest.size > self._in_flight:",
-        "if longest is None:",
+        "if queue.missed is None and queue.size > self._in_flight:",
+        "if queue.missed is None and queue.size < 0:",
         (f"{RELAY}::test_a_subscriber_that_is_away_is_set_aside_and_the_others_get_everything",),
     ),
     Mutant(
@@ -646,9 +646,9 @@ MUTANTS = (
         5,
         "events are handed over before it is known for whom earlier ones were kept",
         f"{ACTORS}/supervisor.py",
-        "while not (self._parking.is_known and self._missed.is_known):",
-        "while False:",
-        (f"{OUTBOX_RELAY}::test_nothing_is_handed_over_before_it_is_known_for_whom_something_was_kept",),
+        "self._relay.set_aside(sorted(self._lanes.keys() & self._outbox.kept_for))",
+        NOTHING,
+        (f"{OUTBOX_RELAY}::test_what_another_relay_keeps_comes_before_what_is_read_after_that",),
     ),
     Mutant(
         3,

@@ -378,7 +378,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "one-room-for-all-subscribers": Bug(
         "What waits for a subscriber that is away takes the room of what the others could have.",
-        ((Relay, "room", property(_room_for_all)), (Relay, "_set_longest_aside", _nothing)),
+        ((Relay, "room", property(_room_for_all)), (Relay, "_set_slow_aside", _nothing)),
     ),
     "what-was-kept-comes-first": Bug(
         "A relay that starts anew hands over what was kept before what its predecessor had in hand, which is older.",

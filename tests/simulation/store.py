@@ -31,7 +31,7 @@ from tests.simulation.machine import Machine, Process
 RISE_DISTANCE = 5
 """Small, so that the floor rises often in a small world."""
 LONGEST_COMMIT_SECONDS = 0.05
-LOOKS = ("keys", "revision", "released", "subscribers", "count", "backlog", "summary", "running")
+LOOKS = ("keys", "revision", "released", "count", "backlog", "summary", "running")
 """Calls that only look, again and again: they take no time here, since what waits for nothing would cost the most."""
 
 
@@ -249,6 +249,7 @@ class SimulatedOutboxReader(MemoryOutboxReader):
         return rows
 
     def _read(self, skip: Collection[int], limit: int) -> list[PendingMessage]:
+        self._note_kept()
         visible = self._schema.visible()
         waiting = sorted(position for position in visible if position >= self.floor.position and position not in skip)
         return [PendingMessage(position, visible[position]) for position in waiting[:limit]]
@@ -328,6 +329,11 @@ class RemoteOutbox(Remote):
         super().__init__(reader, process, "outbox", database)
         self.parking = Remote(reader.parking, process, "parking", database)
         self.missed = Remote(reader.missed, process, "missed", database)
+        self._reader = reader
+
+    @property
+    def kept_for(self) -> Collection[str]:
+        return self._reader.kept_for
 
 
 class NoMaintenance:

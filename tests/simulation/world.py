@@ -9,10 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+from unittest.mock import patch
 
 from spark_actors.actors import names
 from spark_actors.actors.supervisor import RelayLimits
 from spark_actors.ingress.port import BrokerUnavailableError
+from spark_actors.messaging import relay
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.routing import Placement
 from tests.simulation.broker import BrokerServer
@@ -33,7 +35,7 @@ MOST_TRIES = 3
 QUIET_SECONDS = 120.0
 """Virtual time in which everything must have come to rest once nothing goes wrong any more."""
 LOOK_SECONDS = 0.25
-FEW = 1
+FEW = 3
 """Events that a relay may have in hand for a subscriber, where one is to wait for more than that."""
 
 
@@ -58,7 +60,8 @@ def play(seed: int, *, keep_timeline: bool = False) -> Run:
     state = global_random.getstate()
     global_random.seed(seed)  # tenacity draws its jitter there
     try:
-        return run_in_virtual_time(World(seed).play(keep_timeline=keep_timeline))
+        with patch.multiple(relay, HOARD_FACTOR=5, FAR_BEHIND_FACTOR=4):  # worlds are small: a few events are many
+            return run_in_virtual_time(World(seed).play(keep_timeline=keep_timeline))
     finally:
         global_random.setstate(state)
 

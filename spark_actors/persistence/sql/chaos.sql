@@ -33,6 +33,8 @@ GROUP BY 1
 -- What has not come to an end in this context.
 SELECT 'outbox: ' || name || ' ' || key FROM {schema}.outbox
 UNION ALL
+SELECT 'missed by ' || subscriber || ': ' || name || ' ' || key FROM {schema}.missed_events
+UNION ALL
 SELECT 'saga: ' || kind || ' ' || saga_id || ' at ' || step FROM {schema}.sagas WHERE state = 'running'
 LIMIT 1000
 

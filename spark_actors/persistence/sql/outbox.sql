@@ -12,9 +12,17 @@ ORDER BY place
 
 -- pending
 -- The first rows by position that the caller does not have in hand already. Nothing lies below the floor. Always gives
--- a row, perhaps with nulls, for the sake of: which run of which server gave them.
+-- a row, perhaps with nulls, for the sake of: which run of which server gave them, and for which of the subscribers missed
+-- events are kept (what had left the outbox since the read before lay above the floor, too).
 SELECT
     pg_postmaster_start_time(),
+    ARRAY(
+        SELECT asked.subscriber FROM unnest(%(subscribers)s::text[]) AS asked (subscriber)
+        WHERE EXISTS (
+            SELECT FROM {schema}.missed_events AS kept
+            WHERE kept.subscriber = asked.subscriber AND kept.position >= %(floor)s
+        )
+    ),
     position, message_id, name, version, key, data::text, correlation_id, causation_id, occurred_at, sequence
 FROM (SELECT) AS always LEFT JOIN (
     SELECT * FROM {schema}.outbox

@@ -1,4 +1,4 @@
-"""Each test has a server of its own: what an earlier one has published the server may store when all have forgotten it."""
+"""Each test has a server of its own, which may store late what an earlier test has published: nobody looks there."""
 
 from __future__ import annotations
 

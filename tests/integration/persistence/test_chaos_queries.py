@@ -13,6 +13,11 @@ from spark_actors.persistence.chaos_queries import ChaosQueries, Superuser, as_s
 ADD = "INSERT INTO accounting.accounts (account_id, version, status, balance_sat) VALUES ('ann', 1, 'open', 5)"
 DEPOSIT = "UPDATE accounting.accounts SET balance_sat = balance_sat + 1 WHERE account_id = 'ann'"
 
+MISS = """
+INSERT INTO accounting.missed_events
+VALUES ('dashboard', 1, 'm', 'accounting.deposited', 1, 'ann', 1, '{}', 'c', 'c', now())
+"""
+
 
 @pytest.fixture
 def queries(dsn_by_context: dict[str, str]) -> Iterator[ChaosQueries]:
@@ -69,6 +74,13 @@ def test_the_log_of_the_server_grows_by_whole_segments(superuser_dsn: str) -> No
         with Superuser(superuser_dsn) as superuser:
             superuser.fill_log(2)
         assert connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone() != before
+
+
+def test_what_is_kept_for_who_missed_it_has_not_come_to_an_end(queries: ChaosQueries, database: str) -> None:
+    assert queries.waiting() == []
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(MISS)
+    assert queries.waiting() == ["missed by dashboard: accounting.deposited ann"]
 
 
 def _wait_until_read_only(connection: psycopg.Connection, value: str) -> None:

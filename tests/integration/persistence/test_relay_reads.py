@@ -48,7 +48,11 @@ def reads(plan: Any) -> int:
 
 
 def cost_of_a_read(connection: psycopg.Connection, floor: int) -> int:
-    return cost(connection, load_for("outbox", "auth")["pending"], {"floor": floor, "skip": [], "limit": 100})
+    return cost(
+        connection,
+        load_for("outbox", "auth")["pending"],
+        {"floor": floor, "skip": [], "limit": 100, "subscribers": ["dashboard"]},
+    )
 
 
 def cost(connection: psycopg.Connection, query: bytes, params: Mapping[str, object]) -> int:
@@ -60,7 +64,7 @@ def cost(connection: psycopg.Connection, query: bytes, params: Mapping[str, obje
 def test_a_row_that_becomes_visible_late_is_found_by_the_next_read(
     stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
 ) -> None:
-    reader = PostgresOutboxReader(stores._pool, "auth")
+    reader = PostgresOutboxReader(stores._pool, "auth", ["dashboard"])
     with psycopg.connect(database) as slow:
         fill(slow, 1, "slow")
         fill(connection, SOME)
@@ -76,7 +80,7 @@ def test_a_writer_that_drew_its_position_first_and_wrote_last_is_not_overtaken(
     stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
 ) -> None:
     """The worst case, an INSERT in slow motion: it locks the table, draws its position, writes its row long after."""
-    reader = PostgresOutboxReader(stores._pool, "auth")
+    reader = PostgresOutboxReader(stores._pool, "auth", ["dashboard"])
     with psycopg.connect(database) as slow:
         slow.execute("LOCK TABLE auth.outbox IN ROW EXCLUSIVE MODE")
         [position] = slow.execute("SELECT nextval('auth.outbox_position_seq')").fetchone() or (0,)
@@ -95,7 +99,7 @@ def test_a_read_does_not_walk_through_what_was_settled(
     stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
 ) -> None:
     """With a transaction, idle and with an id, that keeps the dead rows from being cleaned away, as a backup would."""
-    reader = PostgresOutboxReader(stores._pool, "auth")
+    reader = PostgresOutboxReader(stores._pool, "auth", ["dashboard"])
     with psycopg.connect(database) as backup:
         backup.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         backup.execute("SELECT count(*) FROM auth.outbox")
@@ -120,7 +124,7 @@ def test_a_read_costs_the_same_before_a_big_backlog(connection: psycopg.Connecti
 
 
 def test_the_floor_stays_under_a_parked_row(stores: PostgresStores, run: Async, connection: psycopg.Connection) -> None:
-    reader = PostgresOutboxReader(stores._pool, "auth")
+    reader = PostgresOutboxReader(stores._pool, "auth", ["dashboard"])
 
     async def relay_all_but_the_first() -> int:
         [parked] = await reader.pending(skip=(), limit=1)
@@ -139,7 +143,7 @@ def test_the_floor_stays_under_a_parked_row(stores: PostgresStores, run: Async, 
 def test_after_a_change_of_servers_the_read_begins_from_the_bottom(
     stores: PostgresStores, run: Async, connection: psycopg.Connection
 ) -> None:
-    reader = PostgresOutboxReader(stores._pool, "auth")
+    reader = PostgresOutboxReader(stores._pool, "auth", ["dashboard"])
     fill(connection, SOME)
     run(drain(reader))
     run(reader.pending(skip=(), limit=1))
@@ -153,7 +157,7 @@ def test_after_a_change_of_servers_the_read_begins_from_the_bottom(
 
 
 def test_readers_and_writers_at_once_lose_nothing(stores: PostgresStores, run: Async) -> None:
-    reader = PostgresOutboxReader(stores._pool, "auth")
+    reader = PostgresOutboxReader(stores._pool, "auth", ["dashboard"])
 
     def write() -> None:
         for turn in range(60):
@@ -199,7 +203,7 @@ def test_a_read_of_missed_events_does_not_walk_through_what_was_taken(
     stores: PostgresStores, run: Async, database: str, connection: psycopg.Connection
 ) -> None:
     """With an old snapshot that keeps the dead rows from being cleaned away."""
-    reader = PostgresOutboxReader(stores._pool, "auth")
+    reader = PostgresOutboxReader(stores._pool, "auth", ["dashboard"])
     missed = Missed()
 
     async def keep_all() -> None:

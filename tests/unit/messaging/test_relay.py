@@ -335,13 +335,18 @@ class Scene:
         self.rows: list[PendingMessage] = []
         self.most = 0
 
+    def set_aside(self) -> None:
+        """An earlier relay has kept something for the dashboard."""
+        self.relay.set_aside(["dashboard"])
+        self.relay.take_in([], is_all=True)
+
     def add(self, count: int) -> None:
         """Take in as much as there is room for, at most *count* rows."""
         for position in range(len(self.rows), len(self.rows) + min(count, max(0, self.relay.room))):
             row = a_row(position, f"key-{position % 3}")
             envelope = structs.replace(row.envelope, data=self.data)
             self.rows.append(PendingMessage(position, envelope))
-            self.relay.take_in(self.rows[-1:])
+            self.relay.take_in(self.rows[-1:], is_all=True)
         self.most = max(self.most, self.relay.load)
 
     def take(self, subscriber: str, limit: int = 4) -> None:
@@ -383,6 +388,14 @@ def test_a_subscriber_that_is_away_is_set_aside_and_the_others_get_everything() 
     assert scene.relay.load == 0
 
 
+def test_all_that_are_away_are_set_aside_though_there_is_room_for_no_more_events() -> None:
+    relay = a_relay_that_begins()
+    rows = [a_row(position, f"key-{position}") for position in range(10 * HOARD_FACTOR)]
+    relay.take_in(rows)
+    assert relay.room <= 0
+    assert sorted(relay.behind) == ["bitcoin", "dashboard"]
+
+
 def test_large_rows_set_a_subscriber_aside_sooner() -> None:
     scene = Scene(size=10 * 1_024)
     while not scene.relay.behind:
@@ -418,7 +431,7 @@ def test_a_subscriber_that_is_back_gets_what_it_missed_in_order_and_then_everyth
 
 def test_what_is_written_while_a_read_finds_the_end_is_not_passed_over() -> None:
     scene = Scene()
-    scene.relay.set_aside(["dashboard"])
+    scene.set_aside()
     read = scene.relay.next_read("dashboard", 4)
     assert read is not None
     scene.add(1)
@@ -433,7 +446,7 @@ def test_what_an_earlier_relay_has_kept_comes_before_what_is_in_the_outbox() -> 
     scene = Scene()
     scene.add(2)
     scene.kept = {0: scene.rows[0]._replace(is_missed=True)}  # kept, but not settled any more
-    scene.relay.set_aside(["dashboard"])
+    scene.set_aside()
     scene.keep()
     scene.take("dashboard")
     scene.take("bitcoin")
@@ -468,7 +481,7 @@ def test_what_an_earlier_relay_had_in_hand_comes_before_what_it_has_kept() -> No
 
 def test_the_outbox_holds_an_event_until_it_is_kept_for_who_is_set_aside() -> None:
     scene = Scene()
-    scene.relay.set_aside(["dashboard"])
+    scene.set_aside()
     scene.add(3)
     scene.take("bitcoin")
     assert scene.relay.to_settle() == []
@@ -478,7 +491,7 @@ def test_the_outbox_holds_an_event_until_it_is_kept_for_who_is_set_aside() -> No
 
 def test_what_could_not_be_kept_is_kept_later_in_order() -> None:
     scene = Scene()
-    scene.relay.set_aside(["dashboard"])
+    scene.set_aside()
     scene.add(3)
     assert scene.relay.next_keeping("dashboard", 2) == [0, 1]
     scene.relay.not_kept("dashboard")
@@ -487,7 +500,7 @@ def test_what_could_not_be_kept_is_kept_later_in_order() -> None:
 
 def test_a_missed_event_that_is_refused_holds_back_its_key_only() -> None:
     scene = Scene()
-    scene.relay.set_aside(["dashboard"])
+    scene.set_aside()
     scene.add(6)
     scene.keep()
     read = scene.relay.next_read("dashboard", 6)
