@@ -23,9 +23,9 @@ from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
 from spark_actors.messaging.missed import Missed, MissedRead
 from spark_actors.messaging.ports import KeyState, ParkedKey, PendingMessage
 
-HOARD_FACTOR = 5
+HOARD_FACTOR = 15
 """How many times what one subscriber may have in hand is taken in at most."""
-FAR_BEHIND_FACTOR = 4
+FAR_BEHIND_FACTOR = 12
 """When so many times that is taken in, whoever has more than its part to do is set aside."""
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 WEIGHT_BYTES = 1_024

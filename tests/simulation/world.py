@@ -33,7 +33,7 @@ MOST_TRIES = 3
 QUIET_SECONDS = 120.0
 """Virtual time in which everything must have come to rest once nothing goes wrong any more."""
 LOOK_SECONDS = 0.25
-FEW = 3
+FEW = 1
 """Events that a relay may have in hand for a subscriber, where one is to wait for more than that."""
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import nats
 import pytest
 from nats.aio.client import Client
-from nats.js.errors import NoStreamResponseError, NotFoundError, ServiceUnavailableError
+from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 from structlog.testing import capture_logs
 
 from spark_actors.embedded.data_dir import DataDir
@@ -52,9 +52,6 @@ def with_broker(server: EmbeddedNats, act: Callable[[NatsBroker], Awaitable[T]])
     """Do something with an open broker on an empty stream."""
 
     async def play() -> T:
-        async with await nats.connect(server.url, token=server.token) as connection:
-            with suppress(NotFoundError):
-                await connection.jsm().delete_stream(STREAM)
         broker = NatsBroker(settings_for(server))
         await broker.open()
         try:

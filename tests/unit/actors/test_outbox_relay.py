@@ -300,7 +300,7 @@ def test_what_cannot_be_kept_for_a_subscriber_stays_in_the_outbox(monkeypatch: p
 
     async def play() -> tuple[list[str], list[str]]:
         scene = Scene(in_flight=10)
-        names = [f"a{number:03}" for number in range(100)]
+        names = [f"a{number:03}" for number in range(400)]
         scene.subscribers.away.add("dashboard")
         scene.add(*names, purpose=Purpose.INVOICE)
         with monkeypatch.context() as patched:

@@ -1,0 +1,22 @@
+"""Each test has a server of its own: what an earlier one has published the server may store when all have forgotten it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[EmbeddedNats]:
+    """A server without a stream."""
+    server = EmbeddedNats(DataDir(tmp_path / "nats"), NatsOptions(port=ANY_PORT))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
