@@ -108,7 +108,9 @@ class Surroundings:
     def problems(self) -> dict[str, str | None]:
         """Each thing that the actors stand on, and why it cannot be counted on just now (None: it can)."""
         kept = {keeper.name: keeper.problem for keeper in self.keepers}
-        return {**kept, "owner": self.owner.problem, "disk": shortage(self.deployment.settings.data_dir)}
+        data_dir = DataDir(self.deployment.settings.data_dir)
+        disk = shortage(data_dir.path, data_dir.postgres, data_dir.nats)
+        return {**kept, "owner": self.owner.problem, "disk": disk}
 
     @property
     def lost(self) -> SparkError | None:

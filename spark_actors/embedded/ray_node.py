@@ -29,6 +29,8 @@ OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MiB; only a call of
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing zero
 SOCKET_NAMES_BYTES = len("/12345678/plasma_store")
 KEPT_SESSIONS = 1  # folders of earlier runs, with their logs
+LOST_GRACE_SECONDS = 1.0
+"""For what is left of a node that is lost: its agents would try for a minute to reach the GCS."""
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
@@ -156,7 +158,7 @@ class EmbeddedRay:
         node.kill_all_processes(check_alive=False, allow_graceful=not is_lost, wait=True)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
-        _wait_for_end(processes, grace_seconds)
+        _wait_for_end(processes, min(grace_seconds, LOST_GRACE_SECONDS) if is_lost else grace_seconds)
 
     def _make_socket_folder(self) -> Path:
         """Make a new folder for each start: a socket that a killed node left would mislead the next one."""

@@ -1,4 +1,4 @@
-"""How much room the disk below a folder has left."""
+"""How much room the disks below some folders have left."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ NEEDED_BYTES = 16 * 1024 * 1024
 """With less, something that is built in will soon fail to write."""
 
 
-def shortage(folder: Path) -> str | None:
-    """What is wrong with the room that is left for *folder*, in words; None if there is enough."""
+def shortage(*folders: Path) -> str | None:
+    """What is wrong with the room that is left for the first of *folders* that has too little; None if all have enough.
+
+    Each may lie on a disk of its own; what is not there needs none.
+    """
+    for folder in folders:
+        free = _free_bytes(folder) if folder.exists() else NEEDED_BYTES
+        if free < NEEDED_BYTES:
+            return f"no space: {free // 1024} KiB are free in {folder}, at least {NEEDED_BYTES // 1024} KiB are needed"
+    return None
+
+
+def _free_bytes(folder: Path) -> int:
     disk = os.statvfs(folder)
-    free = disk.f_bavail * disk.f_frsize
-    if free >= NEEDED_BYTES:
-        return None
-    return f"no space: {free // 1024} KiB are free in {folder}, at least {NEEDED_BYTES // 1024} KiB are needed"
+    return disk.f_bavail * disk.f_frsize

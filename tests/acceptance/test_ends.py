@@ -14,7 +14,7 @@ import pytest
 
 from tests.fixtures.daemon import Daemon, daemon_in_temporary_folder, environment
 
-LOST_SECONDS = 20.0
+LOST_SECONDS = 10.0
 """How long a daemon without Ray may take to end."""
 STOP_SECONDS = 15.0
 

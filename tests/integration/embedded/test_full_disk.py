@@ -67,10 +67,11 @@ def kept_until(works: Callable[[], bool], keeper: ServiceKeeper) -> float:
     return time.monotonic() - began
 
 
-def test_how_much_is_missing_is_told(disk: Disk) -> None:
+def test_how_much_is_missing_is_told_of_whichever_disk(disk: Disk, tmp_path: Path) -> None:
     assert shortage(disk.folder) is None
     disk.fill()
     assert str(shortage(disk.folder)).startswith(f"no space: 0 KiB are free in {disk.folder}")
+    assert str(shortage(tmp_path, tmp_path / "not there", disk.folder)) == str(shortage(disk.folder))
     disk.clear()
     assert shortage(disk.folder) is None
 
