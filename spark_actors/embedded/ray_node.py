@@ -29,6 +29,7 @@ OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MiB; only a call of
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing zero
 SOCKET_NAMES_BYTES = len("/12345678/plasma_store")
 KEPT_SESSIONS = 1  # folders of earlier runs, with their logs
+KILLED_SECONDS = 15.0  # until a process that was killed is gone
 LOST_GRACE_SECONDS = 1.0
 """For what is left of a node that is lost: its agents would try for a minute to reach the GCS."""
 
@@ -256,8 +257,8 @@ def _wait_for_end(processes: Sequence[psutil.Process], grace_seconds: float) -> 
     for process in alive:
         _logger.warning("ray's process %s did not end within %s s and is killed", process.pid, grace_seconds)
         process.kill()
-    if not wait_until(lambda: not any(process.is_running() for process in alive), grace_seconds):
-        raise ServiceTimeoutError(SERVICE, "stopped", grace_seconds)
+    if not wait_until(lambda: not any(process.is_running() for process in alive), KILLED_SECONDS):
+        raise ServiceTimeoutError(SERVICE, "stopped", KILLED_SECONDS)
 
 
 def _remove_old_sessions(temporary: Path) -> None:
