@@ -7,7 +7,8 @@ Lightning node. An event is taken when all of these are durable; every one of th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -39,6 +40,9 @@ from spark_actors.messaging.ports import Clock, Projection, Received, SagaLog, S
 from spark_actors.messaging.telemetry import SagasEnded
 
 log = structlog.get_logger(__name__)
+
+RESERVED_SECONDS = 2.0
+"""For so long nobody else is let in where somebody wants to be alone: more than they take to come again."""
 
 
 class Refusal(NamedTuple):
@@ -313,11 +317,45 @@ def _deliveries(envelopes: Sequence[Envelope], refusals: Refusals) -> list[Deliv
     return deliveries
 
 
+class Doorway:
+    """Lets batches in together, or one alone: what may be deadly must not be mixed up with what others hand over.
+
+    Nobody waits in it, since who waits when the process ends would count as in its hand.
+    """
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._is_alone = False
+        self._reserved_until = 0.0
+
+    @contextmanager
+    def passing(self, *, alone: bool) -> Iterator[None]:
+        """Be inside for as long as the block lasts. Raises ActorUnavailableError: come again in a moment.
+
+        Who wants to be alone and finds others inside has it kept for them for RESERVED_SECONDS.
+        """
+        now = asyncio.get_running_loop().time()
+        if alone and self._inside:
+            self._reserved_until = now + RESERVED_SECONDS
+        if self._is_alone or (self._inside if alone else now < self._reserved_until):
+            raise ActorUnavailableError("ContextActor", "has to be alone with something else")
+        self._inside += 1
+        self._is_alone = alone
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._is_alone = False
+            if alone:
+                self._reserved_until = 0.0
+
+
 class ContextService:
     """A ContextActor with what goes on behind it: its lanes to the aggregates, its work at the Lightning node."""
 
     def __init__(self, actor: ContextActor, dispatcher: Dispatcher, loops: Sequence[Loop] = ()) -> None:
         self._actor = actor
+        self._doorway = Doorway()
         self._dispatcher = dispatcher
         self._loops = loops
 
@@ -334,5 +372,7 @@ class ContextService:
     def problems(self) -> list[str]:
         return [loop.problem for loop in self._loops if loop.problem]
 
-    async def take_events(self, payload: bytes) -> bytes:
-        return await self._actor.take_events(payload)
+    async def take_events(self, payload: bytes, *, alone: bool = False) -> bytes:
+        """As the actor does; *alone*: while nothing else is in hand. Raises ActorUnavailableError if that cannot be."""
+        with self._doorway.passing(alone=alone):
+            return await self._actor.take_events(payload)

@@ -114,7 +114,8 @@ class EventParking:
     ) -> tuple[Envelope, Delivery] | None:
         """Forget what was taken; gives the first message that was not."""
         try:
-            answer = await self._subscribers.take_events(subscriber, pack(waiting))
+            alone = self._relay.is_release_alone(subscriber, key)
+            answer = await self._subscribers.take_events(subscriber, pack(waiting), alone=alone)
         except ActorUnavailableError as error:
             ids = [envelope.message_id for envelope in waiting]
             if error.has_died and self._relay.killed_by_release(subscriber, key, ids):

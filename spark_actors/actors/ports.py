@@ -54,8 +54,11 @@ class Releases(Protocol):
 class Subscribers(Protocol):
     """The ContextActors that events are handed to."""
 
-    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
-        """Hand packed envelopes to a context's actor; gives packed deliveries. Raises like `Hosts.take_turn`."""
+    async def take_events(self, subscriber: str, payload: bytes, *, alone: bool = False) -> bytes:
+        """Hand packed envelopes to a context's actor; gives packed deliveries. Raises like `Hosts.take_turn`.
+
+        *alone*: while it has nothing else in hand; ActorUnavailableError if it has, or is alone with something else.
+        """
 
 
 @dataclass(frozen=True)

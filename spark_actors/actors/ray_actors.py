@@ -139,10 +139,10 @@ class _AsyncShell:
 class ContextActor(_AsyncShell):
     """Holds a ContextService."""
 
-    async def take_events(self, payload: bytes) -> bytes:
+    async def take_events(self, payload: bytes, alone: bool) -> bytes:
         unit = await self._started()
         service: ContextService = unit.service  # type: ignore[assignment]  # what the composition root built it with
-        return await service.take_events(payload)
+        return await service.take_events(payload, alone=alone)
 
 
 class Supervisor(_AsyncShell):

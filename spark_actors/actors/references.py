@@ -148,9 +148,11 @@ class RaySubscribers:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
-    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
+    async def take_events(self, subscriber: str, payload: bytes, *, alone: bool = False) -> bytes:
         name = names.context_actor(subscriber)
-        answer: bytes = await self._directory.call(name, lambda actor: actor.take_events.remote(payload), WORK_SECONDS)
+        answer: bytes = await self._directory.call(
+            name, lambda actor: actor.take_events.remote(payload, alone), WORK_SECONDS
+        )
         return answer
 
 

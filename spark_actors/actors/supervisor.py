@@ -151,7 +151,8 @@ class OutboxRelay:
             return 0 if more or self._relay.has_to_park(subscriber) else self._until_due(subscriber)
         self._pass(CrashPoint.RELAY_BEFORE_DELIVERY, subscriber)
         try:
-            answer = await self._subscribers.take_events(subscriber, pack([row.envelope for row in batch]))
+            payload, alone = pack([row.envelope for row in batch]), self._relay.is_alone(subscriber)
+            answer = await self._subscribers.take_events(subscriber, payload, alone=alone)
             deliveries = unpack_deliveries(answer)
         except (ActorUnavailableError, StorageUnavailableError) as error:
             await self._not_taken(subscriber, error)

@@ -9,8 +9,6 @@ DEADLY_DEATHS = 3
 is given up: machines, and operators, end processes too."""
 KILLED_ITS_PROCESS = "killed_its_process"
 """Why a message that its taker has not survived is given up."""
-
-
 _MOST = 10_000
 """Batches are smaller than that."""
 
@@ -20,6 +18,8 @@ class Suspects:
 
     Messages are offered again in the same order, so the first of them stay the first of the batch. A few deaths under
     the same first message raise suspicion; then each further death halves the batch, until that message is alone in it.
+    From then on it must be alone with its taker, too (`is_alone`): others may hand messages to the same one, and those
+    that are in its hand when it dies of another's are not to blame.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,11 @@ class Suspects:
         """How many messages the next batch may hold."""
         return wanted if self._limit is None else min(wanted, self._limit)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the next batch is one message, with which its taker has to be alone."""
+        return self._limit == 1
+
     def died(self, batch: Sequence[Hashable]) -> bool:
         """Their taker died while it had these in hand; whether the only one of them is to be given up."""
         if batch[0] != self._first:
@@ -39,10 +44,10 @@ class Suspects:
         self._deaths += 1
         if self._deaths < DEADLY_DEATHS:
             return False
-        if len(batch) == 1:
+        if self.is_alone:
             self._first, self._limit = None, None
             return True
-        self._limit = len(batch) // 2
+        self._limit = max(1, len(batch) // 2)
         self._begin(batch[0], self._limit)
         return False
 

@@ -346,6 +346,10 @@ class Relay:
         """How many messages of a released key may be handed over together."""
         return self._release(subscriber, key).suspects.limit(wanted)
 
+    def is_release_alone(self, subscriber: str, key: str) -> bool:
+        """As `is_alone`, for the messages of a released key."""
+        return self._release(subscriber, key).suspects.is_alone
+
     def killed_by_release(self, subscriber: str, key: str, message_ids: Sequence[str]) -> bool:
         """The subscriber's process ended with these of a released key in hand; whether it is the (only) one's doing."""
         return self._release(subscriber, key).suspects.died(message_ids)
@@ -383,6 +387,10 @@ class Relay:
         again = [row for row in queue.in_flight if row.envelope.key not in queue.held]
         queue.ready.extendleft(reversed(again))
         queue.in_flight = []
+
+    def is_alone(self, subscriber: str) -> bool:
+        """Whether the subscriber must have nothing else in hand while it takes the batch: that may be deadly."""
+        return self._queues[subscriber].suspects.is_alone
 
     def killed(self, subscriber: str, now: datetime) -> list[Burial]:
         """The subscriber's process ended while it had the batch in hand, which is handed over again.

@@ -129,9 +129,9 @@ class Shell:
 class ContextShell(Shell):
     """A ContextActor: what it takes is noted."""
 
-    async def take_events(self, payload: bytes) -> bytes:
+    async def take_events(self, payload: bytes, *, alone: bool) -> bytes:
         service: Any = self.service
-        answer: bytes = await service.take_events(payload)
+        answer: bytes = await service.take_events(payload, alone=alone)
         taken = {it.message_id for it in unpack_deliveries(answer) if it.receipt is Receipt.TAKEN}
         history, context = self.process.machine.history, names_context(self.process.name)
         for envelope in unpack_envelopes(payload):
@@ -239,12 +239,12 @@ class RayStandIn:
             lambda shell: shell.release(context, keys, at_once),
         )
 
-    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
+    async def take_events(self, subscriber: str, payload: bytes, *, alone: bool = False) -> bytes:
         return await self.process.machine.call(
             self.process,
             names.context_actor(subscriber),
             "call.take_events",
-            lambda shell: shell.take_events(payload),
+            lambda shell: shell.take_events(payload, alone=alone),
         )
 
 

@@ -18,7 +18,8 @@ from domain.shared.decisions import Verdict
 from domain.shared.errors import ConstraintError, StorageUnavailableError
 from domain.shared.messages import Event, MessageRegistry
 from domain.shared.sagas import SagaState
-from spark_actors.actors.context import ContextActor, Projecting, Steps, Tracking
+from spark_actors.actors.context import ContextActor, Doorway, Projecting, Steps, Tracking
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, Reply, encode_data, pack, unpack_deliveries
 from spark_actors.messaging.ports import Received
 from spark_actors.messaging.telemetry import SagasEnded, TelemetryEvent
@@ -227,3 +228,37 @@ def test_every_event_has_somebody_who_takes_it() -> None:
 def test_an_event_whose_command_is_locked_out_comes_again_later_and_the_others_are_taken() -> None:
     deliveries = take(accounting(SenderWithLock()), registered("ann"), registered("bob"), registered("cid"))
     assert receipts(deliveries) == [Receipt.TAKEN, Receipt.LATER, Receipt.TAKEN]
+
+
+def test_who_wants_to_be_alone_is_and_others_come_again() -> None:
+    async def play() -> None:
+        doorway = Doorway()
+        with doorway.passing(alone=False), doorway.passing(alone=False):
+            with pytest.raises(ActorUnavailableError), doorway.passing(alone=True):
+                pass
+            with pytest.raises(ActorUnavailableError), doorway.passing(alone=False):
+                pass  # it is kept for who wants to be alone
+        with doorway.passing(alone=True):
+            for alone in (False, True):
+                with pytest.raises(ActorUnavailableError), doorway.passing(alone=alone):
+                    pass
+        with doorway.passing(alone=False):
+            pass
+
+    asyncio.run(play())
+
+
+def test_a_place_that_is_kept_for_somebody_who_does_not_come_again_is_free_in_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spark_actors.actors.context.RESERVED_SECONDS", 0.0)
+
+    async def play() -> None:
+        doorway = Doorway()
+        with doorway.passing(alone=False), pytest.raises(ActorUnavailableError), doorway.passing(alone=True):
+            pass
+        await asyncio.sleep(0.001)
+        with doorway.passing(alone=False):
+            pass
+
+    asyncio.run(play())

@@ -42,7 +42,7 @@ class FakeSubscribers:
         self.deadly = ""
         """The message that ends whoever has it in hand."""
 
-    async def take_events(self, subscriber: str, payload: bytes) -> bytes:
+    async def take_events(self, subscriber: str, payload: bytes, *, alone: bool = False) -> bytes:
         if self.errors:
             raise self.errors.pop()
         if subscriber in self.away:

@@ -554,3 +554,14 @@ def test_deaths_under_different_messages_make_none_suspicious() -> None:
         batch = relay.next_batch("bitcoin", 5, NOW)
         assert len(batch) == 5
         relay.delivered("bitcoin", taken(batch), NOW)
+
+
+def test_a_message_that_is_in_hand_when_its_taker_dies_of_another_is_not_given_up() -> None:
+    """The other one comes from another relay; both are in hand at once until this one asks to be alone."""
+    relay = a_relay(a_row(1))
+    while not relay.is_alone("bitcoin"):
+        relay.next_batch("bitcoin", 10, NOW)
+        assert relay.killed("bitcoin", NOW) == []
+    batch = relay.next_batch("bitcoin", 10, NOW)
+    assert relay.delivered("bitcoin", taken(batch), NOW) == []
+    assert not relay.is_alone("bitcoin")
