@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import pytest
 
+from spark_actors.chaos.target import SETTINGS
 from tests.faults.conftest import NewScene, Scene, assert_nothing_is_lost_or_doubled
 
 LOCKED_SECONDS = 5.0
+FEW_IN_HAND = "\n[relay]\nbatch_events = 500\nmax_in_flight_events = 500\n"
 EVENTS = 12_000
-"""More than any relay may hold in hand."""
+"""More than a relay may hold in hand then."""
 
 
 @pytest.fixture(scope="module")
 def scene(new_scene: NewScene) -> Scene:
-    return new_scene(seed=4, views_apart=True, long_seconds=LOCKED_SECONDS, events=EVENTS)
+    return new_scene(SETTINGS + FEW_IN_HAND, seed=4, views_apart=True, long_seconds=LOCKED_SECONDS, events=EVENTS)
 
 
 @pytest.mark.timeout(180)
