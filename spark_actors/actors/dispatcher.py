@@ -221,10 +221,17 @@ class Dispatcher:
         except _DeadlyBatch:
             log.warning("host_dies", slot=lane.slot.name, context=lane.context, commands=len(commands))
         if len(commands) == 1:
-            return await self._ask(lane, commands, self._hosts.bury)
+            return await self._tried_alone(lane, commands)
         middle = len(commands) // 2
         first = await self._deliver(lane, commands[:middle])
         return [*first, *await self._deliver_behind(lane, commands[middle:], _locked(commands[:middle], first))]
+
+    async def _tried_alone(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
+        """Others hand commands to the same host: who is in its hand when it dies of another's is not to blame."""
+        try:
+            return await self._ask(lane, commands, self._hosts.take_turn_alone, DEADLY_DEATHS)
+        except _DeadlyBatch:
+            return await self._ask(lane, commands, self._hosts.bury)
 
     async def _deliver_behind(self, lane: _Lane, commands: list[Envelope], locked: Collection[str]) -> list[Reply]:
         """As `_deliver`; those of *locked* keys are not sent: an earlier one of their key waits."""

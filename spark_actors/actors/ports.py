@@ -37,6 +37,12 @@ class Hosts(Protocol):
         batch over again is safe.
         """
 
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        """As `take_turn`, with nothing else in the actor's hand, in or before it: if it dies now, this is why.
+
+        Raises ActorUnavailableError if that cannot be just now.
+        """
+
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
         """Have packed envelopes fail, unread, under which that actor dies again and again; else like `take_turn`."""
 

@@ -1,13 +1,19 @@
-"""Whether the turn in hand moves: noted by who works, read by who answers for it from another thread."""
+"""Whether the turn in hand moves, and for whom the next is: noted by who works, and by who answers beside it."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from spark_actors.actors.errors import ActorUnavailableError
+
 STORE_SECONDS = 120.0
 """Beyond every time limit that sessions have on the server's side: whoever waits longer waits for nobody."""
+
+KEPT_SECONDS = 5.0
+"""For so long the next turn is kept for somebody who has asked to be alone with it."""
 
 
 class Progress:
@@ -21,11 +27,28 @@ class Progress:
         self._now = now
         self._moved_at: float | None = None
         self._waits = False
+        self._lock = threading.Lock()
+        self._kept_for, self._kept_until = "", 0.0
+
+    def keep(self, token: str) -> bool:
+        """Keep the next turn for who shows *token*, if none is in hand and it is not kept for another."""
+        with self._lock:
+            if self._moved_at is not None or self._is_kept_from(token):
+                return False
+            self._kept_for, self._kept_until = token, self._now() + KEPT_SECONDS
+            return True
+
+    def _is_kept_from(self, token: str) -> bool:
+        return bool(self._kept_for) and token != self._kept_for and self._now() < self._kept_until
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """A turn is in hand."""
-        self._moved_at = self._now()
+    def turn(self, token: str = "") -> Iterator[None]:
+        """A turn is in hand. Raises ActorUnavailableError if this one is kept for somebody else."""
+        with self._lock:
+            if self._is_kept_from(token):
+                raise ActorUnavailableError("AggregateActor", "is kept for a command that may be deadly")
+            self._kept_for = ""
+            self._moved_at = self._now()
         try:
             yield
         finally:

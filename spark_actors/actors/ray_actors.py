@@ -59,9 +59,9 @@ class AggregateActor:
             _spare_collector()
             self._started.set()
 
-    def take_turn(self, context: str, payload: bytes) -> bytes:
+    def take_turn(self, context: str, payload: bytes, token: str = "") -> bytes:
         self.start()
-        with self._progress.turn():
+        with self._progress.turn(token):
             return self._actor.take_turn(context, payload)
 
     def bury(self, context: str, payload: bytes) -> bytes:
@@ -73,6 +73,10 @@ class AggregateActor:
         self.start()
         with self._progress.turn():
             return self._actor.release(context, keys, at_once)
+
+    @ray.method(concurrency_group=BESIDE)
+    def keep(self, token: str) -> bool:
+        return self._progress.keep(token)
 
     @ray.method(concurrency_group=BESIDE)
     def report(self) -> bytes:

@@ -14,6 +14,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from threading import Thread
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import msgspec
 import ray
@@ -124,6 +125,19 @@ class RayHosts:
         name = names.aggregate_actor(slot)
         answer: bytes = await self._directory.call(
             name, lambda actor: actor.take_turn.remote(context, payload), WORK_SECONDS
+        )
+        return answer
+
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        name, token = names.aggregate_actor(slot), uuid4().hex
+        try:
+            is_kept = await self._directory.call(name, lambda actor: actor.keep.remote(token), ANSWER_SECONDS)
+        except ActorUnavailableError as error:  # whatever it has died of, it was not this
+            raise ActorUnavailableError(error.actor, error.detail) from error
+        if not is_kept:
+            raise ActorUnavailableError(name, "has something else in hand")
+        answer: bytes = await self._directory.call(
+            name, lambda actor: actor.take_turn.remote(context, payload, token), WORK_SECONDS
         )
         return answer
 

@@ -228,6 +228,9 @@ class RayStandIn:
             lambda shell: shell.take_turn(context, payload),
         )
 
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        return await self.take_turn(slot, context, payload)
+
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
         raise NotImplementedError("no message of a run kills its host")
 

@@ -42,6 +42,9 @@ class Host:
     async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
         return await asyncio.to_thread(self._actor.take_turn, context, payload)
 
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        return await self.take_turn(slot, context, payload)
+
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
         return await asyncio.to_thread(self._actor.bury, context, payload)
 

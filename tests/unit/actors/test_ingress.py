@@ -110,6 +110,9 @@ class FakeHosts:
         self.locked: set[str] = set()
         self._broker = broker
 
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        return await self.take_turn(slot, context, payload)
+
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
         raise NotImplementedError("no host dies here")
 

@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Report
-from spark_actors.actors.progress import STORE_SECONDS, Progress
+from spark_actors.actors.progress import KEPT_SECONDS, STORE_SECONDS, Progress
 from spark_actors.actors.ray_actors import SLOW_STORE_SECONDS, AggregateActor
 
 
@@ -95,3 +96,18 @@ def test_an_actor_answers_beside_its_turn() -> None:
     turn.join()
     assert 0 < first < second < SLOW_STORE_SECONDS
     assert msgspec.msgpack.decode(actor.report(), type=Report).unmoved_seconds == 0
+
+
+def test_a_turn_that_is_kept_for_somebody_is_nobody_elses(progress: Progress, clock: Clock) -> None:
+    assert progress.keep("mine")
+    assert not progress.keep("theirs")
+    with pytest.raises(ActorUnavailableError), progress.turn():
+        pass
+    with progress.turn("mine"):
+        assert not progress.keep("theirs")
+    with progress.turn():
+        pass
+    assert progress.keep("theirs")
+    clock.now += KEPT_SECONDS
+    with progress.turn():
+        pass
