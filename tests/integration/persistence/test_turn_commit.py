@@ -58,7 +58,8 @@ def test_of_two_who_decided_on_the_same_version_one_wins(
 
     with ThreadPoolExecutor(4) as threads:
         assert sorted(threads.map(write, range(4))) == ["stale", "stale", "stale", "stored"]
-    assert connection.execute("SELECT count(*) FROM accounting.inbox").fetchone() == (1,)
+    remembered = connection.execute("SELECT DISTINCT message_id FROM accounting.inbox").fetchall()
+    assert len(remembered) == 1  # near the end of a week it stands in two of them
 
 
 def test_a_stale_refusal_waits_for_the_writer_and_then_gives_way(
