@@ -17,7 +17,7 @@ from tests.faults.conftest import NewScene, Scene, assert_nothing_is_lost_or_dou
 KILLS = ("kill aggregate", "kill context", "kill supervisor", "kill ingress", "kill root")
 SERVED_SECONDS = 3.0
 """Until an instance is served again after its host's death, in the median, on a machine that has nothing else to do."""
-TRIES = 4
+TRIES = 12
 SLACK = 4
 """How many times as long it may take on a machine that is busy with other things."""
 
