@@ -7,6 +7,7 @@ Lightning node. An event is taken when all of these are durable; every one of th
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -41,8 +42,8 @@ from spark_actors.messaging.telemetry import SagasEnded
 
 log = structlog.get_logger(__name__)
 
-RESERVED_SECONDS = 2.0
-"""For so long nobody else is let in where somebody wants to be alone: more than they take to come again."""
+KEPT_SECONDS = 2.0
+"""For so long nobody else is let in where somebody wants to be alone: more than they take to come."""
 
 
 class Refusal(NamedTuple):
@@ -318,36 +319,54 @@ def _deliveries(envelopes: Sequence[Envelope], refusals: Refusals) -> list[Deliv
 
 
 class Doorway:
-    """Lets batches in together, or one alone: what may be deadly must not be mixed up with what others hand over.
-
-    Nobody waits in it, since who waits when the process ends would count as in its hand.
-    """
+    """Lets batches in together, or one alone: what may be deadly must not be mixed up with what others hand over."""
 
     def __init__(self) -> None:
         self._inside = 0
-        self._is_alone = False
-        self._reserved_until = 0.0
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._kept_for, self._kept_until = "", 0.0
+
+    async def keep(self, token: str) -> bool:
+        """Let nobody else in until who shows *token* has been inside, or does not come for KEPT_SECONDS.
+
+        Waits for those inside for as long; whether they have gone. False, too, if it is kept for another.
+        """
+        loop = asyncio.get_running_loop()
+        if self._kept_for and loop.time() < self._kept_until:
+            return False
+        self._kept_for, self._kept_until = token, loop.time() + KEPT_SECONDS
+        try:
+            async with asyncio.timeout(KEPT_SECONDS):
+                await self._is_empty.wait()
+        except TimeoutError:
+            return False
+        self._kept_until = loop.time() + KEPT_SECONDS
+        return True
 
     @contextmanager
-    def passing(self, *, alone: bool) -> Iterator[None]:
-        """Be inside for as long as the block lasts. Raises ActorUnavailableError: come again in a moment.
+    def passing(self, token: str = "") -> Iterator[None]:
+        """Be inside for as long as the block lasts; with a *token* alone, if it is kept for this one.
 
-        Who wants to be alone and finds others inside has it kept for them for RESERVED_SECONDS.
+        Raises ActorUnavailableError at once, for nobody waits in it: who waits when the process ends would count as in
+        its hand.
         """
-        now = asyncio.get_running_loop().time()
-        if alone and self._inside:
-            self._reserved_until = now + RESERVED_SECONDS
-        if self._is_alone or (self._inside if alone else now < self._reserved_until):
-            raise ActorUnavailableError("ContextActor", "has to be alone with something else")
+        if token != self._kept_for:
+            if token or asyncio.get_running_loop().time() < self._kept_until:
+                raise ActorUnavailableError("ContextActor", "has to be alone with something else")
+            self._kept_for = ""  # it did not come
+        if token:
+            self._kept_until = math.inf
         self._inside += 1
-        self._is_alone = alone
+        self._is_empty.clear()
         try:
             yield
         finally:
             self._inside -= 1
-            self._is_alone = False
-            if alone:
-                self._reserved_until = 0.0
+            if not self._inside:
+                self._is_empty.set()
+            if token:
+                self._kept_for, self._kept_until = "", 0.0
 
 
 class ContextService:
@@ -372,7 +391,11 @@ class ContextService:
     def problems(self) -> list[str]:
         return [loop.problem for loop in self._loops if loop.problem]
 
-    async def take_events(self, payload: bytes, *, alone: bool = False) -> bytes:
-        """As the actor does; *alone*: while nothing else is in hand. Raises ActorUnavailableError if that cannot be."""
-        with self._doorway.passing(alone=alone):
+    async def keep(self, token: str) -> bool:
+        """Whether nothing is in hand, and nothing will be until who shows *token* comes or is late."""
+        return await self._doorway.keep(token)
+
+    async def take_events(self, payload: bytes, token: str = "") -> bytes:
+        """As the actor does; with a *token* alone. Raises ActorUnavailableError, too, while it is kept for another."""
+        with self._doorway.passing(token):
             return await self._actor.take_events(payload)

@@ -43,9 +43,9 @@ class Progress:
 
     @contextmanager
     def turn(self, token: str = "") -> Iterator[None]:
-        """A turn is in hand. Raises ActorUnavailableError if this one is kept for somebody else."""
+        """A turn is in hand. Raises ActorUnavailableError if it is kept for another, or not (any more) for *token*."""
         with self._lock:
-            if self._is_kept_from(token):
+            if self._is_kept_from(token) or (token and token != self._kept_for):
                 raise ActorUnavailableError("AggregateActor", "is kept for a command that may be deadly")
             self._kept_for = ""
             self._moved_at = self._now()

@@ -143,10 +143,14 @@ class _AsyncShell:
 class ContextActor(_AsyncShell):
     """Holds a ContextService."""
 
-    async def take_events(self, payload: bytes, alone: bool) -> bytes:
-        unit = await self._started()
-        service: ContextService = unit.service  # type: ignore[assignment]  # what the composition root built it with
-        return await service.take_events(payload, alone=alone)
+    async def take_events(self, payload: bytes, token: str = "") -> bytes:
+        return await (await self._service()).take_events(payload, token)
+
+    async def keep(self, token: str) -> bool:
+        return await (await self._service()).keep(token)
+
+    async def _service(self) -> ContextService:
+        return (await self._started()).service  # type: ignore[return-value]  # what the composition root built it with
 
 
 class Supervisor(_AsyncShell):

