@@ -6,7 +6,7 @@ SparkError
 
 from __future__ import annotations
 
-from domain.shared.errors import SparkError
+from spark_actors.kernel.errors import SparkError
 
 
 class SettingsError(SparkError):

@@ -6,6 +6,7 @@ Defaults here equal those in `default.toml` (a test compares them), so that a gr
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -24,8 +25,8 @@ N = TypeVar("N", int, float)
 
 INSIDE = "inside"
 """Under this key a refusal of a whole group says which of its settings is meant."""
-WriteContext = Literal["auth", "accounting", "crowdfunding", "bitcoin"]
-WRITE_CONTEXTS: tuple[WriteContext, ...] = ("auth", "accounting", "crowdfunding", "bitcoin")
+WRITING, SCHEMAS = "writing", "schemas"
+"""What the context of a validation knows of the application: its contexts with commands, and all that have tables."""
 
 NATS_SCHEMES = ("nats://", "tls://", "ws://", "wss://")
 
@@ -50,10 +51,31 @@ def _servers(value: str) -> str:
     return value
 
 
-def _instance(value: str) -> str:
+def _known(info: ValidationInfo, kind: str) -> Sequence[str]:
+    """The names of the application; empty where there is none to know of."""
+    known: Sequence[str] = (info.context or {}).get(kind, ())
+    return known
+
+
+def _schema(value: str, info: ValidationInfo) -> str:
+    return _one_of(_known(info, SCHEMAS), value)
+
+
+def _writing(value: str, info: ValidationInfo) -> str:
+    return _one_of(_known(info, WRITING), value)
+
+
+def _one_of(known: Sequence[str], value: str) -> str:
+    if known and value not in known:
+        raise ValueError(f"a known name: {', '.join(known)}")
+    return value
+
+
+def _instance(value: str, info: ValidationInfo) -> str:
     context, _, key = value.partition(":")
-    if context not in WRITE_CONTEXTS or not key:
-        raise ValueError(f"context:key with a context of {', '.join(WRITE_CONTEXTS)}")
+    known = _known(info, WRITING)
+    if (known and context not in known) or not context or not key:
+        raise ValueError(f"context:key with a context of {', '.join(known)}")
     return value
 
 
@@ -67,6 +89,7 @@ _Number = BeforeValidator(_not_a_switch)
 Count = Annotated[int, _Number, Field(ge=1)]
 Port = Annotated[int, _Number, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, _Number, Field(gt=0)]
+Pause = Annotated[float, _Number, Field(ge=0)]
 Leeway = Annotated[float, _Number, Field(ge=0, le=300)]
 Rate = Annotated[float, _Number, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
@@ -74,6 +97,8 @@ Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 Servers = Annotated[str, AfterValidator(_servers)]
 Instance = Annotated[str, AfterValidator(_instance)]
+Schema = Annotated[str, AfterValidator(_schema)]
+WritingContext = Annotated[str, AfterValidator(_writing)]
 
 _NO_DSN = SecretStr("")
 
@@ -85,34 +110,15 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
-class ContextDsns(Group):
-    """A Postgres of its own for a context; empty: the common one."""
-
-    auth: Dsn = _NO_DSN
-    accounting: Dsn = _NO_DSN
-    crowdfunding: Dsn = _NO_DSN
-    bitcoin: Dsn = _NO_DSN
-    dashboard: Dsn = _NO_DSN
-    ingress: Dsn = _NO_DSN
-
-    def of(self, context: str) -> str:
-        dsn: SecretStr = getattr(self, context)
-        return dsn.get_secret_value()
-
-
-CONTEXTS: tuple[str, ...] = tuple(ContextDsns.model_fields)
-"""Every context that keeps tables."""
-
-
 class Postgres(Group):
     dsn: Dsn = _NO_DSN
     listen_dsn: Dsn = _NO_DSN
     prepared_statements: bool = True
-    context_dsn: ContextDsns = Field(default_factory=ContextDsns)
-    context_listen_dsn: ContextDsns = Field(default_factory=ContextDsns)
+    context_dsn: dict[Schema, Dsn] = Field(default_factory=dict)
+    context_listen_dsn: dict[Schema, Dsn] = Field(default_factory=dict)
 
-    def dsn_of(self, context: str) -> str:
-        return self.context_dsn.of(context) or self.dsn.get_secret_value()
+    def dsn_of(self, schema: str) -> str:
+        return self.context_dsn.get(schema, _NO_DSN).get_secret_value() or self.dsn.get_secret_value()
 
 
 class Nats(Group):
@@ -139,20 +145,25 @@ class Placement(Group):
     resident_instances: Count = 50_000
     resident_bytes: Annotated[int, _Number, Field(ge=1_048_576)] = 67_108_864
     dedicated_instances: tuple[Instance, ...] = ()
-    dedicated_kinds: dict[WriteContext, Count] = Field(default_factory=dict)
+    dedicated_kinds: dict[WritingContext, Count] = Field(default_factory=dict)
 
 
 class Ingress(Group):
     max_in_flight_commands: Count = 1000
     max_body_bytes: Annotated[int, _Number, Field(ge=1, le=1_048_576)] = 65_536
     max_relay_backlog_events: Count = 100_000
-    groups: tuple[tuple[WriteContext, ...], ...] = (WRITE_CONTEXTS,)
+    groups: tuple[tuple[WritingContext, ...], ...] = ()
+    """Empty: one that holds all."""
 
     @field_validator("groups")
     @classmethod
-    def _each_context_once(cls, groups: tuple[tuple[WriteContext, ...], ...]) -> tuple[tuple[WriteContext, ...], ...]:
-        if not all(groups) or sorted(context for group in groups for context in group) != sorted(WRITE_CONTEXTS):
-            raise ValueError(f"groups that hold each of {', '.join(WRITE_CONTEXTS)} exactly once, none of them empty")
+    def _each_context_once(
+        cls, groups: tuple[tuple[str, ...], ...], info: ValidationInfo
+    ) -> tuple[tuple[str, ...], ...]:
+        known = _known(info, WRITING)
+        named = sorted(context for group in groups for context in group)
+        if groups and not (all(groups) and len(set(named)) == len(named) and named == sorted(known or named)):
+            raise ValueError(f"groups that hold each of {', '.join(known)} exactly once, none of them empty")
         return groups
 
 
@@ -202,33 +213,8 @@ class Relay(Group):
 class Retention(Group):
     inbox_days: Count = 7
     sagas_days: Count = 30
-    activity_days: Count = 90
     dead_letters_days: Count = 365
     refused_messages: Count = 10_000
-
-
-class SimulatedLightning(Group):
-    payment_delay_seconds: Annotated[float, _Number, Field(ge=0)] = 0.5
-    latency_seconds: Annotated[float, _Number, Field(ge=0)] = 0.0
-    failure_rate: Rate = 0.0
-    unknown_rate: Rate = 0.0
-    largest_invoice_sat: Count = 2_100_000_000_000_000
-
-    @field_validator("unknown_rate")
-    @classmethod
-    def _rates_leave_room(cls, value: float, info: ValidationInfo) -> float:
-        if value + info.data.get("failure_rate", 0.0) > 1:
-            raise ValueError("a rate that together with lightning.simulated.failure_rate is at most 1")
-        return value
-
-
-class Lightning(Group):
-    node: Literal["simulated"] = "simulated"
-    invoice_expiry_seconds: Seconds = 3600
-    watch_interval_seconds: Seconds = 0.5
-    call_timeout_seconds: Seconds = 10
-    max_concurrent_calls: Count = 16
-    simulated: SimulatedLightning = Field(default_factory=SimulatedLightning)
 
 
 class Supervision(Group):
@@ -243,10 +229,6 @@ class Supervision(Group):
 
 class Shutdown(Group):
     grace_seconds: Seconds = 15
-
-
-class Faults(Group):
-    enabled: bool = False
 
 
 class Log(Group):

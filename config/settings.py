@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from config.errors import SettingsError
 from config.groups import (
-    CONTEXTS,
     INSIDE,
-    Faults,
+    SCHEMAS,
+    WRITING,
     Group,
     Http,
     Identity,
     Ingress,
-    Lightning,
     Log,
     Nats,
     Placement,
@@ -26,8 +27,13 @@ from config.groups import (
     Retention,
     Shutdown,
     Supervision,
+    Text,
     Turns,
 )
+from spark_actors.application import Application, ApplicationError, load_application
+
+if TYPE_CHECKING:
+    from config.sources import Layer
 
 DAY_SECONDS = 86_400
 
@@ -47,6 +53,7 @@ def _absolute(path: Path) -> Path:
 class Settings(Group):
     """Everything that can be set. Picklable, so that it can be handed to actors; its text form shows no secret."""
 
+    application: Text = "domain.application:APPLICATION"
     data_dir: Annotated[Path, BeforeValidator(_named), AfterValidator(_absolute)] = Path(".spark")
     postgres: Postgres = Field(default_factory=Postgres)
     nats: Nats = Field(default_factory=Nats)
@@ -58,19 +65,18 @@ class Settings(Group):
     turns: Turns = Field(default_factory=Turns)
     relay: Relay = Field(default_factory=Relay)
     retention: Retention = Field(default_factory=Retention)
-    lightning: Lightning = Field(default_factory=Lightning)
     supervision: Supervision = Field(default_factory=Supervision)
     shutdown: Shutdown = Field(default_factory=Shutdown)
     log: Log = Field(default_factory=Log)
-    faults: Faults = Field(default_factory=Faults)
 
     @field_validator("ray")
     @classmethod
     def _reaches_what_it_stands_on(cls, ray: Ray, info: ValidationInfo) -> Ray:
         """Actors may live on any machine of a cluster, and what is built in listens on this one alone."""
         postgres, nats = info.data.get("postgres"), info.data.get("nats")
+        schemas = (info.context or {}).get(SCHEMAS, ())
         missing = [
-            *(["postgres.dsn"] if isinstance(postgres, Postgres) and not all(map(postgres.dsn_of, CONTEXTS)) else []),
+            *(["postgres.dsn"] if isinstance(postgres, Postgres) and not all(map(postgres.dsn_of, schemas)) else []),
             *(["nats.url"] if isinstance(nats, Nats) and not nats.url else []),
         ]
         if ray.address and missing:
@@ -104,12 +110,18 @@ class Settings(Group):
 
         The first that is set of: the context's own `context_listen_dsn`, its own `context_dsn`, `listen_dsn`, `dsn`.
         """
-        own = self.postgres.context_listen_dsn.of(context) or self.postgres.context_dsn.of(context)
-        return own or self.postgres.listen_dsn.get_secret_value() or self.postgres.dsn.get_secret_value()
+        postgres = self.postgres
+        places = (
+            postgres.context_listen_dsn.get(context),
+            postgres.context_dsn.get(context),
+            postgres.listen_dsn,
+            postgres.dsn,
+        )
+        return next((dsn for place in places if place and (dsn := place.get_secret_value())), "")
 
     @property
     def needs_embedded_postgres(self) -> bool:
-        return not all(map(self.dsn_of, CONTEXTS))
+        return not all(map(self.dsn_of, load_application(self.application).schemas))
 
     @property
     def needs_embedded_nats(self) -> bool:
@@ -123,7 +135,8 @@ class Settings(Group):
         """A copy with some settings replaced, named as in `load_settings`. Raises SettingsError."""
         from config.sources import Layer, option_layer, validated
 
-        return validated(type(self), [Layer("", self.model_dump()), option_layer(overrides)])
+        layers = [Layer("", self.model_dump()), option_layer(overrides)]
+        return validated(type(self), layers, known_names(load_application(self.application)))
 
 
 def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
@@ -136,5 +149,34 @@ def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
     # Imported here: actors get settings that are loaded already, and save the memory of what reads them.
     from config.sources import default_layer, environment_layers, file_layer, option_layer, validated
 
-    files = [default_layer(), *([file_layer(file)] if file else [])]
-    return validated(Settings, [*files, *environment_layers(Settings), option_layer(overrides)])
+    default, own, options = default_layer(), [file_layer(file)] if file else [], option_layer(overrides)
+    application = application_of(file, **overrides)
+    form: type[Settings] = application.settings() if application.settings else Settings
+    documented = [default, *([file_layer(application.defaults)] if application.defaults else [])]
+    layers = [*documented, *own, *environment_layers(form), options]
+    return validated(form, layers, known_names(application))
+
+
+def application_of(file: Path | None = None, **overrides: Any) -> Application:
+    """What the same sources say is to be run; it decides which other settings there are. Raises SettingsError."""
+    from config.sources import application_layer, default_layer, file_layer, option_layer
+
+    own = [file_layer(file)] if file else []
+    return _application([default_layer(), *own, *application_layer(), option_layer(overrides)])
+
+
+def known_names(application: Application) -> dict[str, tuple[str, ...]]:
+    """The names of an application that settings may use, as the context of a validation."""
+    return {WRITING: tuple(each.name for each in application.writing), SCHEMAS: application.schemas}
+
+
+def _application(layers: Sequence[Layer]) -> Application:
+    """That which the last layer that names one names."""
+    name, source = next(
+        (layer.values["application"], layer.source) for layer in reversed(layers) if "application" in layer.values
+    )
+    try:
+        return load_application(str(name))
+    except ApplicationError as error:
+        expected = f"package.module:NAME of an application ({error.reason})"
+        raise SettingsError("application", repr(name), expected, source) from error

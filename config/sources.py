@@ -76,6 +76,12 @@ def option_layer(overrides: Mapping[str, Any]) -> Layer:
     return Layer("option", values)
 
 
+def application_layer() -> list[Layer]:
+    """The variable that names the application, if it is set; which others there are follows from it."""
+    named = {name.upper(): name for name in os.environ if name.upper() == f"{PREFIX}APPLICATION"}
+    return [Layer(name, {"application": os.environ[name]}) for name in named.values()]
+
+
 def environment_layers(form: type[BaseModel]) -> list[Layer]:
     """One layer for each `SPARK_` variable, so that a wrong one is known by its name.
 
@@ -102,13 +108,16 @@ def _is_port_of_a_link(name: str, text: str) -> bool:
     return bool(LINK_PORT.fullmatch(text))
 
 
-def validated(form: type[F], layers: Sequence[Layer]) -> F:
-    """The layers as a *form*, the last one having the highest priority. Raises SettingsError."""
+def validated(form: type[F], layers: Sequence[Layer], known: Mapping[str, Sequence[str]]) -> F:
+    """The layers as a *form*, the last one having the highest priority. Raises SettingsError.
+
+    *known* are the names of the application, by their kind.
+    """
     values: dict[str, Any] = {}
     for layer in layers:
         values = merged(values, layer.values)
     try:
-        return form.model_validate(values)
+        return form.model_validate(values, context=known)
     except ValidationError as error:
         first, *others = (_refusal(form, layers, detail) for detail in error.errors())
     raise SettingsError(first.name, first.value, first.expected, first.source, tuple(others))

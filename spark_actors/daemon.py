@@ -19,10 +19,9 @@ from uuid import uuid4
 
 import structlog
 
-from config.groups import CONTEXTS
 from config.settings import Settings
-from domain.shared.errors import SparkError
 from spark_actors.actors import names
+from spark_actors.application import load_application
 from spark_actors.bootstrap.sizes import sessions_needed
 from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
@@ -31,6 +30,7 @@ from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.embedded.space import shortage
+from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.identity import Role
 from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.ownership import OwnerLock, deployment_id
@@ -173,8 +173,10 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
             owner = OwnerLock(deployment.listen_dsn.values())
             owner.take()
             stack.callback(owner.release)
-            refuse_too_few_connections(sessions_needed(settings, deployment.dsn, deployment.listen_dsn))
-            if applied := migrate(deployment.dsn):
+            refuse_too_few_connections(
+                sessions_needed(deployment.application, settings, deployment.dsn, deployment.listen_dsn)
+            )
+            if applied := migrate(deployment.application, deployment.dsn):
                 log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
             return deployment, owner
 
@@ -197,24 +199,25 @@ def _deployment(
         if service:
             service.wait_ready()
     embedded_dsn = postgres.dsn() if postgres else ""
-    dsn = {context: settings.dsn_of(context) or embedded_dsn for context in CONTEXTS}
+    schemas = load_application(settings.application).schemas
+    dsn = {schema: settings.dsn_of(schema) or embedded_dsn for schema in schemas}
     return Deployment(
         settings=settings,
         dsn=dsn,
-        listen_dsn={context: settings.listen_dsn_of(context) or embedded_dsn for context in CONTEXTS},
+        listen_dsn={schema: settings.listen_dsn_of(schema) or embedded_dsn for schema in schemas},
         nats_url=nats.url if nats else settings.nats.url,
         nats_token=nats.token if nats else settings.nats.token.get_secret_value(),
         log_file=data_dir.logs / "daemon.jsonl",
-        simulated_node=data_dir.path / "simulated-node.sqlite3",
-        ray_namespace=names.namespace(settings.ray.namespace, deployment_id(dsn[CONTEXTS[0]]), uuid4().hex[:12]),
+        ray_namespace=names.namespace(settings.ray.namespace, deployment_id(dsn[schemas[0]]), uuid4().hex[:12]),
         keys=signing_keys(settings, data_dir, make=True),
     )
 
 
 def _embedded_postgres(settings: Settings, data_dir: DataDir) -> EmbeddedPostgres:
     """With as many connections as the deployment needs, should the usual number not do."""
-    here = dict.fromkeys(CONTEXTS, "here")
-    needed = sessions_needed(settings, here, here)["here"] + RESERVED_SESSIONS
+    application = load_application(settings.application)
+    here = dict.fromkeys(application.schemas, "here")
+    needed = sessions_needed(application, settings, here, here)["here"] + RESERVED_SESSIONS
     return EmbeddedPostgres(data_dir, extra_settings={"max_connections": str(max(USUAL_SESSIONS, needed))})
 
 

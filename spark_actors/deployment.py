@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.settings import Settings
+from spark_actors.application import Application, load_application
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.identity.keys import SigningKey, TokenKeysError, new_key, parse_keys
 
@@ -28,12 +29,15 @@ class Deployment:
     nats_url: str
     nats_token: str
     log_file: Path
-    simulated_node: Path
-    """Where the simulated Lightning node keeps its books."""
     ray_namespace: str
     """Of this daemon's actors alone (see `names.namespace`)."""
     keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     """Of tokens, the one that signs first. Without any, nobody is known."""
+
+    @property
+    def application(self) -> Application:
+        """What the deployment runs."""
+        return load_application(self.settings.application)
 
 
 def token_issuer(settings: Settings, keys: tuple[SigningKey, ...]) -> TokenIssuer:

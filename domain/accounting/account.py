@@ -37,11 +37,12 @@ from domain.accounting.messages import (
     WithdrawalRefundRejected,
     WithdrawalRejected,
 )
-from domain.shared.decisions import Decision, done, rejected
-from domain.shared.errors import BrokenRuleError
-from domain.shared.ids import is_account_id, is_id, is_key
-from domain.shared.messages import Command, Event
+from domain.shared.accounts import is_account_id
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.decisions import Decision, done, rejected
+from spark_actors.kernel.errors import BrokenRuleError
+from spark_actors.kernel.ids import is_id, is_key
+from spark_actors.kernel.messages import Command, Event
 
 LIGHTNING = "@lightning"
 """The system's account for what is outside, on the Lightning network: its balance is minus what users own here."""

@@ -24,7 +24,7 @@ from domain.accounting.messages import (
 )
 from domain.accounting.sagas import STEPS
 from domain.accounting.transfer import credit_transfer, refund_transfer, request_transfer
-from domain.shared.context import BoundedContext
+from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="accounting",
@@ -39,11 +39,11 @@ CONTEXT = BoundedContext(
         RefundTransfer: refund_transfer,
     },
     refusals={
-        "ledger_idempotency_key_unique": key_taken,
-        "ledger_credits_an_invoice_once": key_taken,
-        "ledger_follows_known_movement": nothing_to_follow,
-        "ledger_follows_once": followed_before,
-        "ledger_takes_up_what_it_follows": not_what_was_debited,
+        "movement_key_unique": key_taken,
+        "invoice_credited_once": key_taken,
+        "follows_known_movement": nothing_to_follow,
+        "follows_once": followed_before,
+        "takes_up_what_it_follows": not_what_was_debited,
     },
     steps=STEPS,
 )

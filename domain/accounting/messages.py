@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from domain.shared.messages import Command, Event, Sender, command, event
+from spark_actors.kernel.messages import Command, Event, Sender, command, event
 
 
 class Purpose(StrEnum):

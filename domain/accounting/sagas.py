@@ -23,8 +23,8 @@ from domain.accounting.messages import (
 from domain.auth.messages import AccountRegistered
 from domain.bitcoin.messages import DepositPaid, WithdrawalFailed, WithdrawalRequested
 from domain.crowdfunding.messages import DonationRequested
-from domain.shared.messages import Command, Event
-from domain.shared.sagas import Step
+from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.sagas import Step
 
 
 def open_new_account(event: AccountRegistered) -> Sequence[Command]:

@@ -18,9 +18,10 @@ from domain.accounting.messages import (
     TransferRefunded,
     TransferSucceeded,
 )
-from domain.shared.decisions import Decision, done, rejected
-from domain.shared.ids import is_account_id, is_id, is_key
+from domain.shared.accounts import is_account_id
 from domain.shared.money import Satoshis
+from spark_actors.kernel.decisions import Decision, done, rejected
+from spark_actors.kernel.ids import is_id, is_key
 
 
 def request_transfer(account: Account | None, command: RequestTransfer, now: datetime) -> Decision[Account]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from domain.auth.messages import MESSAGES, RegisterAccount
 from domain.auth.sagas import SAGAS
 from domain.auth.user import register_account, username_taken
-from domain.shared.context import BoundedContext
+from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="auth",
     messages=MESSAGES,
     commands={RegisterAccount: register_account},
-    refusals={"users_username_unique": username_taken},
+    refusals={"username_unique": username_taken},
     sagas=SAGAS,
 )

@@ -7,11 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from domain.shared.bounds import Characters
-from domain.shared.messages import Command, Event, Query, Sender, command, event, query
+from spark_actors.kernel.bounds import Characters
+from spark_actors.kernel.messages import Command, Event, Query, Sender, command, event, query
 
 MAX_HASH_LENGTH = 512  # characters
-PasswordHash = Annotated[str, Characters(MAX_HASH_LENGTH, pattern=r"^\$argon2(id|i|d)\$[\x21-\x7e]+$")]
+PasswordHash = Annotated[
+    str, Characters(MAX_HASH_LENGTH, pattern=r"^\$argon2(id|i|d)\$[\x21-\x7e]+$", told_as="an argon2 hash")
+]
 """In PHC form, or nearly: a password that stands in its place by mistake comes no further than the door."""
 
 

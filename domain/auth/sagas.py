@@ -12,7 +12,7 @@ from domain.accounting.messages import (
     Purpose,
 )
 from domain.auth.messages import AccountRegistered
-from domain.shared.sagas import SagaKind, SagaMilestone, SagaState
+from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState
 
 
 def _ours(event: AccountOpened | AccountFoundOpen | AccountOpeningRejected | AccountOpeningRejectedV1) -> str | None:

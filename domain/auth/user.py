@@ -13,9 +13,9 @@ from domain.auth.messages import (
     Reason,
     RegisterAccount,
 )
-from domain.shared.decisions import Decision, done, rejected
-from domain.shared.errors import BrokenRuleError
-from domain.shared.ids import is_account_id
+from domain.shared.accounts import is_account_id
+from spark_actors.kernel.decisions import Decision, done, rejected
+from spark_actors.kernel.errors import BrokenRuleError
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9_.-]{2,31}")
 _COST = f"m={HASH_COST.memory_kib},t={HASH_COST.passes},p={HASH_COST.lanes}"

@@ -30,7 +30,7 @@ from domain.bitcoin.messages import (
     SettleWithdrawal,
 )
 from domain.bitcoin.sagas import SAGAS, STEPS
-from domain.shared.context import BoundedContext
+from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="bitcoin",
@@ -47,7 +47,7 @@ CONTEXT = BoundedContext(
         SettleWithdrawal: settle_withdrawal,
         FailWithdrawal: fail_withdrawal,
     },
-    refusals={"invoices_payment_hash_unique": payment_hash_taken},
+    refusals={"payment_hash_unique": payment_hash_taken},
     steps=STEPS,
     sagas=SAGAS,
     reads=READS,

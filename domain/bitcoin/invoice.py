@@ -37,11 +37,12 @@ from domain.bitcoin.messages import (
     WithdrawalPaid,
     WithdrawalRequested,
 )
-from domain.shared.decisions import Decision, Outcome, Verdict, done, rejected
-from domain.shared.errors import BrokenRuleError
-from domain.shared.ids import is_account_id, is_id
-from domain.shared.messages import Command
+from domain.shared.accounts import is_account_id
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.decisions import Decision, Outcome, Verdict, done, rejected
+from spark_actors.kernel.errors import BrokenRuleError
+from spark_actors.kernel.ids import is_id
+from spark_actors.kernel.messages import Command
 
 _32_BYTES = re.compile(r"[0-9a-f]{64}")
 

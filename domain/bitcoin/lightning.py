@@ -6,7 +6,7 @@ from datetime import datetime
 
 from domain.bitcoin.messages import DepositRequested, InvoiceIssued, WithdrawalAuthorized
 from domain.bitcoin.ports import LightningTask, LightningTaskKind
-from domain.shared.messages import Event
+from spark_actors.kernel.messages import Event
 
 READS: tuple[type[Event], ...] = (DepositRequested, InvoiceIssued, WithdrawalAuthorized)
 """The events that a task follows from."""

@@ -7,12 +7,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
-from domain.shared.bounds import Characters
-from domain.shared.messages import Command, Event, OwnerOf, Sender, command, event
+from spark_actors.kernel.bounds import Characters
+from spark_actors.kernel.messages import Bearer, Command, Event, OwnerOf, Sender, command, event
 
 MAX_PAYMENT_REQUEST_LENGTH = 8_192  # characters; the longest that wallets make are a quarter of that
 PaymentRequest = Annotated[str, Characters(MAX_PAYMENT_REQUEST_LENGTH)]
 """What a Lightning node is asked to pay."""
+
+LIGHTNING = Bearer("lightning")
+"""What watches the Lightning node and tells what has happened there."""
 
 
 class Reason(StrEnum):
@@ -62,7 +65,7 @@ class RequestDeposit(Command):
 @command(
     "bitcoin.issue-invoice",
     key="invoice_id",
-    sent_by=Sender.LIGHTNING,
+    sent_by=LIGHTNING,
     reasons=(
         Reason.INVALID_PAYMENT_REQUEST,
         Reason.UNKNOWN_INVOICE,
@@ -84,7 +87,7 @@ class IssueInvoice(Command):
 @command(
     "bitcoin.confirm-deposit",
     key="invoice_id",
-    sent_by=Sender.LIGHTNING,
+    sent_by=LIGHTNING,
     reasons=(Reason.UNKNOWN_INVOICE, Reason.NOT_ISSUED),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ class ConfirmDeposit(Command):
 @command(
     "bitcoin.expire-invoice",
     key="invoice_id",
-    sent_by=Sender.LIGHTNING,
+    sent_by=LIGHTNING,
     reasons=(Reason.UNKNOWN_INVOICE, Reason.INVOICE_FAILED, Reason.INVOICE_PAID),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,7 @@ class ExpireInvoice(Command):
 @command(
     "bitcoin.fail-deposit",
     key="invoice_id",
-    sent_by=Sender.LIGHTNING,
+    sent_by=LIGHTNING,
     reasons=(Reason.UNKNOWN_INVOICE, Reason.ALREADY_ISSUED, Reason.INVOICE_EXPIRED, Reason.INVOICE_PAID),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +171,7 @@ class AuthorizeWithdrawal(Command):
 @command(
     "bitcoin.settle-withdrawal",
     key="invoice_id",
-    sent_by=Sender.LIGHTNING,
+    sent_by=LIGHTNING,
     reasons=(
         Reason.UNKNOWN_INVOICE,
         Reason.NOT_AUTHORIZED,
@@ -211,7 +214,7 @@ class RejectWithdrawal(Command):
 @command(
     "bitcoin.fail-withdrawal",
     key="invoice_id",
-    sent_by=Sender.LIGHTNING,
+    sent_by=LIGHTNING,
     reasons=(Reason.UNKNOWN_INVOICE, Reason.NOT_AUTHORIZED, Reason.INVOICE_REJECTED, Reason.INVOICE_PAID),
 )
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from domain.shared.errors import DetailedError, SparkError
+from spark_actors.kernel.errors import DetailedError, SparkError
 
 
 class InvoiceStatus(StrEnum):

@@ -28,8 +28,8 @@ from domain.bitcoin.messages import (
     WithdrawalPaid,
     WithdrawalRequested,
 )
-from domain.shared.messages import Command, Event
-from domain.shared.sagas import SagaKind, SagaMilestone, SagaState, Step
+from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState, Step
 
 
 def authorize(event: WithdrawalAccepted) -> Sequence[Command]:

@@ -18,11 +18,12 @@ from domain.crowdfunding.messages import (
     RegisterDonation,
     RejectDonation,
 )
-from domain.shared.decisions import Decision, done, rejected
-from domain.shared.errors import BrokenRuleError
-from domain.shared.ids import is_account_id, is_id, is_key
-from domain.shared.messages import Event
+from domain.shared.accounts import is_account_id
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.decisions import Decision, done, rejected
+from spark_actors.kernel.errors import BrokenRuleError
+from spark_actors.kernel.ids import is_id, is_key
+from spark_actors.kernel.messages import Event
 
 MAX_TITLE_LENGTH = 200  # characters
 

@@ -19,7 +19,7 @@ from domain.crowdfunding.messages import (
     RejectDonation,
 )
 from domain.crowdfunding.sagas import SAGAS, STEPS
-from domain.shared.context import BoundedContext
+from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="crowdfunding",
@@ -31,9 +31,9 @@ CONTEXT = BoundedContext(
         RejectDonation: reject_donation,
     },
     refusals={
-        "donation_requests_pkey": donation_requested,
-        "donations_pkey": donation_registered,
-        "donations_as_requested": donation_unknown,
+        "donation_requested_once": donation_requested,
+        "donation_registered_once": donation_registered,
+        "registered_as_requested": donation_unknown,
     },
     steps=STEPS,
     sagas=SAGAS,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from domain.shared.bounds import Characters
-from domain.shared.messages import Command, Event, OwnerOf, Sender, command, event
+from spark_actors.kernel.bounds import Characters
+from spark_actors.kernel.messages import Command, Event, OwnerOf, Sender, command, event
 
 MAX_DESCRIPTION_LENGTH = 10_000  # characters
 Description = Annotated[str, Characters(MAX_DESCRIPTION_LENGTH, has_lines=True)]

@@ -19,8 +19,8 @@ from domain.crowdfunding.messages import (
     RegisterDonation,
     RejectDonation,
 )
-from domain.shared.messages import Command, Event
-from domain.shared.sagas import SagaKind, SagaMilestone, SagaState, Step
+from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState, Step
 
 
 def register(event: TransferSucceeded) -> Sequence[Command]:

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from domain.dashboard.projection import PROJECTED
 from domain.dashboard.views import QUERIES
-from domain.shared.context import BoundedContext
+from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(name="dashboard", messages=QUERIES, reads=PROJECTED)

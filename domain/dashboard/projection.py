@@ -17,7 +17,7 @@ from domain.auth import messages as auth
 from domain.bitcoin import messages as bitcoin
 from domain.crowdfunding import messages as crowdfunding
 from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen, RowSeen
-from domain.shared.messages import Event
+from spark_actors.kernel.messages import Event
 
 PROJECTED: tuple[type[Event], ...] = tuple(
     message

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from domain.bitcoin.messages import PaymentRequest
 from domain.crowdfunding.messages import Description
-from domain.shared.bounds import Between
-from domain.shared.messages import OwnerOf, Query, Sender, query
+from spark_actors.kernel.bounds import Between
+from spark_actors.kernel.messages import OwnerOf, Query, Sender, query
 
 MOST_LINES = 200
 """The most lines of a kind that one answer holds."""
@@ -196,10 +196,3 @@ class ViewTimeline(Query):
 
 
 QUERIES = (ViewAccountOverview, ViewCampaigns, ViewCampaign, ViewInvoice, ViewDonation, ViewActivity, ViewTimeline)
-
-
-class Views(Protocol):
-    """Answers queries from the read models. Of their fields the door has seen to it that they are within bounds."""
-
-    async def answer(self, query: Query) -> object | None:
-        """The result that the query's class names; None if there is no such thing. Raises StorageUnavailableError."""

@@ -1,1 +1,1 @@
-"""The kernel that every bounded context builds on: messages, decisions, money, sagas, ports."""
+"""What several contexts share: amounts of money and the ids of accounts."""

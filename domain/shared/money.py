@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Self
 
-from domain.shared.errors import InvalidAmountError
+from spark_actors.kernel.errors import DomainError
 
 SUPPLY_SAT = 21_000_000 * 100_000_000
 """The most satoshis there will ever be."""
+
+
+class InvalidAmountError(DomainError, ValueError):
+    """An amount is not a positive number of satoshis within the supply of bitcoin."""
+
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"amount {self.value} is refused: expected 1 to 2100000000000000 satoshis"
 
 
 class Satoshis(int):

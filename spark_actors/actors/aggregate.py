@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from domain.shared.context import BoundedContext
-from domain.shared.decisions import ID_REUSED, PARKED, Outcome, Verdict
-from domain.shared.errors import (
+from spark_actors.actors.turn import LOCKED, CommandFailed, Turn, TurnRules, decide_turn
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.decisions import ID_REUSED, PARKED, Outcome, Verdict
+from spark_actors.kernel.errors import (
     ConstraintError,
     DuplicateMessageError,
     KeyParkedError,
@@ -27,15 +28,22 @@ from domain.shared.errors import (
     StaleVersionError,
     StorageUnavailableError,
 )
-from domain.shared.ids import is_key
-from domain.shared.messages import MessageRegistry
-from domain.shared.ports import Failure, Handled, InboxMark, Parking, UnitOfWorkFactory, Unreadable, Versioned
-from spark_actors.actors.turn import LOCKED, CommandFailed, Turn, TurnRules, decide_turn
+from spark_actors.kernel.ids import is_key
+from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.deaths import KILLED_ITS_PROCESS
 from spark_actors.messaging.envelope import Envelope, Reply, content_digest, pack, stored, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
 from spark_actors.messaging.telemetry import CommandsRefused, InstancesMoved, MessagesBuried, TurnRetried, TurnTaken
+from spark_actors.messaging.unit_of_work import (
+    Failure,
+    Handled,
+    InboxMark,
+    Parking,
+    UnitOfWorkFactory,
+    Unreadable,
+    Versioned,
+)
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """The ContextActor: takes a context's events and does its part of the sagas. All that it knows is in Postgres.
 
 Its part of one event may be: a saga's progress row, the commands that follow, a read model, a task for the
-Lightning node. An event is taken when all of these are durable; every one of them may be done twice.
+outside. An event is taken when all of these are durable; every one of them may be done twice.
 """
 
 from __future__ import annotations
@@ -10,34 +10,32 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import NamedTuple, Protocol
 
 import structlog
 
-from domain.bitcoin.ports import LightningTask, LightningTasks
-from domain.shared.context import BoundedContext
-from domain.shared.decisions import Verdict
-from domain.shared.errors import ConstraintError, StorageUnavailableError
-from domain.shared.ids import derived_id
-from domain.shared.messages import Command, Event, MessageRegistry
-from domain.shared.sagas import SagaState, progress_of
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import ConstraintError, StorageUnavailableError
+from spark_actors.kernel.ids import derived_id
+from spark_actors.kernel.messages import Command, Event, MessageRegistry
+from spark_actors.kernel.sagas import SagaState, progress_of
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import (
     Delivery,
     Envelope,
     Receipt,
-    Reply,
     decode_data,
     encode_data,
     pack,
     unpack_envelopes,
 )
-from spark_actors.messaging.ports import Clock, Projection, Received, SagaLog, SagaRow, Telemetry
+from spark_actors.messaging.ports import CommandSender, Projection, Received, SagaLog, SagaRow, Telemetry
 from spark_actors.messaging.telemetry import SagasEnded
 
 log = structlog.get_logger(__name__)
@@ -68,13 +66,6 @@ class Part(Protocol):
         Raises StorageUnavailableError or ActorUnavailableError if all may pass later. Whatever else it raises is looked
         into: each event is then handed over alone.
         """
-
-
-class CommandSender(Protocol):
-    """Sends commands to aggregates."""
-
-    async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
-        """A reply for each, in order, once committed; LOCKED for what could not be done yet: send it again later."""
 
 
 class Tracking:
@@ -186,43 +177,6 @@ class Projecting:
             if len(mine) == 1:
                 return {mine[0].envelope.message_id: Refusal(f"store_refused_{error.constraint}")}
             return await _one_by_one(self.take, mine)
-        return {}
-
-
-class TaskFor(Protocol):
-    """Tells what the Lightning node is to be asked because of an event; None if nothing."""
-
-    def __call__(
-        self, event: Event, *, message_id: str, correlation_id: str, now: datetime
-    ) -> LightningTask | None: ...
-
-
-class TaskListing:
-    """Lists what the Lightning node is to be asked, durably, and wakes the worker that asks it."""
-
-    def __init__(self, task_for: TaskFor, tasks: LightningTasks, clock: Clock, wake: Callable[[], None]) -> None:
-        self._task_for = task_for
-        self._tasks = tasks
-        self._clock = clock
-        self._wake = wake
-
-    async def take(self, received: Sequence[Received]) -> Refusals:
-        now = self._clock()
-        listed = [
-            task
-            for item in received
-            if (
-                task := self._task_for(
-                    item.event,
-                    message_id=item.envelope.message_id,
-                    correlation_id=item.envelope.correlation_id,
-                    now=now,
-                )
-            )
-        ]
-        if listed:
-            await self._tasks.add(listed)
-            self._wake()
         return {}
 
 

@@ -22,11 +22,11 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
-from domain.shared.decisions import Verdict
-from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Hosts
 from spark_actors.actors.turn import LOCKED
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
 from spark_actors.messaging.ports import Telemetry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.shared.errors import SparkError
+from spark_actors.kernel.errors import SparkError
 
 
 class ActorUnavailableError(SparkError):

@@ -17,15 +17,12 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
-from domain.auth.messages import LogIn, Session
-from domain.dashboard.views import Views
-from domain.shared.errors import StorageUnavailableError
-from domain.shared.ids import derived_id
-from domain.shared.messages import Query
 from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, Broker, BrokerUnavailableError
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.ids import derived_id
 from spark_actors.messaging.answers import AnswerBody, Cut, error_body, outcome_answer, view_answer
 from spark_actors.messaging.bursts import BurstLog
 from spark_actors.messaging.cloudevents import whole_event
@@ -33,8 +30,8 @@ from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unha
 from spark_actors.messaging.door import Admitted, Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.identity import FORBIDDEN, WHY_REQUIRED, Guard, Principal
-from spark_actors.messaging.ports import KEPT_IN_PART, Clock, DeadLetter, DeadLetters, Telemetry
-from spark_actors.messaging.scrubbing import is_of_auth, is_secret_name, may_hold_password, storable
+from spark_actors.messaging.ports import KEPT_IN_PART, Answers, Clock, DeadLetter, DeadLetters, Telemetry
+from spark_actors.messaging.scrubbing import Scrubber, is_secret_name
 from spark_actors.messaging.telemetry import (
     AnswerCut,
     ClocksCompared,
@@ -110,21 +107,19 @@ class CutAnswers:
 
 
 class Queries:
-    """Answers queries from the read models, never from the write side, and logins."""
+    """Answers queries, each by whom the application names for it."""
 
     def __init__(
         self,
         door: Door,
         guard: Guard,
-        views: Views,
-        login: Callable[[LogIn], Awaitable[Session]],
+        answers: Answers,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._door = door
         self._guard = guard
-        self._views = views
-        self._login = login
+        self._answers = answers
         self.cut_answers = CutAnswers(telemetry)
         self._unavailable = BurstLog("views_unavailable", log.warning)
         self._failed = BurstLog("views_failed", log.error)
@@ -161,13 +156,8 @@ class Queries:
         sender = self._guard.sender(subject, authorization, self._clock().timestamp())
         query = self._door.query(subject, body)
         self._guard.query(sender, query)
-        result = await self._asked(query)
+        result = await self._answers[type(query)](query)
         return result if result is not None and self._guard.may_see(sender, query, result) else None
-
-    async def _asked(self, query: Query) -> object | None:
-        if isinstance(query, LogIn):
-            return await self._login(query)
-        return await self._views.answer(query)
 
 
 class Ingress:
@@ -187,6 +177,7 @@ class Ingress:
         queries: Queries,
         *,
         limits: IngressLimits,
+        scrubber: Scrubber,
         relay_backlog: Callable[[], Awaitable[int]],
         clock: Clock,
         telemetry: Telemetry,
@@ -200,6 +191,7 @@ class Ingress:
         self._watch = watch
         self._queries = queries
         self._limits = limits
+        self._scrubber = scrubber
         self._clock = clock
         self._telemetry = telemetry
         self._refusals = BurstLog("senders_refused", log.warning)
@@ -414,7 +406,7 @@ class Ingress:
     async def _erase_passwords(self, good: Sequence[_Taken], refused: Sequence[_Refused]) -> None:
         """What somebody has sent by mistake shall not stay on the broker's disk either."""
         suspects = [each.arrival for each in refused] + [
-            each.arrival for each in good if is_of_auth(each.arrival.subject)
+            each.arrival for each in good if self._scrubber.is_about_passwords(each.arrival.subject)
         ]
         if found := [each for each in suspects if self._may_hold_password(each)]:
             await self._broker.erase(found)
@@ -424,7 +416,7 @@ class Ingress:
         try:
             if any(map(is_secret_name, arrival.headers)):
                 return True
-            return may_hold_password(arrival.subject, whole_event(arrival.body, arrival.headers))
+            return self._scrubber.may_hold_password(arrival.subject, whole_event(arrival.body, arrival.headers))
         except Exception as error:  # noqa: BLE001 - its neighbours are to be acknowledged
             self._internal(error, arrival)
             return True
@@ -460,7 +452,7 @@ class Ingress:
     def _storable(self, arrival: Arrival) -> bytes:
         """What may be kept of it: nothing if nobody can tell, because of a bug."""
         try:
-            return storable(arrival.subject, whole_event(arrival.body, arrival.headers))
+            return self._scrubber.storable(arrival.subject, whole_event(arrival.body, arrival.headers))
         except Exception as error:  # noqa: BLE001 - its neighbours are to be acknowledged
             self._internal(error, arrival)
             return b""

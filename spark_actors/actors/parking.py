@@ -7,17 +7,17 @@ from collections.abc import Collection, Sequence
 
 import structlog
 
-from domain.shared.errors import KeyParkedError, StaleVersionError, StorageUnavailableError
-from domain.shared.ports import COMMANDS, Failure
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop, steady_now
 from spark_actors.actors.ports import Releases, Subscribers
+from spark_actors.kernel.errors import KeyParkedError, StaleVersionError, StorageUnavailableError
 from spark_actors.messaging.deaths import DEADLY_DEATHS, KILLED_ITS_PROCESS
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, pack, stored, unpack_deliveries
 from spark_actors.messaging.ports import Clock, DeadLetter, ParkedEvents, Revision, Telemetry, letter_of
 from spark_actors.messaging.relay import Burial, Relay
 from spark_actors.messaging.routing import Placement
 from spark_actors.messaging.telemetry import EventsRouted, MessagesBuried
+from spark_actors.messaging.unit_of_work import COMMANDS, Failure
 
 log = structlog.get_logger(__name__)
 

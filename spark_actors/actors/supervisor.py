@@ -11,7 +11,6 @@ from functools import partial
 
 import structlog
 
-from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop, steady_now, time_to_grow
@@ -19,6 +18,7 @@ from spark_actors.actors.missed import MissedEventsKeeping
 from spark_actors.actors.parking import KEYS_A_SECOND, LOOK_SECONDS, CommandReleases, EventParking
 from spark_actors.actors.ports import Subscribers
 from spark_actors.actors.watch import Watch
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unharmed
 from spark_actors.messaging.envelope import pack, unpack_deliveries
 from spark_actors.messaging.ports import Clock, OutboxReader, Telemetry, WakeUps

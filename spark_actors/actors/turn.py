@@ -10,13 +10,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from domain.shared.context import BoundedContext
-from domain.shared.decisions import PARKED, Decision, Outcome, Verdict
-from domain.shared.errors import MalformedMessageError, UnknownMessageError
-from domain.shared.ids import derived_id
-from domain.shared.messages import Event, MessageRegistry
-from domain.shared.ports import Change, Effect, InboxMark, OperatorAction, OutgoingMessage, Unreadable, Versioned
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.decisions import PARKED, Decision, Outcome, Verdict
+from spark_actors.kernel.errors import MalformedMessageError, UnknownMessageError
+from spark_actors.kernel.ids import derived_id
+from spark_actors.kernel.messages import Event, MessageRegistry
 from spark_actors.messaging.envelope import Envelope, content_digest, decode_data, encode_data
+from spark_actors.messaging.unit_of_work import (
+    Change,
+    Effect,
+    InboxMark,
+    OperatorAction,
+    OutgoingMessage,
+    Unreadable,
+    Versioned,
+)
 
 LOCKED = Outcome(Verdict.LOCKED, "row_locked")
 _NONE: Mapping[str, str] = MappingProxyType({})

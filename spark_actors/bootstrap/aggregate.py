@@ -10,12 +10,9 @@ from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.actors.progress import Progress
 from spark_actors.bootstrap.parts import (
     HOST_NICENESS,
-    WRITE_CONTEXTS,
     clock,
-    faults_of,
     log_as,
     prepare_threshold,
-    registry,
 )
 from spark_actors.deployment import Deployment
 from spark_actors.messaging.routing import Slot
@@ -29,28 +26,30 @@ def aggregate_actor(
     """An AggregateActor for one slot, which notes its *progress*, and its metrics."""
     log_as(deployment, names.aggregate_actor(slot))
     os.nice(HOST_NICENESS)
-    metrics, hurt = ActorMetrics(), faults_of(deployment)
-    turns = deployment.settings.turns
+    metrics, application = ActorMetrics(), deployment.application
+    wrapping, turns = application.wrapping(deployment.settings.data_dir), deployment.settings.turns
     hosted = [
         HostedContext(
-            hurt.context(context),
+            wrapping.context(installed.context),
             PostgresUnitOfWorkFactory(
-                deployment.dsn[context.name],
-                context.name,
+                deployment.dsn[installed.name],
+                installed.name,
+                table,
                 prepare_threshold=prepare_threshold(deployment),
                 waiting=progress.waiting,
             ),
         )
-        for context in WRITE_CONTEXTS
+        for installed in application.writing
+        if (table := installed.table)
     ]
     actor = AggregateActor(
         hosted,
-        registry(),
+        application.registry,
         capacity=slot.capacity,
         max_bytes=deployment.settings.placement.resident_bytes,
         max_attempts=turns.max_attempts,
-        clock=hurt.clock(clock),
+        clock=wrapping.clock(clock),
         telemetry=metrics,
-        pass_point=hurt.pass_point,
+        pass_point=wrapping.pass_point,
     )
     return actor, metrics.snapshot

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from inspect import isawaitable
+from typing import TYPE_CHECKING
 
-from domain.contexts import CONTEXTS
-from domain.shared.messages import MessageRegistry
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.ports import ActorSpec
 from spark_actors.actors.references import Directory, RayChildren, RayHosts
 from spark_actors.bootstrap.sizes import placement_of
-from spark_actors.deployment import Deployment
-from spark_actors.faults.wiring import NoFaults, faults
+from spark_actors.deployment import Deployment, token_issuer
+from spark_actors.messaging.ports import CommandSender
 from spark_actors.messaging.routing import Placement
 from spark_actors.persistence.connections import Pool, make_pool
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.metrics import ActorMetrics
 
-WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
+if TYPE_CHECKING:
+    from spark_actors.identity.tokens import TokenIssuer
+
 HOST_NICENESS = 3
 """Less than the way in and Postgres, which feed and serve all hosts: turns are larger, however many hosts there are."""
 RELAY_NICENESS = 5
@@ -29,22 +31,9 @@ READERS_PATIENCE_SECONDS = 0.05
 """Under load commands come first, then sagas, then read models: these may lag, and fewer, larger batches cost less."""
 
 
-def registry() -> MessageRegistry:
-    """Every message of every context, and how older versions of them are read."""
-    return MessageRegistry(
-        (message for context in CONTEXTS for message in context.messages),
-        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
-    )
-
-
 def clock() -> datetime:
     """The present, in UTC."""
     return datetime.now(UTC)
-
-
-def faults_of(deployment: Deployment) -> NoFaults:
-    """What the deployment's processes are wrapped with: nothing, unless tests may hurt them."""
-    return faults(deployment.settings.data_dir, enabled=deployment.settings.faults.enabled)
 
 
 def placement(deployment: Deployment) -> Placement:
@@ -60,16 +49,17 @@ class Parts:
         self.deployment = deployment
         self.settings = deployment.settings
         self.metrics = ActorMetrics()
-        self.faults = faults_of(deployment)
-        self.clock = self.faults.clock(clock)
-        self.registry = registry()
+        self.application = deployment.application
+        self.wrapping = self.application.wrapping(self.settings.data_dir)
+        self.clock = self.wrapping.clock(clock)
+        self.registry = self.application.registry
         self.directory = Directory(deployment.ray_namespace)
         self.open = AsyncExitStack()
         """What is to be closed after the service has stopped."""
 
-    async def pool(self, context: str) -> Pool:
-        """A pool of connections to the context's database; opens even while Postgres is away."""
-        pool = make_pool(self.deployment.dsn[context], prepare_threshold=prepare_threshold(self.deployment))
+    async def pool(self, schema: str) -> Pool:
+        """A pool of connections to the database of a schema; opens even while Postgres is away."""
+        pool = make_pool(self.deployment.dsn[schema], prepare_threshold=prepare_threshold(self.deployment))
         await pool.open()
         self.open.push_async_callback(pool.close)
         return pool
@@ -92,8 +82,39 @@ class Parts:
             telemetry=self.metrics,
         )
 
+    def edge(self, context: str, sender: CommandSender) -> PartsEdge:
+        """What the adapters of a context work with."""
+        return PartsEdge(self, context, sender)
+
     async def close(self) -> None:
         await self.open.aclose()
+
+
+class PartsEdge:
+    """Port `Edge` for one context, made of its process's parts."""
+
+    def __init__(self, parts: Parts, context: str, sender: CommandSender) -> None:
+        self._parts, self._context = parts, context
+        self.settings, self.data_dir = parts.settings, parts.settings.data_dir
+        self.clock, self.telemetry, self.sender = parts.clock, parts.metrics, sender
+        self.pass_point = parts.wrapping.pass_point
+        self._pool: Pool | None = None
+
+    @property
+    def tokens(self) -> TokenIssuer:
+        return token_issuer(self._parts.settings, self._parts.deployment.keys)
+
+    async def pool(self) -> Pool:
+        if self._pool is None:
+            self._pool = await self._parts.pool(self._context)
+        return self._pool
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        async def closed() -> None:
+            if isawaitable(done := close()):
+                await done
+
+        self._parts.open.push_async_callback(closed)
 
 
 def log_as(deployment: Deployment, process: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from domain.contexts import CONTEXTS
 from spark_actors.actors import names
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.unit import Unit
 from spark_actors.bootstrap.aggregate import aggregate_actor
 from spark_actors.bootstrap.context import context_keeper
 from spark_actors.bootstrap.ingress import ingress_unit
-from spark_actors.bootstrap.parts import WRITE_CONTEXTS, Parts, placement
+from spark_actors.bootstrap.parts import Parts, placement
+from spark_actors.bootstrap.sizes import groups_of
 from spark_actors.bootstrap.supervisor import supervisor_unit
 from spark_actors.deployment import Deployment
 from spark_actors.telemetry.board import MetricsBoard
@@ -27,13 +27,13 @@ async def root_unit(deployment: Deployment) -> Unit:
     ]
     supervisors = [
         parts.keeper(names.supervisor(name), "Supervisor", partial(supervisor_unit, deployment, name))
-        for name in (context.name for context in WRITE_CONTEXTS)
+        for name in (each.name for each in parts.application.writing)
     ]
     # A context without an outbox has nothing for a Supervisor to do.
-    readers = [context_keeper(parts, context.name) for context in CONTEXTS if context not in WRITE_CONTEXTS]
+    readers = [context_keeper(parts, each.name) for each in parts.application.contexts if not each.is_writing]
     ingresses = [
         parts.keeper(names.ingress(group), "Ingress", partial(ingress_unit, deployment, group))
-        for group in range(len(parts.settings.ingress.groups))
+        for group in range(len(groups_of(parts.application, parts.settings)))
     ]
     service = RootSupervisor(
         (ingresses, supervisors, readers, hosts),

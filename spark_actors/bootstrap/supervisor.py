@@ -6,7 +6,6 @@ import os
 from datetime import timedelta
 from random import SystemRandom
 
-from domain.contexts import CONTEXTS
 from spark_actors.actors import names
 from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.references import RayHosts, RaySubscribers
@@ -15,7 +14,6 @@ from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch
 from spark_actors.bootstrap.context import context_keeper
 from spark_actors.bootstrap.parts import READERS_PATIENCE_SECONDS, RELAY_NICENESS, Parts, placement
-from spark_actors.bootstrap.sizes import READ_MODELS
 from spark_actors.deployment import Deployment
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.relay import RetryPolicy
@@ -36,7 +34,7 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
     parts = Parts(deployment, names.supervisor(name))
     os.nice(RELAY_NICENESS)
     pool = await parts.pool(name)
-    subscriptions = Subscriptions(CONTEXTS, parts.registry)
+    subscriptions = Subscriptions(parts.application.bounded_contexts, parts.registry)
     outbox = PostgresOutboxReader(pool, name, subscriptions.subscribers_of(name))
     watch = Watch(
         name,
@@ -80,7 +78,7 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader, subscriptions:
             batch=wanted.batch_events,
             in_flight=wanted.max_in_flight_events,
             poll_seconds=wanted.poll_interval_seconds,
-            patience={READ_MODELS: READERS_PATIENCE_SECONDS},
+            patience={each.name: READERS_PATIENCE_SECONDS for each in parts.application.contexts if each.may_lag},
         ),
         policy=RetryPolicy(
             wanted.max_attempts,
@@ -90,7 +88,7 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader, subscriptions:
         ),
         clock=parts.clock,
         telemetry=parts.metrics,
-        pass_point=parts.faults.pass_point,
+        pass_point=parts.wrapping.pass_point,
         draw=SystemRandom().random,
     )
 

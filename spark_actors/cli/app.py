@@ -6,20 +6,18 @@ import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from domain.shared.errors import SparkError
 from spark_actors.cli import (
     audit,
-    bench,
-    chaos,
     completion,
     dead_letters,
+    identity,
     keys,
-    login,
     migrate,
     run,
     sagas,
@@ -29,9 +27,10 @@ from spark_actors.cli import (
     view,
 )
 from spark_actors.cli import messages as messages_
-from spark_actors.cli.demo import command as demo
 from spark_actors.cli.errors import EXIT_CODES, CliError, ExitCode, exit_code_of, one_line
 from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TokenFileOption
+from spark_actors.cli.vocabulary import application
+from spark_actors.kernel.errors import SparkError
 
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 SHARED_OPTIONS = {"data_dir": "--data-dir", "config": "--config", "token_file": "--as", "as_json": "--json"}
@@ -144,7 +143,7 @@ def spark_actors(
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Satoshi Spark on actors: crowdfunding over Lightning, with every satoshi accounted for."""
+    """A daemon that processes messages with actors, exactly once in effect, and what operators need for it."""
     _help_if_alone(context)
 
 
@@ -156,14 +155,6 @@ def _help_if_alone(
 ) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
-
-
-def hash_password() -> None:
-    """Ask for a password (without echo; or read it from a pipe) and print the hash that sign-up takes."""
-    from spark_actors.cli.password import ask_password
-    from spark_actors.cli.password import hash_password as hashed
-
-    print(hashed(ask_password()))
 
 
 def _group(name: str, help_: str, epilog: str = "") -> typer.Typer:
@@ -182,12 +173,11 @@ def _group(name: str, help_: str, epilog: str = "") -> typer.Typer:
 
 
 app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
 app.command("send", epilog=send.EXAMPLES)(send.send)
 app.command("view", epilog=view.EXAMPLES)(view.view)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 
-_sagas = _group("sagas", "Look at sagas: sign-ups, deposits, donations, withdrawals and how far each has come.")
+_sagas = _group("sagas", "Look at sagas: the stories under way, and how far each has come.")
 _sagas.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)
 _sagas.command("show", epilog=sagas.SHOW_EXAMPLES)(sagas.show_saga)
 
@@ -214,12 +204,8 @@ _keys.command("skip")(keys.skip_key)
 app.command("audit", epilog=audit.EXAMPLES)(audit.audit)
 app.command("messages", epilog=messages_.EXAMPLES)(messages_.messages)
 app.command("migrate", epilog=migrate.EXAMPLES)(migrate.migrate)
-app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
-app.command("chaos", epilog=chaos.EXAMPLES)(chaos.chaos)
-app.command("hash-password")(hash_password)
-app.command("login", epilog=login.EXAMPLES)(login.login)
-app.command("logout")(login.logout)
-app.command("whoami")(login.whoami)
+app.command("logout")(identity.logout)
+app.command("whoami")(identity.whoami)
 app.command("completion", epilog=completion.EXAMPLES)(completion.completion)
 
 _tokens = _group("token", "Make tokens for services and operators, and the keys that sign them.")
@@ -228,5 +214,16 @@ _tokens.command("new-key", epilog=token.NEW_KEY_EXAMPLES)(token.new_key)
 
 
 def main() -> None:
-    """The entry point of `spark-actors`."""
+    """The entry point of `spark-actors`, with what the application adds."""
+    try:
+        app = whole_app()
+    except SparkError as error:
+        _fail(one_line(str(error)), exit_code_of(error), as_json="--json" in sys.argv)
     app(prog_name="spark-actors")
+
+
+@cache
+def whole_app() -> typer.Typer:
+    """The commands of the runtime, and those of the application that the environment names, or of the usual one."""
+    application().add_commands(app)
+    return app

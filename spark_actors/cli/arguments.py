@@ -12,8 +12,8 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.shared.messages import Message
 from spark_actors.cli.errors import UsageMistakeError, words_of
+from spark_actors.kernel.messages import Message
 
 M = TypeVar("M", bound=Message)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from spark_actors.application import Application
     from spark_actors.persistence.audit import Check
 
 EXAMPLES = """
@@ -39,9 +40,15 @@ def audit(as_json: JsonOption = False, data_dir: DataDirOption = None, config: C
 
 def run_audit(target: Target) -> Sequence[Check]:
     """The audit's checks. Raises NoDaemonError if nobody says where the databases are, or StorageError."""
+    return checks_of(target.application(), known_dsns(target))
+
+
+def checks_of(application: Application, dsn_by_schema: Mapping[str, str], **options: Any) -> Sequence[Check]:
+    """Those of the runtime and of the application; *options* are those of `persistence.audit.audit`, which raises."""
     from spark_actors.persistence.audit import audit as check_databases
 
-    return check_databases(known_dsns(target))
+    contexts, own = [each.name for each in application.writing], application.audit and application.audit()
+    return check_databases(dsn_by_schema, contexts, own, **options)
 
 
 def is_passed(checks: Sequence[Check]) -> bool:

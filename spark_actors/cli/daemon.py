@@ -13,6 +13,7 @@ from spark_actors.cli.errors import NoDaemonError
 
 if TYPE_CHECKING:
     from config.settings import Settings
+    from spark_actors.application import Application
     from spark_actors.cli.acting import Acting
     from spark_actors.embedded.data_dir import DaemonCard
     from spark_actors.ingress.client import SparkClient
@@ -48,6 +49,12 @@ class Target:
         from config.settings import load_settings
 
         return load_settings(self.config, data_dir=self.data_dir, **overrides)
+
+    def application(self) -> Application:
+        """What the daemon runs. Raises SettingsError."""
+        from spark_actors.application import load_application
+
+        return load_application(self.settings().application)
 
     @property
     def place(self) -> str:
@@ -91,11 +98,10 @@ class Target:
 
 def known_dsns(target: Target) -> dict[str, str]:
     """The database of each context, from the running daemon or from settings alone. Raises NoDaemonError."""
-    from config.groups import CONTEXTS
-
     settings = target.settings()
-    dsns = {context: dsn for context in CONTEXTS if (dsn := settings.dsn_of(context))}
-    if len(dsns) == len(CONTEXTS):
+    schemas = target.application().schemas
+    dsns = {schema: dsn for schema in schemas if (dsn := settings.dsn_of(schema))}
+    if len(dsns) == len(schemas):
         return dsns
     daemon = target.find()
     if not daemon.dsn:
@@ -125,9 +131,10 @@ async def _talk(daemon: Daemon, conversation: Callable[[SparkClient], Awaitable[
 
 def _daemon_elsewhere(settings: Settings) -> Daemon:
     """A daemon on another machine: its broker and databases are in the settings, its metrics are where they say."""
-    from config.groups import CONTEXTS
+    from spark_actors.application import load_application
 
-    dsns = {context: dsn for context in CONTEXTS if (dsn := settings.dsn_of(context))}
+    schemas = load_application(settings.application).schemas
+    dsns = {schema: dsn for schema in schemas if (dsn := settings.dsn_of(schema))}
     metrics_url = f"http://{settings.http.host}:{settings.http.port}" if settings.http.port else ""
     token = _own_operator_token(settings)
     return Daemon(settings.nats.url, settings.nats.token.get_secret_value(), token, metrics_url, dsns)

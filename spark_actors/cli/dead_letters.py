@@ -188,8 +188,8 @@ def retry_letters(
 
     What is older than the inbox remembers, and may have been handled, is refused unless --even-if-old says otherwise.
     """
-    from spark_actors.messaging.ports import KEPT_IN_PART
-    from spark_actors.persistence.operator_desk import INGRESS, DeskError
+    from spark_actors.messaging.ports import INGRESS, KEPT_IN_PART
+    from spark_actors.persistence.operator_desk import DeskError
 
     operator = operator_of(by, why)
     choice = _choice(letters, context, _filter("waiting", reason, name, key, subscriber, since))
@@ -257,7 +257,7 @@ def edit_letter(
     from uuid import uuid4
 
     from spark_actors.cli.redelivery import edited, edited_event
-    from spark_actors.persistence.operator_desk import INGRESS
+    from spark_actors.messaging.ports import INGRESS
 
     operator, address = operator_of(by, why), _address(letter)
     target = Target(data_dir, config)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spark_actors.cli.daemon import Target, known_dsns
 from spark_actors.cli.errors import UsageMistakeError
+from spark_actors.cli.vocabulary import application
 
 if TYPE_CHECKING:
     from spark_actors.persistence.operator_desk import Operator, OperatorDesk
@@ -17,19 +19,27 @@ IF_OLD = "once you have looked whether it has, add --even-if-old"
 
 def desk_of(target: Target) -> OperatorDesk:
     """The tables of the daemon, or of the settings. Raises NoDaemonError if neither says where they are."""
-    from spark_actors.persistence.operator_desk import INGRESS, OperatorDesk
-    from spark_actors.persistence.operator_views import MESSAGING_CONTEXTS
+    from spark_actors.persistence.operator_desk import OperatorDesk
 
-    dsns = known_dsns(target)
-    return OperatorDesk({name: dsns[name] for name in (*MESSAGING_CONTEXTS, INGRESS) if name in dsns})
+    return OperatorDesk(looked_at(known_dsns(target)))
+
+
+def looked_at(dsns: Mapping[str, str]) -> dict[str, str]:
+    """Those in which something may wait for an operator: the contexts with aggregates, and the ingress."""
+    from spark_actors.messaging.ports import INGRESS
+
+    return {name: dsns[name] for name in (*_writing(), INGRESS) if name in dsns}
+
+
+def _writing() -> list[str]:
+    return [each.name for each in application().writing]
 
 
 def check_context(context: str | None, *, has_keys: bool = False) -> None:
     """Raises UsageMistakeError for a context without dead letters, or without keys that could wait."""
-    from spark_actors.persistence.operator_desk import INGRESS
-    from spark_actors.persistence.operator_views import MESSAGING_CONTEXTS
+    from spark_actors.messaging.ports import INGRESS
 
-    known = MESSAGING_CONTEXTS if has_keys else (*MESSAGING_CONTEXTS, INGRESS)
+    known = _writing() if has_keys else [*_writing(), INGRESS]
     if context is not None and context not in known:
         raise UsageMistakeError(f"expected a context of {', '.join(known)}, got {context!r}")
 

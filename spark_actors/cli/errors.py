@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-from domain.shared.errors import DetailedError, SparkError
+from spark_actors.kernel.errors import DetailedError, SparkError
 
 
 class ExitCode(IntEnum):

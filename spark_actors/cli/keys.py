@@ -24,6 +24,7 @@ from spark_actors.cli.options import (
     SubscriberOption,
     WhyOption,
 )
+from spark_actors.cli.vocabulary import application
 
 if TYPE_CHECKING:
     from spark_actors.persistence.operator_desk import Operator
@@ -61,7 +62,7 @@ def list_keys(
     """List keys whose messages wait, the longest first."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
-    from spark_actors.persistence.operator_desk import INGRESS
+    from spark_actors.messaging.ports import INGRESS
 
     check_context(context, has_keys=True)
     _check_key(key)
@@ -160,10 +161,10 @@ def _act(action: Callable[[], T]) -> T:
 
 def _check_subscriber(context: str, subscriber: str) -> None:
     """Raises UsageMistakeError if nobody would ever ask for the key."""
-    from domain.contexts import CONTEXTS
-    from domain.shared.ports import COMMANDS
+    from spark_actors.messaging.unit_of_work import COMMANDS
 
-    takers = [one.name for one in CONTEXTS if any(event.TYPE.context == context for event in one.subscriptions)]
+    contexts = application().bounded_contexts
+    takers = [one.name for one in contexts if any(event.TYPE.context == context for event in one.subscriptions)]
     if subscriber not in (COMMANDS, *takers):
         raise UsageMistakeError(f"--for: expected {', '.join((COMMANDS, *takers))} in {context}, got {subscriber!r}")
 

@@ -13,7 +13,7 @@ from spark_actors.cli.options import JsonOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from domain.shared.messages import Message
+    from spark_actors.kernel.messages import Message
 
 EXAMPLES = """
 Examples:
@@ -40,16 +40,17 @@ def messages(
     """List every command, event and view; with a name, show its fields, JSON Schema and an example."""
     from spark_actors.cli.arguments import choose
     from spark_actors.cli.output import console, print_json
-    from spark_actors.cli.vocabulary import registry
+    from spark_actors.cli.vocabulary import application
     from spark_actors.messaging import catalogue
     from spark_actors.version import version
 
+    of = application()
     if asyncapi:
-        print_json(catalogue.asyncapi(registry(), version()))
+        print_json(catalogue.asyncapi(of.registry, of.examples, title=of.name, version=version()))
         return
-    chosen = choose(registry(), name) if name else None
+    chosen = choose(of.registry, name) if name else None
     if as_json:
-        entries = [asdict(entry) for entry in catalogue.entries(registry()) if name in (None, entry.name)]
+        entries = [asdict(entry) for entry in catalogue.entries(of.registry, of.examples) if name in (None, entry.name)]
         print_json(entries[0] if chosen else entries)
     else:
         console().print(_details(chosen) if chosen else _overview())
@@ -78,10 +79,11 @@ def _details(cls: type[Message]) -> RenderableType:
     from rich.panel import Panel
     from rich.text import Text
 
-    from spark_actors.cli.vocabulary import registry
+    from spark_actors.cli.vocabulary import application
     from spark_actors.messaging import catalogue
 
-    entry = next(entry for entry in catalogue.entries(registry()) if entry.name == cls.TYPE.name)
+    of = application()
+    entry = next(entry for entry in catalogue.entries(of.registry, of.examples) if entry.name == cls.TYPE.name)
     facts = Text()
     for label, value in (
         ("subject", entry.subject),
@@ -104,7 +106,5 @@ def _command_line(cls: type[Message]) -> str:
     """How it is written on the command line; empty for an event."""
     from spark_actors.cli.arguments import usage
 
-    if cls.TYPE.name == "auth.login":
-        return "spark-actors login USERNAME"
     verbs = {"command": "send", "query": "view"}
     return f"spark-actors {verbs[cls.TYPE.kind]} {usage(cls)}" if cls.TYPE.kind in verbs else ""

@@ -17,7 +17,8 @@ def migrate(as_json: JsonOption = False, data_dir: DataDirOption = None, config:
     from spark_actors.cli.output import print_json
     from spark_actors.persistence.migrations import migrate as apply
 
-    applied = apply(known_dsns(Target(data_dir, config)))
+    target = Target(data_dir, config)
+    applied = apply(target.application(), known_dsns(target))
     if as_json:
         print_json({"applied": [{"context": each.context, "name": each.name} for each in applied]})
         return

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from domain.shared.ids import derived_id
 from spark_actors.cli.arguments import json_object, read_input, split_fields
 from spark_actors.cli.daemon import Target
 from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.vocabulary import registry
+from spark_actors.kernel.ids import derived_id
 from spark_actors.messaging.identity import FORBIDDEN, UNAUTHENTICATED
 
 MAX_BODY_BYTES = 65_536

@@ -12,9 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from domain.shared.decisions import Verdict
 from spark_actors.cli.output import moment, sats
 from spark_actors.ingress.client import Answer
+from spark_actors.kernel.decisions import Verdict
 
 STYLES = {
     Verdict.DONE: "bold green",

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from domain.shared.sagas import SagaState
 from spark_actors.cli.daemon import Target, known_dsns
+from spark_actors.cli.desk import looked_at
 from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, LimitOption, TimeoutOption
+from spark_actors.cli.vocabulary import application
+from spark_actors.kernel.sagas import SagaState
 
 if TYPE_CHECKING:
     from spark_actors.messaging.ports import SagaRow
@@ -34,9 +36,7 @@ Example:
 
 def kinds(incomplete: str = "") -> list[str]:
     """The kinds of sagas that begin so."""
-    from domain.contexts import CONTEXTS
-
-    names = {saga.name for context in CONTEXTS for saga in context.sagas}
+    names = {saga.name for context in application().bounded_contexts for saga in context.sagas}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
@@ -97,7 +97,7 @@ def operator_views(target: Target) -> OperatorViews:
     """The tables of the daemon, or of the settings. Raises NoDaemonError if neither says where they are."""
     from spark_actors.persistence.operator_views import OperatorViews
 
-    return OperatorViews(known_dsns(target))
+    return OperatorViews(looked_at(known_dsns(target)))
 
 
 def saga_table(rows: Sequence[SagaRow], now: datetime) -> Any:
@@ -142,8 +142,8 @@ def _find(target: Target, kind: str, saga_id: str, limit: int) -> Sequence[SagaR
 
 
 def _timeline(target: Target, correlation_id: str, timeout: float) -> list[dict[str, Any]]:
-    from domain.dashboard.views import ViewTimeline
-
-    view = target.talk(lambda client: client.view(ViewTimeline(correlation_id=correlation_id), timeout=timeout))
+    if (timeline := target.application().timeline) is None:
+        return []
+    view = target.talk(lambda client: client.view(timeline(correlation_id), timeout=timeout))
     lines: list[dict[str, Any]] = view["lines"]
     return lines

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from domain.shared.decisions import Verdict
 from spark_actors.cli.completion import command_names
 from spark_actors.cli.errors import ExitCode, OutcomeUnsureError, StoppedError, UsageMistakeError
 from spark_actors.cli.options import (
@@ -20,12 +19,13 @@ from spark_actors.cli.options import (
     TimeoutOption,
     TokenFileOption,
 )
+from spark_actors.kernel.decisions import Verdict
 
 if TYPE_CHECKING:
-    from domain.shared.messages import Command
     from spark_actors.cli.acting import Acting
     from spark_actors.cli.daemon import Target
     from spark_actors.ingress.client import Answer, SparkClient
+    from spark_actors.kernel.messages import Command
 
 T = TypeVar("T")
 EXAMPLES = """

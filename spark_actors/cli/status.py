@@ -73,6 +73,7 @@ def _backlog(daemon: Daemon) -> list[dict[str, Any]]:
     """What waits, by context; empty if the databases are not known here."""
     if not daemon.dsn:
         return []
+    from spark_actors.cli.desk import looked_at
     from spark_actors.persistence.operator_views import OperatorViews
 
     return [
@@ -86,7 +87,7 @@ def _backlog(daemon: Daemon) -> list[dict[str, Any]]:
             "parked_messages": backlog.parked_messages,
             "parked_oldest_seconds": round(backlog.parked_oldest_age.total_seconds(), 1),
         }
-        for backlog in OperatorViews(daemon.dsn).backlogs()
+        for backlog in OperatorViews(looked_at(daemon.dsn)).backlogs()
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -30,16 +29,13 @@ _TTL = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
-class TokenRole(StrEnum):
-    """What the bearer may do."""
-
-    USER = "user"
-    LIGHTNING = "lightning"
-    OPERATOR = "operator"
-
-
 def issue(
-    role: Annotated[TokenRole, typer.Option("--role", help="What its bearer may do.")],
+    role: Annotated[
+        str,
+        typer.Option(
+            "--role", help="What its bearer may do: user, operator or a role of the application's.", metavar="ROLE"
+        ),
+    ],
     subject: Annotated[
         str, typer.Option("--sub", help="Who that is; of a user, the account.", metavar="NAME", show_default=False)
     ] = "",
@@ -49,19 +45,23 @@ def issue(
     config: ConfigOption = None,
 ) -> None:
     """Print a token."""
-    from domain.shared.ids import is_account_id
     from spark_actors.cli.daemon import Target
     from spark_actors.cli.output import print_json
     from spark_actors.deployment import signing_keys, token_issuer
     from spark_actors.embedded.data_dir import DataDir
+    from spark_actors.kernel.ids import is_subject
     from spark_actors.messaging.identity import Role
 
-    name = subject or ("operator" if role is TokenRole.OPERATOR else "")
-    if not is_account_id(name):
+    target = Target(data_dir, config)
+    known = (*Role, *target.application().roles)
+    if role not in known:
+        raise UsageMistakeError(f"--role {role!r} is refused: expected one of {', '.join(known)}")
+    name = subject or ("operator" if role == Role.OPERATOR else "")
+    if not is_subject(name):
         raise UsageMistakeError("--sub is needed: one word, the account of a user or the name of a service")
-    settings = Target(data_dir, config).settings()
+    settings = target.settings()
     keys = signing_keys(settings, DataDir(settings.data_dir), make=False)
-    token = token_issuer(settings, keys).issue(name, [Role(role)], lifetime(ttl))
+    token = token_issuer(settings, keys).issue(name, [role], lifetime(ttl))
     if as_json:
         print_json({"token": token.text, "sub": name, "role": role, "expires_at": token.expires_at})
     else:

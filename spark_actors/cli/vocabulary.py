@@ -1,17 +1,25 @@
-"""Every message that can be sent, seen or asked for."""
+"""Every message of the application that can be sent, seen or asked for."""
 
 from __future__ import annotations
 
-from domain.contexts import CONTEXTS
-from domain.shared.messages import Command, MessageRegistry, Query
+from typing import TYPE_CHECKING
+
+from spark_actors.kernel.messages import Command, MessageRegistry, Query
+
+if TYPE_CHECKING:
+    from spark_actors.application import Application
+
+
+def application() -> Application:
+    """That which the environment names, or the usual one."""
+    from config.settings import application_of
+
+    return application_of()
 
 
 def registry() -> MessageRegistry:
     """All commands, events and queries of all contexts."""
-    return MessageRegistry(
-        (message for context in CONTEXTS for message in context.messages),
-        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
-    )
+    return application().registry
 
 
 def commands() -> list[type[Command]]:

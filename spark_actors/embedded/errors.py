@@ -11,7 +11,7 @@ EmbeddedServiceError
 
 from pathlib import Path
 
-from domain.shared.errors import SparkError
+from spark_actors.kernel.errors import SparkError
 
 
 class EmbeddedServiceError(SparkError):

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from domain.shared.errors import DetailedError
+from spark_actors.kernel.errors import DetailedError
 
 SECRET_BYTES = 32
 _KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):(?P<secret>\S{32,})")

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, NoReturn
 import jwt
 from jwt.types import Options
 
-from domain.shared.ids import is_account_id
 from spark_actors.identity.keys import SigningKey
+from spark_actors.kernel.ids import is_subject
 from spark_actors.messaging.cloudevents import AUTHORIZATION_CHARACTERS
 from spark_actors.messaging.door import RefusedError
 from spark_actors.messaging.identity import ANONYMOUS, UNAUTHENTICATED, Principal, Role
@@ -53,7 +53,7 @@ class TokenIssuer:
     def __init__(self, keys: Sequence[SigningKey], realm: Realm, clock: Clock) -> None:
         self._key, self._realm, self._clock = keys[0], realm, clock
 
-    def issue(self, subject: str, roles: Collection[Role], lifetime: timedelta) -> IssuedToken:
+    def issue(self, subject: str, roles: Collection[str], lifetime: timedelta) -> IssuedToken:
         now = self._clock().replace(microsecond=0)
         claims = {
             "iss": self._realm.issuer,
@@ -77,9 +77,19 @@ class TokenVerifier:
     """The port `Authenticate`: who sent something, by its token. Without keys nobody is known."""
 
     def __init__(
-        self, keys: Sequence[SigningKey], realm: Realm, leeway_seconds: float, *, remembered: int = REMEMBERED
+        self,
+        keys: Sequence[SigningKey],
+        realm: Realm,
+        leeway_seconds: float,
+        *,
+        roles: Collection[str] = tuple(Role),
+        remembered: int = REMEMBERED,
     ) -> None:
-        """*leeway_seconds*: how far the clocks of who makes a token and of the broker may differ."""
+        """*leeway_seconds*: how far the clocks of who makes a token and of the broker may differ.
+
+        *roles* are all that a token may name.
+        """
+        self._roles = roles
         self._leeway = leeway_seconds
         self._secrets = {key.key_id: key.secret for key in keys}
         self._realm = realm
@@ -105,7 +115,7 @@ class TokenVerifier:
         good_from, good_until = claims.get("nbf", claims["iat"]), claims["exp"]
         if not (type(good_from) is type(good_until) is int):
             _refuse("expected exp, iat and nbf of the token to be whole seconds")
-        return _Verified(_principal(claims), good_from, good_until)
+        return _Verified(_principal(claims, self._roles), good_from, good_until)
 
     def _claims(self, token: str) -> dict[str, Any]:
         try:
@@ -130,13 +140,13 @@ class TokenVerifier:
             _refuse("the token cannot be read")
 
 
-def _principal(claims: Mapping[str, Any]) -> Principal:
+def _principal(claims: Mapping[str, Any], known: Collection[str]) -> Principal:
     subject, names = claims["sub"], claims.get("roles")
-    if not is_account_id(subject):
+    if not is_subject(subject):
         _refuse("the token's sub is no name of an account or service")
-    if not isinstance(names, list) or not names or not all(name in list(Role) for name in names):
-        _refuse(f"expected roles of the token to be a list of {', '.join(Role)}")
-    return Principal(subject, frozenset(map(Role, names)))
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name in known for name in names):
+        _refuse(f"expected roles of the token to be a list of {', '.join(known)}")
+    return Principal(subject, frozenset(names))
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -29,11 +29,10 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
-from domain.auth.messages import LogIn, Session
-from domain.shared.decisions import Verdict
-from domain.shared.errors import DetailedError
-from domain.shared.messages import Command, Query
 from spark_actors.ingress.nats_client import ONE_TRY, NoServerError, OnError, connected_to_any
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import DetailedError
+from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging import cloudevents
 
 CONNECT_SECONDS = 3
@@ -147,11 +146,6 @@ class SparkClient:
         other = copy.copy(self)
         other._identity = cloudevents.authorization(identity)
         return other
-
-    async def log_in(self, username: str, password: str, *, timeout: float = OUTCOME_SECONDS) -> Session:
-        """A token for who has this name and password. Raises as `view`; who is refused, ViewRefusedError."""
-        answer = await self.view(LogIn(username=username, password=password), timeout=timeout)
-        return msgspec.convert(answer, Session)
 
     async def send(
         self,

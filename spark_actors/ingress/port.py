@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.shared.errors import DetailedError
+from spark_actors.kernel.errors import DetailedError
 
 
 class BrokerUnavailableError(DetailedError):

@@ -10,7 +10,17 @@ import msgspec
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
-from domain.shared.messages import Command, Kind, Message, MessageRegistry, MessageType, OwnerOf, Query, Sender
+from spark_actors.kernel.messages import (
+    Bearer,
+    Command,
+    Kind,
+    Message,
+    MessageRegistry,
+    MessageType,
+    OwnerOf,
+    Query,
+    Sender,
+)
 from spark_actors.messaging.cloudevents import (
     ATTRIBUTE_PREFIX,
     AUTHORIZATION_HEADER,
@@ -23,7 +33,7 @@ from spark_actors.messaging.cloudevents import (
     event_type,
     query_subject,
 )
-from spark_actors.messaging.examples import example
+from spark_actors.messaging.examples import Examples
 from spark_actors.messaging.schemas import CloudEvent, Schemas, own_docstring
 
 JsonObject = dict[str, Any]
@@ -91,27 +101,27 @@ class MessageEntry:
     """JSON Schema of a query's answer."""
 
 
-def entries(registry: MessageRegistry) -> list[MessageEntry]:
+def entries(registry: MessageRegistry, example: Examples) -> list[MessageEntry]:
     """Every message, by kind and name."""
     schemas = Schemas()
-    found = [_entry(cls, schemas) for cls in registry]
+    found = [_entry(cls, schemas, example) for cls in registry]
     return sorted(found, key=lambda entry: (entry.kind, entry.name, entry.version))
 
 
-def asyncapi(registry: MessageRegistry, version: str) -> JsonObject:
-    """The AsyncAPI 3.0 document of a daemon that knows *registry*; *version* is the program's."""
+def asyncapi(registry: MessageRegistry, example: Examples, *, title: str, version: str) -> JsonObject:
+    """The AsyncAPI 3.0 document of a daemon that knows *registry*: *title* and *version* are the application's."""
     schemas = Schemas()
     commands = [cls for cls in registry if issubclass(cls, Command)]
     queries = [cls for cls in registry if issubclass(cls, Query)]
     received: list[type[Command | Query]] = [*commands, *queries]
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": "Satoshi Spark on actors", "version": version, "description": _ABOUT},
+        "info": {"title": title, "version": version, "description": _ABOUT},
         "defaultContentType": "application/json",
         "servers": {"nats": _SERVER},
         "channels": _channels(commands, queries),
         "operations": {cls.__name__: _operation(cls) for cls in received},
-        "components": {"messages": _messages(registry), "schemas": _component_schemas(registry, schemas)},
+        "components": {"messages": _messages(registry, example), "schemas": _component_schemas(registry, schemas)},
     }
 
 
@@ -119,7 +129,7 @@ _ABOUT = (
     "Commands are CloudEvents 1.0 by its NATS protocol binding, in structured mode (JSON) or in binary mode "
     f"(attributes in headers `{ATTRIBUTE_PREFIX}…`, percent-encoded), on a JetStream subject; outcomes go out on "
     f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Both say who sends them by a "
-    f"JWT in the header `{AUTHORIZATION_HEADER}`; `auth.login` gives one to a user. Events stay inside the daemon "
+    f"JWT in the header `{AUTHORIZATION_HEADER}`. Events stay inside the daemon "
     "and are listed because views and logs name them."
 )
 _SERVER: JsonObject = {
@@ -138,11 +148,12 @@ def sent_by(message: MessageType) -> str:
     if isinstance(message.sent_by, OwnerOf):
         whose = "that of the answer" if message.sent_by.of_result else message.sent_by.field
         return f"the user whose account is {whose}, operators"
-    words = {Sender.ANYBODY: "anybody, without a token", Sender.LIGHTNING: "the role lightning, operators"}
-    return words.get(message.sent_by or Sender.OPERATOR, "operators")
+    if isinstance(message.sent_by, Bearer):
+        return f"the role {message.sent_by.role}, operators"
+    return "anybody, without a token" if message.sent_by is Sender.ANYBODY else "operators"
 
 
-def _entry(cls: type[Message], schemas: Schemas) -> MessageEntry:
+def _entry(cls: type[Message], schemas: Schemas, example: Examples) -> MessageEntry:
     subjects = {"command": command_subject, "query": query_subject}
     subject = subjects[cls.TYPE.kind](cls.TYPE) if cls.TYPE.kind in subjects else ""
     return MessageEntry(
@@ -156,7 +167,7 @@ def _entry(cls: type[Message], schemas: Schemas) -> MessageEntry:
         reasons=tuple(map(str, cls.TYPE.reasons)),
         description=own_docstring(cls) or "",
         schema=schemas.of(cls).model_json_schema(),
-        example=_plain_example(cls),
+        example=_plain(example(cls)),
         result_schema=schemas.of(cls.RESULT).model_json_schema() if issubclass(cls, Query) else None,
     )
 
@@ -196,7 +207,7 @@ def _operation(cls: type[Command | Query]) -> JsonObject:
     }
 
 
-def _messages(registry: MessageRegistry) -> JsonObject:
+def _messages(registry: MessageRegistry, example: Examples) -> JsonObject:
     messages: JsonObject = {
         _OUTCOME: _message(_OUTCOME, OutcomeBody.__name__, _EXAMPLE_OUTCOME),
         _ERROR: _message(_ERROR, ErrorBody.__name__, _EXAMPLE_ERROR),
@@ -204,20 +215,20 @@ def _messages(registry: MessageRegistry) -> JsonObject:
     for cls in registry:
         name = cls.__name__
         if issubclass(cls, Command):
-            messages[name] = _command_message(cls)
-            messages[_binary(cls)] = _binary_message(cls)
+            messages[name] = _command_message(cls, example(cls))
+            messages[_binary(cls)] = _binary_message(cls, example(cls))
             continue
-        messages[name] = _message(cls.TYPE.name, name, _plain_example(cls), summary=own_docstring(cls) or "")
+        messages[name] = _message(cls.TYPE.name, name, _plain(example(cls)), summary=own_docstring(cls) or "")
         if issubclass(cls, Query):
             messages[name]["headers"] = _headers(cls.TYPE, {})
             result = cls.RESULT
-            messages[result.__name__] = _message(result.__name__, result.__name__, _plain_example(result))
+            messages[result.__name__] = _message(result.__name__, result.__name__, _plain(example(result)))
     return messages
 
 
-def _command_message(cls: type[Command]) -> JsonObject:
+def _command_message(cls: type[Command], shown: Command) -> JsonObject:
     why = _EXAMPLE_WHY if cls.TYPE.needs_why else ""
-    body = command_body(example(cls), message_id=_EXAMPLE_ID, source=_EXAMPLE_SOURCE, why=why)
+    body = command_body(shown, message_id=_EXAMPLE_ID, source=_EXAMPLE_SOURCE, why=why)
     return {
         **_message(
             event_type(cls.TYPE), f"{cls.__name__}Event", msgspec.json.decode(body), summary=own_docstring(cls) or ""
@@ -228,7 +239,7 @@ def _command_message(cls: type[Command]) -> JsonObject:
     }
 
 
-def _binary_message(cls: type[Command]) -> JsonObject:
+def _binary_message(cls: type[Command], shown: Command) -> JsonObject:
     """The same command with its data alone in the body."""
     known = {f"{ATTRIBUTE_PREFIX}{name}": field for name, field in CloudEvent.model_fields.items() if name != "data"}
     attributes: JsonObject = {
@@ -245,7 +256,7 @@ def _binary_message(cls: type[Command]) -> JsonObject:
     headers["required"] = [*headers.get("required", ()), *needed]
     title, summary = f"{event_type(cls.TYPE)} (binary)", own_docstring(cls) or ""
     return {
-        **_message(title, cls.__name__, _plain_example(cls), summary=summary),
+        **_message(title, cls.__name__, _plain(shown), summary=summary),
         "headers": headers,
         "correlationId": {"location": f"$message.header#/{ATTRIBUTE_PREFIX}correlationid"},
     }
@@ -288,12 +299,12 @@ def _component_schemas(registry: MessageRegistry, schemas: Schemas) -> JsonObjec
 
 
 _EXAMPLE_ERROR: JsonObject = {"error": {"code": "not_found", "detail": "there is no such thing"}}
-_EXAMPLE_OUTCOME: JsonObject = {"id": _EXAMPLE_ID, "outcome": "rejected", "reason": "insufficient_funds", "data": {}}
+_EXAMPLE_OUTCOME: JsonObject = {"id": _EXAMPLE_ID, "outcome": "rejected", "reason": "malformed_data", "data": {}}
 
 
-def _plain_example(cls: type) -> JsonObject:
+def _plain(example: object) -> JsonObject:
     """An example as it is read back from JSON, with lists for tuples."""
-    plain: JsonObject = msgspec.json.decode(msgspec.json.encode(example(cls)))
+    plain: JsonObject = msgspec.json.decode(msgspec.json.encode(example))
     return plain
 
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from domain.shared.messages import Command, MessageType
+from spark_actors.kernel.messages import Command, MessageType
 
 SPEC_VERSION = "1.0"
 EVENT_CONTENT_TYPE = "application/cloudevents+json"

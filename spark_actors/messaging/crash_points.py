@@ -18,9 +18,9 @@ class CrashPoint(StrEnum):
     RELAY_AFTER_DELIVERY = "relay.after-delivery"  # taken by a subscriber, still in the outbox
     STEP_BEFORE_COMMANDS = "step.before-commands"  # of a saga; its detail is the event
     STEP_AFTER_COMMANDS = "step.after-commands"  # the commands are committed, the event does not count as taken
-    LIGHTNING_BEFORE_ASK = "lightning.before-ask"  # its detail is the kind of task
-    LIGHTNING_AFTER_ASK = "lightning.after-ask"  # the node has done it, nothing of that is stored
-    LIGHTNING_AFTER_RECORD = "lightning.after-record"  # the answer is committed, the task is still listed
+    TASK_BEFORE_ASK = "task.before-ask"  # its detail is the kind of task
+    TASK_AFTER_ASK = "task.after-ask"  # it is done outside, nothing of that is stored
+    TASK_AFTER_RECORD = "task.after-record"  # the answer is committed, the task is still listed
 
 
 PassPoint: TypeAlias = Callable[[CrashPoint, str], None]

@@ -8,18 +8,19 @@ ever read different messages from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple, NoReturn, TypeVar, cast
 
 import msgspec
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
-from domain.shared.decisions import Verdict
-from domain.shared.errors import MalformedMessageError, MessageError
-from domain.shared.ids import is_id
-from domain.shared.messages import Command, MessageRegistry, Query, Upcast
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import MalformedMessageError, MessageError
+from spark_actors.kernel.ids import is_id
+from spark_actors.kernel.messages import Command, MessageRegistry, Query, Upcast
 from spark_actors.messaging.cloudevents import (
     EVENT_CONTENT_TYPE,
     HEADERS_CHARACTERS,
@@ -306,8 +307,9 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
     kind, place = problem["type"], ".".join(map(str, problem["loc"]))
     place = place if place.isprintable() and len(place) <= _SHOWN_CHARACTERS else _shown(place)
     reason = _PLAINER.get(kind, problem["msg"])
-    if place.endswith("password_hash") and kind == "string_pattern_mismatch":
-        reason = "expected an argon2 hash"
+    is_data = _code(schema, problem) == "malformed_data"
+    if kind == "string_pattern_mismatch" and is_data and (told := _described(schema, problem["loc"])):
+        reason = f"expected {told}"
     if kind == "extra_forbidden":
         return f"{place} {reason}: expected only {', '.join(_known_fields(schema, problem['loc']))}"
     if kind in ("missing", "attribute_name"):
@@ -318,12 +320,18 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
 
 
-def _known_fields(schema: type[BaseModel], place: Sequence[str | int]) -> Iterable[str]:
+def _known_fields(schema: type[BaseModel], place: Sequence[str | int]) -> Mapping[str, FieldInfo]:
     """The fields of the object in which *place* is."""
     for step in place[:-1]:
         inner = schema.model_fields[str(step)].annotation
         schema = cast(type[BaseModel], inner)
     return schema.model_fields
+
+
+def _described(schema: type[BaseModel], place: Sequence[str | int]) -> str | None:
+    """What the field at *place* stands for, in words, if its pattern alone does not say it."""
+    field = _known_fields(schema, place).get(str(place[-1]))
+    return field.description if field else None
 
 
 def _outlined(value: object) -> str:

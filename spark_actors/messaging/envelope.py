@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from domain.shared.decisions import Outcome, Verdict
-from domain.shared.errors import MalformedMessageError
-from domain.shared.messages import Message, MessageRegistry, Upcast
-from domain.shared.ports import StoredMessage
+from spark_actors.kernel.decisions import Outcome, Verdict
+from spark_actors.kernel.errors import MalformedMessageError
+from spark_actors.kernel.messages import Message, MessageRegistry, Upcast
+from spark_actors.messaging.unit_of_work import StoredMessage
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):

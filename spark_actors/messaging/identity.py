@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.shared.messages import Command, Event, MessageRegistry, OwnerOf, Query, Sender, SentBy
+from spark_actors.kernel.messages import Bearer, Command, Event, MessageRegistry, OwnerOf, Query, Sender, SentBy
 from spark_actors.messaging.cloudevents import AUTHORIZATION_HEADER, command_subject, query_subject
 from spark_actors.messaging.door import Admitted, RefusedError
 from spark_actors.messaging.envelope import Envelope
@@ -29,10 +29,9 @@ _SOURCE_BYTES = 200
 
 
 class Role(StrEnum):
-    """What a token allows its bearer."""
+    """What a token allows its bearer; an application has roles of its own beside these."""
 
     USER = "user"  # acts for the account that the token's subject names
-    LIGHTNING = "lightning"  # tells what has happened at the Lightning node
     OPERATOR = "operator"  # everything
 
 
@@ -42,7 +41,7 @@ class Principal:
 
     subject: str
     """For a user: the account. Without spaces."""
-    roles: frozenset[Role]
+    roles: frozenset[str]
 
     @property
     def is_known(self) -> bool:
@@ -51,15 +50,13 @@ class Principal:
     @property
     def is_trusted(self) -> bool:
         """Whether somebody has given this token out, other than to whoever signs up."""
-        return not self.roles.isdisjoint((Role.LIGHTNING, Role.OPERATOR))
+        return not self.roles <= {Role.USER}
 
     @cached_property
     def name(self) -> str:
         """What envelopes and books call this sender: `operator root`, `user ada`; `nobody` without a token."""
-        for role in (Role.OPERATOR, Role.LIGHTNING, Role.USER):
-            if role in self.roles:
-                return f"{role} {self.subject}"
-        return "nobody"
+        foremost = min(self.roles, key=lambda role: (role != Role.OPERATOR, role == Role.USER, role), default="")
+        return f"{foremost} {self.subject}" if foremost else "nobody"
 
     def owns(self, account_id: str) -> bool:
         """Whether this is the user whose account that is."""
@@ -148,11 +145,11 @@ class Guard:
         return sender.owns(getattr(result, sent_by.field))
 
 
-def _role(sent_by: SentBy | None) -> Role:
+def _role(sent_by: SentBy | None) -> str:
     """The least role that may send it."""
     if isinstance(sent_by, OwnerOf):
         return Role.USER
-    return Role.LIGHTNING if sent_by is Sender.LIGHTNING else Role.OPERATOR
+    return sent_by.role if isinstance(sent_by, Bearer) else Role.OPERATOR
 
 
 def identity_of(sender: str, source: str, message_id: str) -> str:

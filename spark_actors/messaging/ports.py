@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from domain.shared.messages import Event
-from domain.shared.ports import COMMANDS, Failure
-from domain.shared.sagas import SagaProgress, SagaState, StoryKey
-from spark_actors.messaging.envelope import Envelope
+from spark_actors.kernel.messages import Event, Query
+from spark_actors.kernel.sagas import SagaProgress, SagaState, StoryKey
+from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.telemetry import TelemetryEvent
+from spark_actors.messaging.unit_of_work import COMMANDS, Failure
+
+INGRESS = "ingress"
+"""The schema of messages that were refused at the door: they have no key, and nothing waits behind them."""
 
 Clock = Callable[[], datetime]
 """The present, in UTC."""
@@ -242,22 +245,6 @@ class DeadLetters(Protocol):
 
 
 @dataclass(frozen=True)
-class Credential:
-    """What somebody who logs in is held against."""
-
-    account_id: str
-    password_hash: str = field(repr=False)
-    """argon2, in PHC form."""
-
-
-class Credentials(Protocol):
-    """Finds users by name."""
-
-    async def of(self, username: str) -> Credential | None:
-        """The user of this name, in lower case; None if there is none. Raises StorageUnavailableError."""
-
-
-@dataclass(frozen=True)
 class SagaRow:
     """A story of a saga as operators see it."""
 
@@ -299,6 +286,18 @@ class Received(NamedTuple):
 
     envelope: Envelope
     event: Event
+
+
+Answer: TypeAlias = Callable[[Any], Awaitable[object | None]]
+"""Answers a query; None: there is no such thing. Raises StorageUnavailableError, or RefusedError for what is wrong."""
+Answers: TypeAlias = Mapping[type[Query], Answer]
+
+
+class CommandSender(Protocol):
+    """Sends commands to aggregates."""
+
+    async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
+        """A reply for each, in order, once committed; LOCKED for what could not be done yet: send it again later."""
 
 
 class Projection(Protocol):

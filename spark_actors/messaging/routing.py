@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
 
-from domain.shared.context import BoundedContext
-from domain.shared.messages import MessageRegistry
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.envelope import Envelope, decode_data
 
 

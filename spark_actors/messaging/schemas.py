@@ -1,7 +1,7 @@
 """Strict schemas derived from the dataclasses of the domain: the door validates with them, the catalogue prints them.
 
-They take parsed JSON. The rules are few: `*_id` is an id (`domain/shared/ids.py`); what the domain has noted on a type
-(`domain/shared/bounds.py`) holds; any other string is one line; other integers fit 64 bits; instants are RFC 3339 with
+They take parsed JSON. The rules are few: `*_id` is an id (`kernel/ids.py`); what the domain has noted on a type
+(`kernel/bounds.py`) holds; any other string is one line; other integers fit 64 bits; instants are RFC 3339 with
 a zone, between the years 2000 and 9000.
 """
 
@@ -27,9 +27,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from domain.shared.bounds import Between, Characters
-from domain.shared.ids import MAX_ID_LENGTH, flaw_of_id, is_id
-from domain.shared.messages import Message
+from spark_actors.kernel.bounds import Between, Characters
+from spark_actors.kernel.ids import MAX_ID_LENGTH, flaw_of_id, is_id
+from spark_actors.kernel.messages import Message
 from spark_actors.messaging.cloudevents import SPEC_VERSION, event_type, is_json
 
 LINE_CHARACTERS = 2_000
@@ -237,7 +237,8 @@ def _bounded(hint: Any, notes: typing.Sequence[object]) -> Any:
     for note in notes:
         if hint is str and isinstance(note, Characters):
             pattern = note.pattern or (_TEXT_PATTERN if note.has_lines else _LINE_PATTERN)
-            return Annotated[str, StringConstraints(max_length=note.most, pattern=pattern)]
+            told = Field(description=note.told_as or None)
+            return Annotated[str, StringConstraints(max_length=note.most, pattern=pattern), told]
         if hint is int and isinstance(note, Between):
             return Annotated[int, Field(ge=note.least, le=note.most)]
     return None

@@ -1,25 +1,26 @@
 """What of a refused message may be kept: all of it, but no password that somebody has sent by mistake.
 
-In a message that can be read, values are blotted out by their names; of one to `auth`, every value whose name is not
-known to be harmless. One that cannot be read is not kept at all if it may hold a password.
+In a message that can be read, values are blotted out by their names; of one to a context that has to do with
+passwords, every value whose name is not known to be harmless. One that cannot be read is not kept at all if it may hold
+a password.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from spark_actors.messaging.cloudevents import commands_of
 
 MASK = "***"
-_AUTH = commands_of("auth").removesuffix(">")
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|authorization|credential|\bpin\b", re.IGNORECASE)
 _SECRET_BYTES = re.compile(rb"pass|pwd|secret|token|authorization|credential", re.IGNORECASE)
-_HASH = re.compile(r"\$argon2\w*\$[\w$=,+/]+")
+_HASH = re.compile(r"\$[a-z0-9-]{1,32}\$[\w$=,+/.-]+")
+"""In PHC form: no password, but what one is held against."""
 _HARMLESS = frozenset(
     ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "correlationid", "causationid")
-    + ("dataschema", "traceparent", "tracestate", "partitionkey", "account_id", "username")
+    + ("dataschema", "traceparent", "tracestate", "partitionkey")
 )
 
 
@@ -28,34 +29,41 @@ def is_secret_name(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
 
 
-def is_of_auth(subject: str) -> bool:
-    """Whether a command is one of those that have to do with passwords."""
-    return subject.startswith(_AUTH)
+class Scrubber:
+    """Knows the contexts that have to do with passwords."""
+
+    def __init__(self, harmless: Mapping[str, Collection[str]]) -> None:
+        """*harmless*: for each such context the names of its fields that hold no secret."""
+        self._harmless = {
+            commands_of(context).removesuffix(">"): _HARMLESS.union(names) for context, names in harmless.items()
+        }
+
+    def is_about_passwords(self, subject: str) -> bool:
+        """Whether a command is one of those that have to do with passwords."""
+        return subject.startswith(tuple(self._harmless))
+
+    def may_hold_password(self, subject: str, body: bytes) -> bool:
+        """Whether *body* holds, or may hold, a password in clear."""
+        kept = self.storable(subject, body)
+        return kept != body and (kept.startswith(b"(") or f'"{MASK}"'.encode() in kept)
+
+    def storable(self, subject: str, body: bytes) -> bytes:
+        """*body* as it may be kept, which is as it came unless it holds, or may hold, a password."""
+        harmless = next((names for place, names in self._harmless.items() if subject.startswith(place)), None)
+        if harmless is None and not _SECRET_BYTES.search(body.replace(b"\0", b"")) and b"\\u" not in body:
+            return body
+        try:  # encoded anew in any case: of keys that come twice the parser has seen the last
+            return json.dumps(_scrubbed(json.loads(body), "", harmless)).encode()
+        except (ValueError, RecursionError):
+            return f"({len(body)} bytes that cannot be read are not kept: they may hold a password)".encode()
 
 
-def may_hold_password(subject: str, body: bytes) -> bool:
-    """Whether *body* holds, or may hold, a password in clear."""
-    kept = storable(subject, body)
-    return kept != body and (kept.startswith(b"(") or f'"{MASK}"'.encode() in kept)
-
-
-def storable(subject: str, body: bytes) -> bytes:
-    """*body* as it may be kept, which is as it came unless it holds, or may hold, a password."""
-    is_auth = is_of_auth(subject)
-    if not is_auth and not _SECRET_BYTES.search(body.replace(b"\0", b"")) and b"\\u" not in body:
-        return body
-    try:  # encoded anew in any case: of keys that come twice the parser has seen the last
-        return json.dumps(_scrubbed(json.loads(body), "", is_auth=is_auth)).encode()
-    except (ValueError, RecursionError):
-        return f"({len(body)} bytes that cannot be read are not kept: they may hold a password)".encode()
-
-
-def _scrubbed(value: object, name: str, *, is_auth: bool, is_secret: bool = False) -> object:
+def _scrubbed(value: object, name: str, harmless: Collection[str] | None, *, is_secret: bool = False) -> object:
     is_secret = is_secret or is_secret_name(name)
     if isinstance(value, Mapping):
-        return {key: _scrubbed(each, key, is_auth=is_auth, is_secret=is_secret) for key, each in value.items()}
+        return {key: _scrubbed(each, key, harmless, is_secret=is_secret) for key, each in value.items()}
     if isinstance(value, list):
-        return [_scrubbed(each, name, is_auth=is_auth, is_secret=is_secret) for each in value]
+        return [_scrubbed(each, name, harmless, is_secret=is_secret) for each in value]
     if isinstance(value, str) and _HASH.fullmatch(value):
         return value
-    return MASK if is_secret or (is_auth and name not in _HARMLESS) else value
+    return MASK if is_secret or (harmless is not None and name not in harmless) else value

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
-from domain.shared.decisions import Verdict
-from domain.shared.sagas import SagaState
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.sagas import SagaState
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,14 @@ class AnswerCut:
 
 
 @dataclass(frozen=True)
-class LightningAsked:
-    """The Lightning node was asked for something."""
+class OutsideAsked:
+    """Something outside was asked for, or for how it stands."""
+
+    service: str
+    """What was asked, a bounded word."""
 
     call: str
-    """create_invoice, invoice_status, decode, pay or payment_status"""
+    """For what; a bounded word."""
     answer: str
     """A bounded word: ok, error, refused, invalid, or the status given."""
     duration: timedelta
@@ -208,5 +211,5 @@ TelemetryEvent: TypeAlias = (
     | IngressMeasured
     | ClocksCompared
     | AnswerCut
-    | LightningAsked
+    | OutsideAsked
 )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from domain.shared.errors import (
+from spark_actors.kernel.errors import (
     ConstraintError,
     DuplicateMessageError,
     KeyParkedError,
@@ -29,7 +29,6 @@ LOCK_NOT_AVAILABLE = "55P03"
 UNSTORABLE_VALUE = "unstorable_value"
 """The constraint we name when a value itself cannot be stored (text with NUL, a number out of range)."""
 
-_STALE = frozenset({"users_pkey", "accounts_pkey", "campaigns_pkey", "invoices_pkey"})
 _INBOX = re.compile(r"inbox(_\d+)?_pkey")
 _UNSTORABLE = ("22", "54")
 """Classes: data exception, program limit."""
@@ -47,7 +46,7 @@ def translated() -> Iterator[None]:
 def translate(error: psycopg.Error) -> StorageError:
     """Our error for one of the driver's."""
     state, constraint, detail = error.sqlstate or "", error.diag.constraint_name, _detail(error)
-    if state == STALE_VERSION or constraint in _STALE:
+    if state == STALE_VERSION:
         return StaleVersionError(detail)
     if state == DUPLICATE_MESSAGE or _INBOX.fullmatch(constraint or ""):
         return DuplicateMessageError(detail)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from domain.shared.decisions import Outcome, Verdict
-from domain.shared.ports import Handled, InboxMark
+from spark_actors.kernel.decisions import Outcome, Verdict
+from spark_actors.messaging.unit_of_work import Handled, InboxMark
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
 
 

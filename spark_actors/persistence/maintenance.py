@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from psycopg_pool import AsyncConnectionPool
 
-from domain.shared.errors import RowLockedError
+from spark_actors.kernel.errors import RowLockedError
 from spark_actors.persistence.connections import Query
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for

@@ -10,17 +10,18 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from domain.accounting.account import Account
-from domain.bitcoin.ports import FARTHEST, LightningTask, LightningTaskKind
-from domain.shared.decisions import PARKED, Outcome
-from domain.shared.errors import (
+from spark_actors.kernel.decisions import PARKED, Outcome
+from spark_actors.kernel.errors import (
     ConstraintError,
     DuplicateMessageError,
     KeyParkedError,
     RowLockedError,
     StaleVersionError,
 )
-from domain.shared.ports import (
+from spark_actors.kernel.sagas import SagaProgress, SagaState, StoryKey, merged_progress
+from spark_actors.messaging.envelope import Envelope, content_digest
+from spark_actors.messaging.ports import Clock, MissedSummary, OutboxBacklog, PendingMessage, SagaRow, letter_of
+from spark_actors.messaging.unit_of_work import (
     COMMANDS,
     Change,
     Effect,
@@ -32,17 +33,11 @@ from domain.shared.ports import (
     StoredMessage,
     Versioned,
 )
-from domain.shared.sagas import SagaProgress, SagaState, StoryKey, merged_progress
-from spark_actors.messaging.envelope import Envelope, content_digest
-from spark_actors.messaging.ports import Clock, MissedSummary, OutboxBacklog, PendingMessage, SagaRow, letter_of
 from spark_actors.persistence.memory_parking import MemoryDeadLetters, MemoryParkedEvents, ParkedRows
-from spark_actors.persistence.rules import RULES, Claim, Rule, Values, claims_by_rule, offenders
+from spark_actors.persistence.rules import Claim, Rule, Values, claims_by_rule, offenders
+from spark_actors.persistence.tables import AggregateTable
 
 S = TypeVar("S")
-
-
-_RULES = [rule for rules in RULES.values() for rule in rules]
-"""Each says of which rows it speaks, so that one store need not know whose it is."""
 
 
 @dataclass
@@ -66,7 +61,9 @@ class _Turn:
 class MemoryStore:
     """The tables of one context. Safe for threads; a commit is all or nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: AggregateTable[Any] | None = None) -> None:
+        self.rules: Sequence[Rule] = table.rules if table else ()
+        self.checks = table.checks if table else {}
         self.instances: dict[str, Versioned[Any]] = {}
         self.records: list[object] = []
         self.senders: list[str] = []
@@ -146,13 +143,13 @@ class MemoryStore:
         after = {key: held.state for key, held in self.instances.items()}
         after |= {change.key: change.state for change in changes}
         for state in after.values():
-            if isinstance(state, Account) and state.balance_sat < 0:
-                raise ConstraintError("accounts_balance_not_negative", state.account_id)
-        _refuse_broken([rule for rule in _RULES if rule.key], list(after.values()))
+            if broken := next((name for name, holds in self.checks.items() if not holds(state)), None):
+                raise ConstraintError(broken, str(state))
+        _refuse_broken([rule for rule in self.rules if rule.key], list(after.values()))
 
     def _refuse_records(self, records: Sequence[object]) -> None:
         if records:
-            _refuse_broken([rule for rule in _RULES if not rule.key], [*self.records, *records])
+            _refuse_broken([rule for rule in self.rules if not rule.key], [*self.records, *records])
 
     def _write(self, turn: _Turn) -> None:
         self.outcomes |= {mark.message_id: mark.outcome for mark in turn.marks}
@@ -191,7 +188,7 @@ def _refuse_broken(rules: Iterable[Rule], rows: Sequence[object]) -> None:
         else:
             broken = [values for values, count in claimed.items() if count > 1]
         if broken:
-            raise ConstraintError(rule.told_as, str(broken[0]))
+            raise ConstraintError(rule.name, str(broken[0]))
 
 
 class MemoryRepository(Generic[S]):
@@ -219,9 +216,10 @@ class MemoryRepository(Generic[S]):
         self._turn.unchanged |= unchanged
 
     def offenders(self, effects: Sequence[Effect[S]]) -> Mapping[int, str]:
-        claims = claims_by_rule(_RULES, effects)
-        held = {rule.name: self._store.held(rule, claims[rule.name]) for rule in _RULES if claims[rule.name]}
-        return offenders(_RULES, effects, claims, held)
+        rules = self._store.rules
+        claims = claims_by_rule(rules, effects)
+        held = {rule: self._store.held(rule, claims[rule]) for rule in rules if claims[rule]}
+        return offenders(rules, effects, claims, held)
 
 
 class MemoryInbox:
@@ -429,31 +427,6 @@ class MemorySagaLog:
     async def running(self) -> dict[tuple[str, bool], int]:
         running = (row for row in self.rows.values() if row.state is SagaState.RUNNING)
         return dict(Counter((row.kind, row.overdue_since is not None) for row in running))
-
-
-class MemoryLightningTasks:
-    """Port `LightningTasks`."""
-
-    def __init__(self) -> None:
-        self.tasks: dict[tuple[str, LightningTaskKind], LightningTask] = {}
-
-    async def add(self, tasks: Sequence[LightningTask]) -> None:
-        for task in tasks:
-            self.tasks.setdefault((task.invoice_id, task.kind), task)
-
-    async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
-        due = [task for task in self.tasks.values() if not now < task.due_at <= now + FARTHEST]
-        return sorted(due, key=lambda task: task.due_at)[:limit]
-
-    async def reschedule(self, tasks: Sequence[LightningTask]) -> None:
-        for task in tasks:
-            name = (task.invoice_id, task.kind)
-            if name in self.tasks:
-                self.tasks[name] = replace(self.tasks[name], due_at=task.due_at, attempts=task.attempts)
-
-    async def remove(self, tasks: Sequence[LightningTask]) -> None:
-        for task in tasks:
-            self.tasks.pop((task.invoice_id, task.kind), None)
 
 
 def _saga(item: SagaProgress, overdue_since: datetime | None) -> SagaRow:

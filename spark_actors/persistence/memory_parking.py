@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from domain.shared.errors import KeyParkedError, StaleVersionError
-from domain.shared.ports import COMMANDS, StoredMessage
+from spark_actors.kernel.errors import KeyParkedError, StaleVersionError
 from spark_actors.messaging.envelope import Envelope, stored
 from spark_actors.messaging.ports import Clock, DeadLetter, KeyState, ParkedKey, ParkedSummary, Revision
+from spark_actors.messaging.unit_of_work import COMMANDS, StoredMessage
 
 
 class MemoryDeadLetters:

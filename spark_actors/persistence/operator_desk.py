@@ -26,17 +26,15 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from domain.shared.errors import DetailedError
-from domain.shared.ports import COMMANDS
+from spark_actors.kernel.errors import DetailedError
 from spark_actors.messaging.cloudevents import context_of
+from spark_actors.messaging.ports import INGRESS
+from spark_actors.messaging.unit_of_work import COMMANDS
 from spark_actors.persistence.connections import Query, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
 CONNECT_SECONDS = 5
-INGRESS = "ingress"
-"""The schema of messages that were refused at the door: they have no key, and nothing waits behind them."""
-
 RETRIED = "retried"
 STATES = ("waiting", RETRIED, "edited", "discarded")
 """Of a letter: what was done about it last."""

@@ -11,14 +11,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from domain.shared.sagas import SagaState
-from spark_actors.messaging.ports import SagaRow
+from spark_actors.kernel.sagas import SagaState
+from spark_actors.messaging.ports import INGRESS, SagaRow
 from spark_actors.persistence.connections import connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
-MESSAGING_CONTEXTS = ("auth", "accounting", "crowdfunding", "bitcoin")
-"""The contexts that have an outbox and sagas."""
 CONNECT_SECONDS = 5
 COUNTED = 100_000
 """Where counting stops."""
@@ -51,16 +49,19 @@ class Backlog:
 
 
 class OperatorViews:
-    """Reads the schemas of the contexts that *dsn* names. Calls raise StorageError."""
+    """Reads the schemas, by name, that *dsn* says the place of: those of contexts with aggregates, and the ingress'.
+
+    Calls raise StorageError.
+    """
 
     def __init__(self, dsn: Mapping[str, str]) -> None:
-        self._dsn = {context: dsn[context] for context in (*MESSAGING_CONTEXTS, "ingress") if context in dsn}
+        self._dsn = dsn
 
     def sagas(self, wanted: SagaFilter, *, limit: int) -> Sequence[SagaRow]:
         """At most *limit* sagas of all contexts, the newest first."""
         values = {**vars(wanted), "limit": limit}
         rows: list[SagaRow] = []
-        for context in self._dsn.keys() & set(MESSAGING_CONTEXTS):
+        for context in self._dsn.keys() - {INGRESS}:
             with self._reading(context) as connection, connection.cursor(row_factory=dict_row) as cursor:
                 found = cursor.execute(load_for("operator_views", context)["sagas"], values)
                 rows += [SagaRow(**{**row, "state": SagaState(row["state"])}) for row in found]
@@ -73,7 +74,7 @@ class OperatorViews:
     def _backlog(self, context: str) -> Backlog:
         sql, values = load_for("operator_views", context), {"limit": COUNTED}
         with self._reading(context) as connection:
-            has_outbox = context in MESSAGING_CONTEXTS
+            has_outbox = context != INGRESS
             pending, age = _row(connection.execute(sql["outbox"], values)) if has_outbox else (0, timedelta())
             waits = _row(connection.execute(sql["set_aside"], values)) if has_outbox else ()
             (letters,) = _row(connection.execute(sql["dead_letters"], values))

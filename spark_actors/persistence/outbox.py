@@ -23,8 +23,8 @@ from datetime import datetime, timedelta
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
-from domain.shared.ports import OutgoingMessage
 from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
+from spark_actors.messaging.unit_of_work import OutgoingMessage
 from spark_actors.persistence.connections import Query, Statement
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.missed_events import PostgresMissedEvents

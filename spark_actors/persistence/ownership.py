@@ -22,7 +22,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from domain.shared.errors import SparkError, StorageUnavailableError
+from spark_actors.kernel.errors import SparkError, StorageUnavailableError
 from spark_actors.persistence.connections import conninfo
 from spark_actors.persistence.errors import translate
 

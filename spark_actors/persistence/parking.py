@@ -9,9 +9,9 @@ from datetime import timedelta
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from domain.shared.ports import COMMANDS, Failure, StoredMessage
 from spark_actors.messaging.envelope import Envelope, content_digest, stored
 from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, Revision, letter_of
+from spark_actors.messaging.unit_of_work import COMMANDS, Failure, StoredMessage
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
 from spark_actors.persistence.dead_letters import columns_of, storable, storable_key
 from spark_actors.persistence.errors import translated

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import psycopg
 
-from domain.shared.errors import SparkError
+from spark_actors.kernel.errors import SparkError
 from spark_actors.persistence.connections import conninfo
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.ownership import place_of

@@ -1,4 +1,4 @@
-"""The named rules between rows that a context answers to, each a line of data, and who of a turn breaks them.
+"""The named rules between rows that a context answers to, declared as data, and who of a turn breaks them.
 
 The store itself keeps them, as constraints, and refuses a whole turn by the first that is broken. Then it is asked
 once, for all commands of the turn, who holds what they claim (`probe`, or a look at the rows in memory); what follows
@@ -8,23 +8,19 @@ from that is decided here, in the order of the commands.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from domain.accounting.account import Movement, MovementKind
-from domain.auth.user import User
-from domain.bitcoin.invoice import Invoice, InvoiceState
-from domain.crowdfunding.campaign import Donation, DonationRequest
-from domain.shared.ports import Effect
+from spark_actors.messaging.unit_of_work import Effect
 
 Columns: TypeAlias = tuple[str, ...]
 """Names that are attributes of an object and columns of its table alike."""
 Values: TypeAlias = tuple[Hashable, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Rule:
     """No two rows have the same *columns*; or, with *refers_to*, there is a row with these for each that has any.
 
@@ -32,7 +28,9 @@ class Rule:
     """
 
     name: str
-    """Of the constraint or unique index."""
+    """What the domain calls it, and answers to in its refusals. One name may stand for several rules."""
+    constraint: str
+    """What the store calls it: a constraint, a unique index, or what a trigger names. Several rules may share it."""
     of: type
     """The states or records that lie in the table."""
     table: str
@@ -52,12 +50,6 @@ class Rule:
     """The same predicate on a state or record."""
     expressions: Mapping[str, str] = field(default_factory=dict)
     """What stands in SQL, on *held*, for a column that is an expression."""
-    constraint: str = ""
-    """What the store calls the rule, where one constraint is several rules."""
-
-    @property
-    def told_as(self) -> str:
-        return self.constraint or self.name
 
     def claimed(self, row: object) -> Values | None:
         """What *row* claims for itself, or points to; None if the rule does not concern it."""
@@ -66,87 +58,6 @@ class Rule:
     def provided(self, row: object) -> Values | None:
         """What others may point to in *row*."""
         return _values(self.refers_to, row) if isinstance(row, self.referred or self.of) else None
-
-
-TAKES_UP = "ledger_takes_up_what_it_follows"
-_GIFT = ("donation_id", "campaign_id", "account_id", "amount_sat")
-
-RULES: Mapping[str, Sequence[Rule]] = {
-    "auth": (Rule("users_username_unique", User, "auth.users", ("username",), key="account_id"),),
-    "accounting": (
-        Rule("ledger_idempotency_key_unique", Movement, "accounting.ledger", ("idempotency_key",)),
-        Rule(
-            "ledger_follows_known_movement",
-            Movement,
-            "accounting.ledger",
-            ("follows",),
-            refers_to=("idempotency_key",),
-        ),
-        Rule(
-            "ledger_amount_of_what_it_follows",
-            Movement,
-            "accounting.ledger",
-            ("follows", "amount_sat", "debit_account"),
-            refers_to=("idempotency_key", "amount_sat", "credit_account"),
-            constraint=TAKES_UP,
-        ),
-        Rule(
-            "ledger_credit_to_the_payee",
-            Movement,
-            "accounting.ledger",
-            ("follows", "credit_account"),
-            refers_to=("idempotency_key", "payee"),
-            once_unknown=("payee",),
-            concerns=lambda movement: movement.kind is MovementKind.TRANSFER_CREDIT,
-            constraint=TAKES_UP,
-        ),
-        Rule(
-            "ledger_refund_to_the_payer",
-            Movement,
-            "accounting.ledger",
-            ("follows", "credit_account"),
-            refers_to=("idempotency_key", "debit_account"),
-            concerns=lambda movement: movement.kind is not MovementKind.TRANSFER_CREDIT,
-            constraint=TAKES_UP,
-        ),
-        Rule("ledger_follows_once", Movement, "accounting.ledger", ("follows",)),
-        Rule(
-            "ledger_credits_an_invoice_once",
-            Movement,
-            "accounting.ledger",
-            ("deposit_id",),
-            expressions={"deposit_id": "substr(held.idempotency_key, strpos(held.idempotency_key, '/') + 1)"},
-            where="held.kind IN ('deposit', 'invoice_deposit')",
-            concerns=lambda movement: movement.kind in (MovementKind.DEPOSIT, MovementKind.INVOICE_DEPOSIT),
-        ),
-    ),
-    "crowdfunding": (
-        Rule("donation_requests_pkey", DonationRequest, "crowdfunding.donation_requests", ("donation_id",)),
-        Rule("donations_pkey", Donation, "crowdfunding.donations", ("donation_id",)),
-        Rule(
-            "donations_as_requested",
-            Donation,
-            "crowdfunding.donations",
-            _GIFT,
-            refers_to=_GIFT,
-            referred=DonationRequest,
-            referred_table="crowdfunding.donation_requests",
-            once_unknown=_GIFT[1:],
-        ),
-    ),
-    "bitcoin": (
-        Rule(
-            "invoices_payment_hash_unique",
-            Invoice,
-            "bitcoin.invoices",
-            ("payment_hash", "kind"),
-            key="invoice_id",
-            where="held.state NOT IN ('rejected', 'failed')",
-            concerns=lambda invoice: invoice.state not in (InvoiceState.REJECTED, InvoiceState.FAILED),
-        ),
-    ),
-}
-"""By context, in the order in which they are told of a command that breaks several."""
 
 
 class Claim(NamedTuple):
@@ -183,15 +94,18 @@ def claims_of(rule: Rule, effects: Sequence[Effect[Any]]) -> list[Claim]:
     return sorted(claim for claim in last.values() if claim is not None)
 
 
-def claims_by_rule(rules: Sequence[Rule], effects: Sequence[Effect[Any]]) -> dict[str, list[Claim]]:
-    return {rule.name: claims_of(rule, effects) for rule in rules}
+Claims: TypeAlias = Mapping[Rule, Sequence[Claim]]
+
+
+def claims_by_rule(rules: Sequence[Rule], effects: Sequence[Effect[Any]]) -> Claims:
+    return {rule: claims_of(rule, effects) for rule in rules}
 
 
 def offenders(
     rules: Sequence[Rule],
     effects: Sequence[Effect[Any]],
-    claims: Mapping[str, Sequence[Claim]],
-    stored: Mapping[str, Held],
+    claims: Claims,
+    stored: Mapping[Rule, Held],
 ) -> dict[int, str]:
     """Which effects (by place) break which rule, given what the store holds of what they claim.
 
@@ -199,19 +113,19 @@ def offenders(
     """
     by_place: defaultdict[int, list[tuple[Rule, Claim]]] = defaultdict(list)
     for rule in rules:
-        for claim in claims[rule.name]:
+        for claim in claims[rule]:
             by_place[claim.place].append((rule, claim))
     changed = {effect.key for effect in effects if effect.state is not None}
-    taken = {rule.name: _kept(stored.get(rule.name, {}), changed, claims[rule.name]) for rule in rules}
+    taken = {rule: _kept(stored.get(rule, {}), changed, claims[rule]) for rule in rules}
     found: dict[int, str] = {}
     for place in range(len(effects)):
-        broken = next((rule for rule, claim in by_place[place] if _breaks(rule, claim, taken[rule.name])), None)
+        broken = next((rule for rule, claim in by_place[place] if _breaks(rule, claim, taken[rule])), None)
         if broken is not None:
-            found[place] = broken.told_as
+            found[place] = broken.name
             continue
         for rule, claim in by_place[place]:
             if not rule.refers_to:
-                taken[rule.name].setdefault(claim.values, claim.key)
+                taken[rule].setdefault(claim.values, claim.key)
         _provide(rules, effects[place], taken)
     return found
 
@@ -222,13 +136,13 @@ def _breaks(rule: Rule, claim: Claim, taken: Mapping[Values, str]) -> bool:
     return claim.values in taken and (not rule.key or taken[claim.values] != claim.key)
 
 
-def _provide(rules: Sequence[Rule], effect: Effect[Any], taken: Mapping[str, dict[Values, str]]) -> None:
+def _provide(rules: Sequence[Rule], effect: Effect[Any], taken: Mapping[Rule, dict[Values, str]]) -> None:
     """What this effect puts into a table may be pointed to by those that come after it."""
     for rule in rules:
         if rule.refers_to:
             for record in effect.records:
                 if (values := rule.provided(record)) is not None:
-                    taken[rule.name].setdefault(values, "")
+                    taken[rule].setdefault(values, "")
 
 
 def _kept(held: Held, changed: Collection[str], claims: Sequence[Claim]) -> dict[Values, str]:
@@ -244,29 +158,29 @@ class Probe(NamedTuple):
     params: dict[str, object]
 
 
-def probe(asked: Iterable[tuple[Rule, Sequence[Claim]]]) -> Probe | None:
-    """Asks Postgres which of these claims are held: rows of rule, place (from 1 on) in its claims, and key.
+def probe(rules: Sequence[Rule], claims: Claims, types: Mapping[str, str]) -> Probe | None:
+    """Asks Postgres which of these claims are held: rows of the rule's place in *rules*, that of the claim, and key.
 
-    The text is put together from the rules alone. None: there is nothing to ask.
+    *types* are those of the columns in SQL; what is not among them is text. The statement is put together from the
+    declarations alone. None: there is nothing to ask.
     """
     parts: list[str] = []
     params: dict[str, object] = {}
-    for number, (rule, claims) in enumerate(asked):
-        if not claims:
+    for number, rule in enumerate(rules):
+        if not (asked := claims[rule]):
             continue
         wanted = rule.refers_to or rule.columns
         names = [f"rule{number}_{column}" for column in rule.columns]
-        params[f"rule{number}"] = rule.name
-        params |= {name: [claim.values[index] for claim in claims] for index, name in enumerate(names)}
+        params |= {name: [claim.values[index] for claim in asked] for index, name in enumerate(names)}
         arrays = ", ".join(
-            f"%({name})s::{_type_of(column)}[]" for name, column in zip(names, rule.columns, strict=True)
+            f"%({name})s::{types.get(column, 'text')}[]" for name, column in zip(names, rule.columns, strict=True)
         )
         inner = ", ".join(f"c{index}" for index in range(len(names)))
         same = " AND ".join(_matches(rule, column, f"claim.c{index}") for index, column in enumerate(wanted))
         key = f"held.{rule.key}" if rule.key else "''"
         where = f" AND ({rule.where})" if rule.where else ""
         parts.append(
-            f"SELECT %(rule{number})s::text, claim.place, {key}"
+            f"SELECT {number}, claim.place - 1, {key}"
             f" FROM unnest({arrays}) WITH ORDINALITY AS claim ({inner}, place)"
             f" JOIN {rule.referred_table or rule.table} AS held ON {same}{where}"
         )
@@ -276,10 +190,6 @@ def probe(asked: Iterable[tuple[Rule, Sequence[Claim]]]) -> Probe | None:
 def _matches(rule: Rule, column: str, claimed: str) -> str:
     held = rule.expressions.get(column, f"held.{column}")
     return f"{held} = {claimed}" if column not in rule.once_unknown else f"coalesce({held}, {claimed}) = {claimed}"
-
-
-def _type_of(column: str) -> str:
-    return "bigint" if column.endswith("_sat") else "text"
 
 
 def _values(columns: Columns, row: object) -> Values | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg_pool import AsyncConnectionPool
 
-from domain.shared.sagas import SagaProgress, SagaState, merged_progress
+from spark_actors.kernel.sagas import SagaProgress, SagaState, merged_progress
 from spark_actors.messaging.ports import SagaRow
 from spark_actors.persistence.connections import Row
 from spark_actors.persistence.errors import translated

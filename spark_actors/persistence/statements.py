@@ -1,4 +1,4 @@
-"""Named SQL statements, read from the files in `sql/`.
+"""Named SQL statements, read from files: those of the runtime in `sql/`, those of a context beside what sends them.
 
 A file is a list of statements; each begins with its name and a description, and ends where the next one begins:
 
@@ -25,16 +25,21 @@ _STATEMENT = re.compile(
 )
 
 
-def load(name: str) -> Mapping[str, LiteralString]:
-    """The statements of `sql/<name>.sql` by their names. Raises ValueError for a file that breaks the form."""
-    text = resources.files("spark_actors.persistence").joinpath("sql", f"{name}.sql").read_text("utf-8")
-    return MappingProxyType(parse(name, text))
+def load(package: str, file: str) -> Mapping[str, LiteralString]:
+    """The statements of a file of *package* by their names. Raises ValueError for a file that breaks the form."""
+    text = resources.files(package).joinpath(file).read_text("utf-8")
+    return MappingProxyType(parse(file, text))
 
 
 def load_for(name: str, schema: str) -> Mapping[str, bytes]:
-    """The statements of `sql/<name>.sql` with `{schema}` filled in, quoted as an identifier."""
+    """The statements of the runtime's `sql/<name>.sql` for one schema."""
+    return filled(load("spark_actors.persistence", f"sql/{name}.sql"), schema)
+
+
+def filled(texts: Mapping[str, LiteralString], schema: str) -> Mapping[str, bytes]:
+    """The statements with `{schema}` filled in, quoted as an identifier."""
     identifier = sql.Identifier(schema)
-    return {key: sql.SQL(text).format(schema=identifier).as_bytes(None) for key, text in load(name).items()}
+    return {name: sql.SQL(text).format(schema=identifier).as_bytes(None) for name, text in texts.items()}
 
 
 def parse(source: str, text: str) -> dict[str, LiteralString]:
@@ -43,12 +48,10 @@ def parse(source: str, text: str) -> dict[str, LiteralString]:
     end = 0
     for match in _STATEMENT.finditer(text):
         if text[end : match.start()].strip() or match["name"] in found or not match["text"].strip():
-            raise ValueError(f"{source}.sql: statement {match['name']!r} is named twice, empty, or follows stray text")
+            raise ValueError(f"{source}: statement {match['name']!r} is named twice, empty, or follows stray text")
         # The text comes from a file of this package, never from outside.
         found[match["name"]] = cast(LiteralString, match["text"].strip().rstrip(";").rstrip())
         end = match.end()
     if text[end:].strip():
-        raise ValueError(
-            f"{source}.sql: expected '-- name', a description and a statement at {text[end:].strip()[:60]!r}"
-        )
+        raise ValueError(f"{source}: expected '-- name', a description and a statement at {text[end:].strip()[:60]!r}")
     return found

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from domain.shared.ports import OperatorAction
+from spark_actors.kernel.errors import ConstraintError, StaleVersionError
+from spark_actors.messaging.unit_of_work import OperatorAction
 from spark_actors.persistence.connections import Query, Statement, TurnConnection, Waiting
 from spark_actors.persistence.inbox import PostgresInbox
 from spark_actors.persistence.outbox import PostgresOutbox, hint_statement
 from spark_actors.persistence.parking import PostgresParking
-from spark_actors.persistence.repositories import TABLES, AggregateTable, PostgresRepository, statements_of
+from spark_actors.persistence.repositories import PostgresRepository
 from spark_actors.persistence.statements import load_for
+from spark_actors.persistence.tables import AggregateTable, aggregate_statements
 
 S = TypeVar("S")
 
@@ -39,7 +41,7 @@ class PostgresUnitOfWork(Generic[S]):
     """
 
     def __init__(self, table: AggregateTable[S], sql: _Sql, connection: TurnConnection) -> None:
-        self._connection, self._hint, self._sql = connection, sql.hint, sql
+        self._table, self._connection, self._hint, self._sql = table, connection, sql.hint, sql
         self._marks, self._changes, self._events = list[Statement](), list[Statement](), list[Statement]()
         self._inbox = PostgresInbox(sql.inbox, connection, self._marks)
         self._repository = PostgresRepository(table, sql.aggregate, connection, self._changes)
@@ -74,7 +76,19 @@ class PostgresUnitOfWork(Generic[S]):
         hints = [self._hint] if self._events else []
         self._forget()
         if queued:
-            self._connection.transact(queued, hints)
+            with self._broken_rules_named():
+                self._connection.transact(queued, hints)
+
+    @contextmanager
+    def _broken_rules_named(self) -> Iterator[None]:
+        """Have a constraint that refuses told by the domain's name for its rule."""
+        try:
+            yield
+        except ConstraintError as error:
+            if error.constraint == self._table.primary_key:
+                raise StaleVersionError(error.detail) from error
+            names = {rule.constraint: rule.name for rule in self._table.rules}
+            raise ConstraintError(names.get(error.constraint, error.constraint), error.detail) from error
 
     def __enter__(self) -> PostgresUnitOfWork[S]:
         return self
@@ -99,13 +113,14 @@ class PostgresUnitOfWorkFactory:
         self,
         dsn: str,
         context: str,
+        table: AggregateTable[Any],
         *,
         prepare_threshold: int | None = 5,
         waiting: Waiting = nullcontext,
     ) -> None:
-        self._table: AggregateTable[Any] = TABLES[context]
+        self._table = table
         self._sql = _Sql(
-            statements_of(self._table),
+            aggregate_statements(table),
             load_for("inbox", context),
             load_for("outbox", context),
             load_for("parking", context),

@@ -11,7 +11,7 @@ from typing import Literal
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds."""
 SAGA_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 3600.0, 21600.0, 86400.0)
-"""Seconds, up to a day: a deposit waits for somebody to pay."""
+"""Seconds, up to a day: a story may wait for somebody outside."""
 TURN_BUCKETS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
 """Commands."""
 
@@ -156,11 +156,11 @@ ANSWERS_CUT = _counter(
     "Answers that the broker takes in no single piece: truncated (the next page has the rest) or too_large.",
     "cut",
 )
-LIGHTNING_CALLS = _counter(
-    "spark_lightning_calls_total", "Calls to the Lightning node, by its answer.", *("call", "answer")
+OUTSIDE_CALLS = _counter(
+    "spark_outside_calls_total", "Calls to services outside, by their answer.", *("service", "call", "answer")
 )
-LIGHTNING_CALL_DURATION = _histogram(
-    "spark_lightning_call_duration_seconds", "Time of a call to the Lightning node.", LATENCY_BUCKETS, "call"
+OUTSIDE_CALL_DURATION = _histogram(
+    "spark_outside_call_duration_seconds", "Time of a call to a service outside.", LATENCY_BUCKETS, *("service", "call")
 )
 
 CATALOGUE: tuple[Measure, ...] = (
@@ -191,6 +191,6 @@ CATALOGUE: tuple[Measure, ...] = (
     INGRESS_IN_FLIGHT,
     CLOCK_SKEW,
     ANSWERS_CUT,
-    LIGHTNING_CALLS,
-    LIGHTNING_CALL_DURATION,
+    OUTSIDE_CALLS,
+    OUTSIDE_CALL_DURATION,
 )

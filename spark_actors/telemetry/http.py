@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from domain.shared.errors import SparkError
+from spark_actors.kernel.errors import SparkError
 
 STOP_POLL_SECONDS = 0.05
 """How soon the listening thread sees that it must stop."""

@@ -24,8 +24,8 @@ _RULES = (
     ),
     # JSON Web Tokens, wherever they stand: the first part is always a JSON object that begins with {"
     (re.compile(r"\beyJ[\w-]{8,4096}\.[\w-]{1,4096}(?:\.[\w-]{0,4096})?"), MASK),
-    # password hashes in PHC form
-    (re.compile(r"\$argon2\w{0,9}\$[^\s'\"]+"), MASK),
+    # password hashes in PHC form: $<function>$<parameters>$…
+    (re.compile(r"\$[a-z][a-z0-9-]{2,31}\$[^\s'\"]+"), MASK),
 )
 
 

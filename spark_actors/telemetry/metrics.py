@@ -20,11 +20,11 @@ from spark_actors.messaging.telemetry import (
     IngressMeasured,
     InstancesMoved,
     KeysParkedMeasured,
-    LightningAsked,
     LoginTried,
     MessagesBuried,
     MissedMeasured,
     OutboxMeasured,
+    OutsideAsked,
     SagasEnded,
     SagasMeasured,
     TelemetryEvent,
@@ -169,9 +169,9 @@ class ActorMetrics:
         self._add(catalogue.ANSWERS_CUT, 1, event.cut)
 
     @_record.register
-    def _lightning_asked(self, event: LightningAsked) -> None:
-        self._add(catalogue.LIGHTNING_CALLS, 1, event.call, event.answer)
-        self._observe(catalogue.LIGHTNING_CALL_DURATION, event.duration.total_seconds(), event.call)
+    def _outside_asked(self, event: OutsideAsked) -> None:
+        self._add(catalogue.OUTSIDE_CALLS, 1, event.service, event.call, event.answer)
+        self._observe(catalogue.OUTSIDE_CALL_DURATION, event.duration.total_seconds(), event.service, event.call)
 
     def _add(self, measure: Measure, amount: int, *labels: str) -> None:
         counter = self._counters[measure]

@@ -9,13 +9,16 @@ import sys
 import pytest
 
 from tests.fixtures.daemon import environment
+from tests.lab.bench.machine import ROOT
 
 
 @pytest.mark.timeout(120)
 def test_the_benchmark_measures_a_workload_and_finds_its_books_right() -> None:
-    command = [sys.executable, "-m", "spark_actors.cli", "bench"]
+    command = [sys.executable, "-m", "tests.lab", "bench"]
     options = ["--only", "uniform", "--scale", "0.01", "--runs", "1", "--json"]
-    done = subprocess.run([*command, *options], env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *options], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     report = json.loads(done.stdout)
     (uniform,) = report["workloads"]
@@ -27,9 +30,11 @@ def test_the_benchmark_measures_a_workload_and_finds_its_books_right() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(150)
 def test_three_times_what_settles_waits_in_the_broker_and_is_caught_up_with() -> None:
-    command = [sys.executable, "-m", "spark_actors.cli", "bench"]
+    command = [sys.executable, "-m", "tests.lab", "bench"]
     options = ["--only", "overload", "--scale", "0.02", "--runs", "1", "--seconds", "3", "--json"]
-    done = subprocess.run([*command, *options], env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *options], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     deposits, donations = json.loads(done.stdout)["workloads"]
     for row in (deposits, donations):
@@ -42,9 +47,11 @@ def test_three_times_what_settles_waits_in_the_broker_and_is_caught_up_with() ->
 @pytest.mark.long
 @pytest.mark.timeout(150)
 def test_donations_go_on_while_the_read_models_are_away_and_these_catch_up() -> None:
-    command = [sys.executable, "-m", "spark_actors.cli", "bench"]
+    command = [sys.executable, "-m", "tests.lab", "bench"]
     options = ["--only", "subscriber-away", "--scale", "0.05", "--runs", "1", "--json"]
-    done = subprocess.run([*command, *options], env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *options], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     (row,) = json.loads(done.stdout)["workloads"]
     assert (row["workload"], row["wrong"]) == ("subscriber away", [])

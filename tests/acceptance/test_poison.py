@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 
 from domain.accounting.messages import Deposit, OpenAccount, Withdraw
-from domain.shared.messages import Command
 from spark_actors.ingress.client import SparkClient
+from spark_actors.kernel.messages import Command
 from tests.fixtures.daemon import Daemon, eventually
 
 UNHEARD_OF = """

@@ -19,10 +19,11 @@ import psycopg
 import pytest
 
 from domain.accounting.messages import Deposit
+from domain.auth.adapters.passwords import hash_password
 from domain.auth.messages import RegisterAccount
+from domain.cli.session import log_in
 from domain.crowdfunding.messages import CreateCampaign
 from domain.dashboard.views import ViewAccountOverview
-from spark_actors.identity.passwords import hash_password
 from spark_actors.ingress.client import SparkClient, UnreachableError, ViewRefusedError
 from tests.fixtures.daemon import Daemon, environment, eventually
 from tests.integration.embedded.conftest import listening_addresses
@@ -68,7 +69,7 @@ def places_that_hold(daemon: Daemon, secret: str) -> list[str]:
 def test_a_user_signs_up_logs_in_and_acts_for_his_own_account_alone(users: Daemon) -> None:
     async def play(operator: SparkClient) -> None:
         stranger = operator.acting_as("")
-        ann = operator.acting_as((await stranger.log_in("Ann", PASSWORD)).token)
+        ann = operator.acting_as((await log_in(stranger, "Ann", PASSWORD)).token)
 
         def campaign(owner: str) -> CreateCampaign:
             return CreateCampaign(campaign_id=f"c-{owner}", account_id=owner, title="A", description="", goal_sat=9)
@@ -114,7 +115,7 @@ def test_passwords_are_guessed_a_few_times_only(running: Daemon) -> None:
 
     async def refused(client: SparkClient, name: str, password: str) -> ViewRefusedError:
         with pytest.raises(ViewRefusedError) as error:
-            await client.log_in(name, password)
+            await log_in(client, name, password)
         return error.value
 
     refusals = talk(running, play)
@@ -141,7 +142,7 @@ def test_a_password_sent_in_clear_rests_nowhere(running: Daemon) -> None:
                 "spark.commands.auth.login", json.dumps({"username": "eve", "password": IN_CLEAR}).encode()
             )
             with pytest.raises(ViewRefusedError):
-                await client.log_in("eve", IN_CLEAR)
+                await log_in(client, "eve", IN_CLEAR)
 
     talk(running, play)
     assert eventually(lambda: bool(places_that_hold(running, "eve-was-here")))  # this does look where things are kept
@@ -222,7 +223,7 @@ def test_another_user_of_the_machine_reads_no_secret_and_reaches_no_socket(runni
 def test_refused_senders_and_logins_are_counted_and_no_token_is_in_the_logs(users: Daemon) -> None:
     async def play(operator: SparkClient) -> None:
         command = Deposit(account_id="ann", deposit_id="d", amount_sat=9)
-        session = await operator.log_in("bob", PASSWORD)
+        session = await log_in(operator, "bob", PASSWORD)
         for identity in ("", session.token, "forged.token.x"):
             assert not (await operator.acting_as(identity).send(command)).is_done
 

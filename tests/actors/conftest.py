@@ -42,7 +42,6 @@ def tree(
         nats_url=nats_server.url,
         nats_token=nats_server.token,
         log_file=folder / "daemon.jsonl",
-        simulated_node=folder / "node.sqlite3",
         ray_namespace=names.namespace("tree", "tests", "1"),
         keys=(KEY,),
     )

@@ -8,20 +8,21 @@ import psycopg
 import pytest
 import ray
 
-from config.groups import CONTEXTS
 from domain.accounting.messages import Deposit, OpenAccount
+from domain.application import APPLICATION
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.messages import RequestDeposit
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewDonation, ViewInvoice, ViewTimeline
-from domain.shared.ids import derived_id
 from spark_actors.actors import names
 from spark_actors.actors.references import RayRoot
 from spark_actors.actors.unit import Unit
 from spark_actors.bootstrap.sizes import sessions_needed
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.ingress.client import SOURCE
+from spark_actors.kernel.ids import derived_id
 from spark_actors.messaging.identity import identity_of
+from tests.fixtures.application import SCHEMAS
 from tests.fixtures.daemon import eventually
 from tests.fixtures.tree import Tree
 from tests.unit.domain.builders import ARGON2
@@ -136,8 +137,8 @@ def test_a_replaced_actor_is_counted(tree: Tree) -> None:
 
 
 def test_no_more_sessions_of_postgres_are_open_than_were_counted_beforehand(tree: Tree, module_database: str) -> None:
-    places = dict.fromkeys(CONTEXTS, module_database)
-    counted = sessions_needed(tree.settings, places, places)[module_database]
+    places = dict.fromkeys(SCHEMAS, module_database)
+    counted = sessions_needed(APPLICATION, tree.settings, places, places)[module_database]
     tree.send(*(OpenAccount(account_id=a_name("account")) for _ in range(200)))
     with psycopg.connect(module_database) as connection:
         row = connection.execute(

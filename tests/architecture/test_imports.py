@@ -3,55 +3,52 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+CONTEXTS = ("auth", "accounting", "crowdfunding", "bitcoin", "dashboard")
 OURS = ("domain", "spark_actors", "config")
+KERNEL, APPLICATION = "spark_actors.kernel", "spark_actors.application"
+EDGES = r"domain\.(\w+\.adapters|cli|audit|application|settings)(\.|$)"
+"""Where the application touches the outside. The rest of it is pure."""
 EXCLUSIVE = {  # library -> the only places that may import it
     "ray": ("spark_actors.actors.ray_actors", "spark_actors.actors.references", "spark_actors.embedded.ray_node"),
-    "psycopg": ("spark_actors.persistence",),
-    "psycopg_pool": ("spark_actors.persistence",),
+    "psycopg": ("spark_actors.persistence", *(f"domain.{name}.adapters" for name in CONTEXTS)),
+    "psycopg_pool": ("spark_actors.persistence", *(f"domain.{name}.adapters" for name in CONTEXTS)),
     "nats": ("spark_actors.ingress",),
     "prometheus_client": ("spark_actors.telemetry",),
-    "typer": ("spark_actors.cli",),
-    "rich": ("spark_actors.cli", "spark_actors.telemetry"),
+    "typer": ("spark_actors.cli", "domain.cli", APPLICATION, "domain.application"),
+    "rich": ("spark_actors.cli", "spark_actors.telemetry", "domain.cli"),
     "pydantic_settings": ("config",),
     "jwt": ("spark_actors.identity.tokens",),
-    "argon2": ("spark_actors.identity.passwords",),
+    "argon2": ("domain.auth.adapters.passwords",),
 }
+PUBLISHED_NAMES = (  # what an adapter may use of the runtime
+    APPLICATION,
+    "spark_actors.actors.context",
+    "spark_actors.actors.loop",
+    "spark_actors.actors.watch",
+    "spark_actors.identity.tokens",
+    "spark_actors.kernel",
+    "spark_actors.messaging",
+    "spark_actors.persistence",
+)
 INWARD = {  # package -> which of ours it may import
-    "domain": ("domain",),
-    "spark_actors.messaging": ("domain", "spark_actors.messaging"),
-    "spark_actors.persistence": ("domain", "spark_actors.messaging", "spark_actors.persistence"),
-    "spark_actors.ingress": ("domain", "spark_actors.messaging", "spark_actors.ingress"),
-    "spark_actors.identity": ("domain", "spark_actors.messaging", "spark_actors.identity"),
-    "spark_actors.lightning": ("domain", "spark_actors.messaging", "spark_actors.lightning"),
-    "spark_actors.telemetry": ("domain", "spark_actors.messaging", "spark_actors.telemetry"),
-    "spark_actors.actors": ("domain", "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),
-    "spark_actors.embedded": ("domain.shared", "spark_actors.embedded"),
-    "spark_actors.faults": ("domain", "spark_actors.messaging", "spark_actors.faults"),
-    "spark_actors.chaos": (  # like the benchmark, and it gives orders to the daemon
-        "domain",
-        "spark_actors.chaos",
-        "spark_actors.embedded",
-        "spark_actors.faults",
-        "spark_actors.ingress",
-        "spark_actors.lightning",
-        "spark_actors.messaging",
-        "spark_actors.persistence",
-    ),
-    "spark_actors.bench": (  # it drives a daemon from outside, so it knows nothing of what runs in one
-        "domain",
-        "spark_actors.bench",
-        "spark_actors.embedded",
-        "spark_actors.ingress",
-        "spark_actors.messaging",
-        "spark_actors.persistence",
-    ),
-    "config": ("config", "domain.shared.errors"),
+    KERNEL: (KERNEL,),
+    "spark_actors.messaging": (KERNEL, "spark_actors.messaging"),
+    "spark_actors.persistence": (KERNEL, APPLICATION, "spark_actors.messaging", "spark_actors.persistence"),
+    "spark_actors.ingress": (KERNEL, "spark_actors.messaging", "spark_actors.ingress"),
+    "spark_actors.identity": (KERNEL, "spark_actors.messaging", "spark_actors.identity"),
+    "spark_actors.telemetry": (KERNEL, "spark_actors.messaging", "spark_actors.telemetry"),
+    "spark_actors.actors": (KERNEL, "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),
+    "spark_actors.embedded": (KERNEL, "spark_actors.embedded"),
+    "spark_actors": ("spark_actors", "config"),
+    "config": ("config", APPLICATION, "spark_actors.kernel.errors"),
+    "domain": ("domain", "config", "spark_actors"),
 }
 ENVIRONMENT_READERS = ("config", "spark_actors.embedded.ray_node")
 """Config reads our settings; the embedded node sets what Ray reads at its import."""
@@ -104,7 +101,9 @@ def is_private_to_another(module: str, name: str) -> bool:
     )
 
 
-DOMAIN = [module for module in MODULES if within(module, ("domain",))]
+DOMAIN = [module for module in MODULES if within(module, ("domain",)) and not re.match(EDGES, module)]
+PURE = [*DOMAIN, *(module for module in MODULES if within(module, (KERNEL,)))]
+ADAPTERS = [module for module in MODULES if re.match(r"domain\.\w+\.adapters(\.|$)", module)]
 
 
 def test_a_module_imports_only_what_lies_further_in() -> None:
@@ -127,23 +126,49 @@ def test_each_outside_thing_has_one_home() -> None:
     ] == []
 
 
-def test_the_domain_needs_nothing_but_the_standard_library() -> None:
+def test_the_runtime_knows_nothing_of_any_application() -> None:
     assert [
         f"{module} imports {name}"
-        for module in DOMAIN
+        for module in MODULES
+        if within(module, ("spark_actors", "config"))
         for name in imports_of(module)
-        if not within(name, ("domain",)) and name.partition(".")[0] not in sys.stdlib_module_names
+        if within(name, ("domain", "tests"))
     ] == []
 
 
-def test_the_domain_knows_no_clock_no_randomness_and_no_io() -> None:
+def test_adapters_use_of_the_runtime_what_it_publishes_and_nobody_uses_them_but_the_application() -> None:
     assert [
         f"{module} imports {name}"
-        for module in DOMAIN
+        for module in ADAPTERS
+        for name in imports_of(module)
+        if within(name, ("spark_actors",)) and not within(name, PUBLISHED_NAMES)
+    ] == []
+    assert [
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in imports_of(module)
+        if re.match(r"domain\.\w+\.adapters\.", name)
+        and not within(module, ("domain.application", "domain.cli", name.rpartition(".adapters.")[0] + ".adapters"))
+    ] == []
+
+
+def test_kernel_and_domain_need_nothing_but_the_standard_library() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in PURE
+        for name in imports_of(module)
+        if not within(name, ("domain", KERNEL)) and name.partition(".")[0] not in sys.stdlib_module_names
+    ] == []
+
+
+def test_kernel_and_domain_know_no_clock_no_randomness_and_no_io() -> None:
+    assert [
+        f"{module} imports {name}"
+        for module in PURE
         for name in imports_of(module)
         if within(name, ("time", "random", "os", "socket", "logging", "pathlib"))
     ] == []
-    assert [f"{module} calls {call}" for module in DOMAIN for call in calls_of(module) if is_impure(call)] == []
+    assert [f"{module} calls {call}" for module in PURE for call in calls_of(module) if is_impure(call)] == []
 
 
 def test_a_context_imports_only_the_published_messages_of_another() -> None:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from domain.accounting.messages import OpenAccount
-from domain.shared.messages import Command
+from spark_actors.kernel.messages import Command
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
 from tests.contracts.test_parked_commands import release

@@ -11,11 +11,10 @@ import msgspec
 import psycopg
 import pytest
 
-from domain.contexts import CONTEXTS
 from domain.crowdfunding.messages import RegisterDonation
-from domain.shared.decisions import DONE
-from domain.shared.messages import Command, MessageRegistry
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.kernel.decisions import DONE
+from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.envelope import (
     Delivery,
     Envelope,
@@ -29,6 +28,7 @@ from spark_actors.messaging.envelope import (
 from spark_actors.persistence.connections import Statement, TurnConnection
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
+from tests.fixtures.application import CONTEXTS, TABLES
 from tests.fixtures.daemon import eventually
 from tests.unit.actors.test_dispatcher import FakeHosts, a_command, a_dispatcher
 from tests.unit.domain.builders import create_campaign, deposit, donate, funded, register
@@ -75,7 +75,7 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Meter:
 
 @pytest.fixture
 def actor(emptied_database: str) -> Iterator[AggregateActor]:
-    factory = PostgresUnitOfWorkFactory(emptied_database, "accounting")
+    factory = PostgresUnitOfWorkFactory(emptied_database, "accounting", TABLES["accounting"])
     yield an_actor(factory)
     factory.close()
 
@@ -111,7 +111,7 @@ def test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size(
 def test_donations_cost_one_row_each_and_one_statement_a_turn_more_than_the_rest(
     emptied_database: str, meter: Meter, size: int
 ) -> None:
-    factory = PostgresUnitOfWorkFactory(emptied_database, "crowdfunding")
+    factory = PostgresUnitOfWorkFactory(emptied_database, "crowdfunding", TABLES["crowdfunding"])
     campaigns = an_actor(factory, "crowdfunding")
     take(campaigns, [create_campaign()])
     gifts = [donate(donation_id=f"gift-{number}", amount_sat=1) for number in range(size)]
@@ -125,7 +125,7 @@ def test_donations_cost_one_row_each_and_one_statement_a_turn_more_than_the_rest
 
 def test_a_turn_looks_for_its_messages_in_the_inboxes_of_other_weeks_alone(database: str) -> None:
     """This week's inbox, the big one, is only inserted into: its primary key says whether a message is known."""
-    factory = PostgresUnitOfWorkFactory(database, "accounting")
+    factory = PostgresUnitOfWorkFactory(database, "accounting", TABLES["accounting"])
     take(an_actor(factory), [command for number in range(100) for command in funded(f"a{number}", 10)])
     factory.close()  # at the end of its session the server has counted all of it
     used = """
@@ -152,7 +152,7 @@ def test_a_redelivered_batch_costs_a_few_round_trips_not_one_a_command(actor: Ag
 def test_many_refusals_by_the_store_cost_a_few_round_trips_not_one_a_command(
     emptied_database: str, meter: Meter
 ) -> None:
-    factory = PostgresUnitOfWorkFactory(emptied_database, "auth")
+    factory = PostgresUnitOfWorkFactory(emptied_database, "auth", TABLES["auth"])
     actor = an_actor(factory, "auth")
     take(actor, [register(account_id=f"old-{number}", username=f"name-{number}") for number in range(249)])
     good = meter.read()

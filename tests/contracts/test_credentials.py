@@ -6,9 +6,8 @@ import asyncio
 
 import psycopg
 
-from spark_actors.messaging.ports import Credential
+from domain.auth.adapters.credentials import Credential, PostgresCredentials
 from spark_actors.persistence.connections import make_pool
-from spark_actors.persistence.credentials import PostgresCredentials
 from tests.unit.domain.builders import ARGON2
 
 INSERT = """

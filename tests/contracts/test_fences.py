@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.shared.decisions import Verdict
-from domain.shared.ports import Unreadable, Versioned
+from spark_actors.kernel.decisions import Verdict
 from spark_actors.messaging.envelope import pack, unpack_replies
 from spark_actors.messaging.telemetry import CommandsRefused, TurnTaken
+from spark_actors.messaging.unit_of_work import Unreadable, Versioned
 from tests.contracts.test_parked_commands import bobs, keys, letters, poison, release, waiting
 from tests.contracts.test_turns import Host, Wrapped, balance, sent
 from tests.fixtures.stores import Stores

@@ -6,9 +6,9 @@ from enum import StrEnum
 
 import pytest
 
-from domain.shared.decisions import DONE, Outcome, Verdict
-from domain.shared.errors import DuplicateMessageError
-from domain.shared.ports import Handled
+from spark_actors.kernel.decisions import DONE, Outcome, Verdict
+from spark_actors.kernel.errors import DuplicateMessageError
+from spark_actors.messaging.unit_of_work import Handled
 from tests.fixtures.aggregates import a_mark, commit
 from tests.fixtures.stores import Stores
 

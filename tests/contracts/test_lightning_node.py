@@ -14,6 +14,8 @@ from typing import Protocol
 
 import pytest
 
+from domain.bitcoin.adapters.requests import SimulatedInvoice, simulated_invoice
+from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.invoice import is_proof
 from domain.bitcoin.ports import (
     InvalidPaymentRequestError,
@@ -25,8 +27,6 @@ from domain.bitcoin.ports import (
     Payment,
     PaymentStatus,
 )
-from spark_actors.lightning.requests import SimulatedInvoice, simulated_invoice
-from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

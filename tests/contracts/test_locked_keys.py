@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from domain.shared.errors import RowLockedError
+from spark_actors.kernel.errors import RowLockedError
 from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.telemetry import TurnRetried, TurnTaken
 from tests.contracts.test_turns import Host, balance, sent

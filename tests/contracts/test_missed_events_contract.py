@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from domain.shared.ports import OutgoingMessage
 from spark_actors.messaging.ports import MissedEvents, OutboxReader, PendingMessage
+from spark_actors.messaging.unit_of_work import OutgoingMessage
 from tests.fixtures.aggregates import NOW
 from tests.fixtures.stores import Async, Stores
 

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from domain.shared.errors import StorageUnavailableError
-from domain.shared.messages import Command
-from domain.shared.ports import COMMANDS
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.messages import Command
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
+from spark_actors.messaging.unit_of_work import COMMANDS
 from tests.contracts.test_turns import Host, Wrapped, balance, sent
 from tests.fixtures.stores import Stores
 from tests.unit.domain.builders import deposit, funded, withdraw

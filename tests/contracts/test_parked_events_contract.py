@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from domain.shared.errors import KeyParkedError, StaleVersionError
+from spark_actors.kernel.errors import KeyParkedError, StaleVersionError
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState, ParkedEvents
 from tests.fixtures.aggregates import NOW

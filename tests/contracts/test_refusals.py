@@ -13,8 +13,8 @@ from domain.accounting.account import MovementKind
 from domain.bitcoin.invoice import InvoiceState
 from domain.bitcoin.messages import IssueInvoice
 from domain.crowdfunding.messages import RegisterDonation
-from domain.shared.messages import Command
-from domain.shared.ports import Change, Effect
+from spark_actors.kernel.messages import Command
+from spark_actors.messaging.unit_of_work import Change, Effect
 from tests.contracts.test_turns import NOW, Host, Wrapped, balance, events, sent
 from tests.fixtures.aggregates import (
     a_campaign,
@@ -61,12 +61,12 @@ def test_a_name_that_another_has_is_found_and_ones_own_is_not(stores: Stores) ->
         *(state("a", a_user("a", "ann")), state("c", a_user("c", "ann"))),
         *(state("d", a_user("d", "bob")), state("e", a_user("e", "eve"))),
     )
-    assert found(stores, "auth", *effects) == {1: "users_username_unique", 2: "users_username_unique"}
+    assert found(stores, "auth", *effects) == {1: "username_unique", 2: "username_unique"}
 
 
 def test_of_two_that_want_the_same_name_the_first_one_has_it(stores: Stores) -> None:
     effects = [state(key, a_user(key, "ann")) for key in "cab"]
-    assert found(stores, "auth", *effects) == {1: "users_username_unique", 2: "users_username_unique"}
+    assert found(stores, "auth", *effects) == {1: "username_unique", 2: "username_unique"}
 
 
 def test_what_one_gives_up_in_the_turn_another_may_have(stores: Stores) -> None:
@@ -79,7 +79,7 @@ def test_what_one_gives_up_in_the_turn_another_may_have(stores: Stores) -> None:
 def test_only_what_an_instance_ends_with_counts_from_where_it_first_had_it(stores: Stores) -> None:
     commit(stores.unit_of_work("auth"), [created("a", a_user("a", "ann"))])
     effects = [state("b", a_user("b", name)) for name in ("ann", "bob", "ann", "ann")]
-    assert found(stores, "auth", *effects) == {2: "users_username_unique"}
+    assert found(stores, "auth", *effects) == {2: "username_unique"}
     assert found(stores, "auth", *effects[:2]) == {}
 
 
@@ -106,16 +106,16 @@ def test_movements_are_held_against_the_ledger_and_against_each_other(stores: St
         books(a_refund("new", "bob")),
         books(a_refund("new")),
     ) == {
-        0: "ledger_idempotency_key_unique",
-        2: "ledger_idempotency_key_unique",
-        4: "ledger_follows_once",
-        5: "ledger_follows_once",
-        6: "ledger_follows_known_movement",
-        7: "ledger_follows_known_movement",
-        10: "ledger_idempotency_key_unique",
-        11: "ledger_takes_up_what_it_follows",
-        12: "ledger_takes_up_what_it_follows",
-        13: "ledger_takes_up_what_it_follows",
+        0: "movement_key_unique",
+        2: "movement_key_unique",
+        4: "follows_once",
+        5: "follows_once",
+        6: "follows_known_movement",
+        7: "follows_known_movement",
+        10: "movement_key_unique",
+        11: "takes_up_what_it_follows",
+        12: "takes_up_what_it_follows",
+        13: "takes_up_what_it_follows",
     }
 
 
@@ -131,7 +131,7 @@ def test_an_invoice_that_may_have_been_credited_is_not_credited_again(stores: St
     old = a_movement("deposit/1", kind=MovementKind.DEPOSIT)
     commit(stores.unit_of_work("accounting"), records=[old])
     assert found(stores, "accounting", books(a_movement("invoice/1", kind=MovementKind.INVOICE_DEPOSIT))) == {
-        0: "ledger_credits_an_invoice_once"
+        0: "invoice_credited_once"
     }
 
 
@@ -139,8 +139,8 @@ def test_what_is_refused_gives_nothing_to_follow(stores: Stores) -> None:
     commit(stores.unit_of_work("accounting"), records=[a_movement("deposit/1")])
     broken = forced(a_debit("t"), follows="deposit/unknown")
     assert found(stores, "accounting", books(broken), books(a_credit("t"))) == {
-        0: "ledger_follows_known_movement",
-        1: "ledger_follows_known_movement",
+        0: "follows_known_movement",
+        1: "follows_known_movement",
     }
 
 
@@ -163,15 +163,15 @@ def test_donations_are_held_against_what_was_requested_and_what_is_registered(st
         books(a_donation("new", amount_sat=7)),
         books(a_donation("new")),
     ) == {
-        0: "donations_pkey",
-        1: "donations_as_requested",
-        2: "donations_as_requested",
-        3: "donations_as_requested",
-        5: "donations_pkey",
-        6: "donation_requests_pkey",
-        7: "donations_as_requested",
-        9: "donation_requests_pkey",
-        10: "donations_as_requested",
+        0: "donation_registered_once",
+        1: "registered_as_requested",
+        2: "registered_as_requested",
+        3: "registered_as_requested",
+        5: "donation_registered_once",
+        6: "donation_requested_once",
+        7: "registered_as_requested",
+        9: "donation_requested_once",
+        10: "registered_as_requested",
     }
 
 
@@ -184,7 +184,7 @@ def test_a_donation_is_held_against_a_request_of_which_an_earlier_program_kept_t
                 "UPDATE crowdfunding.donation_requests SET campaign_id = NULL, account_id = NULL, amount_sat = NULL"
             )
         wanted = books(a_donation("two")), books(a_donation("one", amount_sat=7)), books(a_request("one"))
-        assert found(stores, "crowdfunding", *wanted) == {0: "donations_as_requested", 2: "donation_requests_pkey"}
+        assert found(stores, "crowdfunding", *wanted) == {0: "registered_as_requested", 2: "donation_requested_once"}
 
 
 def test_payment_hashes_are_found(stores: Stores) -> None:
@@ -196,7 +196,7 @@ def test_payment_hashes_are_found(stores: Stores) -> None:
         state("d", issued(a_deposit("d"), "hash")),
         state("e", a_deposit("e")),
         state("f", a_deposit("f")),
-    ) == {0: "invoices_payment_hash_unique"}
+    ) == {0: "payment_hash_unique"}
 
 
 # -- turns --

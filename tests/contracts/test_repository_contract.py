@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from domain.contexts import CONTEXTS
-from domain.shared.errors import DuplicateMessageError, RowLockedError, StaleVersionError
-from domain.shared.ports import Change, Versioned
+from spark_actors.kernel.errors import DuplicateMessageError, RowLockedError, StaleVersionError
+from spark_actors.messaging.unit_of_work import Change, Versioned
 from tests.fixtures.aggregates import SAMPLES, Sample, a_mark, a_user, an_event, commit, created
+from tests.fixtures.application import CONTEXTS
 from tests.fixtures.stores import Async, Stores
 
 each_aggregate = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.context)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from domain.shared.messages import Command
-from domain.shared.ports import COMMANDS
+from spark_actors.kernel.messages import Command
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
+from spark_actors.messaging.unit_of_work import COMMANDS
 from tests.contracts.test_parked_commands import keys, letters, poison, release, waiting
 from tests.contracts.test_turns import Host, balance, sent
 from tests.fixtures.stores import Stores

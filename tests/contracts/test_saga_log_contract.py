@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.kernel.sagas import SagaProgress, SagaState
 from spark_actors.messaging.ports import SagaRow
 from tests.fixtures.aggregates import NOW
 from tests.fixtures.letters import progress

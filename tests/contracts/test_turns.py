@@ -11,15 +11,15 @@ from typing import Any, Self
 import msgspec
 import pytest
 
-from domain.contexts import CONTEXTS
-from domain.shared.context import BoundedContext
-from domain.shared.decisions import Verdict
-from domain.shared.errors import StorageUnavailableError
-from domain.shared.messages import Command, MessageRegistry
-from domain.shared.ports import UnitOfWork
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.envelope import Envelope, Reply, encode_data, pack, unpack_replies
 from spark_actors.messaging.telemetry import InstancesMoved, TelemetryEvent, TurnTaken
+from spark_actors.messaging.unit_of_work import UnitOfWork
+from tests.fixtures.application import CONTEXTS
 from tests.fixtures.stores import Stores
 from tests.unit.domain.builders import (
     create_campaign,

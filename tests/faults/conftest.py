@@ -10,10 +10,10 @@ from typing import TypeAlias
 
 import pytest
 
-from spark_actors.chaos.account import Account, Strike
-from spark_actors.chaos.run import Chaos
-from spark_actors.chaos.stage import EVENTS, LONG_SECONDS
-from spark_actors.chaos.target import SETTINGS, Target
+from tests.lab.chaos.account import Account, Strike
+from tests.lab.chaos.run import Chaos
+from tests.lab.chaos.stage import EVENTS, LONG_SECONDS
+from tests.lab.chaos.target import SETTINGS, Target
 
 RATE = 25.0
 """Commands a second: the daemon is busy, and the machine has room for the fault itself."""

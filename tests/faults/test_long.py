@@ -7,11 +7,11 @@ from statistics import median
 
 import pytest
 
-from spark_actors.chaos.disk import Disk
-from spark_actors.chaos.faults import FAULTS
-from spark_actors.chaos.underfoot import SMALL_DISKS
 from tests.faults.conftest import NewScene, Scene, assert_nothing_is_lost_or_doubled
 from tests.faults.test_faults import KILLS, SERVED_SECONDS
+from tests.lab.chaos.disk import Disk
+from tests.lab.chaos.faults import FAULTS
+from tests.lab.chaos.underfoot import SMALL_DISKS
 
 pytestmark = pytest.mark.long
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from spark_actors.chaos.target import SETTINGS
 from tests.faults.conftest import NewScene, Scene, assert_nothing_is_lost_or_doubled
+from tests.lab.chaos.target import SETTINGS
 
 LOCKED_SECONDS = 5.0
 FEW_IN_HAND = "\n[relay]\nbatch_events = 500\nmax_in_flight_events = 500\n"

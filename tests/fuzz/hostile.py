@@ -10,10 +10,9 @@ from urllib.parse import quote
 
 from hypothesis import strategies as st
 
-from domain.contexts import CONTEXTS
-from domain.shared.messages import Command, MessageRegistry
+from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.cloudevents import command_body, command_subject, event_headers
-from spark_actors.messaging.examples import example
+from tests.fixtures.application import CONTEXTS, example
 
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 COMMANDS = [cls for cls in REGISTRY if issubclass(cls, Command)]

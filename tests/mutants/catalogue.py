@@ -31,7 +31,7 @@ CAMPAIGN = "tests/unit/domain/test_campaign.py"
 SAGAS = "tests/contracts/test_saga_log_contract.py"
 PROJECTION = "tests/integration/dashboard/test_postgres_projection.py"
 VIEWS = "tests/integration/dashboard/test_postgres_views.py"
-IDS = "tests/unit/domain/test_ids.py"
+IDS = "tests/unit/kernel/test_ids.py"
 ANSWERS = "tests/unit/messaging/test_answers.py"
 FITTING = "tests/integration/ingress/test_answers_that_fit.py"
 BURSTS = "tests/unit/messaging/test_bursts.py"
@@ -120,7 +120,7 @@ MUTANTS = (
         2,
         "of two commands of a turn that want the same, the store's rule refuses neither or both",
         f"{STORE}/rules.py",
-        "taken[rule.name].setdefault(claim.values, claim.key)",
+        "taken[rule].setdefault(claim.values, claim.key)",
         NOTHING,
         (f"{REFUSALS}::test_of_two_that_want_the_same_name_the_first_one_has_it",),
     ),
@@ -207,9 +207,9 @@ MUTANTS = (
     Mutant(
         3,
         "a movement whose key is in the ledger is passed over, and the balance is written all the same",
-        f"{STORE}/sql/accounts.sql",
-        "%(recorded_at)s::timestamptz[], %(sent_by)s::text[]\n)",
-        "%(recorded_at)s::timestamptz[], %(sent_by)s::text[]\n)\nON CONFLICT DO NOTHING",
+        f"{STORE}/tables.py",
+        'SELECT * FROM unnest({_arrays(columns)})"',
+        'SELECT * FROM unnest({_arrays(columns)}) ON CONFLICT DO NOTHING"',
         (f"{TURNS}::test_an_idempotency_key_is_remembered_beyond_the_inbox",),
     ),
     Mutant(
@@ -405,7 +405,7 @@ MUTANTS = (
     Mutant(
         7,
         "one debit may be credited and refunded",
-        f"{STORE}/migrations/accounting/0002_ledger.sql",
+        "domain/accounting/adapters/migrations/0002_ledger.sql",
         "ON ledger (follows) WHERE",
         "ON ledger (follows, idempotency_key) WHERE",
         (f"{CONSTRAINTS}::test_a_debit_is_credited_or_refunded_and_never_both",),
@@ -413,7 +413,7 @@ MUTANTS = (
     Mutant(
         7,
         "a credit may be of more than was debited",
-        f"{STORE}/migrations/accounting/0003_origins_and_follow_ups.sql",
+        "domain/accounting/adapters/migrations/0003_origins_and_follow_ups.sql",
         "      AND first.amount_sat = NEW.amount_sat\n",
         "",
         (f"{CONSTRAINTS}::test_a_movement_takes_up_what_it_follows",),
@@ -421,7 +421,7 @@ MUTANTS = (
     Mutant(
         7,
         "what is in transit may be credited to anybody",
-        f"{STORE}/migrations/accounting/0003_origins_and_follow_ups.sql",
+        "domain/accounting/adapters/migrations/0003_origins_and_follow_ups.sql",
         "coalesce(first.payee, NEW.credit_account)",
         "NEW.credit_account",
         (f"{CONSTRAINTS}::test_a_movement_takes_up_what_it_follows",),
@@ -437,7 +437,7 @@ MUTANTS = (
     Mutant(
         7,
         "a deposit that an earlier program has credited is credited again",
-        f"{STORE}/migrations/accounting/0003_origins_and_follow_ups.sql",
+        "domain/accounting/adapters/migrations/0003_origins_and_follow_ups.sql",
         "WHERE kind IN ('deposit', 'invoice_deposit')",
         "WHERE kind IN ('invoice_deposit')",
         (f"{CONSTRAINTS}::test_a_deposit_of_which_nobody_knows_whence_it_came_keeps_both_from_being_credited_again",),
@@ -445,7 +445,7 @@ MUTANTS = (
     Mutant(
         7,
         "an invoice that was paid is paid again under another id",
-        f"{STORE}/migrations/bitcoin/0003_why_and_when_invoices_ended.sql",
+        "domain/bitcoin/adapters/migrations/0003_why_and_when_invoices_ended.sql",
         "WHERE state NOT IN ('rejected', 'failed')",
         "WHERE state NOT IN ('rejected', 'failed', 'paid')",
         (f"{CONSTRAINTS}::test_what_is_paid_is_never_paid_again",),
@@ -453,7 +453,7 @@ MUTANTS = (
     Mutant(
         7,
         "the database takes a balance below zero",
-        f"{STORE}/migrations/accounting/0001_accounts.sql",
+        "domain/accounting/adapters/migrations/0001_accounts.sql",
         "CHECK (balance_sat >= 0)",
         "CHECK (balance_sat > -1000000000)",
         (f"{CONSTRAINTS}::test_a_balance_is_never_below_zero",),
@@ -461,9 +461,9 @@ MUTANTS = (
     Mutant(
         8,
         "an account is written over whatever version it has",
-        f"{STORE}/sql/accounts.sql",
-        "WHERE held.account_id = new.key AND held.version = new.expected",
-        "WHERE held.account_id = new.key",
+        f"{STORE}/tables.py",
+        "WHERE held.{key} = new.key AND held.version = new.expected",
+        "WHERE held.{key} = new.key",
         (f"{TURNS}::test_a_stale_writer_is_refused_and_decides_again_on_the_truth",),
     ),
     Mutant(
@@ -477,8 +477,8 @@ MUTANTS = (
     Mutant(
         8,
         "what was only looked at may change before the commit",
-        f"{STORE}/sql/accounts.sql",
-        "    FOR SHARE OF held\n",
+        f"{STORE}/tables.py",
+        "                FOR SHARE OF held\n",
         "",
         (f"{COMMIT}::test_a_stale_refusal_waits_for_the_writer_and_then_gives_way",),
     ),
@@ -741,7 +741,7 @@ MUTANTS = (
     Mutant(
         10,
         "the database takes a donation that was not requested so",
-        f"{STORE}/migrations/crowdfunding/0002_donation_requests.sql",
+        "domain/crowdfunding/adapters/migrations/0002_donation_requests.sql",
         "FOREIGN KEY (donation_id, campaign_id, account_id, amount_sat)\n"
         "        REFERENCES donation_requests (donation_id, campaign_id, account_id, amount_sat);",
         "FOREIGN KEY (donation_id) REFERENCES donation_requests (donation_id);",
@@ -750,7 +750,7 @@ MUTANTS = (
     Mutant(
         10,
         "a view's row is whoever's a later event names",
-        f"{STORE}/sql/dashboard.sql",
+        "domain/dashboard/adapters/dashboard.sql",
         "WHERE (known.account_id, known.kind, known.amount_sat) = "
         "(excluded.account_id, excluded.kind, excluded.amount_sat)",
         "WHERE true",
@@ -768,7 +768,7 @@ MUTANTS = (
     Mutant(
         12,
         "what another story tells about an id counts for mine",
-        "domain/shared/sagas.py",
+        "spark_actors/kernel/sagas.py",
         "return (self.kind, self.saga_id, self.correlation_id)",
         'return (self.kind, self.saga_id, "")',
         (f"{SAGAS}::test_what_another_story_tells_about_the_same_id_changes_nothing_in_mine",),
@@ -784,7 +784,7 @@ MUTANTS = (
     Mutant(
         12,
         "a campaign's page shows what was only asked for",
-        f"{STORE}/sql/dashboard.sql",
+        "domain/dashboard/adapters/dashboard.sql",
         "WHERE campaign_id = %(campaign_id)s AND state = 'registered'",
         "WHERE campaign_id = %(campaign_id)s",
         (f"{VIEWS}::test_a_campaigns_page_shows_what_was_registered_and_to_whom_it_belongs_nobody",),
@@ -850,7 +850,7 @@ MUTANTS = (
     Mutant(
         10,
         "an id may hold what nobody sees",
-        "domain/shared/ids.py",
+        "spark_actors/kernel/ids.py",
         "if _UNSEEN.search(text):",
         "if not text:",
         (f"{IDS}::test_an_id_has_nothing_that_nobody_sees",),
@@ -858,7 +858,7 @@ MUTANTS = (
     Mutant(
         10,
         "an id may be written in two ways that look the same",
-        "domain/shared/ids.py",
+        "spark_actors/kernel/ids.py",
         'return "" if is_normalized("NFC", text) else',
         'return "" if text else',
         (f"{IDS}::test_what_is_no_id_is_told_in_words",),
@@ -890,7 +890,7 @@ MUTANTS = (
     Mutant(
         11,
         "passwords are compared as urgently as commands are taken",
-        "spark_actors/identity/passwords.py",
+        "domain/auth/adapters/passwords.py",
         "os.nice(NICENESS)",
         "os.nice(0)",
         (f"{LOGIN}::test_passwords_are_compared_one_after_the_other_and_behind_everything_else",),
@@ -898,7 +898,7 @@ MUTANTS = (
     Mutant(
         11,
         "a clock that was ahead locks logins out",
-        "spark_actors/identity/login.py",
+        "domain/auth/adapters/login.py",
         "now: Callable[[], float] = time.monotonic",
         "now: Callable[[], float] = time.time",
         (f"{LOGIN}::test_attempts_are_timed_by_a_clock_that_cannot_be_set",),

@@ -17,14 +17,11 @@ from unittest.mock import patch
 import msgspec
 
 from domain.accounting.account import Movement
+from domain.bitcoin.adapters.worker import LightningWorker
 from domain.bitcoin.messages import FailWithdrawal
 from domain.bitcoin.ports import LightningError
 from domain.crowdfunding.messages import DonateToCampaign, DonationRejected
 from domain.dashboard.rows import AccountSeen
-from domain.shared.decisions import DONE, Verdict, rejected
-from domain.shared.errors import DuplicateMessageError, StorageUnavailableError
-from domain.shared.ids import derived_id
-from domain.shared.sagas import SagaProgress
 from spark_actors.actors import aggregate, dispatcher, turn
 from spark_actors.actors.aggregate import AggregateActor, Residents
 from spark_actors.actors.context import ContextActor, Steps
@@ -33,14 +30,17 @@ from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.loop import Loop, pause
 from spark_actors.actors.turn import Turn
-from spark_actors.lightning.worker import LightningWorker
+from spark_actors.kernel.decisions import DONE, Verdict, rejected
+from spark_actors.kernel.errors import DuplicateMessageError, StorageUnavailableError
+from spark_actors.kernel.ids import derived_id
+from spark_actors.kernel.sagas import SagaProgress
 from spark_actors.messaging.envelope import Delivery, Receipt, decode_data, pack, unpack_envelopes, unpack_replies
 from spark_actors.messaging.identity import Guard
 from spark_actors.messaging.relay import Relay
 from spark_actors.messaging.routing import Subscriptions
-from spark_actors.persistence import memory
 from spark_actors.persistence.memory import MemoryInbox, MemoryStore
 from spark_actors.persistence.outbox import Floor
+from spark_actors.persistence.tables import AggregateTable
 from tests.simulation.store import SimulatedOutboxReader
 
 
@@ -247,11 +247,17 @@ def _is_no_credit_of_a_saga(movement: Movement) -> bool:
     return not movement.idempotency_key.startswith("invoice/i")
 
 
-WITHOUT_KEYS_OF_CREDITS = [
-    replace(rule, concerns=_is_no_credit_of_a_saga) if rule.name == "ledger_idempotency_key_unique" else rule
-    for rule in memory._RULES
-    if rule.name != "ledger_credits_an_invoice_once"
-]
+_init_store = MemoryStore.__init__
+
+
+def without_keys_of_credits(self: MemoryStore, table: AggregateTable[Any] | None = None) -> None:
+    _init_store(self, table)
+    self.rules = [
+        replace(rule, concerns=_is_no_credit_of_a_saga) if rule.name == "movement_key_unique" else rule
+        for rule in self.rules
+        if rule.name != "invoice_credited_once"
+    ]
+
 
 _take_events = ContextActor.take_events
 
@@ -330,7 +336,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "double-credit-on-redelivery": Bug(
         "A saga step that runs twice gives its commands new ids.",
-        ((Steps, "_addressed", _under_new_ids), (memory, "_RULES", WITHOUT_KEYS_OF_CREDITS)),
+        ((Steps, "_addressed", _under_new_ids), (MemoryStore, "__init__", without_keys_of_credits)),
         also="the ledger's unique key of deposits over Lightning, which refuses the second credit",
     ),
     "new-ids-on-redelivery": Bug(

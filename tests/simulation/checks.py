@@ -14,17 +14,17 @@ from domain.accounting.messages import (
     WithdrawalAccepted,
     WithdrawalRefunded,
 )
+from domain.bitcoin.adapters.simulated import SimulatedBooks
 from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
 from domain.bitcoin.ports import PaymentStatus
-from domain.contexts import CONTEXTS
 from domain.crowdfunding.campaign import Campaign, Donation
 from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen
-from domain.shared.decisions import ID_REUSED, Verdict
-from domain.shared.messages import Event
-from domain.shared.sagas import SagaProgress, SagaState, progress_of
-from spark_actors.lightning.simulated import SimulatedBooks
+from spark_actors.kernel.decisions import ID_REUSED, Verdict
+from spark_actors.kernel.messages import Event
+from spark_actors.kernel.sagas import SagaProgress, SagaState, progress_of
 from spark_actors.messaging.door import outcome_body
 from spark_actors.messaging.envelope import Reply, decode_data
+from tests.fixtures.application import CONTEXTS
 from tests.simulation.history import History, label_of, name_of
 from tests.simulation.ledger_model import LedgerModel
 from tests.simulation.wiring import REFUSED, WRITE_CONTEXTS, Deployment, registry

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from domain.dashboard.rows import RowSeen
-from domain.shared.decisions import Outcome
-from domain.shared.sagas import SagaProgress
+from spark_actors.kernel.decisions import Outcome
+from spark_actors.kernel.sagas import SagaProgress
 from spark_actors.messaging.envelope import Envelope
 
 if TYPE_CHECKING:

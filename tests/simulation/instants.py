@@ -43,9 +43,9 @@ from domain.crowdfunding.messages import (
     RejectDonation,
 )
 from domain.dashboard.rows import AccountSeen, ActivitySeen, DonationSeen, RowSeen
-from domain.shared.decisions import Verdict
-from domain.shared.messages import Command, Event
-from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.sagas import SagaProgress, SagaState
 from spark_actors.messaging.envelope import Envelope, decode_data
 from tests.simulation.history import Committed, Onlooker, label_of
 from tests.simulation.wiring import WRITE_CONTEXTS, Deployment, registry

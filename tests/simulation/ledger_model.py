@@ -18,7 +18,7 @@ from domain.accounting.messages import (
     RequestTransfer,
     Withdraw,
 )
-from domain.shared.messages import Command
+from spark_actors.kernel.messages import Command
 
 Key: TypeAlias = tuple[str, ...]
 """Names a movement; nothing is moved twice under one. Whoever asks for it, all ids of one kind are one space, but for

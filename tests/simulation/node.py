@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+from domain.bitcoin.adapters import simulated
+from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.ports import LightningError, NodeInvoice
-from spark_actors.lightning import simulated
-from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
 from tests.simulation.machine import Machine, Process
 
 T = TypeVar("T")

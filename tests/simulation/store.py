@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from domain.bitcoin.adapters.memory_tasks import MemoryLightningTasks
 from domain.dashboard.projection import Occurrence, rows_of
 from domain.dashboard.rows import RowSeen
-from domain.shared.errors import StorageUnavailableError
-from domain.shared.messages import Event
-from domain.shared.ports import Versioned
-from domain.shared.sagas import SagaProgress
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.messages import Event
+from spark_actors.kernel.sagas import SagaProgress
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState, OutboxBacklog, PendingMessage, Received, SagaRow
+from spark_actors.messaging.unit_of_work import Versioned
 from spark_actors.persistence.memory import (
-    MemoryLightningTasks,
     MemoryOutboxReader,
     MemoryRepository,
     MemorySagaLog,
@@ -25,6 +25,7 @@ from spark_actors.persistence.memory import (
     MemoryUnitOfWork,
 )
 from spark_actors.persistence.outbox import Floor
+from tests.fixtures.application import TABLES
 from tests.simulation.history import Committed, History
 from tests.simulation.machine import Machine, Process
 
@@ -87,7 +88,7 @@ class Schema(MemoryStore):
     """
 
     def __init__(self, context: str, database: Database) -> None:
-        super().__init__()
+        super().__init__(TABLES.get(context))
         self.context = context
         self.machine = database.machine
         self.sagas = SimulatedSagaLog(self.machine.history)

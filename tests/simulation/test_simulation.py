@@ -11,8 +11,8 @@ from unittest.mock import patch
 
 import pytest
 
-from spark_actors.persistence import memory
-from tests.simulation.bugs import BUGS, WITHOUT_KEYS_OF_CREDITS
+from spark_actors.persistence.memory import MemoryStore
+from tests.simulation.bugs import BUGS, without_keys_of_credits
 from tests.simulation.search import play_many, play_one, play_some, tries_until_caught
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_a_bug_that_is_put_back_is_caught(name: str) -> None:
 
 
 def test_a_credit_without_its_unique_key_is_doubled_by_the_bug_alone() -> None:
-    with patch.object(memory, "_RULES", WITHOUT_KEYS_OF_CREDITS):
+    with patch.object(MemoryStore, "__init__", without_keys_of_credits):
         assert [run.violations for run in play_some(range(20)) if run.violations] == []
 
     found = (play_one(seed, "double-credit-on-redelivery").violations for seed in range(20))

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
+from domain.application import APPLICATION
+from domain.bitcoin.adapters.listing import TaskListing
+from domain.bitcoin.adapters.worker import LightningWorker, WorkerSettings
 from domain.bitcoin.lightning import task_for
-from domain.contexts import CONTEXTS
-from domain.shared.messages import MessageRegistry
-from domain.shared.ports import UnitOfWork
 from spark_actors.actors import names
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.actors.context import (
@@ -24,7 +24,6 @@ from spark_actors.actors.context import (
     Projecting,
     Refusal,
     Steps,
-    TaskListing,
     Tracking,
 )
 from spark_actors.actors.dispatcher import Answered, Dispatcher
@@ -37,7 +36,7 @@ from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
-from spark_actors.lightning.worker import LightningWorker, WorkerSettings
+from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
@@ -45,6 +44,8 @@ from spark_actors.messaging.ports import Received
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
+from spark_actors.messaging.unit_of_work import UnitOfWork
+from tests.fixtures.application import CONTEXTS, REGISTRY
 from tests.simulation.broker import BrokerServer, SimulatedBroker
 from tests.simulation.history import name_of
 from tests.simulation.machine import Machine, Process, SimulatedChildren
@@ -73,12 +74,8 @@ INVOICE_EXPIRY = timedelta(seconds=8)
 MAX_BODY_BYTES = 65_536
 
 
-@cache
 def registry() -> MessageRegistry:
-    return MessageRegistry(
-        (message for context in CONTEXTS for message in context.messages),
-        (upcaster for context in CONTEXTS for upcaster in context.upcasters),
-    )
+    return REGISTRY
 
 
 @cache
@@ -349,8 +346,6 @@ class Deployment:
 
     def ingress(self, group: int, process: Process) -> Shell:
         broker: Any = SimulatedBroker(self.broker, process)
-        views: Any = None
-        login: Any = None
         service = Ingress(
             broker,
             door(),
@@ -358,11 +353,12 @@ class Deployment:
             NotingDispatcher(process, self.placement, RayStandIn(process)),
             self.remote(self.schema(REFUSED).letters, process, "letters"),
             self._watch(REFUSED, process, None, None),
-            Queries(door(), guard(), views, login, process.clock, _ignore),
+            Queries(door(), guard(), {}, process.clock, _ignore),
             limits=IngressLimits(in_flight=50, batch=10, relay_backlog=20, leeway_seconds=30),
             clock=process.clock,
             telemetry=_ignore,
             pass_point=process.pass_point,
+            scrubber=APPLICATION.scrubber,
             relay_backlog=self._relay_backlog,
         )
         return Shell(process, service)

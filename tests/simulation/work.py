@@ -15,10 +15,10 @@ from random import Random
 
 from domain.accounting.messages import Deposit, OpenAccount, RequestTransfer, Withdraw
 from domain.auth.messages import RegisterAccount
+from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign, RejectDonation
-from domain.shared.messages import Command
-from spark_actors.lightning.requests import Behaviour, simulated_invoice
+from spark_actors.kernel.messages import Command
 from spark_actors.messaging import cloudevents
 from tests.simulation.machine import EPOCH
 

@@ -1,7 +1,7 @@
 """The schema's history, and the function that brings databases up to it.
 
-A migration is a file `<folder>/NNNN_words.sql`, written without schema names: it runs with the context's schema as the
-search path. Each context has a folder of its own; tables that several contexts have live in shared folders.
+A migration is a file `NNNN_words.sql`, written without schema names: it runs with the context's schema as the search
+path. Each context has a folder of its own, `adapters/migrations`; tables that several contexts have live here.
 Each schema remembers what was applied to it, with a checksum, in `schema_migrations`.
 """
 
@@ -17,18 +17,12 @@ from importlib.resources.abc import Traversable
 import psycopg
 from psycopg import sql
 
-from domain.shared.errors import SparkError
+from spark_actors.application import Application
+from spark_actors.kernel.errors import SparkError
+from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.connections import Limits, connect
 from spark_actors.persistence.errors import translated
 
-_SHARED = {
-    "auth": ("dead_letters", "messaging"),
-    "accounting": ("dead_letters", "messaging"),
-    "crowdfunding": ("dead_letters", "messaging"),
-    "bitcoin": ("dead_letters", "messaging"),
-    "ingress": ("dead_letters",),
-}
-"""Which shared folders a context's schema gets, before its own."""
 ENCODING = "UTF8"
 """What a database must be made with: others lose letters, or take any bytes for text."""
 _LIMITS = Limits(lock=10, statement=0, idle=60)
@@ -66,23 +60,23 @@ class Migration:
         return f"{self.context}: {self.name}"
 
 
-def migrate(dsn_by_context: Mapping[str, str]) -> list[Migration]:
-    """Bring the schema of each context up to date and give the migrations that were applied, in order.
+def migrate(application: Application, dsn_by_schema: Mapping[str, str]) -> list[Migration]:
+    """Bring the schemas that *dsn_by_schema* names up to date and give the migrations that were applied, in order.
 
     Each schema changes in one transaction, under an advisory lock: concurrent callers wait and then find nothing to do.
     Raises MigrationError if an applied file was changed or is unknown here, or if a database has another encoding than
     UTF8 (then nothing is made in any of them); StorageError if the database refuses or others hold a lock for too long.
     """
-    _refuse_encodings(dsn_by_context)
+    _refuse_encodings(dsn_by_schema)
     applied: list[Migration] = []
-    for context, dsn in dsn_by_context.items():
+    for schema, dsn in dsn_by_schema.items():
         with translated(), connect(dsn, _LIMITS, autocommit=False) as connection:
-            applied += migrate_schema(connection, context, migrations_of(context))
+            applied += migrate_schema(connection, schema, migrations_of(application, schema))
     return applied
 
 
-def _refuse_encodings(dsn_by_context: Mapping[str, str]) -> None:
-    for dsn, context in {dsn: context for context, dsn in dsn_by_context.items()}.items():
+def _refuse_encodings(dsn_by_schema: Mapping[str, str]) -> None:
+    for dsn, context in {dsn: schema for schema, dsn in dsn_by_schema.items()}.items():
         with translated(), connect(dsn) as connection:
             encoding = connection.info.parameter_status("server_encoding")
         if encoding != ENCODING:
@@ -104,14 +98,20 @@ def migrate_schema(connection: psycopg.Connection, context: str, migrations: lis
     return missing
 
 
-def migrations_of(context: str) -> list[Migration]:
-    """Every migration of a context's schema, in the order of application."""
-    folders = (*_SHARED.get(context, ()), context)
-    root = resources.files(__package__)
+def migrations_of(application: Application, schema: str) -> list[Migration]:
+    """Every migration of a schema, in the order of application: those that all of its kind have, then its own."""
+    ours = resources.files(__package__)
+    if schema == INGRESS:
+        folders = [("dead_letters", ours)]
+    else:
+        installed = application.installed(schema)
+        folders = [(shared, ours) for shared in ("dead_letters", "messaging") if installed.is_writing]
+        if installed.migrations:
+            folders.append((schema, resources.files(installed.migrations).joinpath("migrations")))
     return [
-        Migration(context, f"{folder}/{file.name}", file.read_bytes().replace(b"\r\n", b"\n"))
-        for folder in folders
-        for file in sorted(_sql_files(root.joinpath(folder)), key=lambda file: file.name)
+        Migration(schema, f"{name}/{file.name}", file.read_bytes().replace(b"\r\n", b"\n"))
+        for name, place in folders
+        for file in sorted(_sql_files(place if name == schema else place.joinpath(name)), key=lambda file: file.name)
     ]
 
 

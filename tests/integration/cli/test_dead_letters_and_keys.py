@@ -16,11 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 from domain.accounting.messages import Deposit
-from domain.shared.decisions import Verdict
 from spark_actors.cli.daemon import Target
 from spark_actors.cli.redelivery import edited_event
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.ingress.client import Answer, NotAcceptedError, OutcomeUnknownError
+from spark_actors.kernel.decisions import Verdict
 from spark_actors.messaging.cloudevents import command_subject
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KEPT_IN_PART, KeyState
@@ -61,7 +61,7 @@ def host(stores: PostgresStores) -> Host:
 @pytest.fixture
 def cli(dsn_by_context: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Runs the command line against this database; gives what it prints as JSON."""
-    from spark_actors.cli.app import app
+    from spark_actors.cli.app import whole_app
 
     for name in [name for name in os.environ if name.startswith("SPARK_")]:
         monkeypatch.delenv(name)
@@ -72,7 +72,7 @@ def cli(dsn_by_context: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.M
     DataDir(tmp_path / "data").write_daemon_card(card)
 
     def run(*words: str, code: int = 0) -> Any:
-        result = CliRunner().invoke(app, [*words, "--json", "--data-dir", str(tmp_path / "data")])
+        result = CliRunner().invoke(whole_app(), [*words, "--json", "--data-dir", str(tmp_path / "data")])
         assert result.exit_code == code, result.output
         return json.loads(result.stdout) if result.stdout else None
 

@@ -8,8 +8,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from domain.shared.errors import StorageUnavailableError
-from domain.shared.sagas import SagaState
+from spark_actors.cli.desk import looked_at
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.sagas import SagaState
 from spark_actors.persistence.operator_views import OperatorViews, SagaFilter
 from tests.fixtures.postgres import emptied
 
@@ -46,7 +47,7 @@ def views(dsn_by_context: Mapping[str, str]) -> OperatorViews:
             ("auth", "sign-up", "ended", "completed", AN_HOUR * 2, -AN_HOUR),
         ):
             connection.execute(SAGA.format(context=context).encode(), values)
-    return OperatorViews(dsn_by_context)
+    return OperatorViews(looked_at(dsn_by_context))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_what_waits_is_counted_by_context(dsn_by_context: Mapping[str, str]) -> 
     with psycopg.connect(dsn_by_context["auth"], autocommit=True) as connection:
         connection.execute(EVENT)
         connection.execute(LETTER)
-    backlogs = {backlog.context: backlog for backlog in OperatorViews(dsn_by_context).backlogs()}
+    backlogs = {backlog.context: backlog for backlog in OperatorViews(looked_at(dsn_by_context)).backlogs()}
     assert backlogs["auth"].outbox_pending == 1
     assert backlogs["auth"].outbox_oldest_age >= A_MINUTE
     assert (backlogs["ingress"].outbox_pending, backlogs["ingress"].dead_letters) == (0, 1)

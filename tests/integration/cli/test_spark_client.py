@@ -16,7 +16,6 @@ from nats.aio.msg import Msg
 
 from domain.crowdfunding.messages import DonateToCampaign
 from domain.dashboard.views import ViewDonation
-from domain.shared.decisions import Verdict
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.ingress.client import (
@@ -28,6 +27,7 @@ from spark_actors.ingress.client import (
     ViewRefusedError,
     ViewTimeoutError,
 )
+from spark_actors.kernel.decisions import Verdict
 
 SUBJECT = "spark.commands.crowdfunding.donate-to-campaign"
 

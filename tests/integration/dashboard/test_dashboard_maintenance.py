@@ -6,8 +6,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from domain.auth.messages import AccountRegistered
+from domain.dashboard.adapters.maintenance import RETENTION
 from domain.dashboard.views import ViewActivity
-from spark_actors.persistence.dashboard_maintenance import RETENTION
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an
 

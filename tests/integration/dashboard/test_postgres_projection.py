@@ -26,8 +26,8 @@ from domain.dashboard.rows import (
     merged_rows,
 )
 from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewInvoice
-from domain.shared.errors import ConstraintError, StorageUnavailableError
-from domain.shared.messages import Event
+from spark_actors.kernel.errors import ConstraintError, StorageUnavailableError
+from spark_actors.kernel.messages import Event
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an, deliveries, histories
 from tests.fixtures.postgres import emptied

@@ -13,6 +13,7 @@ from domain.bitcoin import messages as bitcoin
 from domain.crowdfunding import messages as crowdfunding
 from domain.dashboard.views import (
     MOST_LINES,
+    QUERIES,
     AccountOverview,
     CampaignDetail,
     CampaignList,
@@ -28,8 +29,7 @@ from domain.dashboard.views import (
     ViewInvoice,
     ViewTimeline,
 )
-from domain.shared.errors import UnknownMessageError
-from domain.shared.messages import Query, query
+from spark_actors.kernel.messages import Query
 from tests.fixtures.dashboard import Dashboard
 from tests.fixtures.dashboard_events import MIDNIGHT, Happened, an
 from tests.fixtures.postgres import emptied
@@ -280,10 +280,5 @@ def test_what_does_not_exist_has_no_answer(dashboard: Dashboard, asked: Query) -
     assert dashboard.ask(asked) is None
 
 
-def test_a_query_of_somebody_else_is_refused(dashboard: Dashboard) -> None:
-    @query("elsewhere.something", result=str)
-    class ViewSomething(Query):
-        pass
-
-    with pytest.raises(UnknownMessageError):
-        dashboard.ask(ViewSomething())
+def test_every_query_of_the_dashboard_is_answered(dashboard: Dashboard) -> None:
+    assert set(dashboard.views.answers) == set(QUERIES)

@@ -13,7 +13,7 @@ import pytest
 
 from domain.crowdfunding.messages import DonationRegistered
 from domain.dashboard.views import QUERIES
-from domain.shared.messages import Event, Query, Sender
+from spark_actors.kernel.messages import Event, Query, Sender
 from spark_actors.messaging.envelope import Envelope, decode_data
 from spark_actors.messaging.ports import Received
 from tests.fixtures.dashboard import Dashboard

@@ -48,7 +48,7 @@ def as_user(uid: int, code: str) -> str:
 AS_USER = """
 import os
 from pathlib import Path
-from domain.shared.errors import SparkError
+from spark_actors.kernel.errors import SparkError
 from spark_actors.embedded import postgres
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.postgres import EmbeddedPostgres

@@ -162,7 +162,7 @@ def test_postgres_commits_again_and_has_kept_what_it_had_committed(disk: Disk) -
 
 def test_readiness_says_that_there_is_no_space(disk: Disk) -> None:
     settings, file = Settings(data_dir=disk.folder), disk.folder / "file"
-    deployment = Deployment(settings, {}, {}, "", "", log_file=file, simulated_node=file, ray_namespace="spark")
+    deployment = Deployment(settings, {}, {}, "", "", log_file=file, ray_namespace="spark")
     surroundings = Surroundings(deployment, (), OwnerLock([]), None)
     assert surroundings.problems()["disk"] is None
     disk.fill()

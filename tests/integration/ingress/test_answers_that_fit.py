@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 import pytest
 
 from domain.dashboard.views import CampaignDetail, CampaignList, CampaignSummary, ViewCampaign, ViewCampaigns
-from domain.shared.messages import Query
 from spark_actors.actors.ingress import Queries
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
 from spark_actors.ingress.client import SparkClient, ViewRefusedError
 from spark_actors.ingress.nats_broker import NatsBroker
+from spark_actors.kernel.messages import Query
 from spark_actors.messaging.door import Door
-from spark_actors.messaging.examples import example
 from spark_actors.messaging.telemetry import AnswerCut, TelemetryEvent
+from tests.fixtures.application import answered_by, example
 from tests.fixtures.identity import a_guard
 from tests.integration.ingress.test_nats_broker import settings_for
-from tests.unit.actors.test_ingress import NOW, REGISTRY, no_login
+from tests.unit.actors.test_ingress import NOW, REGISTRY
 
 T = TypeVar("T")
 MAX_PAYLOAD = 12_000
@@ -54,7 +54,9 @@ def asked(server: EmbeddedNats, told: list[TelemetryEvent], ask: Callable[[Spark
     """What a client is answered by the queries of an ingress."""
 
     async def play() -> T:
-        queries = Queries(Door(REGISTRY, 10_000), a_guard(), ManyCampaigns(), no_login, lambda: NOW, told.append)
+        queries = Queries(
+            Door(REGISTRY, 10_000), a_guard(), answered_by(ManyCampaigns().answer), lambda: NOW, told.append
+        )
         broker = NatsBroker(settings_for(server))
         await broker.open()
         try:

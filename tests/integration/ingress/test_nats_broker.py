@@ -20,12 +20,12 @@ from structlog.testing import capture_logs
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
 from spark_actors.ingress import nats_broker
-from spark_actors.ingress.load import consumer_of
 from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
 from tests.fixtures.raw_nats import hpub, pub, reply_to, send_raw
+from tests.lab.load.producer import consumer_of
 
 T = TypeVar("T")
 GOOD = b"spark.commands.good"

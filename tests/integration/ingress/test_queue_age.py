@@ -65,8 +65,6 @@ def test_the_daemon_starts_with_an_inbox_that_remembers_as_far_back(
     asyncio.run(with_stream(nats_server, 1))
     monkeypatch.setattr(queue_age, "DAY", timedelta(microseconds=1))  # so that what has just come is old
     url = "nats://127.0.0.1:1" if is_away else nats_server.url
-    deployment = Deployment(
-        load_settings(data_dir=tmp_path), {}, {}, url, nats_server.token, tmp_path / "log", tmp_path / "node", "here"
-    )
+    deployment = Deployment(load_settings(data_dir=tmp_path), {}, {}, url, nats_server.token, tmp_path / "log", "here")
     remembered = daemon._remembering_the_queue(deployment).settings.retention.inbox_days
     assert (remembered == 7) if is_away else (remembered > 7)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,11 +10,13 @@ import psycopg
 import pytest
 
 from domain.accounting.account import LIGHTNING, Movement, MovementKind
-from domain.shared.errors import StorageUnavailableError
+from domain.application import APPLICATION
 from domain.shared.money import Satoshis
-from domain.shared.sagas import SagaProgress, SagaState
+from spark_actors.cli.audit import checks_of
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.sagas import SagaProgress, SagaState
 from spark_actors.persistence import audit as audit_module
-from spark_actors.persistence.audit import Check, audit
+from spark_actors.persistence.audit import Check
 from tests.fixtures.aggregates import (
     a_campaign,
     a_credit,
@@ -85,19 +87,19 @@ def sound(stores: PostgresStores, connection: psycopg.Connection) -> PostgresSto
     return stores
 
 
-def failed(checks: list[Check]) -> dict[str, list[str]]:
+def failed(checks: Sequence[Check]) -> dict[str, list[str]]:
     """What each failed check found."""
     return {check.name: [finding.subject for finding in check.findings] for check in checks if not check.is_passed}
 
 
 def test_an_empty_deployment_passes(dsn_by_context: dict[str, str]) -> None:
-    checks = audit(dsn_by_context)
+    checks = checks_of(APPLICATION, dsn_by_context)
     assert failed(checks) == {}
     assert len({check.name for check in checks}) == len(checks)
 
 
 def test_a_sound_deployment_passes(sound: PostgresStores, dsn_by_context: dict[str, str]) -> None:
-    assert failed(audit(dsn_by_context)) == {}
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {}
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ def test_damage_is_found_and_named(
 ) -> None:
     for statement in damage.statements:
         connection.execute(statement.encode())
-    found = failed(audit(dsn_by_context))
+    found = failed(checks_of(APPLICATION, dsn_by_context))
     assert {name: found.get(name) for name in damage.found} == damage.found
 
 
@@ -249,7 +251,7 @@ def test_a_saga_that_is_late_and_seen_passes(
     sound: PostgresStores, connection: psycopg.Connection, dsn_by_context: dict[str, str]
 ) -> None:
     connection.execute("UPDATE crowdfunding.sagas SET deadline_at = now() - interval '1 hour', overdue_since = now()")
-    assert failed(audit(dsn_by_context)) == {}
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {}
 
 
 NOT_YET = "UPDATE accounting.ledger SET idempotency_key = 'invoice/e' WHERE idempotency_key = 'invoice/d'"
@@ -275,9 +277,9 @@ def test_a_paid_deposit_is_credited_within_the_patience(
 ) -> None:
     for statement in statements:
         connection.execute(statement.encode())
-    found = failed(audit(dsn_by_context)).get("every deposit and withdrawal is in the ledger", [])
+    found = failed(checks_of(APPLICATION, dsn_by_context)).get("every deposit and withdrawal is in the ledger", [])
     assert found == (["d"] if is_found else [])
-    assert failed(audit(dsn_by_context, stuck_after=timedelta(hours=1))) == {}
+    assert failed(checks_of(APPLICATION, dsn_by_context, stuck_after=timedelta(hours=1))) == {}
 
 
 def test_contexts_in_two_databases_are_held_against_each_other(
@@ -292,14 +294,14 @@ def test_contexts_in_two_databases_are_held_against_each_other(
         other.execute(INVOICES)
     connection.execute("DELETE FROM bitcoin.invoices")
     apart = {**dsn_by_context, "bitcoin": elsewhere}
-    assert failed(audit(apart)) == {}
+    assert failed(checks_of(APPLICATION, apart)) == {}
     with psycopg.connect(elsewhere, autocommit=True) as other:
         other.execute(
             "INSERT INTO bitcoin.invoices VALUES"
             " ('lost', 2, 'deposit', 'paid', 'alice', 700, now(), 'h5', 'r', now(), NULL, NULL, now())"
         )
         other.execute(LONG_AGO)
-    assert failed(audit(apart)) == {"every deposit and withdrawal is in the ledger": ["lost"]}
+    assert failed(checks_of(APPLICATION, apart)) == {"every deposit and withdrawal is in the ledger": ["lost"]}
 
 
 def test_a_story_that_failed_beside_one_that_is_under_way_is_no_lost_donation(
@@ -308,10 +310,10 @@ def test_a_story_that_failed_beside_one_that_is_under_way_is_no_lost_donation(
     commit(sound.unit_of_work("accounting"), records=[a_credit("open")])  # paid, and not yet registered
     refused = progress("open", 1, SagaState.FAILED, at=NOW, story="another")
     sound.run(sound.saga_log("crowdfunding").merge([refused]))
-    found = failed(audit(dsn_by_context))
+    found = failed(checks_of(APPLICATION, dsn_by_context))
     assert "every donation that was paid is registered" not in found
     sound.run(sound.saga_log("crowdfunding").merge([ended("open", "donation")]))
-    assert failed(audit(dsn_by_context))["every donation that was paid is registered"] == ["open"]
+    assert failed(checks_of(APPLICATION, dsn_by_context))["every donation that was paid is registered"] == ["open"]
 
 
 def test_a_transfer_under_the_id_of_a_donation_that_was_refused_is_no_lost_donation(
@@ -321,26 +323,26 @@ def test_a_transfer_under_the_id_of_a_donation_that_was_refused_is_no_lost_donat
     commit(sound.unit_of_work("crowdfunding"), records=[request])
     commit(sound.unit_of_work("accounting"), records=[a_credit("open")])
     sound.run(sound.saga_log("crowdfunding").merge([ended("open", "donation", SagaState.FAILED)]))
-    assert "every donation that was paid is registered" not in failed(audit(dsn_by_context))
+    assert "every donation that was paid is registered" not in failed(checks_of(APPLICATION, dsn_by_context))
 
 
 def test_only_what_waits_for_long_is_stuck(stores: PostgresStores, dsn_by_context: dict[str, str]) -> None:
     commit(stores.unit_of_work("auth"), events=[an_event("new", occurred_at=NOW)])
-    assert failed(audit(dsn_by_context)) == {}
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {}
     commit(stores.unit_of_work("auth"), events=[an_event("old", occurred_at=NOW - timedelta(hours=1))])
-    assert failed(audit(dsn_by_context)) == {"auth: nothing is stuck in the outbox": ["old"]}
-    assert failed(audit(dsn_by_context, stuck_after=timedelta(hours=2))) == {}
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {"auth: nothing is stuck in the outbox": ["old"]}
+    assert failed(checks_of(APPLICATION, dsn_by_context, stuck_after=timedelta(hours=2))) == {}
 
 
 def test_an_event_that_nobody_took_fails_and_a_message_that_was_refused_is_only_told(
     stores: PostgresStores, dsn_by_context: dict[str, str]
 ) -> None:
     stores.run(stores.dead_letters("ingress").bury([a_letter("nonsense")]))
-    checks = audit(dsn_by_context)
+    checks = checks_of(APPLICATION, dsn_by_context)
     assert failed(checks) == {}
     assert [finding.subject for check in checks for finding in check.findings] == ["nonsense"]
     stores.run(stores.dead_letters("bitcoin").bury([a_letter("event")]))
-    assert failed(audit(dsn_by_context)) == {"bitcoin: every event was taken": ["event"]}
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {"bitcoin: every event was taken": ["event"]}
 
 
 def test_findings_are_told_up_to_a_limit_and_found_on_every_page(
@@ -358,10 +360,10 @@ def test_findings_are_told_up_to_a_limit_and_found_on_every_page(
         "UPDATE crowdfunding.campaigns SET raised_sat = 107, donations = 8"
     )
     everything = {"every registered donation was paid": [f"z{number}" for number in range(1, 8)]}
-    assert failed(audit(dsn_by_context)) == everything
-    assert len(failed(audit(dsn_by_context, limit=3))["every registered donation was paid"]) == 3
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == everything
+    assert len(failed(checks_of(APPLICATION, dsn_by_context, limit=3))["every registered donation was paid"]) == 3
 
 
 def test_a_database_that_is_away_is_reported_as_such(dsn_by_context: dict[str, str]) -> None:
     with pytest.raises(StorageUnavailableError):
-        audit({**dsn_by_context, "bitcoin": "host=/nowhere dbname=spark"})
+        checks_of(APPLICATION, {**dsn_by_context, "bitcoin": "host=/nowhere dbname=spark"})

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from spark_actors.embedded.postgres import SUPERUSER, EmbeddedPostgres
-from spark_actors.persistence.chaos_queries import ChaosQueries, Superuser, as_superuser
+from tests.lab.chaos.queries import ChaosQueries, Superuser, as_superuser
 
 ADD = "INSERT INTO accounting.accounts (account_id, version, status, balance_sat) VALUES ('ann', 1, 'open', 5)"
 DEPOSIT = "UPDATE accounting.accounts SET balance_sat = balance_sat + 1 WHERE account_id = 'ann'"

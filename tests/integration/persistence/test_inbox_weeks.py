@@ -11,13 +11,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from domain.shared.decisions import DONE, Outcome, Verdict
-from domain.shared.errors import DuplicateMessageError
-from domain.shared.ports import Handled
+from domain.application import APPLICATION
+from spark_actors.kernel.decisions import DONE, Outcome, Verdict
+from spark_actors.kernel.errors import DuplicateMessageError
+from spark_actors.messaging.unit_of_work import Handled
 from spark_actors.persistence.maintenance import PostgresMaintenance
 from spark_actors.persistence.migrations import Migration, migrate, migrate_schema, migrations_of
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import a_mark, commit
+from tests.fixtures.application import TABLES
 from tests.fixtures.stores import PostgresStores
 
 SHIFTED = """
@@ -38,7 +40,11 @@ def around_midnight(database: str) -> Iterator[tuple[PostgresUnitOfWorkFactory, 
     factories = []
     for seconds in (-60, 60):
         shift = int((monday - now).total_seconds()) + seconds
-        factories.append(PostgresUnitOfWorkFactory(make_conninfo(database, options=f"-c test.shift={shift}s"), "auth"))
+        factories.append(
+            PostgresUnitOfWorkFactory(
+                make_conninfo(database, options=f"-c test.shift={shift}s"), "auth", TABLES["auth"]
+            )
+        )
     yield (factories[0], factories[1])
     for factory in factories:
         factory.close()
@@ -104,7 +110,7 @@ OLD_IDS = {
 @pytest.fixture
 def migrated(empty_database: str) -> str:
     """A database that had handled something before the inbox kept digests."""
-    migrations = migrations_of("auth")
+    migrations = migrations_of(APPLICATION, "auth")
     place = next(place for place, migration in enumerate(migrations) if migration.name == DIGESTS)
     with psycopg.connect(empty_database) as connection:
         _apply(connection, migrations[:place])
@@ -112,7 +118,7 @@ def migrated(empty_database: str) -> str:
             connection.execute(
                 "INSERT INTO auth.inbox VALUES (%s, auth.week_of(now()), 'rejected', 'no', NULL)", (old,)
             )
-    migrate({"auth": empty_database})
+    migrate(APPLICATION, {"auth": empty_database})
     return empty_database
 
 
@@ -121,7 +127,7 @@ def _apply(connection: psycopg.Connection, migrations: list[Migration]) -> None:
 
 
 def test_what_was_handled_before_is_known_under_the_ids_of_now(migrated: str) -> None:
-    factory = PostgresUnitOfWorkFactory(migrated, "auth")
+    factory = PostgresUnitOfWorkFactory(migrated, "auth", TABLES["auth"])
     no = Handled(Outcome(Verdict.REJECTED, "no"), None)
     assert factory().inbox.handled([*OLD_IDS, "user bob shop m 1"]) == dict.fromkeys(OLD_IDS, no)
     for known in OLD_IDS:
@@ -133,7 +139,7 @@ def test_what_was_handled_before_is_known_under_the_ids_of_now(migrated: str) ->
 
 def test_what_waited_before_or_an_older_release_handles_now_is_known_under_the_ids_of_now(migrated: str) -> None:
     """Both are marked under ids of the old form, in the new inbox."""
-    factory = PostgresUnitOfWorkFactory(migrated, "auth")
+    factory = PostgresUnitOfWorkFactory(migrated, "auth", TABLES["auth"])
     commit(factory(), marks=[a_mark("ann late"), a_mark("late")])
     now = ["user ann shop late", "operator root shop late"]
     assert factory().inbox.handled([*now, "user bob shop late"]) == dict.fromkeys(now, Handled(DONE, None))

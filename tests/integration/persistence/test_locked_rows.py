@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from domain.contexts import CONTEXTS
-from domain.shared.messages import MessageRegistry
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
+from tests.fixtures.application import CONTEXTS, TABLES
 from tests.fixtures.stores import Async
 from tests.unit.domain.builders import deposit, funded
 
@@ -29,7 +29,7 @@ class Host:
     """One AggregateActor in a thread of its own, as Ray has it in a process."""
 
     def __init__(self, dsn: str) -> None:
-        self._store = PostgresUnitOfWorkFactory(dsn, "accounting")
+        self._store = PostgresUnitOfWorkFactory(dsn, "accounting", TABLES["accounting"])
         self._actor = AggregateActor(
             [HostedContext(context, self._store) for context in CONTEXTS if context.name == "accounting"],
             REGISTRY,

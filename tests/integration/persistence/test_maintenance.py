@@ -11,10 +11,10 @@ from time import monotonic
 import psycopg
 import pytest
 
-from domain.shared.decisions import DONE
-from domain.shared.errors import DuplicateMessageError, StorageUnavailableError
-from domain.shared.ports import COMMANDS, Handled
-from domain.shared.sagas import SagaState
+from spark_actors.kernel.decisions import DONE
+from spark_actors.kernel.errors import DuplicateMessageError, StorageUnavailableError
+from spark_actors.kernel.sagas import SagaState
+from spark_actors.messaging.unit_of_work import COMMANDS, Handled
 from spark_actors.persistence import maintenance
 from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
 from spark_actors.persistence.operator_desk import ForgottenError, LetterFilter, Operator, OperatorDesk

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 import pytest
 
-from config.groups import CONTEXTS, WRITE_CONTEXTS
-from domain.shared.errors import StorageUnavailableError
+from domain.application import APPLICATION
 from spark_actors.embedded.postgres import EmbeddedPostgres
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.persistence.migrations import (
     Migration,
     MigrationError,
@@ -18,6 +19,7 @@ from spark_actors.persistence.migrations import (
     migrate_schema,
     migrations_of,
 )
+from tests.fixtures.application import SCHEMAS, WRITING
 
 
 def a_migration(text: str, number: int = 1) -> Migration:
@@ -25,9 +27,11 @@ def a_migration(text: str, number: int = 1) -> Migration:
 
 
 def test_an_empty_database_gets_every_schema_once(empty_database: str) -> None:
-    dsn_by_context = dict.fromkeys(CONTEXTS, empty_database)
-    assert migrate(dsn_by_context) == [migration for context in CONTEXTS for migration in migrations_of(context)]
-    assert migrate(dsn_by_context) == []
+    dsn_by_context = dict.fromkeys(SCHEMAS, empty_database)
+    assert migrate(APPLICATION, dsn_by_context) == [
+        migration for context in SCHEMAS for migration in migrations_of(APPLICATION, context)
+    ]
+    assert migrate(APPLICATION, dsn_by_context) == []
 
 
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
@@ -41,7 +45,7 @@ def test_a_database_of_another_encoding_is_refused_before_anything_is_made(
         )
     wanted = {"auth": empty_database, "accounting": postgres.dsn(name)}
     with pytest.raises(MigrationError, match=f"^schema accounting: .* encoding is {encoding}, expected UTF8: make one"):
-        migrate(wanted)
+        migrate(APPLICATION, wanted)
     for dsn in wanted.values():
         with psycopg.connect(dsn) as connection:
             found = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname IN ('auth', 'accounting')")
@@ -53,7 +57,7 @@ def test_every_write_context_has_inbox_outbox_sagas_and_dead_letters(connection:
         "SELECT table_schema FROM information_schema.tables"
         " WHERE table_name IN ('inbox', 'outbox', 'sagas', 'dead_letters') GROUP BY 1 HAVING count(*) = 4"
     ).fetchall()
-    assert {schema for (schema,) in found} == set(WRITE_CONTEXTS)
+    assert {schema for (schema,) in found} == set(WRITING)
 
 
 def test_the_ingress_has_dead_letters_what_operators_did_about_them_and_no_more(connection: psycopg.Connection) -> None:
@@ -72,8 +76,8 @@ def test_every_constraint_and_index_was_given_a_name(connection: psycopg.Connect
 
 def test_those_who_come_at_once_wait_and_find_nothing_to_do(empty_database: str) -> None:
     with ThreadPoolExecutor(4) as threads:
-        results = list(threads.map(migrate, [{"auth": empty_database}] * 4))
-    assert sorted(map(len, results)) == [0, 0, 0, len(migrations_of("auth"))]
+        results = list(threads.map(partial(migrate, APPLICATION), [{"auth": empty_database}] * 4))
+    assert sorted(map(len, results)) == [0, 0, 0, len(migrations_of(APPLICATION, "auth"))]
 
 
 def test_only_what_is_missing_is_applied(empty_database: str) -> None:
@@ -108,17 +112,17 @@ def test_a_schema_changes_as_a_whole_or_not_at_all(empty_database: str) -> None:
 
 
 def test_a_context_whose_name_is_no_plain_word_is_refused(empty_database: str) -> None:
-    with pytest.raises(MigrationError, match="not a plain word"):
-        migrate({'a"b': empty_database})
+    with pytest.raises(MigrationError, match="not a plain word"), psycopg.connect(empty_database) as connection:
+        migrate_schema(connection, 'a"b', [])
 
 
 def test_a_database_that_is_away_is_reported_as_such() -> None:
     with pytest.raises(StorageUnavailableError):
-        migrate({"auth": "host=/nowhere dbname=spark connect_timeout=1"})
+        migrate(APPLICATION, {"auth": "host=/nowhere dbname=spark connect_timeout=1"})
 
 
 def test_an_empty_key_that_an_operator_has_paused_waits_no_longer(empty_database: str) -> None:
-    everything = migrations_of("accounting")
+    everything = migrations_of(APPLICATION, "accounting")
     before = [each for each in everything if each.name != "messaging/0011_no_empty_keys.sql"]
     with psycopg.connect(empty_database) as connection:
         migrate_schema(connection, "accounting", before)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from domain.shared.errors import StorageUnavailableError
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock, deployment_id, place_of
 from tests.fixtures.daemon import eventually
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.groups import CONTEXTS
-from domain.shared.errors import RowLockedError
+from domain.application import APPLICATION
+from spark_actors.kernel.errors import RowLockedError
 from spark_actors.persistence.connections import Statement, TurnConnection
 from spark_actors.persistence.maintenance import PostgresMaintenance
 from spark_actors.persistence.migrations import migrate
 from tests.contracts.test_turns import Host, balance
+from tests.fixtures.application import SCHEMAS
 from tests.fixtures.pgbouncer import Pooled, pooler
 from tests.fixtures.stores import Async, PostgresStores
 from tests.unit.domain.builders import deposit, funded, withdraw
@@ -66,6 +67,6 @@ def test_limits_go_with_a_transaction_and_stay_with_nobody(pooled: Pooled, datab
 
 
 def test_schemas_are_made_and_brought_up_to_date(pooled: Pooled, empty_database: str) -> None:
-    by_context = dict.fromkeys(CONTEXTS, pooled.dsn(empty_database))
-    assert migrate(by_context)
-    assert migrate(by_context) == []
+    by_context = dict.fromkeys(SCHEMAS, pooled.dsn(empty_database))
+    assert migrate(APPLICATION, by_context)
+    assert migrate(APPLICATION, by_context) == []

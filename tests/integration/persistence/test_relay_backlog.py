@@ -8,6 +8,7 @@ from spark_actors.persistence.connections import make_pool
 from spark_actors.persistence.relay_backlog import PostgresRelayBacklog
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import an_event, commit
+from tests.fixtures.application import TABLES
 
 WAITING, PATIENCE_SECONDS = 300, 30
 
@@ -17,7 +18,7 @@ def test_it_follows_the_fullest_outbox(database: str) -> None:
         async with make_pool(database) as pool:
             backlog = PostgresRelayBacklog({"auth": pool, "accounting": pool})
             assert await backlog() == 0
-            factory = PostgresUnitOfWorkFactory(database, "accounting")
+            factory = PostgresUnitOfWorkFactory(database, "accounting", TABLES["accounting"])
             commit(factory(), events=[an_event(f"event-{number}") for number in range(WAITING)])
             factory.close()  # a connection tells what it has counted when it ends, or every second
             async with asyncio.timeout(PATIENCE_SECONDS):

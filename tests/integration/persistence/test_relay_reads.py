@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from domain.shared.errors import StorageUnavailableError
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.missed import Missed
 from spark_actors.messaging.ports import PendingMessage
 from spark_actors.persistence.outbox import RISE_DISTANCE, PostgresOutboxReader

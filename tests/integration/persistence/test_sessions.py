@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from domain.shared.errors import RowLockedError, StorageUnavailableError
 from spark_actors.embedded.postgres import EmbeddedPostgres
+from spark_actors.kernel.errors import RowLockedError, StorageUnavailableError
 from spark_actors.persistence import connections
 from spark_actors.persistence.connections import (
     ORDINARY,

@@ -10,12 +10,13 @@ from typing import Any, TypeAlias
 import psycopg
 import pytest
 
-from domain.shared.errors import ConstraintError, StaleVersionError, StorageUnavailableError
-from domain.shared.ports import Change, Versioned
+from spark_actors.kernel.errors import ConstraintError, StaleVersionError, StorageUnavailableError
+from spark_actors.messaging.unit_of_work import Change, Versioned
 from spark_actors.persistence.connections import Statement
 from spark_actors.persistence.errors import UNSTORABLE_VALUE
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import a_mark, a_user, an_account, an_event, commit, created, forced
+from tests.fixtures.application import TABLES
 
 NewFactory: TypeAlias = Callable[..., PostgresUnitOfWorkFactory]
 
@@ -26,7 +27,9 @@ def new_factory(database: str) -> Iterator[NewFactory]:
     with ExitStack() as stack:
 
         def make(context: str, **options: Any) -> PostgresUnitOfWorkFactory:
-            return stack.enter_context(closing(PostgresUnitOfWorkFactory(database, context, **options)))
+            return stack.enter_context(
+                closing(PostgresUnitOfWorkFactory(database, context, TABLES[context], **options))
+            )
 
         yield make
 
@@ -96,7 +99,7 @@ def test_a_broken_connection_is_replaced(factory: PostgresUnitOfWorkFactory, con
 
 
 def test_a_server_that_is_away_is_reported_as_such() -> None:
-    factory = PostgresUnitOfWorkFactory("host=/nowhere dbname=spark", "accounting")
+    factory = PostgresUnitOfWorkFactory("host=/nowhere dbname=spark", "accounting", TABLES["accounting"])
     with pytest.raises(StorageUnavailableError):
         commit(factory(), [created("a", an_account("a"))])
 

@@ -9,13 +9,15 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from domain.application import APPLICATION
 from domain.crowdfunding.campaign import Donation
-from domain.shared.errors import ConstraintError
 from domain.shared.money import Satoshis
-from domain.shared.ports import Change
+from spark_actors.kernel.errors import ConstraintError
+from spark_actors.messaging.unit_of_work import Change
 from spark_actors.persistence.migrations import migrate_schema, migrations_of
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import a_campaign, a_request, commit
+from tests.fixtures.application import TABLES
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 CAMPAIGN = (
@@ -44,16 +46,16 @@ VALUES ('accounting', 'campaign', 'm2', 'crowdfunding.donation-requested', 1, '{
 
 def upgraded(dsn: str, context: str, since: Iterable[str], *statements: str) -> None:
     """Have *statements* run on the schema as it was before the migrations *since*, and then apply these."""
-    later = [each for each in migrations_of(context) if re.sub(r"/\d+_", "/", each.name) in set(since)]
+    later = [each for each in migrations_of(APPLICATION, context) if re.sub(r"/\d+_", "/", each.name) in set(since)]
     assert later
-    earlier = [migration for migration in migrations_of(context) if migration not in later]
+    earlier = [migration for migration in migrations_of(APPLICATION, context) if migration not in later]
     with psycopg.connect(dsn) as connection:
         migrate_schema(connection, context, earlier)
         for statement in statements:
             connection.execute(statement.encode())
         connection.execute("SET LOCAL search_path TO DEFAULT")
     with psycopg.connect(dsn) as connection:
-        assert migrate_schema(connection, context, migrations_of(context)) == later
+        assert migrate_schema(connection, context, migrations_of(APPLICATION, context)) == later
 
 
 def saga(saga_id: str, story: str, state: str = "running", rank: int = 0) -> str:
@@ -89,24 +91,24 @@ UNDER_WAY = ("under-way", "said-to-have-failed", "sent", "parked")
 
 @pytest.mark.parametrize("donation_id", UNDER_WAY)
 def test_a_donation_that_was_under_way_is_registered(campaigns: str, donation_id: str) -> None:
-    units = PostgresUnitOfWorkFactory(campaigns, "crowdfunding")
+    units = PostgresUnitOfWorkFactory(campaigns, "crowdfunding", TABLES["crowdfunding"])
     commit(units(), [Change("campaign", 1, 2, a_campaign("campaign", 170, 2))], records=[donation(donation_id)])
-    with pytest.raises(ConstraintError, match="donations_pkey"):
+    with pytest.raises(ConstraintError, match="donation_registered_once"):
         commit(units(), records=[donation(donation_id)])
     units.close()
 
 
 @pytest.mark.parametrize("donation_id", ["registered", *UNDER_WAY])
 def test_an_id_that_was_used_before_is_used_up(campaigns: str, donation_id: str) -> None:
-    units = PostgresUnitOfWorkFactory(campaigns, "crowdfunding")
-    with pytest.raises(ConstraintError, match="donation_requests_pkey"):
+    units = PostgresUnitOfWorkFactory(campaigns, "crowdfunding", TABLES["crowdfunding"])
+    with pytest.raises(ConstraintError, match="donation_requested_once"):
         commit(units(), records=[a_request(donation_id)])
     units.close()
 
 
 def test_what_nobody_requested_before_is_not_registered_after(campaigns: str) -> None:
-    units = PostgresUnitOfWorkFactory(campaigns, "crowdfunding")
-    with pytest.raises(ConstraintError, match="donations_as_requested"):
+    units = PostgresUnitOfWorkFactory(campaigns, "crowdfunding", TABLES["crowdfunding"])
+    with pytest.raises(ConstraintError, match="registered_as_requested"):
         commit(units(), records=[donation("never")])
     units.close()
 

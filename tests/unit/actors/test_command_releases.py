@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from domain.shared.ports import COMMANDS, StoredMessage
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.parking import LOOK_SECONDS, CommandReleases
 from spark_actors.actors.ports import Releases
 from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.routing import Placement, Slot
+from spark_actors.messaging.unit_of_work import COMMANDS, StoredMessage
 from spark_actors.persistence.memory import MemoryStore
 from spark_actors.persistence.memory_parking import MemoryParkedEvents
+from tests.fixtures.application import TABLES
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -33,7 +34,7 @@ class FakeHosts:
 
 
 def releases(hosts: Releases, store: MemoryStore | None = None) -> CommandReleases:
-    store = store or MemoryStore()
+    store = store or MemoryStore(TABLES["accounting"])
     for key, state in (("a", KeyState.RELEASED), ("b", KeyState.RELEASED), ("p", KeyState.PAUSED)):
         store.parked.set(COMMANDS, key, state, "a test", NOW)
     store.parked.set("dashboard", "d", KeyState.RELEASED, "a test", NOW)
@@ -74,7 +75,7 @@ class DyingHosts:
 
 
 def test_a_released_command_that_kills_its_host_is_buried_again_and_those_before_it_are_handled() -> None:
-    store = MemoryStore()
+    store = MemoryStore(TABLES["accounting"])
     hosts = DyingHosts(store, "m2")
     steps = releases(hosts, store)
     store.parked.set(COMMANDS, "b", KeyState.PAUSED, "a test", NOW)

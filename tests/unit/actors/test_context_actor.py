@@ -12,18 +12,18 @@ import pytest
 
 from domain.accounting.messages import Deposited, DepositRejected, Purpose
 from domain.auth.messages import AccountRegistered
-from domain.contexts import CONTEXTS
-from domain.shared.context import BoundedContext
-from domain.shared.decisions import Verdict
-from domain.shared.errors import ConstraintError, StorageUnavailableError
-from domain.shared.messages import Event, MessageRegistry
-from domain.shared.sagas import SagaState
 from spark_actors.actors.context import ContextActor, Doorway, Projecting, Steps, Tracking
 from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import ConstraintError, StorageUnavailableError
+from spark_actors.kernel.messages import Event, MessageRegistry
+from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, Reply, encode_data, pack, unpack_deliveries
 from spark_actors.messaging.ports import Received
 from spark_actors.messaging.telemetry import SagasEnded, TelemetryEvent
 from spark_actors.persistence.memory import MemorySagaLog
+from tests.fixtures.application import CONTEXTS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)

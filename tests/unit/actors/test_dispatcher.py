@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.shared.decisions import DONE, Verdict
-from domain.shared.errors import StorageUnavailableError
 from spark_actors.actors import dispatcher
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.turn import LOCKED
+from spark_actors.kernel.decisions import DONE, Verdict
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.routing import Placement, Slot

@@ -15,12 +15,9 @@ import pytest
 from msgspec import structs
 from structlog.testing import capture_logs
 
+from domain.application import APPLICATION
 from domain.auth.messages import LogIn, Session
-from domain.contexts import CONTEXTS
 from domain.dashboard.views import CampaignList, CampaignSummary, DonationLine, ViewCampaigns, ViewDonation
-from domain.shared.decisions import Verdict
-from domain.shared.errors import StorageUnavailableError
-from domain.shared.messages import Command, MessageRegistry, Query
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.ingress import (
     KEPT_BYTES,
@@ -32,16 +29,20 @@ from spark_actors.actors.ingress import (
 )
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
-from spark_actors.messaging import cloudevents, scrubbing
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.messages import Command, MessageRegistry, Query
+from spark_actors.messaging import cloudevents
 from spark_actors.messaging.bursts import QUIET_SECONDS
 from spark_actors.messaging.door import Admitted, Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
-from spark_actors.messaging.examples import example
 from spark_actors.messaging.identity import Guard
 from spark_actors.messaging.ports import KEPT_IN_PART, DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
+from spark_actors.messaging.scrubbing import Scrubber
 from spark_actors.messaging.telemetry import AnswerCut, ClocksCompared, CommandsRefused, TelemetryEvent
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
+from tests.fixtures.application import CONTEXTS, answered_by, example
 from tests.fixtures.identity import a_guard, bearer, user
 from tests.unit.domain.builders import deposit, donate, register
 
@@ -142,6 +143,10 @@ class FakeViews:
         return CampaignList(campaigns=self.campaigns) if isinstance(query, ViewCampaigns) else None
 
 
+async def no_login(query: LogIn) -> Session:
+    raise AssertionError(query)
+
+
 class NoMaintenance:
     async def run(self, now: datetime) -> None:
         """Nothing to keep in order."""
@@ -175,11 +180,18 @@ class Scene:
             Dispatcher(Placement(1, 10), self.hosts, max_commands=100, telemetry=lambda event: None),
             self.letters,
             watch,
-            Queries(door, guard, self.views, no_login, lambda: NOW, self.told.append),
+            self.queries(),
             limits=IngressLimits(in_flight=in_flight, batch=10, relay_backlog=1_000, leeway_seconds=30),
+            scrubber=APPLICATION.scrubber,
             relay_backlog=self.count_events,
             clock=lambda: NOW,
             telemetry=self.told.append,
+        )
+
+    def queries(self) -> Queries:
+        door = Door(REGISTRY, 10_000)
+        return Queries(
+            door, a_guard(), {**answered_by(self.views.answer), LogIn: no_login}, lambda: NOW, self.told.append
         )
 
     async def count_events(self) -> int:
@@ -188,10 +200,6 @@ class Scene:
     async def until(self, event: str) -> None:
         while event not in self.broker.history:
             await asyncio.sleep(0)
-
-
-async def no_login(query: LogIn) -> Session:
-    raise AssertionError(query)
 
 
 def an_arrival(command: Command, message_id: str, authorization: str = OPERATOR) -> Arrival:
@@ -406,7 +414,7 @@ def test_a_broker_that_is_away_is_a_problem_that_is_told() -> None:
 
 
 def ask(scene: Scene, subject: str, body: bytes = b"", authorization: str = OPERATOR) -> dict[str, Any]:
-    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW, scene.told.append)
+    queries = scene.queries()
     answer: dict[str, Any] = json.loads(asyncio.run(queries.answer(subject, body, authorization, scene.broker.room)))
     return answer
 
@@ -518,7 +526,7 @@ def test_a_burst_of_refused_senders_ends_in_its_sum_though_nobody_comes_after_it
 def test_views_that_fail_again_and_again_fill_no_log(error: Exception) -> None:
     scene = Scene()
     scene.views.error = error
-    queries = Queries(Door(REGISTRY, 10_000), a_guard(), scene.views, no_login, lambda: NOW, scene.told.append)
+    queries = scene.queries()
 
     async def play() -> None:
         for _ in range(50):
@@ -592,9 +600,9 @@ def test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_p
         monkeypatch.setattr(Guard, "command", lambda self, *words, **names: bug(self, *words, **names))
         letter = bad.body
     else:
-        original = scrubbing.storable
+        original = Scrubber.storable
         bad = structs.replace(bad, body=b"[]", authorization=OPERATOR)
-        monkeypatch.setattr("spark_actors.actors.ingress.storable", bug)
+        monkeypatch.setattr(Scrubber, "storable", lambda self, *words: bug(self, *words))
     with capture_logs() as lines:
         scene = settled(good[0], bad, good[1])
     assert committed(scene) == ["m1", "m2"]

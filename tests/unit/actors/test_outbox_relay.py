@@ -11,18 +11,18 @@ import pytest
 
 from domain.accounting.account import Account
 from domain.accounting.messages import Deposited, Purpose
-from domain.contexts import CONTEXTS
-from domain.shared.errors import StorageUnavailableError
-from domain.shared.messages import MessageRegistry
-from domain.shared.ports import OutgoingMessage
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
+from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack, unpack_envelopes
 from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
+from spark_actors.messaging.unit_of_work import OutgoingMessage
 from spark_actors.persistence.memory import MemoryMissedEvents, MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
+from tests.fixtures.application import CONTEXTS, TABLES
 
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 
@@ -75,7 +75,7 @@ class Scene:
     def __init__(
         self, *, in_flight: int = 100, first_retry: timedelta = timedelta(milliseconds=1), poll_seconds: float = 0.01
     ) -> None:
-        self.store = MemoryStore()
+        self.store = MemoryStore(TABLES["accounting"])
         self.letters = MemoryDeadLetters()
         self.subscribers = FakeSubscribers()
         self.clock_is_off_by = timedelta()

@@ -6,8 +6,8 @@ from io import StringIO
 
 from rich.console import Console
 
-from spark_actors.bench.results import Measured, Report
-from spark_actors.cli.bench_table import render_report
+from tests.lab.bench.results import Measured, Report
+from tests.lab.bench.table import render_report
 
 
 def shown(*rows: Measured) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_actors.bench.figures import last_of_first, percentile, slice_rates, spread
+from tests.lab.bench.figures import last_of_first, percentile, slice_rates, spread
 
 
 def test_the_spread_is_the_range_as_a_share_of_the_median() -> None:

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from spark_actors.bench.peers import LIBRARIES, available
-from spark_actors.bench.peers.common import (
+from tests.lab.bench.peers import LIBRARIES, available
+from tests.lab.bench.peers.common import (
     AMOUNT_SAT,
     Address,
     Sizes,
@@ -28,16 +28,16 @@ SIZES = Sizes(uniform_commands=7, accounts=3, hot_commands=4, hot_history=0, don
 def test_only_peers_whose_library_is_installed_are_available(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LIBRARIES, "dbos_transact", "a_library_that_nobody_has")
     monkeypatch.setitem(LIBRARIES, "eventsourcing_app", "json")
-    assert available() == ["spark_actors.bench.peers.eventsourcing_app"]
+    assert available() == ["tests.lab.bench.peers.eventsourcing_app"]
 
 
 def test_every_module_that_may_be_available_exists() -> None:
-    assert all(importlib.util.find_spec(f"spark_actors.bench.peers.{module}") for module in LIBRARIES)
+    assert all(importlib.util.find_spec(f"tests.lab.bench.peers.{module}") for module in LIBRARIES)
 
 
 def test_asking_what_is_available_imports_none_of_the_libraries() -> None:
     script = (
-        "import sys; from spark_actors.bench import peers; peers.available();"
+        "import sys; from tests.lab.bench import peers; peers.available();"
         "sys.exit(any(library in sys.modules for library in peers.LIBRARIES.values()))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0

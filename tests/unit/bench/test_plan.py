@@ -7,12 +7,12 @@ from random import Random
 import msgspec
 import pytest
 
-from spark_actors.bench.benchmark import NAMES, peer_sizes
-from spark_actors.bench.commands import Commands
-from spark_actors.bench.daemon import settings_text
-from spark_actors.bench.machine import kind_of
-from spark_actors.bench.sizes import Sizes
-from spark_actors.cli.bench import Workload
+from tests.lab.bench.benchmark import NAMES, peer_sizes
+from tests.lab.bench.command import Workload
+from tests.lab.bench.commands import Commands
+from tests.lab.bench.daemon import settings_text
+from tests.lab.bench.machine import kind_of
+from tests.lab.bench.sizes import Sizes
 
 
 def test_every_workload_can_be_asked_for_by_name() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_actors.bench.reference import PgbenchError, parse_rate
+from tests.lab.bench.reference import PgbenchError, parse_rate
 
 PRINTED = """\
 pgbench (18.4)

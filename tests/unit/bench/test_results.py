@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from spark_actors.bench.results import GOALS, Goal, Measured, Report, Run, as_json, of_rounds, of_runs
-from spark_actors.bench.workloads import hosts_together
+from tests.lab.bench.results import GOALS, Goal, Measured, Report, Run, as_json, of_rounds, of_runs
+from tests.lab.bench.workloads import hosts_together
 
 
 def a_run(seconds: float, *, cpu: float = 0.2) -> Run:

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from config.groups import WRITE_CONTEXTS as ALL
 from config.groups import Ingress
 from config.settings import Settings
 from spark_actors.bootstrap.ingress import nats_settings
 from spark_actors.deployment import Deployment
 from spark_actors.ingress.nats_broker import NatsSettings
+from tests.fixtures.application import WRITING as ALL
 
 
 def broker_settings(*groups: tuple[str, ...]) -> list[NatsSettings]:
     settings = Settings(ingress=Ingress.model_validate({"groups": groups}))
-    deployment = Deployment(settings, {}, {}, "", "", log_file=Path(), simulated_node=Path(), ray_namespace="spark")
+    deployment = Deployment(settings, {}, {}, "", "", log_file=Path(), ray_namespace="spark")
     return [nats_settings(deployment, group) for group in range(len(groups))]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_actors.chaos.disk import Disk
+from tests.lab.chaos.disk import Disk
 
 BLOCK = 4096
 

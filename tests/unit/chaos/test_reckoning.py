@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from domain.shared.decisions import Verdict
-from spark_actors.chaos.orders import Cast, Order, Orders
-from spark_actors.chaos.producer import Load, Producer
-from spark_actors.chaos.verify import Objection, objections
+from domain.bitcoin.adapters.simulated import SimulatedBooks
 from spark_actors.embedded.data_dir import DaemonCard
 from spark_actors.ingress.client import Answer, OutcomeUnknownError, SparkClient
-from spark_actors.lightning.simulated import SimulatedBooks
-from spark_actors.persistence.chaos_queries import ChaosQueries
+from spark_actors.kernel.decisions import Verdict
+from tests.lab.chaos.orders import Cast, Order, Orders
+from tests.lab.chaos.producer import Load, Producer
+from tests.lab.chaos.queries import ChaosQueries
+from tests.lab.chaos.verify import Objection, objections
 
 CARD = DaemonCard(1, "", "", "", "", "", {})
 

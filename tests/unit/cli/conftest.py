@@ -36,10 +36,10 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def cli() -> Cli:
     """Runs the command line with these words."""
-    from spark_actors.cli.app import app
+    from spark_actors.cli.app import whole_app
 
     def run(*words: str, stdin: str = "") -> Result:
-        return CliRunner().invoke(app, list(words), input=stdin, prog_name="spark-actors")
+        return CliRunner().invoke(whole_app(), list(words), input=stdin, prog_name="spark-actors")
 
     return run
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any, Self
 
-from domain.auth.messages import Session
+from domain.auth.messages import LogIn
+from domain.cli.demo.story import Story
 from domain.dashboard.views import (
     ViewAccountOverview,
     ViewCampaign,
@@ -14,10 +14,9 @@ from domain.dashboard.views import (
     ViewInvoice,
     ViewTimeline,
 )
-from domain.shared.decisions import Verdict
-from domain.shared.messages import Command, Query
-from spark_actors.cli.demo.story import Story
 from spark_actors.ingress.client import Answer, ViewRefusedError
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.messages import Command, Query
 
 AT = "2026-01-01T00:00:00+00:00"
 
@@ -36,10 +35,6 @@ class FakeDaemon:
     def acting_as(self, identity: str) -> Self:
         return self
 
-    async def log_in(self, username: str, password: str, *, timeout: float = 0) -> Session:
-        person = next(person for person in self._story.people if person.username == username)
-        return Session(account_id=person.account_id, token="t", expires_at=datetime(2026, 1, 1, tzinfo=UTC))
-
     async def send(self, command: Command, *, message_id: str | None = None, timeout: float = 0) -> Answer:
         message_id = message_id or f"message-{len(self._known)}"
         self.delivered[message_id] += 1
@@ -56,6 +51,9 @@ class FakeDaemon:
 
     async def view(self, query: Query, *, timeout: float = 0) -> dict[str, Any]:
         match query:
+            case LogIn():
+                person = next(person for person in self._story.people if person.username == query.username)
+                return {"account_id": person.account_id, "token": "t", "expires_at": AT}
             case ViewAccountOverview():
                 return self._account(query.account_id)
             case ViewCampaign():

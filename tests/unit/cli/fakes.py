@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from domain.auth.messages import Session
-from domain.shared.decisions import Verdict
-from domain.shared.messages import Command, Query
+from domain.auth.messages import LogIn
 from spark_actors.ingress.client import Answer, ViewRefusedError
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging.identity import Role
 from tests.fixtures.identity import a_token
 
@@ -59,19 +59,22 @@ class FakeClient:
     async def view(self, query: Query, *, timeout: float = 10) -> dict[str, Any]:
         if self.error:
             raise self.error
+        if isinstance(query, LogIn):
+            return self._logged_in(query)
         self.asked.append(query)
         if query.TYPE.name not in self.views:
             raise ViewRefusedError(query.TYPE.name, "not_found", "there is no such thing")
         return self.views[query.TYPE.name]
 
+    def _logged_in(self, query: LogIn) -> dict[str, Any]:
+        if query.password != "correct horse":
+            raise ViewRefusedError("auth.login", "wrong_credentials", "no user has this name and password")
+        ends = datetime.now(UTC) + self.good_for
+        return {"account_id": f"{query.username}-1", "token": self.user_token, "expires_at": ends.isoformat()}
+
     def acting_as(self, identity: str) -> Self:
         self.identity = identity
         return self
-
-    async def log_in(self, username: str, password: str) -> Session:
-        if password != "correct horse":
-            raise ViewRefusedError("auth.login", "wrong_credentials", "no user has this name and password")
-        return Session(account_id=f"{username}-1", token=self.user_token, expires_at=datetime.now(UTC) + self.good_for)
 
     async def __aenter__(self) -> Self:
         return self

@@ -118,8 +118,8 @@ def test_a_file_without_a_token_is_told_in_words(
 def test_the_word_why_goes_with_the_command_and_is_asked_for_where_it_is_needed(
     cli: Cli, client: FakeClient, here: tuple[str, str]
 ) -> None:
-    from domain.shared.decisions import Verdict
     from spark_actors.ingress.client import Answer
+    from spark_actors.kernel.decisions import Verdict
 
     assert cli(*SEND, "--why", " she phoned ", *here).exit_code == ExitCode.DONE
     assert client.reasons == ["she phoned"]

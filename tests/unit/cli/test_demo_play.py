@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from domain.shared.messages import Query
-from spark_actors.cli.demo.play import Performance, Play
-from spark_actors.cli.demo.show import Silence, render_summary, summary
-from spark_actors.cli.demo.story import Story, write_story
+from domain.cli.demo.play import Performance, Play
+from domain.cli.demo.show import Silence, render_summary, summary
+from domain.cli.demo.story import Story, write_story
 from spark_actors.ingress.client import SparkClient, UnreachableError
+from spark_actors.kernel.messages import Query
 from tests.unit.cli.fake_daemon import FakeDaemon
 from tests.unit.domain.builders import ARGON2
 

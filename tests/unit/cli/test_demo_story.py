@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark_actors.cli.demo.story import GIFTS, GIFTS_QUICK, Story, write_story
+from domain.cli.demo.story import GIFTS, GIFTS_QUICK, Story, write_story
 
 SEEDS = range(25)
 

@@ -10,10 +10,10 @@ import pytest
 
 from domain.crowdfunding.messages import DonateToCampaign
 from domain.dashboard.views import ViewCampaigns
-from domain.shared.messages import Command, command
 from spark_actors.cli.arguments import choose, parse_message, split_fields, usage
 from spark_actors.cli.errors import ExitCode, UsageMistakeError
 from spark_actors.cli.vocabulary import commands, queries
+from spark_actors.kernel.messages import Command, command
 
 DONATION = ["campaign_id=c1", "donation_id=d1", "account_id=7", "amount_sat=500"]
 

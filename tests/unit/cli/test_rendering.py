@@ -9,14 +9,14 @@ from io import StringIO
 import pytest
 from rich.console import Console, RenderableType
 
-from domain.shared.decisions import Verdict
-from domain.shared.sagas import SagaState
 from spark_actors.cli.audit import audit_report, is_passed, render_audit
 from spark_actors.cli.output import span
 from spark_actors.cli.render import render_answer, render_view
 from spark_actors.cli.sagas import saga_table
 from spark_actors.cli.timeline import render_timeline
 from spark_actors.ingress.client import Answer
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.ports import SagaRow
 from spark_actors.persistence.audit import Check, Finding
 from tests.unit.cli.fakes import lines

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from config import SettingsError, load_settings
-from config.groups import CONTEXTS
+from tests.fixtures.application import SCHEMAS
 
 
 def refusal(file: Path | None = None, **overrides: Any) -> SettingsError:
@@ -283,7 +283,7 @@ def test_actors_on_other_machines_cannot_use_what_is_built_in(elsewhere: dict[st
 
 
 def test_no_embedded_postgres_is_needed_when_each_context_has_a_dsn() -> None:
-    each = {context: f"dbname={context}" for context in CONTEXTS}
+    each = {context: f"dbname={context}" for context in SCHEMAS}
     assert not load_settings(postgres__context_dsn=each).needs_embedded_postgres
     assert load_settings(postgres__context_dsn=each | {"ingress": ""}).needs_embedded_postgres
 
@@ -295,3 +295,20 @@ def test_a_changed_copy_keeps_the_rest_and_is_checked() -> None:
     assert changed.changed(nats__url="") == settings
     with pytest.raises(SettingsError, match=r"nats\.port"):
         settings.changed(nats__port=-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("domain.nothing:APPLICATION", "none of that name"),
+        ("domain.application", "none of that name"),
+        ("domain.application:Path", "of type type"),
+    ],
+)
+def test_an_application_that_is_none_is_refused_and_said_where_it_was_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, part: str
+) -> None:
+    monkeypatch.setenv("SPARK_APPLICATION", name)
+    with pytest.raises(SettingsError, match=part) as refused:
+        load_settings()
+    assert (refused.value.name, refused.value.source) == ("application", "SPARK_APPLICATION")

@@ -43,7 +43,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     @contextmanager
     def services(settings: Settings, data_dir: DataDir) -> Iterator[daemon.Surroundings]:
         file = data_dir.path / "file"
-        deployment = Deployment(settings, {}, {}, "", "", log_file=file, simulated_node=file, ray_namespace="spark")
+        deployment = Deployment(settings, {}, {}, "", "", log_file=file, ray_namespace="spark")
         yield daemon.Surroundings(deployment, (), OwnerLock([]), None)
 
     monkeypatch.setattr(daemon, "services", services)

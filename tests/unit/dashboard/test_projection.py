@@ -26,7 +26,7 @@ from domain.dashboard.rows import (
     RowSeen,
     merged_rows,
 )
-from domain.shared.messages import Event
+from spark_actors.kernel.messages import Event
 from tests.fixtures.dashboard_events import EVENTS, MIDNIGHT, Happened, an, deliveries, histories
 
 Rows = Mapping[type[RowSeen], Sequence[Any]]

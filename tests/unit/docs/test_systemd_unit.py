@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from config.settings import load_settings
-from spark_actors.cli.app import app
+from spark_actors.cli.app import whole_app
 from spark_actors.daemon import SLACK_SECONDS
 
 UNIT = Path(__file__).parents[3] / "docs" / "spark-actors.service"
@@ -42,7 +42,7 @@ def test_its_command_and_its_settings_are_known(service: dict[str, str], monkeyp
     name, _, value = service["Environment"].partition("=")
     monkeypatch.setenv(name, value)
     assert load_settings(data_dir=folder).log.format == "json"
-    told = CliRunner().invoke(app, [command, "--help"])
+    told = CliRunner().invoke(whole_app(), [command, "--help"])
     assert told.exit_code == 0
     assert option in told.output
     assert folder == f"/var/lib/{service['StateDirectory']}"

@@ -9,7 +9,7 @@ from domain.accounting.messages import Deposit, OpenAccount, RequestTransfer, Wi
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
-from domain.shared.messages import Command
+from spark_actors.kernel.messages import Command
 from tests.unit.domain.world import NOON, hash_of
 
 ARGON2 = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$aGFzaGhhc2hoYXNo"

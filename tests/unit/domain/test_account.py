@@ -20,9 +20,9 @@ from domain.accounting.messages import (
     WithdrawalRefundRejected,
     WithdrawalRejected,
 )
-from domain.shared.decisions import Verdict
-from domain.shared.messages import Event
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.messages import Event
 from tests.unit.domain.builders import deposit, funded, withdraw
 from tests.unit.domain.world import NOON, World
 

@@ -20,9 +20,9 @@ from domain.crowdfunding.messages import (
     RegisterDonation,
     RejectDonation,
 )
-from domain.shared.decisions import Verdict
 from domain.shared.money import SUPPLY_SAT
-from domain.shared.sagas import SagaState
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.sagas import SagaState
 from tests.unit.domain.builders import create_campaign, donate, funded, transfer
 from tests.unit.domain.world import NOON, World
 

@@ -11,10 +11,10 @@ import pytest
 from domain.accounting import account, transfer
 from domain.auth import user
 from domain.bitcoin import invoice
-from domain.contexts import CONTEXTS
 from domain.crowdfunding import campaign
-from domain.shared.context import BoundedContext
-from domain.shared.messages import Command, Event, MessageRegistry, Query
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.messages import Command, Event, MessageRegistry, Query
+from tests.fixtures.application import CONTEXTS
 
 COMMANDS = [message for context in CONTEXTS for message in context.messages if issubclass(message, Command)]
 EVENTS = [message for context in CONTEXTS for message in context.messages if issubclass(message, Event)]

@@ -36,9 +36,9 @@ from domain.bitcoin.ports import LightningTaskKind
 from domain.bitcoin.sagas import DEPOSIT, authorize, reject
 from domain.crowdfunding.messages import DonationRejectedV1
 from domain.crowdfunding.sagas import DONATION
-from domain.shared.messages import Event
 from domain.shared.money import SUPPLY_SAT
-from domain.shared.sagas import SagaProgress, SagaState, progress_of
+from spark_actors.kernel.messages import Event
+from spark_actors.kernel.sagas import SagaProgress, SagaState, progress_of
 from tests.unit.domain.builders import (
     create_campaign,
     deposit,

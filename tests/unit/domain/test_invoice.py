@@ -31,9 +31,9 @@ from domain.bitcoin.messages import (
     WithdrawalPaid,
     WithdrawalRequested,
 )
-from domain.shared.decisions import Verdict
-from domain.shared.messages import Command
 from domain.shared.money import SUPPLY_SAT
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.messages import Command
 from tests.unit.domain.builders import request_deposit, request_withdrawal
 from tests.unit.domain.world import NOON, World, an_issued, hash_of, preimage_of
 

@@ -23,9 +23,9 @@ from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
 from domain.bitcoin.messages import RequestDeposit
 from domain.crowdfunding.campaign import Campaign
 from domain.crowdfunding.messages import CampaignGoalReached, DonateToCampaign, DonationRegistered
-from domain.shared.messages import Command
 from domain.shared.money import SUPPLY_SAT
-from domain.shared.sagas import SagaState
+from spark_actors.kernel.messages import Command
+from spark_actors.kernel.sagas import SagaState
 from tests.unit.domain.builders import create_campaign, register, request_withdrawal
 from tests.unit.domain.world import World, hash_of
 

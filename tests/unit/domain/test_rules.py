@@ -16,8 +16,8 @@ from domain.auth.user import User
 from domain.bitcoin.invoice import TRANSITIONS, Invoice, InvoiceKind, InvoiceState
 from domain.bitcoin.messages import Reason, SettleWithdrawal
 from domain.crowdfunding.campaign import Campaign, Donation
-from domain.shared.errors import BrokenRuleError
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.errors import BrokenRuleError
 from tests.unit.domain.builders import ARGON2, funded, request_withdrawal
 from tests.unit.domain.world import NOON, World, hash_of, preimage_of
 

@@ -15,8 +15,8 @@ from domain.bitcoin.invoice import Invoice
 from domain.bitcoin.messages import DepositPaid
 from domain.crowdfunding.campaign import Campaign
 from domain.crowdfunding.messages import DonationRegistered, DonationRequested, Reason
-from domain.shared.decisions import Verdict
-from domain.shared.messages import Command
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.messages import Command
 from tests.unit.domain.builders import create_campaign, deposit, donate, funded, register, request_deposit
 from tests.unit.domain.world import NOON, World
 

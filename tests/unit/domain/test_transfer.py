@@ -19,8 +19,8 @@ from domain.accounting.messages import (
     TransferSucceeded,
 )
 from domain.accounting.sagas import refund_payer
-from domain.shared.decisions import Verdict
 from domain.shared.money import SUPPLY_SAT
+from spark_actors.kernel.decisions import Verdict
 from tests.unit.domain.builders import deposit, funded, transfer
 from tests.unit.domain.world import World
 

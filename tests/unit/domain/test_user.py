@@ -6,8 +6,8 @@ import pytest
 
 from domain.auth.messages import AccountRegistered, Reason
 from domain.auth.user import User
-from domain.shared.decisions import Verdict
-from domain.shared.sagas import SagaState
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.sagas import SagaState
 from tests.unit.domain.builders import ARGON2, register
 from tests.unit.domain.world import NOON, World
 

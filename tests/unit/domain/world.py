@@ -17,16 +17,16 @@ from domain.bitcoin.invoice import Invoice
 from domain.bitcoin.lightning import task_for
 from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
 from domain.bitcoin.ports import LightningTask, LightningTaskKind
-from domain.contexts import CONTEXTS
 from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
-from domain.shared.context import BoundedContext
-from domain.shared.decisions import Outcome, Verdict
-from domain.shared.ids import derived_id
-from domain.shared.messages import Command, Event, MessageRegistry
-from domain.shared.sagas import SagaProgress, SagaState, progress_of
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.decisions import Outcome, Verdict
+from spark_actors.kernel.ids import derived_id
+from spark_actors.kernel.messages import Command, Event, MessageRegistry
+from spark_actors.kernel.sagas import SagaProgress, SagaState, progress_of
 from spark_actors.messaging.envelope import Envelope, decode_data, encode_data, pack, unpack_replies
 from spark_actors.persistence.memory import MemoryStore, MemoryUnitOfWork
+from tests.fixtures.application import CONTEXTS, TABLES
 
 NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
 E = TypeVar("E", bound=Event)
@@ -62,7 +62,9 @@ class World:
     waiting: dict[tuple[str, str, str], deque[Delivery]] = field(default_factory=dict)
     """By source, key and subscriber: the events of one aggregate reach each subscriber in order."""
     tasks: list[LightningTask] = field(default_factory=list)
-    _stores: dict[str, MemoryStore] = field(default_factory=lambda: {each.name: MemoryStore() for each in _WRITING})
+    _stores: dict[str, MemoryStore] = field(
+        default_factory=lambda: {each.name: MemoryStore(TABLES[each.name]) for each in _WRITING}
+    )
     _numbers: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:

@@ -13,14 +13,14 @@ import pytest
 
 from domain.accounting.context import CONTEXT as ACCOUNTING
 from domain.accounting.messages import Deposit
+from domain.application import APPLICATION
+from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.messages import DepositPaid
 from domain.bitcoin.ports import LightningError
-from domain.shared.decisions import Verdict
-from spark_actors.faults.folder import Deadly, FaultFolder, NodeMood, Strike
-from spark_actors.faults.injected import ArmedPoints, DeadlyMessages, MoodyNode, ShiftedClock
-from spark_actors.faults.wiring import faults
-from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
+from spark_actors.kernel.decisions import Verdict
 from spark_actors.messaging.crash_points import CrashPoint, pass_unharmed
+from tests.lab.faults.folder import Deadly, FaultFolder, NodeMood, Strike
+from tests.lab.faults.injected import ArmedPoints, DeadlyMessages, MoodyNode, ShiftedClock
 
 POINT = CrashPoint.TURN_BEFORE_COMMIT
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -163,12 +163,10 @@ def test_in_earnest_everything_stays_what_it_is(tmp_path: Path) -> None:
     def clock() -> datetime:
         return NOW
 
-    node = a_node(tmp_path)
-    earnest = faults(tmp_path, enabled=False)
+    earnest = APPLICATION.wrapping(tmp_path)
     assert earnest.pass_point is pass_unharmed
     assert earnest.clock(clock) is clock
     assert earnest.context(ACCOUNTING) is ACCOUNTING
-    assert earnest.node(node) is node
 
 
 def a_node(folder: Path) -> SimulatedLightningNode:

@@ -13,11 +13,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from argon2 import PasswordHasher
 
-from domain.auth.messages import HashCost, LogIn, Session
-from domain.auth.user import is_password_hash
-from spark_actors.identity.attempts import AttemptLimits, Attempts
-from spark_actors.identity.login import BUSY_SECONDS, WAITING_MOST, Login, Sessions
-from spark_actors.identity.passwords import (
+from domain.auth.adapters.attempts import AttemptLimits, Attempts
+from domain.auth.adapters.credentials import Credential
+from domain.auth.adapters.login import BUSY_SECONDS, WAITING_MOST, Login, Sessions
+from domain.auth.adapters.passwords import (
     AT_ONCE,
     NICENESS,
     NOBODYS_HASH,
@@ -25,10 +24,11 @@ from spark_actors.identity.passwords import (
     hash_password,
     is_too_dear,
 )
+from domain.auth.messages import HashCost, LogIn, Session
+from domain.auth.user import is_password_hash
 from spark_actors.identity.tokens import TokenIssuer, TokenVerifier
 from spark_actors.messaging.door import RefusedError
 from spark_actors.messaging.identity import Principal, Role
-from spark_actors.messaging.ports import Credential
 from spark_actors.messaging.telemetry import LoginTried, TelemetryEvent
 from tests.fixtures.identity import KEY, LEEWAY_SECONDS, REALM
 

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.bitcoin.adapters.requests import Behaviour, read, simulated_invoice
 from domain.bitcoin.ports import InvalidPaymentRequestError
-from domain.shared.errors import InvalidAmountError
-from domain.shared.money import SUPPLY_SAT
-from spark_actors.lightning.requests import Behaviour, read, simulated_invoice
+from domain.shared.money import SUPPLY_SAT, InvalidAmountError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -14,6 +14,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from domain.bitcoin import messages as bitcoin
+from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
+from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
+from domain.bitcoin.adapters.worker import LONGEST_PAUSE, LightningWorker, WorkerSettings, pause_after
 from domain.bitcoin.messages import (
     ConfirmDeposit,
     ExpireInvoice,
@@ -36,13 +39,10 @@ from domain.bitcoin.ports import (
     PaymentStatus,
     PaymentTerms,
 )
-from domain.shared.decisions import Verdict
-from domain.shared.messages import Message, MessageRegistry
-from spark_actors.lightning.requests import Behaviour, simulated_invoice
-from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
-from spark_actors.lightning.worker import LONGEST_PAUSE, LightningWorker, WorkerSettings, pause_after
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.messages import Message, MessageRegistry
 from spark_actors.messaging.envelope import Envelope, Reply, decode_data
-from spark_actors.messaging.telemetry import LightningAsked, TelemetryEvent
+from spark_actors.messaging.telemetry import OutsideAsked, TelemetryEvent
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -162,7 +162,7 @@ def test_an_invoice_that_the_node_refuses_to_make_ends_the_deposit_with_its_reas
     scene.step()
     assert scene.commands == [FailDeposit(invoice_id="d-1", reason="amount_too_large")]
     assert not scene.tasks.rows
-    assert [(event.call, event.answer) for event in scene.told if isinstance(event, LightningAsked)] == [
+    assert [(event.call, event.answer) for event in scene.told if isinstance(event, OutsideAsked)] == [
         ("create_invoice", "refused")
     ]
 
@@ -388,7 +388,7 @@ def test_every_call_is_told_with_a_bounded_word() -> None:
     scene.step()
     scene.pass_the_pause()
     scene.step()
-    told = [(event.call, event.answer) for event in scene.told if isinstance(event, LightningAsked)]
+    told = [(event.call, event.answer) for event in scene.told if isinstance(event, OutsideAsked)]
     assert told == [("payment_status", "not_found"), ("decode", "ok"), ("pay", "pending"), ("payment_status", "error")]
 
 

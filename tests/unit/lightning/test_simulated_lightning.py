@@ -15,9 +15,9 @@ from random import Random
 
 import pytest
 
+from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
+from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.ports import InvoiceStatus, LightningError, NodeInvoice, PaymentStatus
-from spark_actors.lightning.requests import Behaviour, simulated_invoice
-from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -183,7 +183,7 @@ def test_a_payment_outlives_a_kill_of_its_process(tmp_path: Path) -> None:
     invoice = simulated_invoice(1_000, START + HOUR, nonce="n")
     script = f"""
 import asyncio, os, signal, random, pathlib, datetime
-from spark_actors.lightning.simulated import SimulatedLightningNode, SimulatedSettings
+from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 now = datetime.datetime.fromisoformat({START.isoformat()!r})
 path = pathlib.Path({str(tmp_path / "node.sqlite3")!r})
 node = SimulatedLightningNode(path, SimulatedSettings(), clock=lambda: now, random=random.Random(1))

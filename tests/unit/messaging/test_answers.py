@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.dashboard.views import AccountOverview, Activity, ActivityLine, CampaignSummary, DonationLine
-from domain.shared.decisions import Verdict
+from spark_actors.kernel.decisions import Verdict
 from spark_actors.messaging.answers import Cut, outcome_answer, view_answer
 from spark_actors.messaging.door import RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Reply
-from spark_actors.messaging.examples import example
+from tests.fixtures.application import example
 
 LINE = example(ActivityLine)
 

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from domain.contexts import CONTEXTS
 from domain.crowdfunding.messages import DonateToCampaign
-from domain.shared.messages import MessageRegistry
+from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.cloudevents import (
     HEADERS_CHARACTERS,
     command_body,
@@ -32,6 +31,7 @@ from spark_actors.messaging.schemas import (
     EXTENSIONS,
     Schemas,
 )
+from tests.fixtures.application import CONTEXTS
 
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 DOOR = Door(REGISTRY, 65_536)

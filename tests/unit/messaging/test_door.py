@@ -20,9 +20,9 @@ from domain.crowdfunding import messages as crowdfunding
 from domain.crowdfunding.messages import MAX_DESCRIPTION_LENGTH, CreateCampaign, DonateToCampaign
 from domain.dashboard import views
 from domain.dashboard.views import ViewAccountOverview, ViewActivity, ViewCampaigns
-from domain.shared.decisions import Verdict
-from domain.shared.ids import MAX_ID_LENGTH
-from domain.shared.messages import Command, MessageRegistry
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.ids import MAX_ID_LENGTH
+from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.cloudevents import command_body, command_subject
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Reply, decode_data

@@ -13,11 +13,11 @@ from domain.auth import messages as auth
 from domain.bitcoin import messages as bitcoin
 from domain.crowdfunding import messages as crowdfunding
 from domain.dashboard import views
-from domain.shared.messages import Command, MessageRegistry
+from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.cloudevents import command_body, command_subject
 from spark_actors.messaging.door import Door, RefusedError, refusal_body
 from spark_actors.messaging.envelope import Envelope, decode_data, encode_data, pack, unpack_envelopes
-from spark_actors.messaging.examples import example
+from tests.fixtures.application import example
 
 REGISTRY = MessageRegistry(
     [*auth.MESSAGES, *accounting.MESSAGES, *crowdfunding.MESSAGES, *bitcoin.MESSAGES, *views.QUERIES]

@@ -9,16 +9,15 @@ from itertools import product
 import pytest
 
 from domain.bitcoin.messages import RequestDeposit
-from domain.contexts import CONTEXTS
 from domain.crowdfunding.messages import CreateCampaign
 from domain.dashboard.views import DonationLine, ViewAccountOverview, ViewActivity, ViewDonation
-from domain.shared.ids import derived_id
-from domain.shared.messages import Command, Event, OwnerOf, Query
+from spark_actors.kernel.ids import derived_id
+from spark_actors.kernel.messages import Command, Event, OwnerOf, Query
 from spark_actors.messaging.cloudevents import command_subject, query_subject
 from spark_actors.messaging.door import Admitted, RefusedError
 from spark_actors.messaging.envelope import Envelope, encode_data
-from spark_actors.messaging.examples import example
 from spark_actors.messaging.identity import ANONYMOUS, Guard, Principal, Role
+from tests.fixtures.application import CONTEXTS, example
 from tests.fixtures.identity import REGISTRY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,7 +47,10 @@ ALLOWED = {
     "operator": {cls.TYPE.name for cls in REGISTRY if not issubclass(cls, Event)},
 }
 ACCOUNT = "ann"
-SENDERS = {"nobody": ANONYMOUS, **{str(role): Principal(ACCOUNT, frozenset([role])) for role in Role}}
+SENDERS = {
+    "nobody": ANONYMOUS,
+    **{str(role): Principal(ACCOUNT, frozenset([role])) for role in ("user", "lightning", "operator")},
+}
 MESSAGES = [cls for cls in REGISTRY if not issubclass(cls, Event)]
 
 

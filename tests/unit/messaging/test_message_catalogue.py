@@ -15,15 +15,15 @@ from domain.auth import messages as auth
 from domain.bitcoin import messages as bitcoin
 from domain.crowdfunding import messages as crowdfunding
 from domain.dashboard import views
-from domain.shared.messages import Command, Event, MessageRegistry, Query
+from spark_actors.kernel.messages import Command, Event, MessageRegistry, Query
 from spark_actors.messaging.catalogue import MessageEntry, asyncapi, entries
-from spark_actors.messaging.examples import example
+from tests.fixtures.application import example
 
 REGISTRY = MessageRegistry(
     [*auth.MESSAGES, *accounting.MESSAGES, *crowdfunding.MESSAGES, *bitcoin.MESSAGES, *views.QUERIES]
 )
-ENTRIES = entries(REGISTRY)
-DOCUMENT = asyncapi(REGISTRY, "1.2.3")
+ENTRIES = entries(REGISTRY, example)
+DOCUMENT = asyncapi(REGISTRY, example, title="Satoshi Spark", version="1.2.3")
 COMMANDS = [cls for cls in REGISTRY if issubclass(cls, Command)]
 QUERIES = [cls for cls in REGISTRY if issubclass(cls, Query)]
 

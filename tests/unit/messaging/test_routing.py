@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from domain.accounting.messages import Deposited, Purpose
 from domain.auth.messages import AccountRegistered, RegistrationRejected
-from domain.contexts import CONTEXTS
 from domain.crowdfunding.messages import DonationRejected, DonationRejectedV1
-from domain.shared.context import BoundedContext
-from domain.shared.messages import Event, MessageRegistry
-from domain.shared.sagas import SagaKind, SagaMilestone, SagaState
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.messages import Event, MessageRegistry
+from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState
 from spark_actors.messaging.envelope import Envelope, encode_data
 from spark_actors.messaging.routing import Placement, Subscriptions
+from tests.fixtures.application import CONTEXTS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from spark_actors.messaging.scrubbing import storable
+from domain.application import APPLICATION
 from tests.unit.domain.builders import ARGON2
 
 REGISTER = "spark.commands.auth.register-account"
 DEPOSIT = "spark.commands.accounting.deposit"
 SECRET = "hunter2-in-clear"
+storable = APPLICATION.scrubber.storable
 
 
 def event(**data: object) -> bytes:

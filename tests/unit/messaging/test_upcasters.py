@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.shared.context import BoundedContext
-from domain.shared.decisions import Decision, Verdict, done
-from domain.shared.errors import MalformedMessageError, UnknownMessageError
-from domain.shared.messages import Command, Event, MessageRegistry, Upcaster, command, event
-from domain.shared.ports import Versioned
 from spark_actors.actors.turn import TurnRules, decide_turn
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.decisions import Decision, Verdict, done
+from spark_actors.kernel.errors import MalformedMessageError, UnknownMessageError
+from spark_actors.kernel.messages import Command, Event, MessageRegistry, Upcaster, command, event
 from spark_actors.messaging.door import Door, RefusedError
 from spark_actors.messaging.envelope import Envelope, decode_data
 from spark_actors.messaging.routing import Subscriptions
+from spark_actors.messaging.unit_of_work import Versioned
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from domain.shared.errors import ConstraintError, RowLockedError, StorageUnavailableError
+from spark_actors.kernel.errors import ConstraintError, RowLockedError, StorageUnavailableError
 from spark_actors.persistence.errors import UNSTORABLE_VALUE, translate, translated
 
 

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from domain.shared.decisions import Verdict
-from domain.shared.sagas import SagaState
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.telemetry import (
     ActorRestarted,
     AnswerCut,
@@ -19,11 +19,11 @@ from spark_actors.messaging.telemetry import (
     IngressMeasured,
     InstancesMoved,
     KeysParkedMeasured,
-    LightningAsked,
     LoginTried,
     MessagesBuried,
     MissedMeasured,
     OutboxMeasured,
+    OutsideAsked,
     SagasEnded,
     SagasMeasured,
     TelemetryEvent,
@@ -120,10 +120,10 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
     (ClocksCompared(12.5), ["spark_broker_clock_skew_seconds 12.5"]),
     (AnswerCut("truncated"), ['spark_answers_cut_total{cut="truncated"} 1.0']),
     (
-        LightningAsked("pay", "ok", timedelta(seconds=0.02)),
+        OutsideAsked("lightning", "pay", "ok", timedelta(seconds=0.02)),
         [
-            'spark_lightning_calls_total{answer="ok",call="pay"} 1.0',
-            'spark_lightning_call_duration_seconds_sum{call="pay"} 0.02',
+            'spark_outside_calls_total{answer="ok",call="pay",service="lightning"} 1.0',
+            'spark_outside_call_duration_seconds_sum{call="pay",service="lightning"} 0.02',
         ],
     ),
 ]

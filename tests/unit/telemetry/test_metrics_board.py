@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from spark_actors.messaging.telemetry import (
     ActorRestarted,
     InstancesMoved,
-    LightningAsked,
     OutboxMeasured,
+    OutsideAsked,
     TelemetryEvent,
 )
 from spark_actors.telemetry.board import MetricsBoard
@@ -65,12 +65,14 @@ def test_an_overtaken_snapshot_is_not_believed() -> None:
 def test_what_a_dead_actor_counted_is_kept_and_its_gauges_are_gone() -> None:
     board = MetricsBoard()
     board.observe(
-        "one", 1, snapshot(InstancesMoved("auth", 5, 0, 5), LightningAsked("pay", "ok", timedelta(seconds=1)))
+        "one",
+        1,
+        snapshot(InstancesMoved("auth", 5, 0, 5), OutsideAsked("lightning", "pay", "ok", timedelta(seconds=1))),
     )
     board.retire("one", 1)
     assert value(board, "spark_activations_total") == 5
-    assert value(board, "spark_lightning_call_duration_seconds_count") == 1
-    assert value(board, "spark_lightning_call_duration_seconds_sum") == 1
+    assert value(board, "spark_outside_call_duration_seconds_count") == 1
+    assert value(board, "spark_outside_call_duration_seconds_sum") == 1
     assert value(board, RESIDENT) is None
 
 
@@ -122,9 +124,9 @@ def test_parts_of_the_residents_are_added_up() -> None:
 
 def test_buckets_stand_in_the_order_of_their_bounds() -> None:
     board = MetricsBoard()
-    board.observe("one", 1, snapshot(LightningAsked("pay", "ok", timedelta(seconds=1))))
+    board.observe("one", 1, snapshot(OutsideAsked("lightning", "pay", "ok", timedelta(seconds=1))))
     families = {family.name: family for family in text_string_to_metric_families(board.render().decode())}
-    samples = families["spark_lightning_call_duration_seconds"].samples
+    samples = families["spark_outside_call_duration_seconds"].samples
     bounds = [float(sample.labels["le"]) for sample in samples if sample.name.endswith("_bucket")]
     assert bounds == sorted(bounds)
     assert len(bounds) > 5

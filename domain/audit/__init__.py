@@ -1,0 +1,1 @@
+"""What operators have checked across the contexts of Satoshi Spark."""

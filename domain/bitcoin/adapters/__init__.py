@@ -1,0 +1,1 @@
+"""The edge of the bitcoin context: how what it decides and knows reaches the outside."""

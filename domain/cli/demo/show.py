@@ -1,0 +1,225 @@
+"""Shows a performance: bars while it is played, then what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from domain.cli.demo.play import Performance
+from domain.cli.demo.story import Campaign, Payout, Person, Story
+from spark_actors.cli.output import sats
+from spark_actors.cli.timeline import render_timeline
+
+BAR_WIDTH = 20
+WAY_EXPLAINED = (
+    "Its command was delivered {} times and took effect once. Each line was decided and committed by the "
+    "AggregateActor that hosts the aggregate; between the lines the context's Supervisor relayed the event, and a "
+    "ContextActor turned it into the next command."
+)
+YES, NO = Text("✓", style="bold green"), Text("✗", style="bold red")
+PAYOUT_STYLES = {"paid": "green", "refunded": "yellow", "rejected": "red"}
+
+
+class Bars:
+    """A Stage that shows one bar for each act."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._act = TaskID(0)
+
+    def begin(self, act: str, steps: int) -> None:
+        self._act = self._progress.add_task(act, total=steps)
+
+    def advance(self) -> None:
+        self._progress.advance(self._act)
+
+
+class Silence:
+    """A Stage that shows nothing."""
+
+    def begin(self, act: str, steps: int) -> None:
+        """Nothing to show."""
+
+    def advance(self) -> None:
+        """Nothing to show."""
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Bars on standard error while the block runs."""
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}", justify="left"),
+        BarColumn(BAR_WIDTH, complete_style="cyan", finished_style="green"),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield Bars(progress)
+
+
+def render_summary(seen: Performance) -> RenderableType:
+    """What came of the story, and what of it is not as expected."""
+    parts: list[RenderableType] = [
+        _people(seen),
+        _campaigns(seen),
+        _refusals(seen),
+        _payouts(seen),
+        _way_of_one_donation(seen),
+        _money(seen),
+    ]
+    if seen.failures:
+        parts.append(_failures(seen))
+    spaced = [part for each in parts for part in (Text(), each)]
+    return Group(*spaced)
+
+
+def summary(seen: Performance) -> dict[str, Any]:
+    """The same for scripts: plain values."""
+    story = seen.story
+    return {
+        "passed": not seen.failures,
+        "seed": story.seed,
+        "seconds": round(seen.seconds, 3),
+        "commands": seen.commands,
+        "people": [{**vars(person), "balance_sat": _balance(seen, person)} for person in story.people],
+        "campaigns": [seen.campaigns.get(campaign.campaign_id, {}) for campaign in story.campaigns],
+        "donations": len(story.gifts),
+        "refused": [{"who": each.who, "what": each.what, "reason": each.reason} for each in story.mischief],
+        "withdrawals": [seen.payouts.get(payout.invoice_id, {}) for payout in story.payouts],
+        "timeline": seen.timeline,
+        "checks": len(seen.checks),
+        "failures": [vars(check) for check in seen.failures],
+    }
+
+
+def _people(seen: Performance) -> Table:
+    story = seen.story
+    table = _table("The people", "who", ">paid in", ">gave", ">received", ">withdrew", ">holds now", "")
+    for person in story.people:
+        balance = _balance(seen, person)
+        amounts = (
+            person.deposit_sat,
+            story.given_by(person),
+            story.received_by(person),
+            story.withdrawn_by(person),
+        )
+        is_right = balance == story.balance_of(person)
+        held = Text("?" if balance is None else sats(balance), style="bold")
+        table.add_row(person.name, *(_amount(amount) for amount in amounts), held, YES if is_right else NO)
+    return table
+
+
+def _campaigns(seen: Performance) -> Table:
+    table = _table("The campaigns", "what", "by", "", ">raised", ">of", ">donations", "")
+    for campaign in seen.story.campaigns:
+        view = seen.campaigns.get(campaign.campaign_id, {})
+        table.add_row(*_campaign_row(campaign, view))
+    return table
+
+
+def _campaign_row(campaign: Campaign, view: Mapping[str, Any]) -> Iterator[RenderableType]:
+    raised = int(view.get("raised_sat", 0))
+    yield Text(campaign.title, style="bold")
+    yield campaign.owner.name
+    yield ProgressBar(
+        total=campaign.goal_sat,
+        completed=min(raised, campaign.goal_sat),
+        width=BAR_WIDTH,
+        complete_style="cyan",
+        finished_style="green",
+    )
+    yield _amount(raised)
+    yield _amount(campaign.goal_sat)
+    yield str(view.get("donations", 0))
+    share = f"{100 * raised // campaign.goal_sat} %"
+    yield Text(f"{share} reached!", style="bold green") if view.get("goal_reached") else Text(share)
+
+
+def _refusals(seen: Performance) -> Table:
+    failed = {check.what for check in seen.failures}
+    table = _table("What was refused, and why", "who", "what", "why", "")
+    for each in seen.story.mischief:
+        is_right = f"{each.who} {each.what}" not in failed
+        table.add_row(each.who, each.what, Text(each.reason, style="yellow"), YES if is_right else NO)
+    return table
+
+
+def _payouts(seen: Performance) -> Table:
+    table = _table("Withdrawals over Lightning", "who", "what", ">amount", "ended", "why", "")
+    for payout in seen.story.payouts:
+        view = seen.payouts.get(payout.invoice_id, {})
+        table.add_row(*_payout_row(payout, view))
+    return table
+
+
+def _payout_row(payout: Payout, view: Mapping[str, Any]) -> Iterator[RenderableType]:
+    state = str(view.get("state", "?"))
+    yield payout.person.name
+    yield payout.what
+    yield _amount(payout.amount_sat)
+    yield Text(state, style=PAYOUT_STYLES.get(state, ""))
+    yield Text(str(view.get("reason", "")), style="dim")
+    yield YES if state == payout.state else NO
+
+
+def _way_of_one_donation(seen: Performance) -> RenderableType:
+    gift = seen.story.gifts[0]
+    title = f"The way of one donation: {gift.donor.name} gives {sats(gift.amount_sat)}"
+    table = render_timeline(seen.timeline, naming=_naming(seen.story), title=title)
+    return Group(table, Text(WAY_EXPLAINED.format(gift.deliveries), style="dim"))
+
+
+def _money(seen: Performance) -> RenderableType:
+    """Where the story's money is: what came in is what went out and what is held."""
+    story = seen.story
+    came, went = (sum(amounts) for amounts in _flows(story))
+    held = sum(_balance(seen, person) or 0 for person in story.people)
+    line = Text.assemble(
+        (sats(came), "bold"), " came in, ", (sats(went), "bold"), " went out, ", (sats(held), "bold"), " are held: "
+    )
+    line.append("every satoshi is accounted for." if came == went + held else "that does not add up!")
+    line.append(f"\n{seen.commands} commands, {len(story.gifts)} donations, {seen.seconds:.1f} s.", style="dim")
+    return line
+
+
+def _flows(story: Story) -> tuple[list[int], list[int]]:
+    return [person.deposit_sat for person in story.people], [story.withdrawn_by(person) for person in story.people]
+
+
+def _failures(seen: Performance) -> RenderableType:
+    table = _table("", "what", "expected", "seen")
+    for check in seen.failures:
+        table.add_row(check.what, str(check.expected), Text(str(check.seen), style="red"))
+    return Panel(table, title=f"not as expected: {len(seen.failures)}", border_style="red")
+
+
+def _naming(story: Story) -> Any:
+    """Ids of the story as the names that they stand for."""
+    names = {person.account_id: person.name for person in story.people}
+    names |= {campaign.campaign_id: f"“{campaign.title}”" for campaign in story.campaigns}
+    return lambda key: names.get(key, key)
+
+
+def _balance(seen: Performance, person: Person) -> int | None:
+    return seen.accounts.get(person.account_id, {}).get("balance_sat")
+
+
+def _amount(amount: int) -> Text:
+    return Text(f"{amount:,}") if amount else Text("–", style="dim")
+
+
+def _table(title: str, *headings: str) -> Table:
+    """A table; a heading that begins with `>` is of numbers."""
+    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None)
+    for heading in headings:
+        table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+    return table

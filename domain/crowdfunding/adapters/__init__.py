@@ -1,0 +1,1 @@
+"""The edge of the crowdfunding context: how what it decides and knows reaches the outside."""

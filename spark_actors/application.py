@@ -1,0 +1,228 @@
+"""What an application brings to the runtime: one value, which a setting names.
+
+The runtime asks nothing else of it, and knows no word of its business. Whoever writes one reads this file, the kernel
+and the how-to in `docs/`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.errors import SparkError
+from spark_actors.kernel.messages import Bearer, MessageRegistry, Query
+from spark_actors.messaging.crash_points import PassPoint, pass_unharmed
+from spark_actors.messaging.examples import Examples
+from spark_actors.messaging.ports import INGRESS, Answers
+from spark_actors.messaging.scrubbing import Scrubber
+from spark_actors.persistence.tables import AggregateTable
+
+if TYPE_CHECKING:
+    import typer
+
+    from spark_actors.actors.context import Part
+    from spark_actors.actors.loop import Loop
+    from spark_actors.identity.tokens import TokenIssuer
+    from spark_actors.messaging.ports import Clock, CommandSender, Telemetry
+    from spark_actors.persistence.audit import OwnAudit
+    from spark_actors.persistence.connections import Pool
+
+
+class ApplicationError(SparkError):
+    """An application cannot be loaded, or its parts do not fit together."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"application {self.name}: {self.reason}"
+
+
+class Edge(Protocol):
+    """What the runtime gives a context's adapters to work with, in the process in which they work."""
+
+    @property
+    def settings(self) -> Any:
+        """Those of the application: of the class that it names."""
+
+    @property
+    def data_dir(self) -> Path:
+        """A folder of this machine alone."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def sender(self) -> CommandSender:
+        """Sends commands to aggregates."""
+
+    @property
+    def telemetry(self) -> Telemetry: ...
+    @property
+    def pass_point(self) -> PassPoint: ...
+    @property
+    def tokens(self) -> TokenIssuer:
+        """Makes tokens that the deployment believes."""
+
+    async def pool(self) -> Pool:
+        """Connections to the context's own database; closed when the process ends in order."""
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Have this called when the process ends in order; awaited if it gives something to await."""
+
+
+class Wrapping:
+    """What the processes of a daemon are wrapped with: nothing. That of a laboratory makes them fail as it is told."""
+
+    pass_point: PassPoint = staticmethod(pass_unharmed)
+
+    def clock(self, clock: Clock) -> Clock:
+        return clock
+
+    def context(self, context: BoundedContext) -> BoundedContext:
+        return context
+
+
+def nothing_to_add(app: typer.Typer) -> None:
+    """The command line stays as it is."""
+
+
+def unwrapped(data_dir: Path) -> Wrapping:
+    """As a daemon is that is to work."""
+    return Wrapping()
+
+
+@dataclass(frozen=True)
+class Reactions:
+    """What a context does about events, beside its sagas, and works at on its own."""
+
+    parts: Sequence[Part] = ()
+    loops: Sequence[Loop] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstalledContext:
+    """A bounded context with what it has at its edge. Its functions are called only in the processes that need them."""
+
+    context: BoundedContext
+    table: AggregateTable[Any] | None = None
+    """How its aggregate lies in Postgres; None for a context without commands."""
+    migrations: str = ""
+    """The package whose folder `migrations` holds the history of its tables; empty if it has none."""
+    reactions: Callable[[Edge], Awaitable[Reactions]] | None = None
+    answers: Callable[[Edge], Awaitable[Answers]] | None = None
+    """Who answers its queries."""
+    harmless: Collection[str] | None = None
+    """For a context whose messages have to do with passwords: the fields that hold none. Of what is refused for it only
+    these are kept. None for others."""
+    may_lag: bool = False
+    """Whether it only keeps read models: under load these come last, in fewer and larger batches."""
+
+    @property
+    def name(self) -> str:
+        return self.context.name
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether it has aggregates, and with them an inbox, an outbox and sagas."""
+        return bool(self.context.commands)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """Everything that one application is. Raises ApplicationError if its parts do not fit together."""
+
+    name: str
+    contexts: tuple[InstalledContext, ...]
+    """What the next functions import, they import when they are called: each process pays for what it imports."""
+    settings: Callable[[], type[Any]] | None = None
+    """Gives a subclass of the runtime's `Settings` with groups of its own; None: it has none."""
+    defaults: Path | None = None
+    """A TOML file that documents those groups with their defaults."""
+    example_words: Mapping[str, object] = field(default_factory=dict)
+    """Plausible values of fields, by their names, for the examples of messages."""
+    audit: Callable[[], OwnAudit] | None = None
+    timeline: Callable[[str], Query] | None = None
+    """The query for the events of one story, by its correlation id; its answer has them as `lines`."""
+    add_commands: Callable[[typer.Typer], None] = nothing_to_add
+    """Adds its commands to the command line."""
+    wrapping: Callable[[Path], Wrapping] = unwrapped
+    """Gives, for the data dir, what its processes are wrapped with."""
+
+    def __post_init__(self) -> None:
+        names = [each.name for each in self.contexts]
+        if twice := {name for name in names if names.count(name) > 1 or name == INGRESS}:
+            raise ApplicationError(self.name, f"two contexts, or the ingress too, are called {min(twice)}")
+        for each in self.contexts:
+            self._check(each)
+
+    def _check(self, installed: InstalledContext) -> None:
+        if installed.is_writing is (installed.table is None):
+            raise ApplicationError(self.name, f"{installed.name}: a context has commands and a table, or neither")
+        rules = {rule.name for rule in installed.table.rules} if installed.table else set()
+        if unknown := rules ^ installed.context.refusals.keys():
+            told = ", ".join(sorted(unknown))
+            raise ApplicationError(
+                self.name, f"{installed.name}: not both a rule of the table and a refusal of the domain: {told}"
+            )
+
+    @cached_property
+    def writing(self) -> tuple[InstalledContext, ...]:
+        """The contexts with aggregates."""
+        return tuple(each for each in self.contexts if each.is_writing)
+
+    @cached_property
+    def schemas(self) -> tuple[str, ...]:
+        """Every schema that keeps tables: one a context, and that of the ingress."""
+        return (*(each.name for each in self.contexts), INGRESS)
+
+    def installed(self, name: str) -> InstalledContext:
+        """The context of this name. Raises KeyError."""
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, InstalledContext]:
+        return {each.name: each for each in self.contexts}
+
+    @cached_property
+    def roles(self) -> tuple[str, ...]:
+        """Those of its own that messages ask for, beside user and operator."""
+        asked = (message.TYPE.sent_by for message in self.registry)
+        return tuple(sorted({each.role for each in asked if isinstance(each, Bearer)}))
+
+    @property
+    def scrubber(self) -> Scrubber:
+        return Scrubber({each.name: each.harmless for each in self.contexts if each.harmless is not None})
+
+    @property
+    def examples(self) -> Examples:
+        return Examples(self.example_words)
+
+    @property
+    def bounded_contexts(self) -> tuple[BoundedContext, ...]:
+        return tuple(each.context for each in self.contexts)
+
+    @cached_property
+    def registry(self) -> MessageRegistry:
+        """Every message of every context, and how older versions of them are read."""
+        return MessageRegistry(
+            (message for context in self.bounded_contexts for message in context.messages),
+            (upcaster for context in self.bounded_contexts for upcaster in context.upcasters),
+        )
+
+
+def load_application(path: str) -> Application:
+    """The application that `package.module:NAME` stands for. Raises ApplicationError."""
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ApplicationError(path, f"there is none of that name ({error})") from error
+    if not isinstance(found, Application):
+        raise ApplicationError(path, f"it is none but of type {type(found).__name__}")
+    return found

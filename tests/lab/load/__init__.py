@@ -1,0 +1,1 @@
+"""Producers that put a daemon under load."""
