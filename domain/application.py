@@ -47,6 +47,7 @@ APPLICATION = Application(
     defaults=Path(__file__).with_name("default.toml"),
     example_words=WORDS,
     audit=_audit,
+    units=("sat",),
     timeline=lambda story: ViewTimeline(correlation_id=story),
     add_commands=_add_commands,
 )

@@ -1,1 +1,1 @@
-"""Satoshi Spark on actors: the Satoshi Spark domain as a daemon, on Ray actors over Postgres and a message queue."""
+"""A daemon that processes the messages of an application: on Ray actors, over Postgres and a message queue."""

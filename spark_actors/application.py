@@ -13,14 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.context import BoundedContext, mistakes
 from spark_actors.kernel.errors import SparkError
 from spark_actors.kernel.messages import Bearer, MessageRegistry, Query
 from spark_actors.messaging.crash_points import PassPoint, pass_unharmed
 from spark_actors.messaging.examples import Examples
 from spark_actors.messaging.ports import INGRESS, Answers
 from spark_actors.messaging.scrubbing import Scrubber
-from spark_actors.persistence.tables import AggregateTable
+from spark_actors.persistence.tables import AggregateTable, documents
 
 if TYPE_CHECKING:
     import typer
@@ -111,7 +111,10 @@ class InstalledContext:
 
     context: BoundedContext
     table: AggregateTable[Any] | None = None
-    """How its aggregate lies in Postgres; None for a context without commands."""
+    """How its aggregate lies in Postgres; None for a context without commands, or with no table of its own."""
+    unique: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For a context without a table of its own: rules of its domain by their names, each the fields of which no two
+    instances have the same values."""
     migrations: str = ""
     """The package whose folder `migrations` holds the history of its tables; empty if it has none."""
     reactions: Callable[[Edge], Awaitable[Reactions]] | None = None
@@ -126,6 +129,13 @@ class InstalledContext:
     @property
     def name(self) -> str:
         return self.context.name
+
+    @cached_property
+    def stored(self) -> AggregateTable[Any] | None:
+        """How its aggregate is stored: in its own table, or else as documents. None if it has no commands."""
+        if self.table is None and self.context.aggregate and self.is_writing:
+            return documents(self.name, self.context.aggregate, self.unique)
+        return self.table
 
     @property
     def is_writing(self) -> bool:
@@ -147,6 +157,8 @@ class Application:
     example_words: Mapping[str, object] = field(default_factory=dict)
     """Plausible values of fields, by their names, for the examples of messages."""
     audit: Callable[[], OwnAudit] | None = None
+    units: tuple[str, ...] = ()
+    """Ends of fields' names that are units: `amount_<unit>`."""
     timeline: Callable[[str], Query] | None = None
     """The query for the events of one story, by its correlation id; its answer has them as `lines`."""
     add_commands: Callable[[typer.Typer], None] = nothing_to_add
@@ -162,9 +174,11 @@ class Application:
             self._check(each)
 
     def _check(self, installed: InstalledContext) -> None:
-        if installed.is_writing is (installed.table is None):
-            raise ApplicationError(self.name, f"{installed.name}: a context has commands and a table, or neither")
-        rules = {rule.name for rule in installed.table.rules} if installed.table else set()
+        if installed.table and not installed.is_writing:
+            raise ApplicationError(self.name, f"{installed.name}: it has a table, and no commands that fill it")
+        if wrong := mistakes(installed.context):
+            raise ApplicationError(self.name, f"{installed.name}: {'; '.join(wrong)}")
+        rules = {rule.name for rule in installed.stored.rules} if installed.stored else set()
         if unknown := rules ^ installed.context.refusals.keys():
             told = ", ".join(sorted(unknown))
             raise ApplicationError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain.accounting.account import (
+    Account,
     deposit,
     followed_before,
     key_taken,
@@ -29,6 +30,7 @@ from spark_actors.kernel.context import BoundedContext
 CONTEXT = BoundedContext(
     name="accounting",
     messages=MESSAGES,
+    aggregate=Account,
     commands={
         OpenAccount: open_account,
         Deposit: deposit,

@@ -23,15 +23,15 @@ from domain.accounting.messages import (
 from domain.auth.messages import AccountRegistered
 from domain.bitcoin.messages import DepositPaid, WithdrawalFailed, WithdrawalRequested
 from domain.crowdfunding.messages import DonationRequested
-from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import Step
 
 
-def open_new_account(event: AccountRegistered) -> Sequence[Command]:
+def open_new_account(event: AccountRegistered) -> Sequence[OpenAccount]:
     return [OpenAccount(account_id=event.account_id, purpose=Purpose.SIGN_UP)]
 
 
-def debit_donor(event: DonationRequested) -> Sequence[Command]:
+def debit_donor(event: DonationRequested) -> Sequence[RequestTransfer]:
     return [
         RequestTransfer(
             transfer_id=event.donation_id,
@@ -44,7 +44,7 @@ def debit_donor(event: DonationRequested) -> Sequence[Command]:
     ]
 
 
-def credit_payee(event: TransferDebited) -> Sequence[Command]:
+def credit_payee(event: TransferDebited) -> Sequence[CreditTransfer]:
     return [
         CreditTransfer(
             transfer_id=event.transfer_id,
@@ -57,7 +57,7 @@ def credit_payee(event: TransferDebited) -> Sequence[Command]:
     ]
 
 
-def refund_payer(event: TransferCreditRefused) -> Sequence[Command]:
+def refund_payer(event: TransferCreditRefused) -> Sequence[RefundTransfer]:
     return [
         RefundTransfer(
             transfer_id=event.transfer_id,
@@ -71,7 +71,7 @@ def refund_payer(event: TransferCreditRefused) -> Sequence[Command]:
     ]
 
 
-def credit_deposit(event: DepositPaid) -> Sequence[Command]:
+def credit_deposit(event: DepositPaid) -> Sequence[Deposit]:
     return [
         Deposit(
             account_id=event.account_id,
@@ -82,7 +82,7 @@ def credit_deposit(event: DepositPaid) -> Sequence[Command]:
     ]
 
 
-def debit_withdrawal(event: WithdrawalRequested) -> Sequence[Command]:
+def debit_withdrawal(event: WithdrawalRequested) -> Sequence[Withdraw]:
     return [
         Withdraw(
             account_id=event.account_id,
@@ -93,7 +93,7 @@ def debit_withdrawal(event: WithdrawalRequested) -> Sequence[Command]:
     ]
 
 
-def give_back_withdrawal(event: WithdrawalFailed) -> Sequence[Command]:
+def give_back_withdrawal(event: WithdrawalFailed) -> Sequence[RefundWithdrawal]:
     return [
         RefundWithdrawal(
             account_id=event.account_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain.bitcoin.invoice import (
+    Invoice,
     authorize_withdrawal,
     confirm_deposit,
     expire_invoice,
@@ -35,6 +36,7 @@ from spark_actors.kernel.context import BoundedContext
 CONTEXT = BoundedContext(
     name="bitcoin",
     messages=MESSAGES,
+    aggregate=Invoice,
     commands={
         RequestDeposit: request_deposit,
         IssueInvoice: issue_invoice,

@@ -28,11 +28,11 @@ from domain.bitcoin.messages import (
     WithdrawalPaid,
     WithdrawalRequested,
 )
-from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState, Step
 
 
-def authorize(event: WithdrawalAccepted) -> Sequence[Command]:
+def authorize(event: WithdrawalAccepted) -> Sequence[AuthorizeWithdrawal]:
     if event.purpose != Purpose.INVOICE:
         return []
     return [
@@ -40,7 +40,7 @@ def authorize(event: WithdrawalAccepted) -> Sequence[Command]:
     ]
 
 
-def reject(event: WithdrawalRejected) -> Sequence[Command]:
+def reject(event: WithdrawalRejected) -> Sequence[RejectWithdrawal]:
     if event.purpose != Purpose.INVOICE:
         return []
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domain.crowdfunding.campaign import (
+    Campaign,
     create_campaign,
     donate_to_campaign,
     donation_registered,
@@ -24,6 +25,7 @@ from spark_actors.kernel.context import BoundedContext
 CONTEXT = BoundedContext(
     name="crowdfunding",
     messages=MESSAGES,
+    aggregate=Campaign,
     commands={
         CreateCampaign: create_campaign,
         DonateToCampaign: donate_to_campaign,

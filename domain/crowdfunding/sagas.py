@@ -19,11 +19,11 @@ from domain.crowdfunding.messages import (
     RegisterDonation,
     RejectDonation,
 )
-from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState, Step
 
 
-def register(event: TransferSucceeded) -> Sequence[Command]:
+def register(event: TransferSucceeded) -> Sequence[RegisterDonation]:
     if event.purpose != Purpose.DONATION:
         return []
     return [
@@ -36,7 +36,7 @@ def register(event: TransferSucceeded) -> Sequence[Command]:
     ]
 
 
-def reject(event: TransferRejected | TransferRefunded) -> Sequence[Command]:
+def reject(event: TransferRejected | TransferRefunded) -> Sequence[RejectDonation]:
     if event.purpose != Purpose.DONATION:
         return []
     return [

@@ -324,7 +324,7 @@ class Doorway:
 
 
 class ContextService:
-    """A ContextActor with what goes on behind it: its lanes to the aggregates, its work at the Lightning node."""
+    """A ContextActor with what goes on behind it: its lanes to the aggregates, its work outside."""
 
     def __init__(self, actor: ContextActor, dispatcher: Dispatcher, loops: Sequence[Loop] = ()) -> None:
         self._actor = actor

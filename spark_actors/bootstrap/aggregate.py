@@ -40,7 +40,7 @@ def aggregate_actor(
             ),
         )
         for installed in application.writing
-        if (table := installed.table)
+        if (table := installed.stored)
     ]
     actor = AggregateActor(
         hosted,

@@ -1,4 +1,4 @@
-"""`spark-actors audit`: whether every satoshi is accounted for and nothing is stuck."""
+"""`spark-actors audit`: whether the books are right and nothing is stuck."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Exit code: 0 all is well · 1 something is wrong, and what · 3 no daemon, and n
 
 
 def audit(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
-    """Check the ledger, the balances, the sagas and what waits; say what is wrong."""
+    """Check the books of the application, the sagas and what waits; say what is wrong."""
     from spark_actors.cli.output import console, print_json
 
     checks = run_audit(Target(data_dir, config))

@@ -39,7 +39,7 @@ AT_ONCE = 10_000
 LIST_EXAMPLES = """
 Examples:
 
-[bold]spark-actors dead-letters list --context accounting --reason handler_raised[/]
+[bold]spark-actors dead-letters list --context orders --reason handler_raised[/]
 
 [bold]spark-actors dead-letters list --since 2026-05-01T00:00:00Z --state discarded --json[/]
 
@@ -48,16 +48,16 @@ What the door refused is of the context `ingress`.
 ACT_EXAMPLES = """
 Examples:
 
-[bold]spark-actors dead-letters retry accounting/17 --why "fixed in 1.4.2"[/]
+[bold]spark-actors dead-letters retry orders/17 --why "fixed in 1.4.2"[/]
 
-[bold]spark-actors dead-letters retry --context accounting --reason handler_raised --why "fixed in 1.4.2"[/]
+[bold]spark-actors dead-letters retry --context orders --reason handler_raised --why "fixed in 1.4.2"[/]
 
 Letters are named as `dead-letters list` shows them; without a name, the filters say which (all that wait).
 """
 EDIT_EXAMPLES = """
 Example:
 
-[bold]spark-actors dead-letters edit accounting/17 amount_sat=500 --why "typo of the producer"[/]
+[bold]spark-actors dead-letters edit orders/17 amount=500 --why "typo of the producer"[/]
 
 Or give the whole content with --data FILE (`-` reads standard input).
 """
@@ -151,7 +151,7 @@ def list_actions(
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """List what operators have done by hand, to letters, keys and money, and why, the newest first."""
+    """List what operators have done by hand, to letters, keys and aggregates, and why, the newest first."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
 

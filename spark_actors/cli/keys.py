@@ -33,11 +33,11 @@ T = TypeVar("T")
 EXAMPLES = """
 Examples:
 
-[bold]spark-actors keys list --context accounting[/]
+[bold]spark-actors keys list --context orders[/]
 
-[bold]spark-actors keys resume accounting alice --why "fixed in 1.4.2"[/]
+[bold]spark-actors keys resume orders o-17 --why "fixed in 1.4.2"[/]
 
-[bold]spark-actors keys skip accounting alice --for dashboard --why "the row can be made by hand"[/]
+[bold]spark-actors keys skip orders o-17 --for overview --why "the row can be made by hand"[/]
 """
 
 ContextArgument: TypeAlias = Annotated[

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 EXAMPLES = """
 Examples:
 
-[bold]spark-actors messages crowdfunding.donate-to-campaign[/]
+[bold]spark-actors messages CONTEXT.COMMAND[/]  its fields, its JSON Schema and an example
 
 [bold]spark-actors messages --asyncapi > asyncapi.json[/]
 """
 TITLES = {
     "command": "commands: publish them, or use `send`",
-    "event": "events: what happened, as `view dashboard.activity` shows it",
+    "event": "events: what happened; they stay inside, and views show them",
     "query": "views: ask for them with `view`",
 }
 

@@ -25,9 +25,12 @@ def print_json(value: object) -> None:
     print(json.dumps(value, default=_plain, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 
-def sats(amount: int) -> str:
-    """An amount as people read it."""
-    return f"{amount:,} sat"
+def amount(name: str, value: int) -> tuple[str, str]:
+    """What a number is called, and as people read it: with its unit, if the end of its name is one."""
+    from spark_actors.cli.vocabulary import application
+
+    unit = next((unit for unit in application().units if name.endswith(f"_{unit}")), "")
+    return (name.removesuffix(f"_{unit}"), f"{value:,} {unit}") if unit else (name, f"{value:,}")
 
 
 def moment(at: datetime | None) -> str:

@@ -61,7 +61,7 @@ def edited_event(
 ) -> tuple[str, bytes]:
     """The changed CloudEvent of a command that was refused, checked by the door itself, after its new id.
 
-    *fields* change its data, *data* replaces all of it; *why* goes with it, for money that is moved by hand. The letter
+    *fields* change its data, *data* replaces all of it; *why* goes with it, for what asks for a reason. The letter
     at *address* edited in the same way has the same id again, so that an edit which may or may not have been taken can
     be repeated. Raises UsageMistakeError.
     """

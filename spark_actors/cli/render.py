@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from spark_actors.cli.output import moment, sats
+from spark_actors.cli.output import amount, moment
 from spark_actors.ingress.client import Answer
 from spark_actors.kernel.decisions import Verdict
 
@@ -67,8 +67,8 @@ def render_rows(rows: Sequence[Any], *, title: str = "") -> RenderableType:
 
 
 def heading(name: str) -> str:
-    """A field's name as a heading: `raised_sat` is `raised`."""
-    return name.removesuffix("_sat").removesuffix("_at").replace("_", " ")
+    """A field's name as a heading, without its unit: `ended_at` is `ended`."""
+    return amount(name, 0)[0].removesuffix("_at").replace("_", " ")
 
 
 def cell(name: str, value: object) -> Text:
@@ -80,7 +80,7 @@ def cell(name: str, value: object) -> Text:
     if name == "pid":
         return Text(str(value))
     if isinstance(value, int):
-        return Text(sats(value) if name.endswith("_sat") else f"{value:,}")
+        return Text(amount(name, value)[1])
     if _is_moment(name):
         return Text(moment(datetime.fromisoformat(value)) if isinstance(value, str) else str(value))
     if isinstance(value, Mapping):

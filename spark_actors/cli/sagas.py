@@ -25,12 +25,12 @@ Examples:
 
 [bold]spark-actors sagas list --state running --overdue[/]
 
-[bold]spark-actors sagas list --kind donation --limit 5 --json[/]
+[bold]spark-actors sagas list --kind KIND --limit 5 --json[/]
 """
 SHOW_EXAMPLES = """
 Example:
 
-[bold]spark-actors sagas show donation donation-7-1f2e3d[/]
+[bold]spark-actors sagas show KIND ID[/]
 """
 
 
@@ -43,7 +43,7 @@ def kinds(incomplete: str = "") -> list[str]:
 def list_sagas(
     kind: Annotated[
         str | None,
-        typer.Option("--kind", help="Only of this kind, e.g. donation.", metavar="KIND", autocompletion=kinds),
+        typer.Option("--kind", help="Only of this kind.", metavar="KIND", autocompletion=kinds),
     ] = None,
     state: Annotated[SagaState | None, typer.Option("--state", help="Only in this state.")] = None,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that run past their deadline.")] = False,

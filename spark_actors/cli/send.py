@@ -31,12 +31,13 @@ T = TypeVar("T")
 EXAMPLES = """
 Examples:
 
-[bold]spark-actors send crowdfunding.donate-to-campaign campaign_id=c1 donation_id=d1 account_id=a1 amount_sat=500[/]
+[bold]spark-actors send CONTEXT.COMMAND order_id=17 amount=500[/]
 
-[bold]spark-actors send bitcoin.request-deposit invoice_id=i1 account_id=alice amount_sat=10000 --no-wait[/]
+[bold]spark-actors send CONTEXT.COMMAND order_id=17 amount=500 --no-wait[/]
 
-[bold]echo '{"invoice_id": "i1", "account_id": "alice", "amount_sat": 10000}' |
-spark-actors send bitcoin.request-deposit --data -[/]
+[bold]echo '{"order_id": "17", "amount": 500}' | spark-actors send CONTEXT.COMMAND --data -[/]
+
+[bold]spark-actors messages CONTEXT.COMMAND[/] shows how each is written.
 
 Exit code: 0 done · 1 failed, or not yours to send · 2 not understood · 3 no daemon, nothing was sent · 4 rejected by
 the business · 5 parked: it waits durably and will be handled · 6 sent, and how it ended is not known: it is safe to

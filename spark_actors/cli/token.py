@@ -14,7 +14,7 @@ from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
 ISSUE_EXAMPLES = """
 Examples:
 
-[bold]spark-actors token issue --role lightning --sub my-watcher --ttl 30d > watcher.token[/]
+[bold]spark-actors token issue --role ROLE --sub my-service --ttl 30d > service.token[/]
 
 [bold]spark-actors token issue --role operator --ttl 15m[/]
 

@@ -1,4 +1,4 @@
-"""`spark-actors view`: one question to the dashboard, and its answer."""
+"""`spark-actors view`: one question to the read models, and its answer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from spark_actors.cli.options import (
 EXAMPLES = """
 Examples:
 
-[bold]spark-actors view dashboard.account-overview account_id=alice[/]
+[bold]spark-actors view CONTEXT.VIEW some_id=17 limit=5[/]
 
-[bold]spark-actors view dashboard.campaigns limit=5[/]
+[bold]spark-actors view CONTEXT.VIEW --json[/]
 
-[bold]spark-actors view dashboard.activity --json[/]
+[bold]spark-actors messages CONTEXT.VIEW[/] shows how each is written.
 
 It asks as the bearer of the token in --as FILE, else in [bold]SPARK_TOKEN[/], else as who has logged in, else as
 operator.
@@ -47,7 +47,7 @@ def view(
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Ask for a view: accounts, campaigns, what happened."""
+    """Ask for a view."""
     from spark_actors.cli.acting import who_acts
     from spark_actors.cli.arguments import choose, parse_message
     from spark_actors.cli.daemon import Target

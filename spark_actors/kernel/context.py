@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeAlias
+from inspect import signature
+from types import UnionType
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from spark_actors.kernel.decisions import Decision
 from spark_actors.kernel.messages import Command, Event, Message, Upcaster
@@ -25,6 +27,8 @@ class BoundedContext:
     name: str
     messages: tuple[type[Message], ...]
     """The current version of each."""
+    aggregate: type[Any] | None = None
+    """The class of its instances' states; None for a context without commands."""
     upcasters: tuple[Upcaster, ...] = ()
     """How older versions of its messages are read; never taken away while one may lie in an outbox or a broker."""
     commands: Mapping[type[Command], Handler] = field(default_factory=dict)
@@ -36,7 +40,7 @@ class BoundedContext:
     sagas: tuple[SagaKind, ...] = ()
     """The sagas that start in this context; their progress rows live in its schema."""
     reads: tuple[type[Event], ...] = ()
-    """Events that an adapter of this context takes in (a projection, a task list for the Lightning node)."""
+    """Events that an adapter of this context takes in (a projection, a list of things to do outside)."""
 
     def tracks(self, event: Message) -> bool:
         """Whether *event* belongs to a saga that starts in this context."""
@@ -47,3 +51,54 @@ class BoundedContext:
         """Every event, of any context, that this context must be handed."""
         tracked = {milestone.event for saga in self.sagas for milestone in saga.milestones}
         return frozenset({*self.steps, *tracked, *self.reads})
+
+
+def mistakes(context: BoundedContext) -> list[str]:
+    """What of the tables does not fit together, in words: to be asked at start-up, so that no running daemon finds it.
+
+    By the annotations: a handler takes the aggregate and its command; a step takes its event and says which commands it
+    sends, each of this context.
+    """
+    return [
+        *(each for command, handler in context.commands.items() for each in _of_handler(context, command, handler)),
+        *(each for event, step in context.steps.items() for each in _of_step(context, event, step)),
+    ]
+
+
+def _of_handler(context: BoundedContext, command: type[Command], handler: Handler) -> Iterator[str]:
+    name, (state, taken, *_), _ = _annotations(handler)
+    if command.TYPE.context != context.name or command not in context.messages:
+        yield f"{name} handles {command.TYPE.name}, which is no message of {context.name}"
+    if context.aggregate is None or not _takes(state, context.aggregate):
+        yield f"{name} decides on {_word(state)}, and the aggregate of {context.name} is {_word(context.aggregate)}"
+    if not _takes(taken, command):
+        yield f"{name} takes {_word(taken)}, and handles {_word(command)}"
+
+
+def _of_step(context: BoundedContext, event: type[Event], step: Step) -> Iterator[str]:
+    name, (taken, *_), given = _annotations(step)
+    if not _takes(taken, event):
+        yield f"{name} takes {_word(taken)}, and is a step for {_word(event)}"
+    (sent,) = get_args(given) or (given,)
+    for each in _alternatives(sent):
+        if each not in context.commands:
+            yield f"{name} sends {_word(each)}, which is no command of {context.name}"
+
+
+def _annotations(function: Callable[..., Any]) -> tuple[str, list[Any], Any]:
+    """Its name, and what its parameters and its return are annotated with; `Any` where nothing is said."""
+    hints = get_type_hints(function)
+    parameters = [hints.get(name, Any) for name in signature(function).parameters]
+    return getattr(function, "__name__", repr(function)), parameters, hints.get("return", Any)
+
+
+def _takes(annotated: Any, cls: type[Any]) -> bool:
+    return any(each is Any or (isinstance(each, type) and issubclass(cls, each)) for each in _alternatives(annotated))
+
+
+def _alternatives(annotated: Any) -> tuple[Any, ...]:
+    return get_args(annotated) if get_origin(annotated) in (Union, UnionType) else (annotated,)
+
+
+def _word(annotated: Any) -> str:
+    return annotated.__name__ if isinstance(annotated, type) else str(annotated)

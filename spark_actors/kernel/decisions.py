@@ -47,7 +47,7 @@ class Decision(NamedTuple, Generic[S]):
     """The next state; None leaves the state as it was."""
     events: tuple[Event, ...] = ()
     records: tuple[object, ...] = ()
-    """Rows for the aggregate's append-only books (ledger movements, donations): committed with the
+    """Rows for the aggregate's append-only books: committed with the
     state, never loaded with it, so that no list grows inside an aggregate."""
 
 

@@ -42,7 +42,7 @@ _is_plain = re.compile(f"[!-~]{{1,{MAX_ID_LENGTH}}}").fullmatch
 
 
 def is_id(text: str) -> bool:
-    """Whether *text* may be an id: of an aggregate, of a movement of money, of a message.
+    """Whether *text* may be an id: of an aggregate, of an entry in its books, of a message.
 
     The one rule for the door and the domain, made so that ids that differ look different, as far as Unicode itself can
     tell: see `flaw_of_id`. Letters of two scripts that look alike (Latin a, Cyrillic а) are two letters.

@@ -107,8 +107,8 @@ def command(
 ) -> Callable[[M], M]:
     """Register the wire name of a command; *key* is the field that names the aggregate instance.
 
-    *needs_why* is for what moves money by hand: only with a reason, which is kept. *reasons* are all for which its
-    aggregate may refuse it.
+    *needs_why* is for what an operator should not do without a word: only with a reason, which is kept. *reasons* are
+    all for which its aggregate may refuse it.
     """
     return _named(MessageType(name, version, "command", key, sent_by, needs_why, reasons))
 

@@ -223,7 +223,7 @@ def command_body(
 ) -> bytes:
     """The body to publish on `command_subject(command.TYPE)`.
 
-    *message_id* is the deduplication key, of this sender and *source*; *time* needs a zone; *why* is for money that is
+    *message_id* is the deduplication key, of this sender and *source*; *time* needs a zone; *why* is for what is
     moved by hand. Nothing is validated here: the door does that, for every
     producer alike.
     """

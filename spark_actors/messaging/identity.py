@@ -110,7 +110,7 @@ class Guard:
     def command(self, sender: Principal, admitted: Admitted) -> Envelope:
         """The command as it may go on: under an identity and in a story that are the sender's own, with their name.
 
-        Raises RefusedError also for money that is moved by hand without a word why.
+        Raises RefusedError also for what asks for a reason and comes without.
         """
         envelope, source = admitted
         is_operator = Role.OPERATOR in sender.roles
@@ -118,7 +118,7 @@ class Guard:
         if read and not is_operator and not sender.owns(account := read(envelope.data)):
             raise RefusedError(FORBIDDEN, _not_owned(sender, account), envelope.message_id)
         if envelope.name in self._by_hand and not envelope.why.strip():
-            detail = "moves money by hand: expected the reason in the attribute why (send --why)"
+            detail = "is not done by hand without a reason: expected it in the attribute why (send --why)"
             raise RefusedError(WHY_REQUIRED, detail, envelope.message_id)
         identity = identity_of(_sender_of(sender, envelope), source, envelope.message_id)
         chosen = envelope.correlation_id

@@ -87,7 +87,7 @@ class Subscriptions:
     def of(self, envelope: Envelope) -> tuple[str, ...]:
         """The contexts that the event in *envelope* must be handed to.
 
-        A context that would only track a saga by it gets it if it belongs to one: most deposits do not. An event that
+        A context that would only track a saga by it gets it if it belongs to one. An event that
         cannot be read, is not known to this version, or makes a saga's code raise, goes to all who may want it: so it
         is seen, and parks where it cannot be taken.
         """

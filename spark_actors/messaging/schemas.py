@@ -164,7 +164,7 @@ class CloudEvent(BaseModel):
     )
     causationid: Id | None = Field(None, description="The message that brought it about.")
     traceparent: ExtensionText | None = Field(None, description="W3C Trace Context; one that is malformed is ignored.")
-    why: ExtensionText | None = Field(None, description="Why an operator moves money by hand; needed for that.")
+    why: ExtensionText | None = Field(None, description="Why an operator does by hand what asks for a reason.")
 
 
 def flaw_of_extensions(extensions: typing.Mapping[str, object]) -> str:

@@ -151,7 +151,7 @@ class Repository(Protocol[S]):
     ) -> None:
         """Store the states and add the rows to the aggregate's books, in order, with the unit of work's commit.
 
-        *senders* says who sent the command behind each record, from outside; books of money keep it.
+        *senders* says who sent the command behind each record, from outside; a book may keep it.
         *unchanged* names the instances that were decided on but stay as they are (a refusal, say) and their versions
         (0: does not exist). The commit raises StaleVersionError if any of these, or of *changes*, has another
         version in the store by then: a stale writer may not even refuse.

@@ -46,10 +46,10 @@ class PostgresRepository(Generic[S]):
     ) -> None:
         # In the order of keys, so that two writers of the same rows meet at the first of them.
         ordered = sorted(changes, key=attrgetter("key"))
-        columns = self._table.columns
+        table = self._table
         # Updates first: what one instance gives up in this turn another may have.
-        self._add("update", _states(columns, [change for change in ordered if change.expected_version > 0]))
-        self._add("insert", _states(columns, [change for change in ordered if change.expected_version == 0]))
+        self._add("update", _states(table, [change for change in ordered if change.expected_version > 0]))
+        self._add("insert", _states(table, [change for change in ordered if change.expected_version == 0]))
         self._add("hold", _seen(unchanged))
         for book in self._table.books:
             self._add(book.table, _entries(book, records, senders))
@@ -80,11 +80,11 @@ def arrays(columns: Collection[str], items: Iterable[object]) -> dict[str, list[
     return dict(zip(columns, map(list, zip(*rows, strict=True)), strict=bool(rows)))
 
 
-def _states(columns: Collection[str], changes: Sequence[Change[S]]) -> dict[str, list[object]]:
+def _states(table: AggregateTable[S], changes: Sequence[Change[S]]) -> dict[str, list[object]]:
     if not changes:
         return {}
     keys, expected, versions, states = map(list, zip(*changes, strict=True))
-    return {"keys": keys, "expected": expected, "versions": versions, **arrays(columns, states)}
+    return {"keys": keys, "expected": expected, "versions": versions, **arrays(table.columns, map(table.row, states))}
 
 
 def _entries(book: Book, records: Sequence[object], senders: Sequence[str]) -> dict[str, list[object]]:

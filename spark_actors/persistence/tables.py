@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
 
 from spark_actors.persistence.rules import Rule
 
@@ -47,6 +49,10 @@ class AggregateTable(Generic[S]):
     """Between rows, in the order in which they are told of a command that breaks several."""
     checks: Mapping[str, Callable[[S], bool]] = field(default_factory=dict)
     """What each row must fulfil, by the name of the check."""
+    row: Callable[[S], object] = lambda state: state
+    """Gives for a state what has *columns* as attributes; the state itself, unless it lies otherwise than it is."""
+    is_document: bool = False
+    """Whether the table is the runtime's own (see `documents`)."""
 
     @property
     def primary_key(self) -> str:
@@ -61,6 +67,53 @@ class AggregateTable(Generic[S]):
             for columns in (self.columns, *(book.columns for book in self.books))
             for name, kind in columns.items()
         }
+
+
+class _Document(NamedTuple):
+    """A state as it lies in a table of documents."""
+
+    state: str
+    """As JSON."""
+
+
+def documents(context: str, aggregate: type[S], unique: Mapping[str, tuple[str, ...]]) -> AggregateTable[S]:
+    """How a dataclass of plain values lies in Postgres that nobody has made a table for: as a JSON document.
+
+    *unique* are rules of the domain by their names, each the fields of which no two instances have the same values.
+    """
+    table = f"{context}.documents"
+    return AggregateTable(
+        table=table,
+        key="key",
+        columns={"state": "jsonb"},
+        state=lambda row: msgspec.convert(row[1], aggregate, strict=False),
+        row=lambda state: _Document(msgspec.json.encode(state).decode()),
+        rules=tuple(
+            Rule(
+                name=name,
+                constraint=name,
+                of=aggregate,
+                table=table,
+                columns=fields,
+                key="key",
+                expressions={field: f"(held.state ->> '{field}')" for field in fields},
+            )
+            for name, fields in unique.items()
+        ),
+        is_document=True,
+    )
+
+
+def document_indexes(table: AggregateTable[Any]) -> Mapping[str, str]:
+    """The statements, in the table's own schema, that make the unique index of each rule of a table of documents."""
+    return {
+        rule.name: f"CREATE UNIQUE INDEX {rule.name} ON documents ({_list(map(_member, rule.columns))})"
+        for rule in table.rules
+    }
+
+
+def _member(name: str) -> str:
+    return f"(state ->> '{name}')"
 
 
 def aggregate_statements(table: AggregateTable[Any]) -> Mapping[str, bytes]:

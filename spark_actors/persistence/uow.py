@@ -67,8 +67,10 @@ class PostgresUnitOfWork(Generic[S]):
         return self._parking
 
     def audit(self, actions: Sequence[OperatorAction]) -> None:
-        if actions:
-            self._audited.append(Statement(self._sql.actions["add"], _columns(actions)))
+        alike: dict[tuple[str, str, str], list[OperatorAction]] = {}
+        for action in actions:
+            alike.setdefault((action.who, action.why, action.action), []).append(action)
+        self._audited += [Statement(self._sql.actions["add"], _columns(group)) for group in alike.values()]
 
     def commit(self) -> None:
         queued = [*self._marks, *self._changes, *self._events, *self._parked, *self._audited]
@@ -138,11 +140,12 @@ class PostgresUnitOfWorkFactory:
         self._connection.close()
 
 
-def _columns(actions: Sequence[OperatorAction]) -> dict[str, list[object]]:
+def _columns(actions: Sequence[OperatorAction]) -> dict[str, object]:
+    """Of actions of one kind, by one and for one reason."""
     return {
-        "who": [action.who for action in actions],
-        "why": [action.why for action in actions],
-        "action": [action.action for action in actions],
+        "who": actions[0].who,
+        "why": actions[0].why,
+        "action": actions[0].action,
         "keys": [action.key for action in actions],
         "message_ids": [action.message_id for action in actions],
         "details": [action.detail for action in actions],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -12,15 +13,18 @@ from tests.fixtures.daemon import environment
 from tests.lab.bench.machine import ROOT
 
 
+def benchmark(*options: str) -> dict[str, Any]:
+    """The report of a run."""
+    command = [sys.executable, "-m", "tests.lab", "bench", "--runs", "1", "--json", *options]
+    done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
 @pytest.mark.timeout(120)
 def test_the_benchmark_measures_a_workload_and_finds_its_books_right() -> None:
-    command = [sys.executable, "-m", "tests.lab", "bench"]
-    options = ["--only", "uniform", "--scale", "0.01", "--runs", "1", "--json"]
-    done = subprocess.run(
-        [*command, *options], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    report = json.loads(done.stdout)
+    report = benchmark("--only", "uniform", "--scale", "0.01")
     (uniform,) = report["workloads"]
     assert (uniform["workload"], uniform["wrong"]) == ("uniform", [])
     assert min(uniform["rate"], uniform["ratio"], uniform["cpu_us_per_command"]) > 0
@@ -30,13 +34,7 @@ def test_the_benchmark_measures_a_workload_and_finds_its_books_right() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(150)
 def test_three_times_what_settles_waits_in_the_broker_and_is_caught_up_with() -> None:
-    command = [sys.executable, "-m", "tests.lab", "bench"]
-    options = ["--only", "overload", "--scale", "0.02", "--runs", "1", "--seconds", "3", "--json"]
-    done = subprocess.run(
-        [*command, *options], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    deposits, donations = json.loads(done.stdout)["workloads"]
+    deposits, donations = benchmark("--only", "overload", "--scale", "0.02", "--seconds", "3")["workloads"]
     for row in (deposits, donations):
         assert row["wrong"] == []
         assert row["highest_backlog"] > 0
@@ -47,13 +45,7 @@ def test_three_times_what_settles_waits_in_the_broker_and_is_caught_up_with() ->
 @pytest.mark.long
 @pytest.mark.timeout(150)
 def test_donations_go_on_while_the_read_models_are_away_and_these_catch_up() -> None:
-    command = [sys.executable, "-m", "tests.lab", "bench"]
-    options = ["--only", "subscriber-away", "--scale", "0.05", "--runs", "1", "--json"]
-    done = subprocess.run(
-        [*command, *options], env=environment(), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    (row,) = json.loads(done.stdout)["workloads"]
+    (row,) = benchmark("--only", "subscriber-away", "--scale", "0.05")["workloads"]
     assert (row["workload"], row["wrong"]) == ("subscriber away", [])
     assert row["of_usual"] > 0
     assert row["memory_growth"] < 1.5

@@ -15,7 +15,6 @@ from rich.text import Text
 
 from domain.cli.demo.play import Performance
 from domain.cli.demo.story import Campaign, Payout, Person, Story
-from spark_actors.cli.output import sats
 from spark_actors.cli.timeline import render_timeline
 
 BAR_WIDTH = 20
@@ -26,6 +25,11 @@ WAY_EXPLAINED = (
 )
 YES, NO = Text("✓", style="bold green"), Text("✗", style="bold red")
 PAYOUT_STYLES = {"paid": "green", "refunded": "yellow", "rejected": "red"}
+
+
+def sats(amount: int) -> str:
+    """An amount as people read it."""
+    return f"{amount:,} sat"
 
 
 class Bars:

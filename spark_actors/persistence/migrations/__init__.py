@@ -22,6 +22,7 @@ from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.connections import Limits, connect
 from spark_actors.persistence.errors import translated
+from spark_actors.persistence.tables import document_indexes
 
 ENCODING = "UTF8"
 """What a database must be made with: others lose letters, or take any bytes for text."""
@@ -101,18 +102,23 @@ def migrate_schema(connection: psycopg.Connection, context: str, migrations: lis
 def migrations_of(application: Application, schema: str) -> list[Migration]:
     """Every migration of a schema, in the order of application: those that all of its kind have, then its own."""
     ours = resources.files(__package__)
+    indexes: Mapping[str, str] = {}
     if schema == INGRESS:
         folders = [("dead_letters", ours)]
     else:
         installed = application.installed(schema)
         folders = [(shared, ours) for shared in ("dead_letters", "messaging") if installed.is_writing]
+        if installed.stored and installed.stored.is_document:
+            folders.append(("documents", ours))
+            indexes = document_indexes(installed.stored)
         if installed.migrations:
             folders.append((schema, resources.files(installed.migrations).joinpath("migrations")))
-    return [
+    from_files = [
         Migration(schema, f"{name}/{file.name}", file.read_bytes().replace(b"\r\n", b"\n"))
         for name, place in folders
         for file in sorted(_sql_files(place if name == schema else place.joinpath(name)), key=lambda file: file.name)
     ]
+    return [*from_files, *(Migration(schema, f"rules/{name}", text.encode()) for name, text in indexes.items())]
 
 
 def _sql_files(folder: Traversable) -> Iterator[Traversable]:

@@ -60,7 +60,7 @@ def pay(state: object, message: Pay, now: datetime) -> Decision[int]:
     return done(message.amount_sat, Paid(till_id=message.till_id, amount_sat=message.amount_sat))
 
 
-TILL = BoundedContext("till", (Pay, Paid), UPCASTERS, commands={Pay: pay}, reads=(Paid,))
+TILL = BoundedContext("till", (Pay, Paid), upcasters=UPCASTERS, commands={Pay: pay}, reads=(Paid,))
 
 
 def stored(version: int, data: object, name: str = "till.pay") -> Envelope:

@@ -1,0 +1,1 @@
+"""The inventory context: what there is of each item, and what of it is set aside."""

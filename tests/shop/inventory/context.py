@@ -1,0 +1,28 @@
+"""The inventory context at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spark_actors.kernel.context import BoundedContext
+from tests.shop.inventory.item import Item, add, label_taken, release, reserve
+from tests.shop.inventory.messages import MESSAGES, AddItem, ReleaseStock, ReserveStock
+from tests.shop.orders.messages import OrderCancelled, OrderPlaced
+
+
+def reserve_for_order(event: OrderPlaced) -> Sequence[ReserveStock]:
+    return [ReserveStock(item_id=event.item_id, order_id=event.order_id, quantity=event.quantity)]
+
+
+def release_of_order(event: OrderCancelled) -> Sequence[ReleaseStock]:
+    return [ReleaseStock(item_id=event.item_id, order_id=event.order_id, quantity=event.quantity)]
+
+
+CONTEXT = BoundedContext(
+    name="inventory",
+    messages=MESSAGES,
+    aggregate=Item,
+    commands={AddItem: add, ReserveStock: reserve, ReleaseStock: release},
+    refusals={"items_label_unique": label_taken},
+    steps={OrderPlaced: reserve_for_order, OrderCancelled: release_of_order},
+)

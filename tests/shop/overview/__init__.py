@@ -1,0 +1,1 @@
+"""The overview context: a read model of what there is to be had."""
