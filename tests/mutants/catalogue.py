@@ -1,4 +1,4 @@
-"""Each guarantee of docs/guarantees.md broken on purpose: a small change to the source, and the tests that must fail."""
+"""Each guarantee of docs/guarantees.md broken on purpose: a small change to the source and the tests that must fail."""
 
 from __future__ import annotations
 
