@@ -1,4 +1,4 @@
-"""The Ray actor classes: thin shells around the plain classes, and their Ray options (why: see ARCHITECTURE.md)."""
+"""The Ray actor classes: thin shells around the plain classes, and their Ray options (why: see docs/decisions.md)."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _row(verdict: Verdict) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/mutants", description=__doc__)
-    parser.add_argument("--guarantee", type=int, help="only this one, by its number in ARCHITECTURE.md")
+    parser.add_argument("--guarantee", type=int, help="only this one, by its number in docs/guarantees.md")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Each guarantee of ARCHITECTURE.md broken on purpose: a small change to the source, and the tests that must fail."""
+"""Each guarantee of docs/guarantees.md broken on purpose: a small change to the source and the tests that must fail."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Mutant(NamedTuple):
     """One way to break a guarantee."""
 
     guarantee: int
-    """Its number in ARCHITECTURE.md."""
+    """Its number in docs/guarantees.md."""
     broken_by: str
     file: str
     old: str

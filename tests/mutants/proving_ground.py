@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.mutants.catalogue import Mutant
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("spark_actors", "domain", "config", "tests", "setup.cfg", "pyproject.toml", "ARCHITECTURE.md")
+COPIED = ("spark_actors", "domain", "config", "tests", "setup.cfg", "pyproject.toml", "docs")
 FAILED, PASSED = 1, 0
 """Exit codes of pytest; any other means that it could not even begin."""
 SECONDS = 300
