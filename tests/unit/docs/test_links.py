@@ -10,8 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "FAULTS.md", *DOCS]
-WRAPPED = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *DOCS]
+WRAPPED = [*(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")), *DOCS]
+PAGES = [ROOT / "FAULTS.md", *WRAPPED]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MARKUP = re.compile(r"`|\*|(?<=\])\([^)]*\)")
 WIDTH = 120
