@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from spark_actors.embedded.processes import wait_until
 from spark_actors.telemetry.logs import WholeLineHandler, configure_logging
 from spark_actors.telemetry.tail import LogTail
 
@@ -29,8 +31,9 @@ from spark_actors.telemetry.logs import configure_logging
 configure_logging(sys.argv[1], Path(sys.argv[2]), "info")
 logger = structlog.get_logger("writer")
 print("ready", flush=True)
-sys.stdin.read(1)
 for number in range(100):
+    if number % 25 == 0:
+        sys.stdin.read(1)
     logger.info("line_written", number=number, padding="x" * (number * 997 % 20_000))
 """
 
@@ -174,7 +177,7 @@ def test_a_renamed_file_is_left_for_a_new_one(file: Path) -> None:
 
 @contextmanager
 def writing_process(name: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that writes 100 lines to *file* once it gets a byte; it ends with the block, however that ends."""
+    """A process that writes 100 lines to *file*, 25 for each byte that it gets. It ends with the block."""
     command = [sys.executable, "-c", WRITER, name, str(file)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
@@ -185,15 +188,21 @@ def writing_process(name: str, file: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def has_more_than(files: int, folder: Path) -> bool:
+    return len(list(folder.iterdir())) > files
+
+
 def test_lines_of_several_processes_stay_whole_and_none_is_lost_in_rotation(file: Path) -> None:
     tail = LogTail(file, io.StringIO(), max_bytes=30_000, kept=1000)
     with ExitStack() as stack:
         writers = [stack.enter_context(writing_process(f"writer-{number}", file)) for number in range(4)]
         tail.start(interval_seconds=0.01)
-        for writer in writers:
-            assert writer.stdin
-            writer.stdin.write(b"x")
-            writer.stdin.flush()
+        for rotations in range(1, 5):
+            for writer in writers:
+                assert writer.stdin
+                writer.stdin.write(b"x")
+                writer.stdin.flush()
+            assert wait_until(partial(has_more_than, rotations, file.parent), timeout_seconds=30)
         assert [writer.wait(timeout=30) for writer in writers] == [0, 0, 0, 0]
     tail.stop()
     files = list(file.parent.iterdir())
