@@ -77,7 +77,7 @@ class Edge(Protocol):
 
 
 class Wrapping:
-    """What the processes of a daemon are wrapped with: nothing. That of a laboratory makes them fail as it is told."""
+    """What the processes of a daemon are wrapped with: nothing. Another one may make them fail, to see what follows."""
 
     pass_point: PassPoint = staticmethod(pass_unharmed)
 
@@ -145,11 +145,13 @@ class InstalledContext:
 
 @dataclass(frozen=True, kw_only=True)
 class Application:
-    """Everything that one application is. Raises ApplicationError if its parts do not fit together."""
+    """Everything that one application is. Raises ApplicationError if its parts do not fit together.
+
+    What its functions import, they import when they are called: each process pays for what it imports.
+    """
 
     name: str
     contexts: tuple[InstalledContext, ...]
-    """What the next functions import, they import when they are called: each process pays for what it imports."""
     settings: Callable[[], type[Any]] | None = None
     """Gives a subclass of the runtime's `Settings` with groups of its own; None: it has none."""
     defaults: Path | None = None

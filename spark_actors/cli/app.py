@@ -36,7 +36,7 @@ HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 SHARED_OPTIONS = {"data_dir": "--data-dir", "config": "--config", "token_file": "--as", "as_json": "--json"}
 """Options that may stand before the command too, by the name of their parameter."""
 EPILOG = f"""
-Start with [bold]spark-actors run[/] in one terminal and [bold]spark-actors demo[/] in another.
+Start with [bold]spark-actors run[/] in one terminal; the other commands speak with it from another.
 
 Exit code: {" · ".join(f"{code.value} {text}" for code, text in EXIT_CODES.items())}.
 

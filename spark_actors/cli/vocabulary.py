@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from spark_actors.kernel.messages import Command, MessageRegistry, Query
@@ -10,8 +11,9 @@ if TYPE_CHECKING:
     from spark_actors.application import Application
 
 
+@cache
 def application() -> Application:
-    """That which the environment names, or the usual one."""
+    """That which the environment names, or the usual one; looked up once."""
     from config.settings import application_of
 
     return application_of()

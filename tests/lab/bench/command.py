@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import time
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
 from spark_actors.cli.errors import ExitCode
 from spark_actors.cli.options import JsonOption
+from tests.lab.progress import Progress, end_like_ctrl_c
 
 EXAMPLES = """
 It starts daemons of its own on empty folders and disturbs no other. Rates are compared to [bold]pgbench[/] with one
@@ -87,25 +84,11 @@ def bench(
     if seconds is not None:
         sizes = replace(sizes, overload_seconds=seconds)
     wanted = Wanted(names, sizes, runs, peers, folder)
-    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is stopped
-    report = Benchmark(wanted, _Progress()).run()
+    end_like_ctrl_c()
+    report = Benchmark(wanted, Progress()).run()
     if as_json:
         print_json(plain(report))
     else:
         console().print(render_report(report))
     if not report.is_sound:
         raise typer.Exit(ExitCode.REFUSED)
-
-
-class _Progress:
-    """Tells on standard error how it goes, with the seconds since the beginning."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __call__(self, text: str) -> None:
-        print(f"{time.monotonic() - self._began:6.0f} s  {text}", file=sys.stderr, flush=True)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

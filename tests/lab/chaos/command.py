@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spark_actors.cli.errors import ExitCode, UsageMistakeError
 from spark_actors.cli.options import JsonOption
+from tests.lab.progress import Progress, end_like_ctrl_c
 
 if TYPE_CHECKING:
     from tests.lab.chaos.account import Account
@@ -61,10 +59,10 @@ def chaos(
 
     if unknown := set(only or ()) - FAULTS.keys():
         raise UsageMistakeError(f"no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
-    signal.signal(signal.SIGTERM, _interrupt)  # so that what was started is stopped
+    end_like_ctrl_c()
     seed = seed if seed is not None else time.time_ns() % 1_000_000
     wanted = Wanted(seconds, seed, rate, tuple(only or FAULTS), long_seconds=long, events=events, folder=folder)
-    account = asyncio.run(run(wanted, _Progress()))
+    account = asyncio.run(run(wanted, Progress()))
     _show(account, as_json=as_json)
     if not account.is_sound:
         raise typer.Exit(ExitCode.REFUSED)
@@ -92,17 +90,3 @@ def _show(account: Account, *, as_json: bool) -> None:
 def report(account: Account) -> dict[str, Any]:
     """The account for scripts."""
     return {**asdict(account), "sound": account.is_sound, "table": list(map(asdict, account.rows()))}
-
-
-class _Progress:
-    """Tells on standard error how it goes, with the seconds since the beginning."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __call__(self, text: str) -> None:
-        print(f"{time.monotonic() - self._began:6.0f} s  {text}", file=sys.stderr, flush=True)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
