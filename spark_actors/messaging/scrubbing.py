@@ -16,8 +16,10 @@ from spark_actors.messaging.cloudevents import commands_of
 MASK = "***"
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|authorization|credential|\bpin\b", re.IGNORECASE)
 _SECRET_BYTES = re.compile(rb"pass|pwd|secret|token|authorization|credential", re.IGNORECASE)
-_HASH = re.compile(r"\$[a-z0-9-]{1,32}\$[\w$=,+/.-]+")
-"""In PHC form: no password, but what one is held against."""
+_HASH = re.compile(
+    r"\$[a-z0-9-]{3,32}(\$v=\d+)?\$[a-z0-9-]+=[\w+/.-]+(,[a-z0-9-]+=[\w+/.-]+)*\$[A-Za-z0-9+/.-]{8,}\$[A-Za-z0-9+/]{16,}"
+)
+"""In PHC form, with parameters, salt and digest: no password, but what one is held against."""
 _HARMLESS = frozenset(
     ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "correlationid", "causationid")
     + ("dataschema", "traceparent", "tracestate", "partitionkey")

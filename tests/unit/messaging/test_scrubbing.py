@@ -23,6 +23,8 @@ LEAKS = [
     (REGISTER, event(account_id="ann", username="ann", password=SECRET)),
     (REGISTER, event(account_id="ann", username="ann", password_hash=SECRET)),
     (REGISTER, event(account_id="ann", username="ann", kennwort=SECRET)),
+    (REGISTER, event(account_id="ann", username="ann", password=f"$a${SECRET}")),
+    (REGISTER, event(account_id="ann", username="ann", password_hash=f"$argon2id${SECRET}")),
     (REGISTER, event(account_id="ann", login={"name": "ann", "value": [SECRET]})),
     (REGISTER, json.dumps({"id": "m-1", "data": SECRET}).encode()),
     (REGISTER, json.dumps(SECRET).encode()),
