@@ -13,9 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from spark_actors.kernel.context import BoundedContext, mistakes
+from spark_actors.kernel.context import BoundedContext, mistakes, mistakes_of_workers
 from spark_actors.kernel.errors import SparkError
 from spark_actors.kernel.messages import Bearer, MessageRegistry, Query
+from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.crash_points import PassPoint, pass_unharmed
 from spark_actors.messaging.examples import Examples
 from spark_actors.messaging.ports import INGRESS, Answers
@@ -99,7 +100,7 @@ def unwrapped(data_dir: Path) -> Wrapping:
 
 @dataclass(frozen=True)
 class Reactions:
-    """What a context does about events, beside its sagas, and works at on its own."""
+    """What a context does about events, beside its sagas and its tasks, and works at on its own."""
 
     parts: Sequence[Part] = ()
     loops: Sequence[Loop] = ()
@@ -117,6 +118,8 @@ class InstalledContext:
     instances have the same values."""
     migrations: str = ""
     """The package whose folder `migrations` holds the history of its tables; empty if it has none."""
+    workers: Callable[[Edge], Awaitable[Workers]] | None = None
+    """Who does its durable tasks; None if it has none."""
     reactions: Callable[[Edge], Awaitable[Reactions]] | None = None
     answers: Callable[[Edge], Awaitable[Answers]] | None = None
     """Who answers its queries."""
@@ -178,6 +181,8 @@ class Application:
     def _check(self, installed: InstalledContext) -> None:
         if installed.table and not installed.is_writing:
             raise ApplicationError(self.name, f"{installed.name}: it has a table, and no commands that fill it")
+        if bool(installed.context.to_do) != (installed.workers is not None):
+            raise ApplicationError(self.name, f"{installed.name}: its tasks and who does them do not both exist")
         if wrong := mistakes(installed.context):
             raise ApplicationError(self.name, f"{installed.name}: {'; '.join(wrong)}")
         rules = {rule.name for rule in installed.stored.rules} if installed.stored else set()
@@ -204,6 +209,14 @@ class Application:
     @cached_property
     def _by_name(self) -> Mapping[str, InstalledContext]:
         return {each.name: each for each in self.contexts}
+
+    async def workers_of(self, name: str, edge: Edge) -> Workers:
+        """Who does the tasks of this context. Raises ApplicationError if they do not fit the tasks; KeyError."""
+        installed = self.installed(name)
+        workers = await installed.workers(edge) if installed.workers else Workers({})
+        if wrong := mistakes_of_workers(installed.context, workers):
+            raise ApplicationError(self.name, f"{name}: {'; '.join(wrong)}")
+        return workers
 
     @cached_property
     def roles(self) -> tuple[str, ...]:

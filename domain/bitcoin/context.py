@@ -16,7 +16,6 @@ from domain.bitcoin.invoice import (
     request_withdrawal,
     settle_withdrawal,
 )
-from domain.bitcoin.lightning import READS
 from domain.bitcoin.messages import (
     MESSAGES,
     AuthorizeWithdrawal,
@@ -31,11 +30,12 @@ from domain.bitcoin.messages import (
     SettleWithdrawal,
 )
 from domain.bitcoin.sagas import SAGAS, STEPS
+from domain.bitcoin.tasks import TASKS, MakeInvoice, PayInvoice, WatchInvoice
 from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="bitcoin",
-    messages=MESSAGES,
+    messages=(*MESSAGES, MakeInvoice, WatchInvoice, PayInvoice),
     aggregate=Invoice,
     commands={
         RequestDeposit: request_deposit,
@@ -52,5 +52,5 @@ CONTEXT = BoundedContext(
     refusals={"payment_hash_unique": payment_hash_taken},
     steps=STEPS,
     sagas=SAGAS,
-    reads=READS,
+    tasks=TASKS,
 )

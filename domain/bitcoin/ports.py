@@ -1,8 +1,7 @@
-"""What the bitcoin context needs from outside: a Lightning node, and a durable list of what to ask it."""
+"""What the bitcoin context needs from outside: a Lightning node."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -105,52 +104,3 @@ class InvoiceRefusedError(SparkError):
 
 class InvalidPaymentRequestError(DetailedError):
     """A payment request cannot be read."""
-
-
-class LightningTaskKind(StrEnum):
-    """What is to be asked of the node."""
-
-    ISSUE = "issue"  # make the invoice of a deposit
-    WATCH = "watch"  # see whether the invoice of a deposit was paid or has expired
-    PAY = "pay"  # pay the invoice of a withdrawal, and look it up until the result is known
-
-
-@dataclass(frozen=True)
-class LightningTask:
-    """One thing to ask the node, kept until its answer is durable in the invoice. One per invoice and kind."""
-
-    invoice_id: str
-    kind: LightningTaskKind
-    amount_sat: int
-    payment_hash: str
-    """Empty for ISSUE."""
-    payment_request: str
-    """Empty for ISSUE."""
-    due_at: datetime
-    correlation_id: str
-    causation_id: str
-    """Id of the event that asked for it."""
-    attempts: int = 0
-
-
-FARTHEST = timedelta(minutes=1)
-"""No task is ever put off for so long. Near, because a task that a wrong clock put off waits up to this."""
-
-
-class LightningTasks(Protocol):
-    """The durable list of LightningTasks."""
-
-    async def add(self, tasks: Sequence[LightningTask]) -> None:
-        """Add these; one that is there already stays as it is."""
-
-    async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
-        """At most *limit* tasks due at *now*, longest due first. They stay in the list.
-
-        One that is due later than FARTHEST from *now* was put off by a clock that has been set back: it is due, too.
-        """
-
-    async def reschedule(self, tasks: Sequence[LightningTask]) -> None:
-        """Store new due times and attempts."""
-
-    async def remove(self, tasks: Sequence[LightningTask]) -> None:
-        """The answers are durable: forget these."""

@@ -10,11 +10,13 @@ from spark_actors.actors.loop import Loop
 from spark_actors.messaging.ports import (
     Clock,
     DeadLetters,
+    DurableTasks,
     Maintenance,
     MissedSummary,
     OutboxReader,
     ParkedSummary,
     SagaLog,
+    TasksSummary,
     Telemetry,
 )
 from spark_actors.messaging.telemetry import (
@@ -23,6 +25,7 @@ from spark_actors.messaging.telemetry import (
     MissedMeasured,
     OutboxMeasured,
     SagasMeasured,
+    TasksMeasured,
 )
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,7 @@ class Watch:
         *,
         outbox: OutboxReader | None,
         saga_log: SagaLog | None,
+        tasks: DurableTasks | None = None,
         dead_letters: DeadLetters,
         maintenance: Maintenance,
         clock: Clock,
@@ -62,6 +66,7 @@ class Watch:
         self._context = context
         self._outbox = outbox
         self._saga_log = saga_log
+        self._tasks = tasks
         self._dead_letters = dead_letters
         self._clock = clock
         self._telemetry = telemetry
@@ -93,8 +98,21 @@ class Watch:
                     correlation_id=saga.correlation_id,
                 )
             self._telemetry(SagasMeasured(await self._saga_log.running()))
+        if self._tasks is not None:
+            self._telemetry(_tasks(await self._tasks.summary()))
         self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
         return MEASURE_SECONDS
+
+
+def _tasks(summary: Sequence[TasksSummary]) -> TasksMeasured:
+    by_state: dict[tuple[str, str], int] = {}
+    for each in summary:
+        by_state |= {
+            (each.name, "waiting"): each.waiting - each.failing,
+            (each.name, "failing"): each.failing,
+            (each.name, "scheduled"): each.scheduled,
+        }
+    return TasksMeasured(by_state, {each.name: each.oldest_age for each in summary})
 
 
 def _missed(context: str, summary: Mapping[str, MissedSummary]) -> MissedMeasured:

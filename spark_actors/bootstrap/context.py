@@ -8,11 +8,15 @@ from functools import partial
 from spark_actors.actors import names
 from spark_actors.actors.context import ContextActor, ContextService, Part, Steps, Tracking
 from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.unit import Unit
 from spark_actors.application import Reactions
-from spark_actors.bootstrap.parts import READERS_NICENESS, RELAY_NICENESS, Parts
+from spark_actors.bootstrap.parts import READERS_NICENESS, RELAY_NICENESS, Parts, PartsEdge
 from spark_actors.deployment import Deployment
+from spark_actors.kernel.context import BoundedContext
 from spark_actors.persistence.saga_log import PostgresSagaLog
+from spark_actors.persistence.tasks import PostgresDurableTasks
 
 
 def context_keeper(parts: Parts, name: str) -> Keeper:
@@ -33,6 +37,26 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
         does.append(Tracking(context, PostgresSagaLog(await edge.pool(), name), parts.metrics))
     if context.steps:
         does.append(Steps(context, dispatcher, parts.registry, parts.wrapping.pass_point))
+    tasks = await _tasks(parts, edge, context)
     reactions = await installed.reactions(edge) if installed.reactions else Reactions()
-    actor = ContextActor(context, parts.registry, [*does, *reactions.parts])
-    return Unit(ContextService(actor, dispatcher, reactions.loops), parts.metrics.snapshot, close=parts.close)
+    actor = ContextActor(context, parts.registry, [*does, *tasks.parts, *reactions.parts])
+    loops = [*tasks.loops, *reactions.loops]
+    return Unit(ContextService(actor, dispatcher, loops), parts.metrics.snapshot, close=parts.close)
+
+
+async def _tasks(parts: Parts, edge: PartsEdge, context: BoundedContext) -> Reactions:
+    """What lists the context's durable tasks, and the loop in which they are done."""
+    if not context.to_do:
+        return Reactions()
+    tasks = PostgresDurableTasks(await edge.pool(), context.name)
+    worker = TaskWorker(
+        tasks,
+        await parts.application.workers_of(context.name, edge),
+        parts.registry,
+        edge.sender,
+        clock=parts.clock,
+        telemetry=parts.metrics,
+        pass_point=edge.pass_point,
+    )
+    loop = Loop(f"tasks of {context.name}", worker.step)
+    return Reactions([TaskListing(context, tasks, parts.clock, loop.wake)], [loop])

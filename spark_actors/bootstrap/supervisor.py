@@ -23,6 +23,7 @@ from spark_actors.persistence.dead_letters import PostgresDeadLetters
 from spark_actors.persistence.maintenance import PostgresMaintenance
 from spark_actors.persistence.outbox import PostgresOutboxReader
 from spark_actors.persistence.saga_log import PostgresSagaLog
+from spark_actors.persistence.tasks import PostgresDurableTasks
 from spark_actors.persistence.wake_ups import PostgresWakeUps
 
 RETRY_JITTER = 0.3
@@ -40,6 +41,7 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
         name,
         outbox=outbox,
         saga_log=PostgresSagaLog(pool, name),
+        tasks=PostgresDurableTasks(pool, name) if parts.application.installed(name).context.to_do else None,
         dead_letters=PostgresDeadLetters(pool, name),
         maintenance=_maintenance(parts, pool, name),
         clock=parts.clock,

@@ -23,6 +23,7 @@ from spark_actors.cli import (
     sagas,
     send,
     status,
+    tasks,
     token,
     view,
 )
@@ -180,6 +181,8 @@ app.command("status", epilog=status.EXAMPLES)(status.status)
 _sagas = _group("sagas", "Look at sagas: the stories under way, and how far each has come.")
 _sagas.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)
 _sagas.command("show", epilog=sagas.SHOW_EXAMPLES)(sagas.show_saga)
+
+app.command("tasks", epilog=tasks.EXAMPLES)(tasks.tasks)
 
 _dead_letters = _group(
     "dead-letters", "Messages that nobody could take: look at them, have them handled again, mend or discard them."

@@ -83,6 +83,7 @@ def _backlog(daemon: Daemon) -> list[dict[str, Any]]:
             "outbox_oldest_seconds": round(backlog.outbox_oldest_age.total_seconds(), 1),
             "dead_letters": backlog.dead_letters,
             "missed_events": backlog.missed_events,
+            "tasks": backlog.tasks,
             "parked_keys": backlog.parked_keys,
             "parked_messages": backlog.parked_messages,
             "parked_oldest_seconds": round(backlog.parked_oldest_age.total_seconds(), 1),

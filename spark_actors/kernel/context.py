@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 from spark_actors.kernel.decisions import Decision
 from spark_actors.kernel.messages import Command, Event, Message, Upcaster
 from spark_actors.kernel.sagas import SagaKind, Step
+from spark_actors.kernel.tasks import NotYet, Task, ToDo, Workers
 
 Handler: TypeAlias = Callable[[Any, Any, datetime], Decision[Any]]
 """(state or None if the instance does not exist, command, time of the turn) -> decision. Pure."""
@@ -26,7 +27,7 @@ class BoundedContext:
 
     name: str
     messages: tuple[type[Message], ...]
-    """The current version of each."""
+    """The current version of each, tasks among them."""
     aggregate: type[Any] | None = None
     """The class of its instances' states; None for a context without commands."""
     upcasters: tuple[Upcaster, ...] = ()
@@ -39,8 +40,10 @@ class BoundedContext:
     """Which events, of any context, make this one send which commands."""
     sagas: tuple[SagaKind, ...] = ()
     """The sagas that start in this context; their progress rows live in its schema."""
+    tasks: Mapping[type[Event], ToDo] = field(default_factory=dict)
+    """Which events, of any context, give this one something to do outside or later."""
     reads: tuple[type[Event], ...] = ()
-    """Events that an adapter of this context takes in (a projection, a list of things to do outside)."""
+    """Events that an adapter of this context takes in: a projection."""
 
     def tracks(self, event: Message) -> bool:
         """Whether *event* belongs to a saga that starts in this context."""
@@ -50,19 +53,32 @@ class BoundedContext:
     def subscriptions(self) -> frozenset[type[Event]]:
         """Every event, of any context, that this context must be handed."""
         tracked = {milestone.event for saga in self.sagas for milestone in saga.milestones}
-        return frozenset({*self.steps, *tracked, *self.reads})
+        return frozenset({*self.steps, *self.tasks, *tracked, *self.reads})
+
+    @property
+    def to_do(self) -> tuple[type[Task], ...]:
+        """The kinds of tasks that it has."""
+        return tuple(each for each in self.messages if issubclass(each, Task))
 
 
 def mistakes(context: BoundedContext) -> list[str]:
     """What of the tables does not fit together, in words: to be asked at start-up, so that no running daemon finds it.
 
     By the annotations: a handler takes the aggregate and its command; a step takes its event and says which commands it
-    sends, each of this context.
+    sends, each of this context; what follows as a task is one of this context's, too.
     """
     return [
         *(each for command, handler in context.commands.items() for each in _of_handler(context, command, handler)),
         *(each for event, step in context.steps.items() for each in _of_step(context, event, step)),
+        *(each for event, to_do in context.tasks.items() for each in _of_to_do(context, event, to_do)),
     ]
+
+
+def mistakes_of_workers(context: BoundedContext, workers: Workers) -> list[str]:
+    """What of those who do the context's tasks does not fit, in words: each task has one, who takes it and gives
+    commands of this context."""
+    missing = [f"nobody does {task.TYPE.name}" for task in context.to_do if task not in workers.by_task]
+    return [*missing, *(each for task, worker in workers.by_task.items() for each in _of_worker(context, task, worker))]
 
 
 def _of_handler(context: BoundedContext, command: type[Command], handler: Handler) -> Iterator[str]:
@@ -79,10 +95,39 @@ def _of_step(context: BoundedContext, event: type[Event], step: Step) -> Iterato
     name, (taken, *_), given = _annotations(step)
     if not _takes(taken, event):
         yield f"{name} takes {_word(taken)}, and is a step for {_word(event)}"
-    (sent,) = get_args(given) or (given,)
-    for each in _alternatives(sent):
+    yield from _of_sent(context, name, given)
+
+
+def _of_to_do(context: BoundedContext, event: type[Event], to_do: ToDo) -> Iterator[str]:
+    name, (taken, *_), given = _annotations(to_do)
+    if not _takes(taken, event):
+        yield f"{name} takes {_word(taken)}, and says what to do for {_word(event)}"
+    for each in _members(given):
+        if each not in context.to_do or each.TYPE.context != context.name:
+            yield f"{name} gives {_word(each)}, which is no task of {context.name}"
+
+
+def _of_worker(context: BoundedContext, task: type[Task], worker: Callable[..., Any]) -> Iterator[str]:
+    name, (taken, *_), given = _annotations(worker)
+    if task not in context.to_do:
+        yield f"{name} does {_word(task)}, which is no task of {context.name}"
+    if not _takes(taken, task):
+        yield f"{name} takes {_word(taken)}, and does {_word(task)}"
+    for each in _alternatives(given):
+        if each is not NotYet:
+            yield from _of_sent(context, name, each)
+
+
+def _of_sent(context: BoundedContext, name: str, given: Any) -> Iterator[str]:
+    for each in _members(given):
         if each not in context.commands:
             yield f"{name} sends {_word(each)}, which is no command of {context.name}"
+
+
+def _members(given: Any) -> tuple[Any, ...]:
+    """What a sequence is annotated to hold."""
+    (held,) = get_args(given) or (given,)
+    return _alternatives(held)
 
 
 def _annotations(function: Callable[..., Any]) -> tuple[str, list[Any], Any]:

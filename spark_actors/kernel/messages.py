@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from spark_actors.kernel.errors import UnknownMessageError
 
-Kind = Literal["command", "event", "query"]
+Kind = Literal["command", "event", "query", "task"]
 
 
 class Sender(StrEnum):
@@ -130,6 +130,11 @@ def query(
     return register
 
 
+def task(name: str, *, key: str, version: int = 1) -> Callable[[M], M]:
+    """Register the wire name of a task; *key* is the field that names the aggregate instance that it is for."""
+    return _named(MessageType(name, version, "task", key))
+
+
 def _named(message_type: MessageType) -> Callable[[M], M]:
     def register(cls: M) -> M:
         cls.TYPE = message_type
@@ -173,8 +178,8 @@ class MessageRegistry:
         self._chains = {name: self._chain(*name) for name in self._upcasters}
 
     def __iter__(self) -> Iterator[type[Message]]:
-        """Every message that may be sent or said; former ones can be read, and no more."""
-        return (cls for cls in self._by_name.values() if not cls.TYPE.is_former)
+        """Every message that may be sent or said; former ones, and a context's own tasks, can be read and no more."""
+        return (cls for cls in self._by_name.values() if not cls.TYPE.is_former and cls.TYPE.kind != "task")
 
     def has(self, name: str, version: int = 1) -> bool:
         """Whether a message of this name and version can be read."""

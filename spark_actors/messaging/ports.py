@@ -321,5 +321,63 @@ class WakeUps(Protocol):
         """Whether a hint came within *timeout*; hints that came since the last call count."""
 
 
+FARTHEST = timedelta(minutes=1)
+"""No task is ever put off for so long. Near, because a task that a wrong clock put off waits up to this."""
+
+
+@dataclass(frozen=True)
+class ListedTask:
+    """A task that is to be done, and when."""
+
+    envelope: Envelope
+    """The task as a message: its id repeats with the event that it follows from, its time is that from which on it is
+    to be done."""
+    due_at: datetime
+    """When it is done next."""
+    is_scheduled: bool = False
+    """Whether it still waits for a time that its content names, rather than that a clock has."""
+    attempts: int = 0
+    problem: str = ""
+    """Why the last attempt has not ended it, if something was wrong."""
+
+
+@dataclass(frozen=True)
+class TasksSummary:
+    """Tasks of one kind that are to be done. Counts stop at 100,000."""
+
+    name: str
+    """Wire name."""
+    waiting: int
+    """How many could be done now."""
+    scheduled: int
+    """How many wait for their time."""
+    failing: int
+    """Of those waiting, how many had a problem when last tried."""
+    oldest_age: timedelta
+    """For how long the first has been waiting; zero if none is."""
+
+
+class DurableTasks(Protocol):
+    """What a context has to do outside or later. Calls raise StorageUnavailableError."""
+
+    async def add(self, tasks: Sequence[ListedTask]) -> None:
+        """Add these; one that is there already stays as it is."""
+
+    async def due(self, now: datetime, limit: int) -> Sequence[ListedTask]:
+        """At most *limit* tasks due at *now*, longest due first. They stay in the list.
+
+        One that was put off until later than FARTHEST from *now* was so by a clock that has been set back: it is due.
+        """
+
+    async def put_off(self, tasks: Sequence[ListedTask]) -> None:
+        """Store new due times, attempts and problems; none of these waits for a time of its own any more."""
+
+    async def remove(self, task_ids: Sequence[str]) -> None:
+        """What follows from these is durable: forget them."""
+
+    async def summary(self) -> Sequence[TasksSummary]:
+        """What is to be done, by kind of task."""
+
+
 Sleep = Callable[[float], Awaitable[None]]
 """Waits for so many seconds."""

@@ -179,6 +179,25 @@ class AnswerCut:
 
 
 @dataclass(frozen=True)
+class TasksTried:
+    """Durable tasks were tried."""
+
+    name: str
+    result: str
+    """done, not_yet, or failed: the worker has raised something"""
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class TasksMeasured:
+    """What a context has to do outside or later, by wire name and state: waiting, failing or scheduled."""
+
+    tasks: Mapping[tuple[str, str], int]
+    oldest_ages: Mapping[str, timedelta]
+    """By wire name."""
+
+
+@dataclass(frozen=True)
 class OutsideAsked:
     """Something outside was asked for, or for how it stands."""
 
@@ -211,5 +230,7 @@ TelemetryEvent: TypeAlias = (
     | IngressMeasured
     | ClocksCompared
     | AnswerCut
+    | TasksTried
+    | TasksMeasured
     | OutsideAsked
 )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
 from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.ports import INGRESS, SagaRow
@@ -43,9 +43,28 @@ class Backlog:
     dead_letters: int
     missed_events: int = 0
     """By subscribers that are away or far behind; each counts on its own."""
+    tasks: int = 0
+    """Durable tasks that could be done now."""
     parked_keys: int = 0
     parked_messages: int = 0
     parked_oldest_age: timedelta = timedelta()
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """A durable task as operators see it."""
+
+    task_id: str
+    name: str
+    """Wire name."""
+    key: str
+    since: datetime
+    """From when on it is to be done."""
+    due_at: datetime
+    """When it is tried next."""
+    attempts: int
+    problem: str
+    correlation_id: str
 
 
 class OperatorViews:
@@ -66,6 +85,15 @@ class OperatorViews:
                 found = cursor.execute(load_for("operator_views", context)["sagas"], values)
                 rows += [SagaRow(**{**row, "state": SagaState(row["state"])}) for row in found]
         return sorted(rows, key=lambda row: row.started_at, reverse=True)[:limit]
+
+    def tasks(self, *, context: str | None, key: str | None, failing: bool, limit: int) -> Sequence[TaskRow]:
+        """At most *limit* durable tasks of all contexts, or of one, those to be done for the longest time first."""
+        values = {"key": key, "failing": failing, "limit": limit}
+        rows: list[TaskRow] = []
+        for name in (self._dsn.keys() - {INGRESS}) & ({context} if context else self._dsn.keys()):
+            with self._reading(name) as connection, connection.cursor(row_factory=class_row(TaskRow)) as cursor:
+                rows += cursor.execute(load_for("operator_views", name)["tasks"], values)
+        return sorted(rows, key=lambda row: row.since)[:limit]
 
     def backlogs(self) -> Sequence[Backlog]:
         """What waits, by context."""

@@ -156,6 +156,21 @@ ANSWERS_CUT = _counter(
     "Answers that the broker takes in no single piece: truncated (the next page has the rest) or too_large.",
     "cut",
 )
+TASKS = _view(
+    "spark_tasks",
+    "Durable tasks listed: waiting to be done, failing (something was wrong when last tried), scheduled for later.",
+    *("task", "state"),
+)
+TASKS_OLDEST = _view(
+    "spark_tasks_oldest_seconds",
+    "For how long the first task of its kind has waited; growing while others are done, see `spark-actors tasks`.",
+    "task",
+)
+TASK_ATTEMPTS = _counter(
+    "spark_task_attempts_total",
+    "Durable tasks tried, by result: done, not_yet (no final answer: tried again), failed (a bug: tried again).",
+    *("task", "result"),
+)
 OUTSIDE_CALLS = _counter(
     "spark_outside_calls_total", "Calls to services outside, by their answer.", *("service", "call", "answer")
 )
@@ -191,6 +206,9 @@ CATALOGUE: tuple[Measure, ...] = (
     INGRESS_IN_FLIGHT,
     CLOCK_SKEW,
     ANSWERS_CUT,
+    TASKS,
+    TASKS_OLDEST,
+    TASK_ATTEMPTS,
     OUTSIDE_CALLS,
     OUTSIDE_CALL_DURATION,
 )

@@ -27,6 +27,8 @@ from spark_actors.messaging.telemetry import (
     OutsideAsked,
     SagasEnded,
     SagasMeasured,
+    TasksMeasured,
+    TasksTried,
     TelemetryEvent,
     TurnRetried,
     TurnTaken,
@@ -39,7 +41,7 @@ from spark_actors.telemetry.snapshot import SampleKey, Snapshot, pack
 class ActorMetrics:
     """Counts what one actor process tells. Safe to call from several threads.
 
-    Serves one supervisor at most: `SagasMeasured` speaks for all sagas that it has seen so far.
+    Serves one supervisor at most: `SagasMeasured` and `TasksMeasured` speak for all that it has seen so far.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class ActorMetrics:
         self._sagas_seen: frozenset[tuple[str, bool]] = frozenset()
         self._parked_seen: frozenset[tuple[str, str, str, str]] = frozenset()
         self._missed_seen: frozenset[tuple[str, str]] = frozenset()
+        self._tasks_seen: frozenset[tuple[str, str]] = frozenset()
         self._taken = count(1)
 
     def __call__(self, event: TelemetryEvent) -> None:
@@ -167,6 +170,17 @@ class ActorMetrics:
     @_record.register
     def _answer_cut(self, event: AnswerCut) -> None:
         self._add(catalogue.ANSWERS_CUT, 1, event.cut)
+
+    @_record.register
+    def _tasks_tried(self, event: TasksTried) -> None:
+        self._add(catalogue.TASK_ATTEMPTS, event.count, event.name, event.result)
+
+    @_record.register
+    def _tasks_measured(self, event: TasksMeasured) -> None:
+        self._tasks_seen |= event.tasks.keys()
+        for name, state in self._tasks_seen:
+            self._set(catalogue.TASKS, event.tasks.get((name, state), 0), name, state)
+            self._set(catalogue.TASKS_OLDEST, event.oldest_ages.get(name, timedelta()).total_seconds(), name)
 
     @_record.register
     def _outside_asked(self, event: OutsideAsked) -> None:

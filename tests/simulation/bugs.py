@@ -19,7 +19,7 @@ import msgspec
 from domain.accounting.account import Movement
 from domain.bitcoin.adapters.worker import LightningWorker
 from domain.bitcoin.messages import FailWithdrawal
-from domain.bitcoin.ports import LightningError
+from domain.bitcoin.tasks import PayInvoice
 from domain.crowdfunding.messages import DonateToCampaign, DonationRejected
 from domain.dashboard.rows import AccountSeen
 from spark_actors.actors import aggregate, dispatcher, turn
@@ -29,11 +29,13 @@ from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.loop import Loop, pause
+from spark_actors.actors.tasks import TaskWorker
 from spark_actors.actors.turn import Turn
 from spark_actors.kernel.decisions import DONE, Verdict, rejected
 from spark_actors.kernel.errors import DuplicateMessageError, StorageUnavailableError
 from spark_actors.kernel.ids import derived_id
 from spark_actors.kernel.sagas import SagaProgress
+from spark_actors.kernel.tasks import NotYet
 from spark_actors.messaging.envelope import Delivery, Receipt, decode_data, pack, unpack_envelopes, unpack_replies
 from spark_actors.messaging.identity import Guard
 from spark_actors.messaging.relay import Relay
@@ -270,21 +272,21 @@ async def _take_at_once(self: ContextActor, payload: bytes) -> bytes:
 
 # --- the Lightning node ---
 
-_pay = LightningWorker._pay
-_send = LightningWorker._send
+_pay = LightningWorker.pay
+_send = TaskWorker._send
 
 
-async def _give_up_on_silence(self: LightningWorker, task: Any) -> Any:
-    try:
-        return await _pay(self, task)
-    except LightningError:
-        return FailWithdrawal(invoice_id=task.invoice_id, reason="no_answer")
+async def _give_up_on_silence(self: LightningWorker, task: PayInvoice) -> Any:
+    answer = await _pay(self, task)
+    if isinstance(answer, NotYet) and answer.why:
+        return [FailWithdrawal(invoice_id=task.invoice_id, reason="no_answer")]
+    return answer
 
 
-async def _forget_first(self: LightningWorker, answers: Sequence[Any]) -> None:
-    if answers:
-        await self._tasks.remove([task for task, _ in answers])
-    await _send(self, answers)
+async def _forget_first(self: TaskWorker, done: Sequence[Any]) -> None:
+    if done:
+        await self._tasks.remove([each.task.envelope.message_id for each in done])
+    await _send(self, done)
 
 
 # --- what only lets people see ---
@@ -320,7 +322,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "refund-on-unknown-payment": Bug(
         "A node that does not answer counts as a payment that failed.",
-        ((LightningWorker, "_pay", _give_up_on_silence),),
+        ((LightningWorker, "pay", _give_up_on_silence),),
     ),
     "order-broken-by-retry": Bug(
         "Later events of a key pass one that waits to be offered again.",
@@ -380,7 +382,7 @@ BUGS: Mapping[str, Bug] = {
         "A ContextActor answers before its part is durable.", ((ContextActor, "take_events", _take_at_once),)
     ),
     "task-forgotten-first": Bug(
-        "A task for the node is removed before its answer is durable.", ((LightningWorker, "_send", _forget_first),)
+        "A task for the node is removed before its answer is durable.", ((TaskWorker, "_send", _forget_first),)
     ),
     "one-room-for-all-subscribers": Bug(
         "What waits for a subscriber that is away takes the room of what the others could have.",

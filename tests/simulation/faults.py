@@ -15,7 +15,7 @@ POINTS = (
     "outbox.settle",
     "sagas.merge",
     "tasks.add",
-    "tasks.reschedule",
+    "tasks.put_off",
     "tasks.remove",
     "letters.bury",
     "projection.apply",

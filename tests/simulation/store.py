@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain.bitcoin.adapters.memory_tasks import MemoryLightningTasks
 from domain.dashboard.projection import Occurrence, rows_of
 from domain.dashboard.rows import RowSeen
 from spark_actors.kernel.errors import StorageUnavailableError
@@ -24,6 +23,7 @@ from spark_actors.persistence.memory import (
     MemoryStore,
     MemoryUnitOfWork,
 )
+from spark_actors.persistence.memory_tasks import MemoryDurableTasks
 from spark_actors.persistence.outbox import Floor
 from tests.fixtures.application import TABLES
 from tests.simulation.history import Committed, History
@@ -92,7 +92,7 @@ class Schema(MemoryStore):
         self.context = context
         self.machine = database.machine
         self.sagas = SimulatedSagaLog(self.machine.history)
-        self.tasks = MemoryLightningTasks()
+        self.tasks = MemoryDurableTasks(self.machine.now)
         self.listeners: list[SimulatedWakeUps] = []
         self._open: dict[int, _Open] = {}
         self._next_transaction = 1

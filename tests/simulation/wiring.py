@@ -12,9 +12,7 @@ from typing import Any
 import msgspec
 
 from domain.application import APPLICATION
-from domain.bitcoin.adapters.listing import TaskListing
-from domain.bitcoin.adapters.worker import LightningWorker, WorkerSettings
-from domain.bitcoin.lightning import task_for
+from domain.bitcoin.adapters.worker import LightningWorker
 from spark_actors.actors import names
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.actors.context import (
@@ -34,9 +32,11 @@ from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
+from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
 from spark_actors.kernel.messages import MessageRegistry
+from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
@@ -64,7 +64,7 @@ from tests.simulation.store import (
 
 BY_NAME = {context.name: context for context in CONTEXTS}
 WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
-READ_MODELS, LIGHTNING, REFUSED = "dashboard", "bitcoin", "ingress"
+READ_MODELS, REFUSED = "dashboard", "ingress"
 PROJECTION = "projection"
 """The port to the store of the read models, which may be one of its own."""
 HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
@@ -298,27 +298,27 @@ class Deployment:
             does.append(Steps(context, dispatcher, registry(), process.pass_point))
         if name == READ_MODELS:
             does.append(Projecting(context, self.remote(self.projection, process, PROJECTION)))
-        if name == LIGHTNING:
+        if context.to_do:
             tasks = self.remote(self.schema(name).tasks, process, "tasks")
-            worker = self._worker(tasks, dispatcher, process)
-            loops.append(Loop("lightning", worker.step))
-            does.append(TaskListing(task_for, tasks, process.clock, loops[0].wake))
+            worker = TaskWorker(
+                tasks,
+                self._workers(process),
+                registry(),
+                dispatcher,
+                clock=process.clock,
+                telemetry=_ignore,
+                pass_point=process.pass_point,
+            )
+            loops.append(Loop(f"tasks of {name}", worker.step))
+            does.append(TaskListing(context, tasks, process.clock, loops[0].wake))
         return ContextShell(process, ContextService(ContextActor(context, registry(), does), dispatcher, loops))
 
-    def _worker(self, tasks: Any, dispatcher: Dispatcher, process: Process) -> LightningWorker:
+    def _workers(self, process: Process) -> Workers:
         node: Any = NodeClient(self.node, process)
-        settings = WorkerSettings(
-            invoice_expiry=INVOICE_EXPIRY, watch_interval=timedelta(seconds=0.3), call_timeout=timedelta(seconds=2)
+        worker = LightningWorker(
+            node, invoice_expiry=INVOICE_EXPIRY, call_timeout=timedelta(seconds=2), telemetry=_ignore
         )
-        return LightningWorker(
-            tasks,
-            node,
-            dispatcher,
-            settings=settings,
-            clock=process.clock,
-            telemetry=_ignore,
-            pass_point=process.pass_point,
-        )
+        return Workers(worker.by_task, interval=timedelta(seconds=0.3))
 
     def supervisor(self, name: str, process: Process) -> Shell:
         schema = self.schema(name)

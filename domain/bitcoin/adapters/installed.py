@@ -7,9 +7,9 @@ from random import SystemRandom
 
 from domain.bitcoin.adapters.tables import INVOICES
 from domain.bitcoin.context import CONTEXT
-from domain.bitcoin.lightning import task_for
 from domain.bitcoin.ports import LightningNode
-from spark_actors.application import Edge, InstalledContext, Reactions
+from spark_actors.application import Edge, InstalledContext
+from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
 
@@ -34,32 +34,19 @@ def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
     return node
 
 
-async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
-    """What lists tasks for the Lightning node, and the loop that works them off; *node* stands in for that of the
-    settings."""
-    from domain.bitcoin.adapters.listing import TaskListing
-    from domain.bitcoin.adapters.tasks import PostgresLightningTasks
-    from domain.bitcoin.adapters.worker import LightningWorker, WorkerSettings
-    from spark_actors.actors.loop import Loop
+async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
+    """Who asks the Lightning node; *node* stands in for that of the settings."""
+    from domain.bitcoin.adapters.worker import LightningWorker
 
     wanted = edge.settings.lightning
-    tasks = PostgresLightningTasks(await edge.pool())
     worker = LightningWorker(
-        tasks,
         node or lightning_node(edge, edge.clock),
-        edge.sender,
-        settings=WorkerSettings(
-            invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
-            watch_interval=timedelta(seconds=wanted.watch_interval_seconds),
-            call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
-            max_concurrent_calls=wanted.max_concurrent_calls,
-        ),
-        clock=edge.clock,
+        invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
+        call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
         telemetry=edge.telemetry,
-        pass_point=edge.pass_point,
     )
-    loop = Loop("lightning", worker.step)
-    return Reactions([TaskListing(task_for, tasks, edge.clock, loop.wake)], [loop])
+    interval = timedelta(seconds=wanted.watch_interval_seconds)
+    return Workers(worker.by_task, interval=interval, at_once=wanted.max_concurrent_calls)
 
 
-INSTALLED = InstalledContext(context=CONTEXT, table=INVOICES, migrations=__package__, reactions=reactions)
+INSTALLED = InstalledContext(context=CONTEXT, table=INVOICES, migrations=__package__, workers=workers)

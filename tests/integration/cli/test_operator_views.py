@@ -28,6 +28,11 @@ INSERT INTO ingress.dead_letters
     (message_id, name, key, subscriber, reason, attempts, body, correlation_id, causation_id, died_at)
 VALUES ('m1', 'x', '', 'ingress', 'not_json', 1, '', '', '', now())
 """
+TASK = """
+INSERT INTO bitcoin.tasks
+    (task_id, name, version, key, data, correlation_id, causation_id, since, due_at, is_scheduled, attempts, problem)
+VALUES (%s, 'bitcoin.pay-invoice', 1, %s, '{}', 'story', '', now() - %s::interval, now(), false, 1, %s)
+"""
 AN_HOUR, A_MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
@@ -81,6 +86,25 @@ def test_what_waits_is_counted_by_context(dsn_by_context: Mapping[str, str]) -> 
     assert backlogs["auth"].outbox_oldest_age >= A_MINUTE
     assert (backlogs["ingress"].outbox_pending, backlogs["ingress"].dead_letters) == (0, 1)
     assert (backlogs["bitcoin"].outbox_pending, backlogs["bitcoin"].outbox_oldest_age) == (0, timedelta())
+
+
+def test_tasks_are_found_by_key_and_by_what_is_wrong_those_first_that_wait_longest(
+    dsn_by_context: Mapping[str, str],
+) -> None:
+    with psycopg.connect(dsn_by_context["bitcoin"], autocommit=True) as connection:
+        connection.execute(TASK, ("1", "w-1", A_MINUTE, ""))
+        connection.execute(TASK, ("2", "w-2", AN_HOUR, "no answer"))
+        connection.execute(TASK, ("3", "w-3", -AN_HOUR, ""))
+    views = OperatorViews(looked_at(dsn_by_context))
+
+    def found(*, context: str | None = None, key: str | None = None, failing: bool = False) -> list[str]:
+        return [row.key for row in views.tasks(context=context, key=key, failing=failing, limit=3)]
+
+    assert found() == ["w-2", "w-1", "w-3"]
+    assert found(failing=True) == found(key="w-2") == ["w-2"]
+    assert found(context="auth") == []
+    [backlog] = [each for each in views.backlogs() if each.context == "bitcoin"]
+    assert backlog.tasks == 2
 
 
 def test_a_database_that_is_away_is_a_storage_error() -> None:

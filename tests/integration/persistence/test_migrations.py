@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import psycopg
 import pytest
 
 from domain.application import APPLICATION
+from domain.bitcoin.context import CONTEXT as BITCOIN
+from domain.bitcoin.tasks import MakeInvoice, PayInvoice, WatchInvoice
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.kernel.errors import StorageUnavailableError
+from spark_actors.kernel.messages import MessageRegistry
+from spark_actors.messaging.envelope import decode_data
+from spark_actors.messaging.ports import ListedTask
+from spark_actors.persistence.connections import make_pool
 from spark_actors.persistence.migrations import (
     Migration,
     MigrationError,
@@ -19,7 +28,10 @@ from spark_actors.persistence.migrations import (
     migrate_schema,
     migrations_of,
 )
+from spark_actors.persistence.tasks import PostgresDurableTasks
 from tests.fixtures.application import SCHEMAS, WRITING
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def a_migration(text: str, number: int = 1) -> Migration:
@@ -134,3 +146,61 @@ def test_an_empty_key_that_an_operator_has_paused_waits_no_longer(empty_database
         assert connection.execute("SELECT key FROM parked_keys").fetchall() == [("ann",)]
         told = connection.execute("SELECT action, subscriber, key, detail FROM operator_actions").fetchall()
     assert told == [("resume", "commands", "", "let me look")]
+
+
+async def _due(dsn: str) -> Sequence[ListedTask]:
+    async with make_pool(dsn) as pool:
+        return await PostgresDurableTasks(pool, "bitcoin").due(NOON, 10)
+
+
+FORMER = "(invoice_id, kind, amount_sat, payment_hash, payment_request, due_at, correlation_id, causation_id, attempts)"
+
+
+def test_what_was_to_be_asked_of_the_lightning_node_is_a_task_also_for_the_release_before(
+    empty_database: str,
+) -> None:
+    everything = migrations_of(APPLICATION, "bitcoin")
+    before = [each for each in everything if each.name != "bitcoin/0004_tasks.sql"]
+    asked = [
+        ("d-1", "issue", 70, "", "", NOON, "story", "e-1", 0),
+        ("d-2", "watch", 70, "h2", "lnbc2", NOON, "story", "e-2", 3),
+        ("w-1", "pay", 70, "h3", "lnbc3 ü", NOON, "story", "e-3", 1),
+    ]
+    with psycopg.connect(empty_database) as connection:
+        migrate_schema(connection, "bitcoin", before)
+        for row in asked:
+            connection.execute(f"INSERT INTO lightning_tasks {FORMER} VALUES ({'%s,' * 8} %s)".encode(), row)
+        migrate_schema(connection, "bitcoin", everything)
+    due = asyncio.run(_due(empty_database))
+    registry = MessageRegistry(BITCOIN.messages)
+    assert sorted((decode_data(registry, each.envelope) for each in due), key=repr) == [
+        MakeInvoice(invoice_id="d-1", amount_sat=70),
+        PayInvoice(invoice_id="w-1", amount_sat=70, payment_hash="h3", payment_request="lnbc3 ü"),
+        WatchInvoice(invoice_id="d-2", payment_hash="h2"),
+    ]
+    assert {(each.envelope.message_id, each.attempts, each.is_scheduled) for each in due} == {
+        ("e-1/0", 0, False),
+        ("e-2/0", 3, False),
+        ("e-3/0", 1, False),
+    }
+    with psycopg.connect(empty_database) as connection:  # as the release before does it
+        added = ("w-2", "pay", 7, "h4", "lnbc4", NOON, "story", "e-4", 0)
+        for _ in range(2):
+            connection.execute(
+                f"INSERT INTO bitcoin.lightning_tasks {FORMER} SELECT * FROM (VALUES (%s, %s, %s::bigint, %s, %s,"
+                " %s::timestamptz, %s, %s, %s::int)) AS new ON CONFLICT DO NOTHING".encode(),
+                added,
+            )
+        connection.execute(
+            "UPDATE bitcoin.lightning_tasks AS task SET due_at = new.due_at, attempts = new.attempts"
+            " FROM (VALUES ('w-2', 'pay', %s::timestamptz, 5)) AS new (invoice_id, kind, due_at, attempts)"
+            " WHERE task.invoice_id = new.invoice_id AND task.kind = new.kind",
+            (NOON + timedelta(minutes=1),),
+        )
+        connection.execute("DELETE FROM bitcoin.lightning_tasks WHERE invoice_id = 'w-1'")
+        found = connection.execute("SELECT * FROM bitcoin.lightning_tasks ORDER BY invoice_id").fetchall()
+        assert found == [
+            asked[0],
+            ("d-2", "watch", 0, "h2", "", NOON, "story", "e-2", 3),
+            (*added[:5], NOON + timedelta(minutes=1), "story", "e-4", 5),
+        ]

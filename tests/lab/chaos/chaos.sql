@@ -36,11 +36,9 @@ UNION ALL
 SELECT 'missed by ' || subscriber || ': ' || name || ' ' || key FROM {schema}.missed_events
 UNION ALL
 SELECT 'saga: ' || kind || ' ' || saga_id || ' at ' || step FROM {schema}.sagas WHERE state = 'running'
+UNION ALL
+SELECT 'task: ' || name || ' ' || key FROM {schema}.tasks
 LIMIT 1000
-
--- tasks
--- What the Lightning node has still to be asked.
-SELECT 'task: ' || kind || ' ' || invoice_id FROM bitcoin.lightning_tasks LIMIT 1000
 
 -- letters
 -- Messages that were given up, and that no operator had handled again.

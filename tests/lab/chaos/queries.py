@@ -75,9 +75,8 @@ class ChaosQueries:
         return handled
 
     def waiting(self) -> list[str]:
-        """What has not come to an end: events, those kept for who missed them, sagas, tasks for the Lightning node."""
-        contexts = [row[0] for name in CONTEXTS for row in self._rows(self._by_context[name]["waiting"])]
-        return [*contexts, *(row[0] for row in self._rows(self._sql["tasks"]))]
+        """What has not come to an end: events, those kept for who missed them, sagas, tasks."""
+        return [row[0] for name in CONTEXTS for row in self._rows(self._by_context[name]["waiting"])]
 
     def letters(self) -> list[str]:
         """Messages that were given up."""

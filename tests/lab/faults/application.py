@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.application import APPLICATION as IN_EARNEST
-from domain.bitcoin.adapters.installed import lightning_node, reactions
-from spark_actors.application import Edge, InstalledContext, Reactions, Wrapping
+from domain.bitcoin.adapters.installed import lightning_node, workers
+from spark_actors.application import Edge, InstalledContext, Wrapping
 from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 from tests.lab.faults.folder import FaultFolder
 
@@ -34,16 +35,16 @@ class OrderedFaults(Wrapping):
         return DeadlyMessages(self._folder).context(context)
 
 
-async def _moody(edge: Edge) -> Reactions:
+async def _moody(edge: Edge) -> Workers:
     """The Lightning node, whose clock is another machine's and right, is in the mood that was ordered."""
     from spark_actors.bootstrap.parts import clock
     from tests.lab.faults.injected import MoodyNode
 
-    return await reactions(edge, MoodyNode(FaultFolder(edge.data_dir), lightning_node(edge, clock)))
+    return await workers(edge, MoodyNode(FaultFolder(edge.data_dir), lightning_node(edge, clock)))
 
 
 def _hurt(installed: InstalledContext) -> InstalledContext:
-    return replace(installed, reactions=_moody) if installed.reactions is reactions else installed
+    return replace(installed, workers=_moody) if installed.workers is workers else installed
 
 
 APPLICATION = replace(IN_EARNEST, contexts=tuple(map(_hurt, IN_EARNEST.contexts)), wrapping=OrderedFaults)

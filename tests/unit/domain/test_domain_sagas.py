@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
 from random import Random
 
@@ -22,7 +23,6 @@ from domain.accounting.messages import (
 from domain.accounting.messages import Reason as AccountingReason
 from domain.auth.sagas import SIGN_UP
 from domain.bitcoin.invoice import InvoiceState
-from domain.bitcoin.lightning import READS, task_for
 from domain.bitcoin.messages import (
     DepositPaid,
     DepositRequested,
@@ -32,13 +32,14 @@ from domain.bitcoin.messages import (
     RejectWithdrawal,
 )
 from domain.bitcoin.messages import Reason as BitcoinReason
-from domain.bitcoin.ports import LightningTaskKind
 from domain.bitcoin.sagas import DEPOSIT, authorize, reject
+from domain.bitcoin.tasks import TASKS, MakeInvoice, PayInvoice, WatchInvoice
 from domain.crowdfunding.messages import DonationRejectedV1
 from domain.crowdfunding.sagas import DONATION
 from domain.shared.money import SUPPLY_SAT
 from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import SagaProgress, SagaState, progress_of
+from spark_actors.kernel.tasks import Task
 from tests.unit.domain.builders import (
     create_campaign,
     deposit,
@@ -213,32 +214,22 @@ def test_progress_is_the_same_in_whatever_order_events_arrive(arrival: tuple[Eve
     assert (last.step, last.state) == ("credited", SagaState.COMPLETED)
 
 
+def to_do(events: Sequence[Event]) -> list[Task]:
+    return [task for event in events if type(event) in TASKS for task in TASKS[type(event)](event)]
+
+
 def test_the_node_is_asked_to_make_the_invoice_then_to_watch_it() -> None:
     world = World()
     world.send(request_deposit())
-    issue = task_for(world.events[0], message_id="e1", correlation_id="c", now=NOON)
-    assert issue is not None
-    assert (issue.kind, issue.invoice_id, issue.amount_sat) == (LightningTaskKind.ISSUE, "in", 70)
-    assert (issue.causation_id, issue.correlation_id, issue.due_at) == ("e1", "c", NOON)
+    assert to_do(world.events) == [MakeInvoice(invoice_id="in", amount_sat=70)]
     issued = world.settle().said(InvoiceIssued)[0]
-    watch = task_for(issued, message_id="e2", correlation_id="c", now=NOON)
-    assert watch is not None
-    assert (watch.kind, watch.payment_hash) == (LightningTaskKind.WATCH, issued.payment_hash)
+    assert to_do([issued]) == [WatchInvoice(invoice_id="in", payment_hash=issued.payment_hash)]
 
 
 def test_the_node_is_asked_to_pay_only_what_was_debited() -> None:
     world = World().run(*funded("ann", 100), request_withdrawal())
-    tasks = [task_for(event, message_id="e", correlation_id="c", now=NOON) for event in world.events]
-    kinds = [task.kind for task in tasks if task is not None]
-    assert kinds == [LightningTaskKind.PAY]
+    assert [type(task) for task in to_do(world.events)] == [PayInvoice]
     assert -world.ledger_balances()[LIGHTNING] == 30
-
-
-def test_a_task_follows_from_the_events_that_are_read_and_no_other() -> None:
-    world = World().run(register(), *funded("bob", 100), request_deposit(), request_withdrawal(account_id="bob"))
-    for event in world.events:
-        task = task_for(event, message_id="e", correlation_id="c", now=NOON)
-        assert (task is not None) == (type(event) in READS)
 
 
 def test_a_reason_of_accounting_reaches_the_one_who_asked_for_the_withdrawal() -> None:

@@ -14,9 +14,8 @@ from typing import Any, TypeVar
 
 from domain.accounting.account import Account, Movement
 from domain.bitcoin.invoice import Invoice
-from domain.bitcoin.lightning import task_for
 from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
-from domain.bitcoin.ports import LightningTask, LightningTaskKind
+from domain.bitcoin.tasks import MakeInvoice, PayInvoice, WatchInvoice
 from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.kernel.context import BoundedContext
@@ -24,6 +23,7 @@ from spark_actors.kernel.decisions import Outcome, Verdict
 from spark_actors.kernel.ids import derived_id
 from spark_actors.kernel.messages import Command, Event, MessageRegistry
 from spark_actors.kernel.sagas import SagaProgress, SagaState, progress_of
+from spark_actors.kernel.tasks import Task
 from spark_actors.messaging.envelope import Envelope, decode_data, encode_data, pack, unpack_replies
 from spark_actors.persistence.memory import MemoryStore, MemoryUnitOfWork
 from tests.fixtures.application import CONTEXTS, TABLES
@@ -61,7 +61,7 @@ class World:
     events: list[Event] = field(default_factory=list)
     waiting: dict[tuple[str, str, str], deque[Delivery]] = field(default_factory=dict)
     """By source, key and subscriber: the events of one aggregate reach each subscriber in order."""
-    tasks: list[LightningTask] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
     _stores: dict[str, MemoryStore] = field(
         default_factory=lambda: {each.name: MemoryStore(TABLES[each.name]) for each in _WRITING}
     )
@@ -194,10 +194,8 @@ class World:
             self.sagas[told.kind, told.saga_id] = known.merged(told) if known else told
 
     def _list_task(self, delivery: Delivery) -> None:
-        if type(delivery.event) in delivery.subscriber.reads:
-            task = task_for(delivery.event, message_id=delivery.message_id, correlation_id="", now=self.now)
-            assert task is not None
-            self.tasks.append(task)
+        if to_do := delivery.subscriber.tasks.get(type(delivery.event)):
+            self.tasks += to_do(delivery.event)
 
     def _ask_node(self, index: int) -> None:
         """Work off a task; one time in five the worker dies behind it, so that it is done again."""
@@ -206,19 +204,19 @@ class World:
         if self.random.random() < 0.8:
             self.tasks.pop(index)
 
-    def _answer(self, task: LightningTask) -> Command:
-        is_paid = self.pays(task.invoice_id)
-        match task.kind:
-            case LightningTaskKind.ISSUE:
+    def _answer(self, task: Task) -> Command:
+        is_paid = self.pays(task.key)
+        match task:
+            case MakeInvoice():
                 return an_issued(task.invoice_id, payment_hash=hash_of(f"deposit {next(self._numbers)}"))
-            case LightningTaskKind.WATCH if is_paid:
+            case WatchInvoice() if is_paid:
                 return ConfirmDeposit(invoice_id=task.invoice_id)
-            case LightningTaskKind.WATCH:
+            case WatchInvoice():
                 return ExpireInvoice(invoice_id=task.invoice_id)
-            case LightningTaskKind.PAY if is_paid:
+            case PayInvoice() if is_paid:
                 return SettleWithdrawal(invoice_id=task.invoice_id, preimage=PREIMAGES[task.payment_hash])
             case _:
-                return FailWithdrawal(invoice_id=task.invoice_id, reason="no_route")
+                return FailWithdrawal(invoice_id=task.key, reason="no_route")
 
 
 PREIMAGES: dict[str, str] = {}

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pytest
 
-from spark_actors.application import Application, ApplicationError, InstalledContext
-from spark_actors.kernel.context import BoundedContext, mistakes
+from spark_actors.application import Application, ApplicationError, Edge, InstalledContext
+from spark_actors.kernel.context import BoundedContext, mistakes, mistakes_of_workers
 from spark_actors.kernel.decisions import Decision, done
-from spark_actors.kernel.messages import Command
+from spark_actors.kernel.messages import Command, MessageRegistry, task
+from spark_actors.kernel.tasks import NotYet, Task, Workers
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.inventory.messages import AddItem, ReserveStock
 from tests.shop.orders.context import CONTEXT as ORDERS
-from tests.shop.orders.messages import OrderPlaced, PlaceOrder
+from tests.shop.orders.messages import CancelOrder, OrderPlaced, PlaceOrder
 from tests.shop.orders.order import place
 
 
@@ -73,3 +74,71 @@ def test_an_application_whose_parts_do_not_fit_together_is_none() -> None:
     ):
         with pytest.raises(ApplicationError, match=words):
             Application(name="A test", contexts=contexts)
+
+
+@task("orders.ask-the-carrier", key="order_id")
+@dataclass(frozen=True)
+class AskTheCarrier(Task):
+    order_id: str
+
+
+def to_ask(event: OrderPlaced) -> Sequence[AskTheCarrier]:
+    return []
+
+
+def to_add(event: OrderPlaced) -> Sequence[AddItem]:
+    return []
+
+
+def to_ask_about_items(event: PlaceOrder) -> Sequence[AskTheCarrier]:
+    return []
+
+
+async def asks(task: AskTheCarrier) -> Sequence[CancelOrder] | NotYet:
+    return []
+
+
+async def adds(task: PlaceOrder) -> Sequence[AddItem] | NotYet:
+    return []
+
+
+ASKING = replace(ORDERS, messages=(*ORDERS.messages, AskTheCarrier), tasks={OrderPlaced: to_ask})
+
+
+def test_what_is_to_be_done_for_another_event_or_is_another_contexts_task_is_told() -> None:
+    assert said(ASKING) == ""
+    for to_do, words in (
+        (to_ask_about_items, "to_ask_about_items takes PlaceOrder, and says what to do for OrderPlaced"),
+        (to_add, "to_add gives AddItem, which is no task of orders"),
+    ):
+        assert said(replace(ASKING, tasks={OrderPlaced: to_do})) == words
+    assert said(replace(ORDERS, tasks={OrderPlaced: to_ask})) == (
+        "to_ask gives AskTheCarrier, which is no task of orders"
+    )
+
+
+def test_a_task_that_nobody_does_or_a_worker_for_another_one_is_told() -> None:
+    assert mistakes_of_workers(ASKING, Workers({AskTheCarrier: asks})) == []
+    assert mistakes_of_workers(ASKING, Workers({})) == ["nobody does orders.ask-the-carrier"]
+    assert mistakes_of_workers(ASKING, Workers({AskTheCarrier: adds})) == [
+        "adds takes PlaceOrder, and does AskTheCarrier",
+        "adds sends AddItem, which is no command of orders",
+    ]
+    assert mistakes_of_workers(ORDERS, Workers({AskTheCarrier: asks})) == [
+        "asks does AskTheCarrier, which is no task of orders"
+    ]
+
+
+def test_tasks_and_who_does_them_come_together() -> None:
+    async def nobody(edge: Edge) -> Workers:
+        return Workers({})
+
+    for installed in (InstalledContext(context=ASKING), InstalledContext(context=ORDERS, workers=nobody)):
+        with pytest.raises(ApplicationError, match="its tasks and who does them"):
+            Application(name="A test", contexts=(installed,))
+
+
+def test_a_task_is_no_part_of_the_published_language_and_can_be_read() -> None:
+    registry = MessageRegistry(ASKING.messages)
+    assert AskTheCarrier not in set(registry)
+    assert registry.find("orders.ask-the-carrier") is AskTheCarrier

@@ -13,10 +13,10 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
-from domain.bitcoin import messages as bitcoin
 from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
 from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
-from domain.bitcoin.adapters.worker import LONGEST_PAUSE, LightningWorker, WorkerSettings, pause_after
+from domain.bitcoin.adapters.worker import LightningWorker
+from domain.bitcoin.context import CONTEXT
 from domain.bitcoin.messages import (
     ConfirmDeposit,
     ExpireInvoice,
@@ -26,32 +26,36 @@ from domain.bitcoin.messages import (
     SettleWithdrawal,
 )
 from domain.bitcoin.ports import (
-    FARTHEST,
     InvalidPaymentRequestError,
     InvoiceRefusedError,
     InvoiceStatus,
     LightningError,
     LightningNode,
-    LightningTask,
-    LightningTaskKind,
     NodeInvoice,
     Payment,
     PaymentStatus,
     PaymentTerms,
 )
+from domain.bitcoin.tasks import MakeInvoice, PayInvoice, WatchInvoice
+from spark_actors.actors.tasks import TaskWorker
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.messages import Message, MessageRegistry
+from spark_actors.kernel.tasks import Task, Workers
 from spark_actors.messaging.envelope import Envelope, Reply, decode_data
+from spark_actors.messaging.ports import ListedTask
 from spark_actors.messaging.telemetry import OutsideAsked, TelemetryEvent
+from spark_actors.persistence.memory_tasks import MemoryDurableTasks
+from tests.fixtures.tasks import listed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-REGISTRY = MessageRegistry(bitcoin.MESSAGES)
-SETTINGS = WorkerSettings(call_timeout=timedelta(seconds=0.05))
+REGISTRY = MessageRegistry(CONTEXT.messages)
+CALL_TIMEOUT = timedelta(seconds=0.05)
+INTERVAL = Workers({}).interval
 
-ISSUE = LightningTask("d-1", LightningTaskKind.ISSUE, 1_000, "", "", START, "story", "event-1")
-WATCH = replace(ISSUE, kind=LightningTaskKind.WATCH, payment_hash="h", payment_request="r")
-PAY = replace(WATCH, invoice_id="w-1", kind=LightningTaskKind.PAY)
+MAKE = MakeInvoice(invoice_id="d-1", amount_sat=1_000)
+WATCH = WatchInvoice(invoice_id="d-1", payment_hash="h")
+PAY = PayInvoice(invoice_id="w-1", amount_sat=1_000, payment_hash="h", payment_request="r")
 TERMS = PaymentTerms("h", 1_000, START + HOUR)
 PAID = Payment(PaymentStatus.PAID, preimage="proof")
 FAILED = Payment(PaymentStatus.FAILED, reason="no_route")
@@ -92,45 +96,32 @@ class ScriptedNode:
         return await self._next("payment_status")  # type: ignore[return-value]
 
 
-class ListedTasks:
-    """LightningTasks in a dict."""
-
-    def __init__(self, *tasks: LightningTask) -> None:
-        self.rows = {(task.invoice_id, task.kind): task for task in tasks}
-
-    async def add(self, tasks: Sequence[LightningTask]) -> None:
-        for task in tasks:
-            self.rows.setdefault((task.invoice_id, task.kind), task)
-
-    async def due(self, now: datetime, limit: int) -> Sequence[LightningTask]:
-        ready = (task for task in self.rows.values() if task.due_at <= now)
-        return sorted(ready, key=lambda task: task.due_at)[:limit]
-
-    async def reschedule(self, tasks: Sequence[LightningTask]) -> None:
-        self.rows |= {(task.invoice_id, task.kind): task for task in tasks}
-
-    async def remove(self, tasks: Sequence[LightningTask]) -> None:
-        for task in tasks:
-            self.rows.pop((task.invoice_id, task.kind), None)
-
-
 class Scene:
     """A worker with its surroundings. Commands are answered with *verdict*."""
 
-    def __init__(self, node: LightningNode, *tasks: LightningTask, settings: WorkerSettings = SETTINGS) -> None:
+    def __init__(self, node: LightningNode, *tasks: Task, call_timeout: timedelta = CALL_TIMEOUT) -> None:
         self.now = START
-        self.tasks = ListedTasks(*tasks)
+        self.tasks = MemoryDurableTasks(lambda: self.now)
+        self.tasks.tasks = {f"{place}": listed(task, place) for place, task in enumerate(tasks)}
         self.verdict = Verdict.DONE
         self.envelopes: list[Envelope] = []
-        self.listed_when_sent: list[int] = []
         self.told: list[TelemetryEvent] = []
-        self.worker = LightningWorker(
-            self.tasks, node, self, settings=settings, clock=lambda: self.now, telemetry=self.told.append
+        lightning = LightningWorker(node, invoice_expiry=HOUR, call_timeout=call_timeout, telemetry=self.told.append)
+        self.worker = TaskWorker(
+            self.tasks,
+            Workers(lightning.by_task),
+            REGISTRY,
+            self,
+            clock=lambda: self.now,
+            telemetry=self.told.append,
         )
+
+    @property
+    def rows(self) -> list[ListedTask]:
+        return list(self.tasks.tasks.values())
 
     async def send(self, commands: Sequence[Envelope]) -> Sequence[Reply]:
         self.envelopes += commands
-        self.listed_when_sent.append(len(self.tasks.rows))
         return [Reply(command.message_id, self.verdict) for command in commands]
 
     @property
@@ -141,7 +132,7 @@ class Scene:
         return asyncio.run(self.worker.step())
 
     def pass_the_pause(self) -> None:
-        self.now = max(task.due_at for task in self.tasks.rows.values())
+        self.now = max(task.due_at for task in self.rows)
 
 
 async def never() -> object:
@@ -150,18 +141,18 @@ async def never() -> object:
 
 def test_an_invoice_made_by_the_node_is_issued() -> None:
     invoice = NodeInvoice("h", "r", START + HOUR)
-    scene = Scene(ScriptedNode(create_invoice=[invoice]), ISSUE)
+    scene = Scene(ScriptedNode(create_invoice=[invoice]), MAKE)
     scene.step()
     expected = IssueInvoice(invoice_id="d-1", payment_hash="h", payment_request="r", expires_at=START + HOUR)
     assert scene.commands == [expected]
-    assert not scene.tasks.rows
+    assert not scene.rows
 
 
 def test_an_invoice_that_the_node_refuses_to_make_ends_the_deposit_with_its_reason() -> None:
-    scene = Scene(ScriptedNode(create_invoice=[InvoiceRefusedError("amount_too_large")]), ISSUE)
+    scene = Scene(ScriptedNode(create_invoice=[InvoiceRefusedError("amount_too_large")]), MAKE)
     scene.step()
     assert scene.commands == [FailDeposit(invoice_id="d-1", reason="amount_too_large")]
-    assert not scene.tasks.rows
+    assert not scene.rows
     assert [(event.call, event.answer) for event in scene.told if isinstance(event, OutsideAsked)] == [
         ("create_invoice", "refused")
     ]
@@ -169,11 +160,11 @@ def test_an_invoice_that_the_node_refuses_to_make_ends_the_deposit_with_its_reas
 
 def test_an_invoice_of_which_nobody_knows_is_asked_for_again() -> None:
     invoice = NodeInvoice("h", "r", START + HOUR)
-    scene = Scene(ScriptedNode(create_invoice=[NO_ANSWER, never, RuntimeError("a bug"), invoice]), ISSUE)
+    scene = Scene(ScriptedNode(create_invoice=[NO_ANSWER, never, RuntimeError("a bug"), invoice]), MAKE)
     for _ in range(3):
         scene.step()
         assert not scene.commands
-        assert list(scene.tasks.rows) == [("d-1", LightningTaskKind.ISSUE)]
+        assert [(row.envelope.key, row.envelope.name) for row in scene.rows] == [("d-1", "bitcoin.make-invoice")]
         scene.pass_the_pause()
     scene.step()
     assert [type(command) for command in scene.commands] == [IssueInvoice]
@@ -184,10 +175,8 @@ def test_an_answer_that_the_invoice_refuses_is_told_in_the_log() -> None:
     scene.verdict = Verdict.REJECTED
     with capture_logs() as logs:
         scene.step()
-    assert [(line["event"], line["answer"]) for line in logs] == [
-        ("lightning_answer_refused", "bitcoin.settle-withdrawal")
-    ]
-    assert not scene.tasks.rows
+    assert [(line["event"], line["answer"]) for line in logs] == [("task_answer_refused", "bitcoin.settle-withdrawal")]
+    assert not scene.rows
 
 
 def test_a_command_belongs_to_the_story_of_its_task() -> None:
@@ -209,21 +198,7 @@ def test_a_watched_invoice_ends_as_the_node_says(status: InvoiceStatus, command:
     scene = Scene(ScriptedNode(invoice_status=[status]), WATCH)
     scene.step()
     assert scene.commands == [command]
-    assert not scene.tasks.rows
-
-
-def test_an_open_invoice_is_watched_ever_more_slowly() -> None:
-    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.OPEN] * 40), WATCH)
-    pauses = []
-    for _ in range(40):
-        before = scene.now
-        scene.step()
-        scene.pass_the_pause()
-        pauses.append(scene.now - before)
-    assert pauses[0] == SETTINGS.watch_interval
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_PAUSE
-    assert not scene.commands
+    assert not scene.rows
 
 
 def test_a_withdrawal_is_looked_up_checked_and_paid() -> None:
@@ -232,7 +207,7 @@ def test_a_withdrawal_is_looked_up_checked_and_paid() -> None:
     scene.step()
     assert node.calls == ["payment_status", "decode", "pay"]
     assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
-    assert not scene.tasks.rows
+    assert not scene.rows
 
 
 @pytest.mark.parametrize(
@@ -288,8 +263,8 @@ def test_a_withdrawal_whose_result_is_unknown_is_neither_settled_nor_failed(
     scene = Scene(ScriptedNode(**answers), PAY)
     scene.step()
     assert not scene.commands
-    (task,) = scene.tasks.rows.values()
-    assert (task.attempts, task.due_at) == (1, START + SETTINGS.watch_interval)
+    (task,) = scene.rows
+    assert (task.attempts, task.due_at) == (1, START + INTERVAL)
 
 
 def test_a_call_to_pay_that_never_arrived_is_made_again() -> None:
@@ -310,32 +285,6 @@ def test_a_request_that_has_expired_after_an_unanswered_call_is_left_to_the_node
     assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
 
 
-def test_a_task_is_forgotten_only_after_its_answer_is_durable() -> None:
-    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.PAID]), WATCH)
-    scene.step()
-    assert scene.listed_when_sent == [1]
-    assert not scene.tasks.rows
-
-
-def test_a_refused_command_ends_its_task() -> None:
-    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.EXPIRED]), WATCH)
-    scene.verdict = Verdict.REJECTED
-    scene.step()
-    assert not scene.tasks.rows
-
-
-def test_a_failed_command_is_sent_again_under_the_same_id() -> None:
-    scene = Scene(ScriptedNode(payment_status=[PAID, PAID]), PAY)
-    scene.verdict = Verdict.FAILED
-    scene.step()
-    assert len(scene.tasks.rows) == 1
-    scene.pass_the_pause()
-    scene.verdict = Verdict.DONE
-    scene.step()
-    assert len({envelope.message_id for envelope in scene.envelopes}) == 1
-    assert not scene.tasks.rows
-
-
 def test_different_answers_have_different_ids() -> None:
     ids = []
     for known in (PAID, FAILED):
@@ -343,43 +292,6 @@ def test_different_answers_have_different_ids() -> None:
         scene.step()
         ids.append(scene.envelopes[0].message_id)
     assert len(set(ids)) == 2
-
-
-def test_a_task_that_fails_leaves_its_neighbours_untouched() -> None:
-    node = ScriptedNode(invoice_status=[ValueError("a bug"), InvoiceStatus.PAID])
-    other = replace(WATCH, invoice_id="d-2", due_at=START)
-    scene = Scene(node, replace(WATCH, due_at=START - HOUR), other)
-    scene.step()
-    assert scene.commands == [ConfirmDeposit(invoice_id="d-2")]
-    assert [task.invoice_id for task in scene.tasks.rows.values()] == ["d-1"]
-
-
-def test_no_more_calls_run_at_once_than_allowed() -> None:
-    running, most = 0, 0
-
-    async def counted() -> object:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
-        return InvoiceStatus.PAID
-
-    settings = replace(SETTINGS, max_concurrent_calls=3)
-    tasks = [replace(WATCH, invoice_id=f"d-{number}") for number in range(20)]
-    scene = Scene(ScriptedNode(invoice_status=[counted] * 20), *tasks, settings=settings)
-    scene.step()
-    assert most == 3
-    assert len(scene.commands) == 20
-
-
-def test_a_full_round_is_followed_at_once_and_a_short_one_after_the_interval() -> None:
-    settings = replace(SETTINGS, tasks_per_round=2)
-    tasks = [replace(WATCH, invoice_id=f"d-{number}") for number in range(3)]
-    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.PAID] * 3), *tasks, settings=settings)
-    assert scene.step() == 0
-    assert scene.step() == SETTINGS.watch_interval.total_seconds()
-    assert not scene.tasks.rows
 
 
 def test_every_call_is_told_with_a_bounded_word() -> None:
@@ -392,24 +304,19 @@ def test_every_call_is_told_with_a_bounded_word() -> None:
     assert told == [("payment_status", "not_found"), ("decode", "ok"), ("pay", "pending"), ("payment_status", "error")]
 
 
-def test_the_pause_stops_growing() -> None:
-    assert pause_after(10**9, first=timedelta(seconds=1)) == LONGEST_PAUSE
-
-
 @pytest.mark.parametrize("behaviour", Behaviour)
 def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(
     tmp_path: Path, behaviour: Behaviour
 ) -> None:
     invoice = simulated_invoice(1_000, START + HOUR, nonce="n", behaviour=behaviour)
     task = replace(PAY, payment_hash=invoice.payment_hash, payment_request=invoice.payment_request)
-    settings = replace(SETTINGS, call_timeout=timedelta(seconds=10))
 
     async def played() -> list[Message]:
         scene: Scene
         now: Callable[[], datetime] = lambda: scene.now  # noqa: E731 - the scene needs the node first
         node = SimulatedLightningNode(tmp_path / "n", SimulatedSettings(), clock=now, random=Random(1))
-        scene = Scene(node, task, settings=settings)
-        while scene.tasks.rows:
+        scene = Scene(node, task, call_timeout=timedelta(seconds=10))
+        while scene.rows:
             await scene.worker.step()
             scene.now += timedelta(seconds=1)
         books = await node.books()
@@ -421,7 +328,3 @@ def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(
     (command,) = asyncio.run(played())
     ends_failed = behaviour in (Behaviour.FAIL, Behaviour.UNKNOWN_THEN_FAILED)
     assert isinstance(command, FailWithdrawal if ends_failed else SettleWithdrawal)
-
-
-def test_the_worker_puts_nothing_off_for_as_long_as_only_a_wrong_clock_would() -> None:
-    assert LONGEST_PAUSE < FARTHEST <= timedelta(minutes=1)

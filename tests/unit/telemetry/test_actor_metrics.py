@@ -26,6 +26,8 @@ from spark_actors.messaging.telemetry import (
     OutsideAsked,
     SagasEnded,
     SagasMeasured,
+    TasksMeasured,
+    TasksTried,
     TelemetryEvent,
     TurnRetried,
     TurnTaken,
@@ -118,6 +120,17 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
         ["spark_ingress_waiting_messages 8.0", "spark_ingress_in_flight_messages 9.0"],
     ),
     (ClocksCompared(12.5), ["spark_broker_clock_skew_seconds 12.5"]),
+    (
+        TasksTried("bitcoin.pay-invoice", "not_yet"),
+        ['spark_task_attempts_total{result="not_yet",task="bitcoin.pay-invoice"} 1.0'],
+    ),
+    (
+        TasksMeasured({("bitcoin.pay-invoice", "failing"): 3}, {"bitcoin.pay-invoice": timedelta(minutes=1)}),
+        [
+            'spark_tasks{state="failing",task="bitcoin.pay-invoice"} 3.0',
+            'spark_tasks_oldest_seconds{task="bitcoin.pay-invoice"} 60.0',
+        ],
+    ),
     (AnswerCut("truncated"), ['spark_answers_cut_total{cut="truncated"} 1.0']),
     (
         OutsideAsked("lightning", "pay", "ok", timedelta(seconds=0.02)),
@@ -200,3 +213,12 @@ def test_a_metric_is_named_in_base_units_and_labelled_within_bounds(measure: Mea
     assert not ID_LIKE_LABELS & set(measure.labels)
     assert measure.help.endswith(".")
     assert bool(measure.buckets) == (measure.kind == "histogram")
+
+
+def test_a_kind_of_task_of_which_none_is_left_is_told_as_none() -> None:
+    metrics = ActorMetrics()
+    metrics(TasksMeasured({("a", "waiting"): 2}, {"a": timedelta(minutes=1)}))
+    metrics(TasksMeasured({}, {}))
+    lines = shown(metrics)
+    assert 'spark_tasks{state="waiting",task="a"} 0.0' in lines
+    assert 'spark_tasks_oldest_seconds{task="a"} 0.0' in lines

@@ -1,0 +1,65 @@
+"""What is to be done at the Lightning node: durable tasks, each the consequence of an event of an invoice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from domain.bitcoin.messages import DepositRequested, InvoiceIssued, WithdrawalAuthorized
+from spark_actors.kernel.messages import Event, task
+from spark_actors.kernel.tasks import Task, ToDo
+
+
+@task("bitcoin.make-invoice", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class MakeInvoice(Task):
+    """Have the node make the invoice of a deposit."""
+
+    invoice_id: str
+    amount_sat: int
+
+
+@task("bitcoin.watch-invoice", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class WatchInvoice(Task):
+    """See whether the invoice of a deposit was paid, or has expired."""
+
+    invoice_id: str
+    payment_hash: str
+
+
+@task("bitcoin.pay-invoice", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class PayInvoice(Task):
+    """Pay the invoice of a withdrawal, and look it up until the result is known."""
+
+    invoice_id: str
+    amount_sat: int
+    payment_hash: str
+    payment_request: str
+
+
+def make_invoice(event: DepositRequested) -> Sequence[MakeInvoice]:
+    return [MakeInvoice(invoice_id=event.invoice_id, amount_sat=event.amount_sat)]
+
+
+def watch_invoice(event: InvoiceIssued) -> Sequence[WatchInvoice]:
+    return [WatchInvoice(invoice_id=event.invoice_id, payment_hash=event.payment_hash)]
+
+
+def pay_invoice(event: WithdrawalAuthorized) -> Sequence[PayInvoice]:
+    return [
+        PayInvoice(
+            invoice_id=event.invoice_id,
+            amount_sat=event.amount_sat,
+            payment_hash=event.payment_hash,
+            payment_request=event.payment_request,
+        )
+    ]
+
+
+TASKS: Mapping[type[Event], ToDo] = {
+    DepositRequested: make_invoice,
+    InvoiceIssued: watch_invoice,
+    WithdrawalAuthorized: pay_invoice,
+}

@@ -1,0 +1,102 @@
+"""The contract of DurableTasks: a task stays until what follows from it is durable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from domain.bitcoin.tasks import MakeInvoice, PayInvoice, WatchInvoice
+from spark_actors.kernel.tasks import Task
+from spark_actors.messaging.ports import ListedTask, TasksSummary
+from tests.fixtures.aggregates import NOW
+from tests.fixtures.stores import Async, Stores
+from tests.fixtures.tasks import listed
+
+WATCH = WatchInvoice(invoice_id="d-1", payment_hash="h")
+KINDS: tuple[Task, ...] = (
+    MakeInvoice(invoice_id="d-1", amount_sat=2_100_000_000_000_000),
+    WATCH,
+    PayInvoice(invoice_id="w-1", amount_sat=1, payment_hash="h", payment_request="lnbc1 ü"),
+)
+
+
+def a_task(task_id: str, *, minutes: float = 0, is_scheduled: bool = False) -> ListedTask:
+    return replace(listed(WATCH, task_id, due_at=NOW + timedelta(minutes=minutes)), is_scheduled=is_scheduled)
+
+
+def ids(tasks: Sequence[ListedTask]) -> list[str]:
+    return [task.envelope.message_id for task in tasks]
+
+
+def test_a_task_is_due_as_it_was_added_and_stays(stores: Stores, run: Async) -> None:
+    tasks = stores.tasks("bitcoin")
+    every_kind = [listed(kind, n, due_at=NOW + timedelta(minutes=n)) for n, kind in enumerate(KINDS)]
+    run(tasks.add(every_kind))
+    for _ in range(2):
+        assert run(tasks.due(NOW + timedelta(hours=1), 10)) == every_kind
+
+
+def test_tasks_of_one_context_are_not_anothers(stores: Stores, run: Async) -> None:
+    run(stores.tasks("bitcoin").add([a_task("one")]))
+    assert run(stores.tasks("crowdfunding").due(NOW, 10)) == []
+
+
+def test_only_tasks_that_are_due_come_and_the_longest_due_first(stores: Stores, run: Async) -> None:
+    tasks = stores.tasks("bitcoin")
+    run(tasks.add([a_task(f"{minutes}", minutes=minutes) for minutes in (1, -3, 0, -7)]))
+    assert ids(run(tasks.due(NOW, 10))) == ["-7", "-3", "0"]
+    assert ids(run(tasks.due(NOW, 1))) == ["-7"]
+
+
+def test_a_task_that_is_there_already_stays_as_it_is(stores: Stores, run: Async) -> None:
+    tasks = stores.tasks("bitcoin")
+    run(tasks.add([a_task("one")]))
+    run(tasks.add([a_task("one", minutes=-5), a_task("two")]))
+    assert sorted((*ids([task]), task.due_at) for task in run(tasks.due(NOW, 10))) == [("one", NOW), ("two", NOW)]
+
+
+def test_a_task_that_was_put_off_is_due_later_with_its_attempts_and_its_problem(stores: Stores, run: Async) -> None:
+    tasks = stores.tasks("bitcoin")
+    run(tasks.add([a_task("one"), a_task("two")]))
+    later = replace(a_task("one"), due_at=NOW + timedelta(minutes=1), attempts=3, problem="no answer")
+    run(tasks.put_off([later, a_task("unknown")]))
+    assert run(tasks.due(NOW, 10)) == [a_task("two")]
+    assert later in run(tasks.due(NOW + timedelta(minutes=1), 10))
+
+
+def test_a_removed_task_is_gone_and_removing_twice_is_harmless(stores: Stores, run: Async) -> None:
+    tasks = stores.tasks("bitcoin")
+    run(tasks.add([a_task("one"), a_task("two")]))
+    for _ in range(2):
+        run(tasks.remove(["one"]))
+    assert run(tasks.due(NOW, 10)) == [a_task("two")]
+
+
+def test_a_task_put_off_by_a_clock_that_has_been_set_back_is_due(stores: Stores, run: Async) -> None:
+    tasks = stores.tasks("bitcoin")
+    run(tasks.add([a_task("one", minutes=1), a_task("two", minutes=59), a_task("three")]))
+    assert ids(run(tasks.due(NOW, 10))) == ["three", "two"]
+
+
+def test_a_task_that_names_its_time_waits_for_it_however_far_it_is(stores: Stores, run: Async) -> None:
+    tasks = stores.tasks("bitcoin")
+    minutes = timedelta(days=100) / timedelta(minutes=1)
+    run(tasks.add([a_task("one", minutes=minutes, is_scheduled=True)]))
+    assert run(tasks.due(NOW + timedelta(days=99), 10)) == []
+    [task] = run(tasks.due(NOW + timedelta(days=100), 10))
+    # It was tried by a clock that was ahead, and the clock has been set back: it is tried again, and not a year later.
+    run(tasks.put_off([replace(task, due_at=NOW + timedelta(days=465), attempts=1)]))
+    assert ids(run(tasks.due(NOW + timedelta(days=101), 10))) == ["one"]
+
+
+def test_what_is_to_be_done_is_told_by_kind_and_state(stores: Stores, run: Async) -> None:
+    tasks, now = stores.tasks("bitcoin"), datetime.now(UTC)
+    watched = [listed(WATCH, n, due_at=now - timedelta(minutes=n)) for n in (1, 2, 3)]
+    later = replace(listed(KINDS[0], "later", due_at=now + timedelta(days=1)), is_scheduled=True)
+    run(tasks.add([*watched, later]))
+    run(tasks.put_off([replace(watched[0], due_at=now, attempts=1, problem="no answer")]))
+    made, seen = run(tasks.summary())
+    assert made == TasksSummary("bitcoin.make-invoice", waiting=0, scheduled=1, failing=0, oldest_age=timedelta())
+    assert (seen.name, seen.waiting, seen.scheduled, seen.failing) == ("bitcoin.watch-invoice", 3, 0, 1)
+    assert timedelta(minutes=3) <= seen.oldest_age < timedelta(minutes=4)
