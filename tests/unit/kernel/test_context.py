@@ -12,7 +12,7 @@ from spark_actors.application import Application, ApplicationError, Edge, Instal
 from spark_actors.kernel.context import BoundedContext, mistakes, mistakes_of_workers
 from spark_actors.kernel.decisions import Decision, done
 from spark_actors.kernel.messages import Command, MessageRegistry, task
-from spark_actors.kernel.tasks import NotYet, Task, Workers
+from spark_actors.kernel.tasks import NotYet, Task, ToDo, Workers
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.inventory.messages import AddItem, ReserveStock
@@ -107,10 +107,11 @@ ASKING = replace(ORDERS, messages=(*ORDERS.messages, AskTheCarrier), tasks={Orde
 
 def test_what_is_to_be_done_for_another_event_or_is_another_contexts_task_is_told() -> None:
     assert said(ASKING) == ""
-    for to_do, words in (
+    wrong: tuple[tuple[ToDo, str], ...] = (
         (to_ask_about_items, "to_ask_about_items takes PlaceOrder, and says what to do for OrderPlaced"),
         (to_add, "to_add gives AddItem, which is no task of orders"),
-    ):
+    )
+    for to_do, words in wrong:
         assert said(replace(ASKING, tasks={OrderPlaced: to_do})) == words
     assert said(replace(ORDERS, tasks={OrderPlaced: to_ask})) == (
         "to_ask gives AskTheCarrier, which is no task of orders"
