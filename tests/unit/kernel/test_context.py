@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from spark_actors.application import Application, ApplicationError, Edge, Instal
 from spark_actors.kernel.context import BoundedContext, mistakes, mistakes_of_workers
 from spark_actors.kernel.decisions import Decision, done
 from spark_actors.kernel.messages import Command, MessageRegistry, task
-from spark_actors.kernel.tasks import NotYet, Task, ToDo, Workers
+from spark_actors.kernel.tasks import NotYet, Task, Workers
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.inventory.messages import AddItem, ReserveStock
@@ -107,7 +108,7 @@ ASKING = replace(ORDERS, messages=(*ORDERS.messages, AskTheCarrier), tasks={Orde
 
 def test_what_is_to_be_done_for_another_event_or_is_another_contexts_task_is_told() -> None:
     assert said(ASKING) == ""
-    wrong: tuple[tuple[ToDo, str], ...] = (
+    wrong: tuple[tuple[Any, str], ...] = (
         (to_ask_about_items, "to_ask_about_items takes PlaceOrder, and says what to do for OrderPlaced"),
         (to_add, "to_add gives AddItem, which is no task of orders"),
     )
