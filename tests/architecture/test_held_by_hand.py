@@ -8,6 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 
@@ -60,9 +61,19 @@ def private_names(source: str, ours: frozenset[str]) -> set[str]:
         if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in ours:
             found.add(node.attr)
         elif isinstance(node, ast.ClassDef):
-            bases = [names[base.id] for base in node.bases if isinstance(base, ast.Name) and base.id in names]
+            bases = [path for base in node.bases if (path := _path_of(base, names))]
             found |= {name for base in bases for name in _private_to_base(node, base)}
     return found
+
+
+def _path_of(base: ast.expr, names: dict[str, str]) -> str:
+    """Where the class of a library comes from that is extended; empty for other classes."""
+    written = ast.unparse(base).partition("[")[0]
+    top, _, rest = written.partition(".")
+    if top not in names:
+        return ""
+    is_whole = names[top].partition(".")[0] == top  # `import a.b` gives `a`
+    return written if is_whole and rest else ".".join(filter(None, (names[top], rest)))
 
 
 def _private_to_base(cls: ast.ClassDef, base: str) -> set[str]:
@@ -74,6 +85,7 @@ def _private_to_base(cls: ast.ClassDef, base: str) -> set[str]:
     return {name for name in used if is_private(name) and re.search(rf"\b{name}\b", theirs)}
 
 
+@cache
 def _source_of(cls: type) -> str:
     try:
         return inspect.getsource(cls)
@@ -126,6 +138,7 @@ def test_every_entry_has_a_test_that_tells(entry: str) -> None:
         ("def check(schema):\n    schema.__pydantic_core_schema__", "__pydantic_core_schema__"),
         ("from nats.aio.client import Client\nclass Own(Client):\n    def _process_msg(self): ...", "_process_msg"),
         ("from nats.aio.client import Client\nclass Own(Client):\n    def f(self): self._pending", "_pending"),
+        ("import nats.aio.client\nclass Own(nats.aio.client.Client):\n    def _process_msg(self): ...", "_process_msg"),
     ],
 )
 def test_what_is_private_is_found(source: str, name: str) -> None:
