@@ -9,6 +9,7 @@ import pytest
 
 from spark_actors.cli.errors import ExitCode
 from tests.fixtures.daemon import Daemon
+from tests.fixtures.pages import README, block
 
 
 def fetch(daemon: Daemon, path: str) -> tuple[int, str]:
@@ -19,8 +20,7 @@ def fetch(daemon: Daemon, path: str) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def played(running: Daemon) -> Daemon:
     """The daemon after a demo: everything has happened there that can happen on a good day."""
-    demo = running.cli("demo")
-    assert demo.returncode == 0, demo.stdout + demo.stderr
+    running.typed(block(README, ".venv/bin/spark-actors demo").text)
     return running
 
 

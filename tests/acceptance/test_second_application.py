@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 
 from tests.fixtures.daemon import Daemon
+from tests.fixtures.pages import ROOT, block
 
+HOW_TO = ROOT / "docs" / "how-to-write-an-application.md"
 PATIENCE_SECONDS = 30
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Daemon]:
     with TemporaryDirectory(prefix="spark-shop-", ignore_cleanup_errors=True) as folder:
+        name, _, application = block(HOW_TO, "SPARK_APPLICATION=").text.split()[0].partition("=")
         settings = {
-            "SPARK_APPLICATION": "tests.shop.application:APPLICATION",
+            name: application,
             "SPARK_LIGHTNING__SIMULATED__PAYMENT_DELAY_SECONDS": None,
         }
         daemon = Daemon(Path(folder), settings)

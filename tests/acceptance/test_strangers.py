@@ -150,25 +150,6 @@ def test_a_password_sent_in_clear_rests_nowhere(running: Daemon) -> None:
     assert IN_CLEAR not in running.last_words()
 
 
-def test_the_client_in_the_readme_works_as_it_stands(running: Daemon, tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    [code] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    (tmp_path / ".spark").symlink_to(running.data_dir)
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    outcome, view = done.stdout.splitlines()
-    assert '"id":"my-deposit-1","outcome":"done"' in outcome
-    assert view.startswith("b'{")
-
-
 def test_nothing_listens_beyond_loopback(running: Daemon) -> None:
     found = {address.removeprefix("::ffff:") for address in listening_addresses(running.pid)}
     assert found == {"127.0.0.1"}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from tests.fixtures.pages import items, linked, unproven
 from tests.mutants.catalogue import MUTANTS, Mutant
 from tests.mutants.proving_ground import ROOT, broken
 
 PAGE = ROOT / "docs" / "guarantees.md"
 PROOFS = {
-    int(number): [" ".join(proof.split()) for proof in re.findall(r"^- (.+(?:\n  .+)*)$", text, re.MULTILINE)]
+    int(number): items(text)
     for number, text in re.findall(r"^## (\d+)\. .+\n((?:(?!## ).*\n)*)", PAGE.read_text(), re.MULTILINE)
 }
 """Of each guarantee, by its number: the items of its list, each on one line."""
@@ -24,28 +24,16 @@ def test_a_mutant_applies_and_its_tests_are_linked_from_the_guarantee(mutant: Mu
     for test in mutant.tests:
         file, _, name = test.partition("::")
         assert f"def {name}(" in (ROOT / file).read_text()
-        linked = {path for proof in PROOFS[mutant.guarantee] for path in _links(proof)}
-        assert linked & {ROOT / file, (ROOT / file).parent}
+        proofs = {path for proof in PROOFS[mutant.guarantee] for path in linked(PAGE, proof)}
+        assert proofs & {ROOT / file, (ROOT / file).parent}
 
 
 @pytest.mark.parametrize("number", PROOFS)
 def test_what_the_page_says_proves_a_guarantee_is_there(number: int) -> None:
     assert PROOFS[number]
     for proof in PROOFS[number]:
-        names = "\n".join(name for path in _links(proof) for name in _tests_in(path))
-        for quoted in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", proof):
-            words = re.sub(r" ?… ?", ".*", re.sub("[',]", "", quoted.lower())).replace(" ", "_")
-            assert re.search(words, names), quoted
-
-
-def _links(proof: str) -> list[Path]:
-    return [(PAGE.parent / path).resolve() for path in re.findall(r"\]\((.+?)\)", proof)]
-
-
-def _tests_in(path: Path) -> list[str]:
-    files = [path] if path.is_file() else list(path.rglob("test_*.py"))
-    assert files, f"{path} is not there"
-    return [name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())]
+        assert [path for path in linked(PAGE, proof) if not path.exists()] == []
+        assert unproven(PAGE, proof) == []
 
 
 def test_every_guarantee_is_broken_in_several_ways() -> None:

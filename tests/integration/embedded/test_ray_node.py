@@ -15,13 +15,24 @@ import psutil
 import pytest
 import ray
 from ray._private import node, services, worker
+from ray._private.parameter import RayParams
 
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.errors import EmbeddedServiceError
-from spark_actors.embedded.ray_node import PINNED_VERSION, TOKEN, EmbeddedRay
+from spark_actors.embedded.ray_node import ENVIRONMENT, PINNED_VERSION, TOKEN, EmbeddedRay
 from tests.integration.embedded.conftest import StandIn, all_ended, listening_addresses
 
 STRANGER = "import ray._raylet, sys; ray._raylet.GcsClient(address=sys.argv[1]); print('let in')"
+
+
+TOO_EARLY = """
+import sys
+from pathlib import Path
+import ray
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.ray_node import EmbeddedRay
+EmbeddedRay(DataDir(Path(sys.argv[1]))).launch()
+"""
 
 
 class Greeter:
@@ -50,6 +61,54 @@ def test_the_private_names_were_read_for_this_version_of_ray() -> None:
         "include_dashboard",
         "raise_on_failure",
     ]
+    assert "self._webui_url" in inspect.getsource(node.Node)
+    assert list(inspect.signature(node.Node.kill_all_processes).parameters)[:4] == [
+        "self",
+        "check_alive",
+        "allow_graceful",
+        "wait",
+    ]
+    for name in ("address", "live_processes", "dead_processes"):
+        assert hasattr(node.Node, name)
+    assert {"include_log_monitor", "no_monitor", "plasma_store_socket_name", "raylet_socket_name"} <= set(
+        inspect.signature(RayParams).parameters
+    )
+
+
+def test_each_variable_that_is_set_is_read_by_this_version_of_ray() -> None:
+    """By its own Python, or by its raylet, which is built from a list of names without `RAY_`."""
+    installed = Path(ray.__file__).parent
+    raylet = (installed / "core/src/ray/raylet/raylet").read_bytes()
+    python = "\n".join(path.read_text("utf-8") for path in installed.rglob("*.py"))
+    names = [name for name in (*ENVIRONMENT, "RAY_AUTH_TOKEN_PATH", "RAY_preload_python_modules") if "RAY_" in name]
+    assert [name for name in names if name not in python and name.removeprefix("RAY_").encode() not in raylet] == []
+
+
+def test_a_node_refuses_to_start_where_ray_was_imported_too_early(data_dir: DataDir) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    told = subprocess.run(
+        [sys.executable, "-c", TOO_EARLY, str(data_dir.path)],
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "EmbeddedServiceError: ray was imported before" in told.stderr
+
+
+def test_ray_tells_an_actor_which_raylet_it_belongs_to(ray_node: EmbeddedRay, greeter: Any) -> None:
+    """And whoever looks from outside: it is in the environment that the kernel shows, which its agents write over."""
+    [raylet] = [process for process in psutil.Process().children(recursive=True) if process.name() == "raylet"]
+    actor = psutil.Process(int(ray.get(greeter.greet.remote(), timeout=20).rpartition(" ")[2]))
+    assert actor.environ()["RAY_RAYLET_PID"] == str(raylet.pid)
+
+
+def test_ray_makes_a_folder_of_its_session_for_each_run(ray_node: EmbeddedRay) -> None:
+    processes = psutil.Process().children(recursive=True)
+    words = [word for process in processes if process.name() == "raylet" for word in process.cmdline()]
+    [session] = [word.partition("=")[2] for word in words if word.startswith("--session_dir=")]
+    assert Path(session).name.startswith("session_")
 
 
 def test_an_actor_works_on_it(greeter: Any) -> None:
