@@ -5,6 +5,9 @@ all balances sum to zero at every instant. The balance of a user's account is ke
 own accounts are never kept, only summed, so that no row is written by everybody. An idempotency key is used once,
 for ever, and a movement is followed by at most one other: what was debited is credited or refunded, never both, all of
 it, to whom it was meant for or from whom it came.
+
+A transfer is two steps, each one command on one account, so that no transaction spans two: the payer's debit puts the
+money in transit, then the payee's credit or the payer's refund takes it out.
 """
 
 from __future__ import annotations
@@ -18,31 +21,35 @@ from typing import NamedTuple
 from domain.accounting.messages import (
     AccountFoundOpen,
     AccountOpened,
-    AccountOpeningRejected,
     CreditTransfer,
     Deposit,
     Deposited,
-    DepositRejected,
     OpenAccount,
     Purpose,
     Reason,
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
-    TransferRefundRejected,
-    TransferRejected,
+    TransferDebited,
+    TransferRefunded,
+    TransferSucceeded,
     Withdraw,
     WithdrawalAccepted,
     WithdrawalRefunded,
-    WithdrawalRefundRejected,
-    WithdrawalRejected,
 )
-from domain.shared.accounts import is_account_id
+from domain.accounting.refusals import (
+    FOLLOWED_BEFORE,
+    KEY_TAKEN,
+    NOT_WHAT_WAS_DEBITED,
+    NOTHING_TO_FOLLOW,
+    objection_to,
+    refuse,
+)
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.aggregates import Aggregate
 from spark_actors.kernel.decisions import Decision, done, rejected
 from spark_actors.kernel.errors import BrokenRuleError
-from spark_actors.kernel.ids import is_id, is_key
-from spark_actors.kernel.messages import Command, Event
+from spark_actors.kernel.messages import Command
 
 LIGHTNING = "@lightning"
 """The system's account for what is outside, on the Lightning network: its balance is minus what users own here."""
@@ -71,7 +78,7 @@ class MovementKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Account:
+class Account(Aggregate):
     """What a user owns here, in satoshis. Raises BrokenRuleError for one that is overdrawn, or not a user's."""
 
     account_id: str
@@ -98,6 +105,196 @@ class Account:
     def debited(self, amount: Satoshis) -> Account:
         """Raises BrokenRuleError if the balance does not cover *amount*."""
         return Account(self.account_id, self.balance_sat - amount, self.status)
+
+    def _cannot_pay(self, amount_sat: int) -> Reason | None:
+        """Why it cannot pay so much; None if it can."""
+        if not self.is_open:
+            return Reason.UNKNOWN_ACCOUNT
+        return Reason.INSUFFICIENT_FUNDS if self.balance_sat < amount_sat else None
+
+    @classmethod
+    def open_first(cls, command: OpenAccount, now: datetime) -> Decision[Account]:
+        """Open an account to which nothing was deposited."""
+        objection = objection_to(command)
+        return refuse(command, objection) if objection else cls(command.account_id).open(command, now)
+
+    def open(self, command: OpenAccount, now: datetime) -> Decision[Account]:
+        """Let the owner spend; what was deposited earlier is kept."""
+        if objection := objection_to(command):
+            return refuse(command, objection)
+        if self.is_open:
+            found = AccountFoundOpen(account_id=self.account_id, purpose=command.purpose)
+            return rejected(Reason.ALREADY_OPEN, found)
+        opened = replace(self, status=AccountStatus.OPEN)
+        event = AccountOpened(account_id=opened.account_id, balance_sat=opened.balance_sat, purpose=command.purpose)
+        return done(opened, event)
+
+    @classmethod
+    def deposit_first(cls, command: Deposit, now: datetime) -> Decision[Account]:
+        """Take in money for an account that does not exist: it does then, and waits for the sign-up."""
+        objection = objection_to(command)
+        return refuse(command, objection) if objection else cls(command.account_id).deposit(command, now)
+
+    def deposit(self, command: Deposit, now: datetime) -> Decision[Account]:
+        """Take in money from the Lightning network, for an account that need not be open yet."""
+        if objection := objection_to(command):
+            return refuse(command, objection)
+        amount = Satoshis(command.amount_sat)
+        if not self.has_room_for(amount):
+            return refuse(command, Reason.BALANCE_LIMIT)
+        credited = self.credited(amount)
+        event = Deposited(
+            account_id=credited.account_id,
+            deposit_id=command.deposit_id,
+            amount_sat=command.amount_sat,
+            balance_sat=credited.balance_sat,
+            purpose=command.purpose,
+        )
+        key, kind = deposit_entry(command)
+        return done(credited, event, records=(Movement(key, LIGHTNING, credited.account_id, amount, kind, now),))
+
+    def withdraw(self, command: Withdraw, now: datetime) -> Decision[Account]:
+        """Debit what is to be paid out."""
+        if objection := objection_to(command) or self._cannot_pay(command.amount_sat):
+            return refuse(command, objection)
+        amount = Satoshis(command.amount_sat)
+        debited = self.debited(amount)
+        event = WithdrawalAccepted(
+            account_id=debited.account_id,
+            withdrawal_id=command.withdrawal_id,
+            amount_sat=command.amount_sat,
+            balance_sat=debited.balance_sat,
+            purpose=command.purpose,
+        )
+        key = f"withdrawal/{command.withdrawal_id}/debit"
+        movement = Movement(key, self.account_id, LIGHTNING, amount, MovementKind.WITHDRAWAL, now)
+        return done(debited, event, records=(movement,))
+
+    def refund_withdrawal(self, command: RefundWithdrawal, now: datetime) -> Decision[Account]:
+        """Give back what was debited under the withdrawal's id.
+
+        The store refuses if nothing was, a second time, or if amount or account are not those of the debit.
+        """
+        if objection := objection_to(command):
+            return refuse(command, objection)
+        amount, key = Satoshis(command.amount_sat), f"withdrawal/{command.withdrawal_id}"
+        refunded = self.credited(amount)
+        event = WithdrawalRefunded(
+            account_id=refunded.account_id,
+            withdrawal_id=command.withdrawal_id,
+            amount_sat=command.amount_sat,
+            balance_sat=refunded.balance_sat,
+            reason=command.reason,
+            purpose=command.purpose,
+        )
+        movement = Movement(
+            f"{key}/refund", LIGHTNING, self.account_id, amount, MovementKind.WITHDRAWAL_REFUND, now, f"{key}/debit"
+        )
+        return done(refunded, event, records=(movement,))
+
+    def request_transfer(self, command: RequestTransfer, now: datetime) -> Decision[Account]:
+        """The debit step, from the payer into transit."""
+        if objection := objection_to(command) or self._cannot_pay(command.amount_sat):
+            return refuse(command, objection)
+        amount = Satoshis(command.amount_sat)
+        debited = self.debited(amount)
+        movement = Movement(
+            f"transfer/{command.transfer_id}/debit",
+            self.account_id,
+            IN_TRANSIT,
+            amount,
+            MovementKind.TRANSFER_DEBIT,
+            now,
+            payee=command.to_account_id,
+        )
+        event = TransferDebited(
+            transfer_id=command.transfer_id,
+            from_account_id=self.account_id,
+            to_account_id=command.to_account_id,
+            amount_sat=command.amount_sat,
+            purpose=command.purpose,
+            reference=command.reference,
+            balance_sat=debited.balance_sat,
+        )
+        return done(debited, event, records=(movement,))
+
+    def credit_transfer(self, command: CreditTransfer, now: datetime) -> Decision[Account]:
+        """The credit step, from transit to the payee.
+
+        The store refuses if nothing is in transit under this id, or another amount, or for another payee.
+        """
+        if objection := objection_to(command):
+            return refuse(command, objection)
+        if not self.is_open:
+            return refuse(command, Reason.UNKNOWN_ACCOUNT)
+        amount, key = Satoshis(command.amount_sat), f"transfer/{command.transfer_id}"
+        if not self.has_room_for(amount):
+            return refuse(command, Reason.BALANCE_LIMIT)
+        credited = self.credited(amount)
+        movement = Movement(
+            f"{key}/credit", IN_TRANSIT, self.account_id, amount, MovementKind.TRANSFER_CREDIT, now, f"{key}/debit"
+        )
+        event = TransferSucceeded(
+            transfer_id=command.transfer_id,
+            from_account_id=command.from_account_id,
+            to_account_id=credited.account_id,
+            amount_sat=command.amount_sat,
+            purpose=command.purpose,
+            reference=command.reference,
+            balance_sat=credited.balance_sat,
+        )
+        return done(credited, event, records=(movement,))
+
+    def refund_transfer(self, command: RefundTransfer, now: datetime) -> Decision[Account]:
+        """The compensation, from transit back to the payer.
+
+        The store refuses if nothing is in transit under this id, or another amount, or of another payer.
+        """
+        if objection := objection_to(command):
+            return refuse(command, objection)
+        amount, key = Satoshis(command.amount_sat), f"transfer/{command.transfer_id}"
+        refunded = self.credited(amount)
+        movement = Movement(
+            f"{key}/refund", IN_TRANSIT, self.account_id, amount, MovementKind.TRANSFER_REFUND, now, f"{key}/debit"
+        )
+        event = TransferRefunded(
+            transfer_id=command.transfer_id,
+            from_account_id=refunded.account_id,
+            to_account_id=command.to_account_id,
+            amount_sat=command.amount_sat,
+            purpose=command.purpose,
+            reference=command.reference,
+            balance_sat=refunded.balance_sat,
+            reason=command.reason,
+        )
+        return done(refunded, event, records=(movement,))
+
+    @staticmethod
+    def unknown(command: Command, now: datetime) -> Decision[Account]:
+        """Refuse what is for an account that does not exist."""
+        return refuse(command, objection_to(command) or Reason.UNKNOWN_ACCOUNT)
+
+    # Each of these is decided instead of a movement that a rule of the ledger has refused. The account need not exist.
+
+    @staticmethod
+    def key_taken(command: Command, now: datetime) -> Decision[Account]:
+        """The movement's idempotency key is in the ledger."""
+        return refuse(command, KEY_TAKEN[type(command)])
+
+    @staticmethod
+    def nothing_to_follow(command: Command, now: datetime) -> Decision[Account]:
+        """The movement follows one which never happened."""
+        return refuse(command, NOTHING_TO_FOLLOW[type(command)])
+
+    @staticmethod
+    def followed_before(command: Command, now: datetime) -> Decision[Account]:
+        """The movement follows one which another has followed."""
+        return refuse(command, FOLLOWED_BEFORE[type(command)])
+
+    @staticmethod
+    def not_what_was_debited(command: Command, now: datetime) -> Decision[Account]:
+        """The movement is of another amount than the one that it follows, or to another account than that allows."""
+        return refuse(command, NOT_WHAT_WAS_DEBITED[type(command)])
 
 
 class _Shape(NamedTuple):
@@ -163,214 +360,8 @@ def _fits(account: str, of_the_system: str | None) -> bool:
     return account[:1] not in ("", "@") if of_the_system is None else account == of_the_system
 
 
-def open_account(account: Account | None, command: OpenAccount, now: datetime) -> Decision[Account]:
-    """Let the owner spend; what was deposited earlier is kept."""
-    if not is_account_id(command.account_id):
-        return refuse(command, Reason.INVALID_ACCOUNT_ID)
-    if account is not None and account.is_open:
-        found = AccountFoundOpen(account_id=account.account_id, purpose=command.purpose)
-        return rejected(Reason.ALREADY_OPEN, found)
-    opened = replace(account or Account(command.account_id), status=AccountStatus.OPEN)
-    event = AccountOpened(account_id=opened.account_id, balance_sat=opened.balance_sat, purpose=command.purpose)
-    return done(opened, event)
-
-
-def deposit(account: Account | None, command: Deposit, now: datetime) -> Decision[Account]:
-    """Take in money from the Lightning network, for an account that need not be open yet."""
-    may_be_id = is_key if command.purpose == Purpose.INVOICE else is_id
-    if not may_be_id(command.deposit_id):
-        return refuse(command, Reason.INVALID_ID)
-    if command.account_id.startswith("@") or not may_be_id(command.account_id):
-        return refuse(command, Reason.INVALID_ACCOUNT_ID)
-    if not Satoshis.are(command.amount_sat):
-        return refuse(command, Reason.INVALID_AMOUNT)
-    holder, amount = account or Account(command.account_id), Satoshis(command.amount_sat)
-    if not holder.has_room_for(amount):
-        return refuse(command, Reason.BALANCE_LIMIT)
-    credited = holder.credited(amount)
-    event = Deposited(
-        account_id=credited.account_id,
-        deposit_id=command.deposit_id,
-        amount_sat=command.amount_sat,
-        balance_sat=credited.balance_sat,
-        purpose=command.purpose,
-    )
-    key, kind = deposit_entry(command)
-    return done(credited, event, records=(Movement(key, LIGHTNING, credited.account_id, amount, kind, now),))
-
-
 def deposit_entry(command: Deposit) -> tuple[str, MovementKind]:
     """The idempotency key and kind of a deposit's movement: what is by hand never meets what an invoice brought in."""
     if command.purpose == Purpose.INVOICE:
         return f"invoice/{command.deposit_id}", MovementKind.INVOICE_DEPOSIT
     return f"deposit/{command.deposit_id}", MovementKind.MANUAL_DEPOSIT
-
-
-def withdraw(account: Account | None, command: Withdraw, now: datetime) -> Decision[Account]:
-    """Debit what is to be paid out."""
-    if not is_id(command.withdrawal_id):
-        return refuse(command, Reason.INVALID_ID)
-    payer = can_pay(account, command.amount_sat)
-    if isinstance(payer, Reason):
-        return refuse(command, payer)
-    amount = Satoshis(command.amount_sat)
-    debited = payer.debited(amount)
-    event = WithdrawalAccepted(
-        account_id=debited.account_id,
-        withdrawal_id=command.withdrawal_id,
-        amount_sat=command.amount_sat,
-        balance_sat=debited.balance_sat,
-        purpose=command.purpose,
-    )
-    movement = Movement(
-        f"withdrawal/{command.withdrawal_id}/debit", payer.account_id, LIGHTNING, amount, MovementKind.WITHDRAWAL, now
-    )
-    return done(debited, event, records=(movement,))
-
-
-def refund_withdrawal(account: Account | None, command: RefundWithdrawal, now: datetime) -> Decision[Account]:
-    """Give back what was debited under the withdrawal's id.
-
-    The store refuses if nothing was, a second time, or if amount or account are not those of the debit.
-    """
-    if not is_key(command.withdrawal_id):
-        return refuse(command, Reason.INVALID_ID)
-    if not Satoshis.are(command.amount_sat):
-        return refuse(command, Reason.INVALID_AMOUNT)
-    if account is None:
-        return refuse(command, Reason.UNKNOWN_ACCOUNT)
-    amount, key = Satoshis(command.amount_sat), f"withdrawal/{command.withdrawal_id}"
-    refunded = account.credited(amount)
-    event = WithdrawalRefunded(
-        account_id=refunded.account_id,
-        withdrawal_id=command.withdrawal_id,
-        amount_sat=command.amount_sat,
-        balance_sat=refunded.balance_sat,
-        reason=command.reason,
-        purpose=command.purpose,
-    )
-    movement = Movement(
-        f"{key}/refund", LIGHTNING, account.account_id, amount, MovementKind.WITHDRAWAL_REFUND, now, f"{key}/debit"
-    )
-    return done(refunded, event, records=(movement,))
-
-
-def can_pay(account: Account | None, amount_sat: int) -> Account | Reason:
-    """The account if it can pay, or why it cannot."""
-    if not Satoshis.are(amount_sat):
-        return Reason.INVALID_AMOUNT
-    if account is None or not account.is_open:
-        return Reason.UNKNOWN_ACCOUNT
-    if account.balance_sat < amount_sat:
-        return Reason.INSUFFICIENT_FUNDS
-    return account
-
-
-def key_taken(account: Account | None, command: Command) -> Decision[Account]:
-    """Instead of a movement whose idempotency key is in the ledger."""
-    return refuse(command, _KEY_TAKEN[type(command)])
-
-
-def nothing_to_follow(account: Account | None, command: Command) -> Decision[Account]:
-    """Instead of a movement that follows one which never happened."""
-    return refuse(command, _NOTHING_TO_FOLLOW[type(command)])
-
-
-def followed_before(account: Account | None, command: Command) -> Decision[Account]:
-    """Instead of a movement that follows one which another has followed."""
-    return refuse(command, _FOLLOWED_BEFORE[type(command)])
-
-
-def not_what_was_debited(account: Account | None, command: Command) -> Decision[Account]:
-    """Instead of a movement of another amount than the one that it follows, or to another account than that allows."""
-    return refuse(command, _NOT_WHAT_WAS_DEBITED[type(command)])
-
-
-def refuse(command: Command, reason: Reason) -> Decision[Account]:
-    """Refuse any command of this context: its event says what was asked and why not.
-
-    Of a credit nothing is said: what sends the money back is for `credit_transfer` to know.
-    """
-    if isinstance(command, CreditTransfer):
-        return rejected(reason)
-    return rejected(reason, _rejection(command, reason))
-
-
-def _rejection(command: Command, reason: Reason) -> Event:
-    match command:
-        case OpenAccount():
-            return AccountOpeningRejected(account_id=command.account_id, reason=reason, purpose=command.purpose)
-        case Deposit():
-            return DepositRejected(
-                account_id=command.account_id,
-                deposit_id=command.deposit_id,
-                amount_sat=command.amount_sat,
-                reason=reason,
-                purpose=command.purpose,
-            )
-        case Withdraw():
-            return WithdrawalRejected(
-                account_id=command.account_id,
-                withdrawal_id=command.withdrawal_id,
-                amount_sat=command.amount_sat,
-                reason=reason,
-                purpose=command.purpose,
-            )
-        case RefundWithdrawal():
-            return WithdrawalRefundRejected(
-                account_id=command.account_id,
-                withdrawal_id=command.withdrawal_id,
-                amount_sat=command.amount_sat,
-                reason=reason,
-                purpose=command.purpose,
-            )
-        case RequestTransfer():
-            return TransferRejected(
-                transfer_id=command.transfer_id,
-                from_account_id=command.from_account_id,
-                to_account_id=command.to_account_id,
-                amount_sat=command.amount_sat,
-                purpose=command.purpose,
-                reference=command.reference,
-                reason=reason,
-            )
-        case RefundTransfer():
-            return TransferRefundRejected(
-                transfer_id=command.transfer_id,
-                from_account_id=command.from_account_id,
-                to_account_id=command.to_account_id,
-                amount_sat=command.amount_sat,
-                purpose=command.purpose,
-                reference=command.reference,
-                reason=reason,
-            )
-        case _:
-            raise BrokenRuleError("refuses_its_own_commands", command.TYPE.name, "a command of accounting")
-
-
-_KEY_TAKEN: Mapping[type[Command], Reason] = {
-    Deposit: Reason.DUPLICATE_DEPOSIT,
-    Withdraw: Reason.DUPLICATE_WITHDRAWAL,
-    RefundWithdrawal: Reason.ALREADY_REFUNDED,
-    RequestTransfer: Reason.DUPLICATE_TRANSFER,
-    CreditTransfer: Reason.DUPLICATE_TRANSFER,
-    RefundTransfer: Reason.ALREADY_REFUNDED,
-}
-
-_NOTHING_TO_FOLLOW: Mapping[type[Command], Reason] = {
-    RefundWithdrawal: Reason.UNKNOWN_WITHDRAWAL,
-    CreditTransfer: Reason.UNKNOWN_TRANSFER,
-    RefundTransfer: Reason.UNKNOWN_TRANSFER,
-}
-
-_FOLLOWED_BEFORE: Mapping[type[Command], Reason] = {
-    RefundWithdrawal: Reason.ALREADY_REFUNDED,
-    CreditTransfer: Reason.TRANSFER_ENDED,
-    RefundTransfer: Reason.TRANSFER_ENDED,
-}
-
-_NOT_WHAT_WAS_DEBITED: Mapping[type[Command], Reason] = {
-    RefundWithdrawal: Reason.NOT_THIS_WITHDRAWAL,
-    CreditTransfer: Reason.NOT_THIS_TRANSFER,
-    RefundTransfer: Reason.NOT_THIS_TRANSFER,
-}

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from domain.accounting.account import (
-    Account,
-    deposit,
-    followed_before,
-    key_taken,
-    not_what_was_debited,
-    nothing_to_follow,
-    open_account,
-    refund_withdrawal,
-    withdraw,
-)
+from domain.accounting.account import Account
 from domain.accounting.messages import (
     MESSAGES,
     CreditTransfer,
@@ -24,28 +14,28 @@ from domain.accounting.messages import (
     Withdraw,
 )
 from domain.accounting.sagas import STEPS
-from domain.accounting.transfer import credit_transfer, refund_transfer, request_transfer
+from spark_actors.kernel.aggregates import changes, creates, handlers, refuses
 from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="accounting",
     messages=MESSAGES,
     aggregate=Account,
-    commands={
-        OpenAccount: open_account,
-        Deposit: deposit,
-        Withdraw: withdraw,
-        RefundWithdrawal: refund_withdrawal,
-        RequestTransfer: request_transfer,
-        CreditTransfer: credit_transfer,
-        RefundTransfer: refund_transfer,
-    },
+    commands=handlers(
+        creates(OpenAccount, Account.open_first, again=Account.open),
+        creates(Deposit, Account.deposit_first, again=Account.deposit),
+        changes(Withdraw, Account.withdraw, missing=Account.unknown),
+        changes(RefundWithdrawal, Account.refund_withdrawal, missing=Account.unknown),
+        changes(RequestTransfer, Account.request_transfer, missing=Account.unknown),
+        changes(CreditTransfer, Account.credit_transfer, missing=Account.unknown),
+        changes(RefundTransfer, Account.refund_transfer, missing=Account.unknown),
+    ),
     refusals={
-        "movement_key_unique": key_taken,
-        "invoice_credited_once": key_taken,
-        "follows_known_movement": nothing_to_follow,
-        "follows_once": followed_before,
-        "takes_up_what_it_follows": not_what_was_debited,
+        "movement_key_unique": refuses(Account.key_taken),
+        "invoice_credited_once": refuses(Account.key_taken),
+        "follows_known_movement": refuses(Account.nothing_to_follow),
+        "follows_once": refuses(Account.followed_before),
+        "takes_up_what_it_follows": refuses(Account.not_what_was_debited),
     },
     steps=STEPS,
 )

@@ -14,6 +14,7 @@ from domain.auth.messages import (
     RegisterAccount,
 )
 from domain.shared.accounts import is_account_id
+from spark_actors.kernel.aggregates import Aggregate
 from spark_actors.kernel.decisions import Decision, done, rejected
 from spark_actors.kernel.errors import BrokenRuleError
 
@@ -23,7 +24,7 @@ _PASSWORD_HASH = re.compile(rf"\$argon2id\$v=19\${_COST}\$[A-Za-z0-9+/]+\$[A-Za-
 
 
 @dataclass(frozen=True)
-class User:
+class User(Aggregate):
     """Somebody who has signed up. No two users have the same name.
 
     Raises BrokenRuleError for the system's own accounts, a name not in lower case, or a password that is not hashed.
@@ -45,27 +46,25 @@ class User:
         if not self.password_hash.startswith("$argon2"):
             raise BrokenRuleError("users_password_is_hashed", "", "an argon2 hash in PHC form")  # the value is a secret
 
+    @classmethod
+    def register(cls, command: RegisterAccount, now: datetime) -> Decision[User]:
+        """Sign up. Whether the name is free is for the store to say.
 
-def register_account(user: User | None, command: RegisterAccount, now: datetime) -> Decision[User]:
-    """Sign up. Whether the name is free is for the store to say (see `username_taken`).
+        A refusal has no event: anybody may ask, under any account's id, and what is asked in vain is nobody's to see.
+        """
+        username = command.username.lower()
+        if objection := _objection(command, username):
+            return rejected(objection)
+        return done(
+            cls(command.account_id, username, command.password_hash, now),
+            AccountRegistered(account_id=command.account_id, username=username),
+        )
 
-    A refusal has no event: anybody may ask, under any account's id, and what is asked in vain is nobody's to see.
-    """
-    username = command.username.lower()
-    if user is not None:
-        is_repeat = (user.username, user.password_hash) == (username, command.password_hash)
+    def registered_again(self, command: RegisterAccount, now: datetime) -> Decision[User]:
+        """The same sign-up once more changes nothing; another one under its id is refused."""
+        asked = (command.username.lower(), command.password_hash)
+        is_repeat = asked == (self.username, self.password_hash)
         return done(None) if is_repeat else rejected(Reason.DUPLICATE_ACCOUNT)
-    if objection := _objection(command, username):
-        return rejected(objection)
-    return done(
-        User(command.account_id, username, command.password_hash, now),
-        AccountRegistered(account_id=command.account_id, username=username),
-    )
-
-
-def username_taken(user: User | None, command: RegisterAccount) -> Decision[User]:
-    """Instead of a sign-up under a name that somebody else has."""
-    return rejected(Reason.USERNAME_TAKEN)
 
 
 def _objection(command: RegisterAccount, username: str) -> Reason | None:

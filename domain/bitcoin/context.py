@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from domain.bitcoin.invoice import (
-    Invoice,
-    authorize_withdrawal,
-    confirm_deposit,
-    expire_invoice,
-    fail_deposit,
-    fail_withdrawal,
-    issue_invoice,
-    payment_hash_taken,
-    reject_withdrawal,
-    request_deposit,
-    request_withdrawal,
-    settle_withdrawal,
-)
+from domain.bitcoin.invoice import Invoice
 from domain.bitcoin.messages import (
     MESSAGES,
     AuthorizeWithdrawal,
@@ -31,25 +18,26 @@ from domain.bitcoin.messages import (
 )
 from domain.bitcoin.sagas import SAGAS, STEPS
 from domain.bitcoin.tasks import TASKS, MakeInvoice, PayInvoice, WatchInvoice
+from spark_actors.kernel.aggregates import changes, creates, handlers, refuses
 from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="bitcoin",
     messages=(*MESSAGES, MakeInvoice, WatchInvoice, PayInvoice),
     aggregate=Invoice,
-    commands={
-        RequestDeposit: request_deposit,
-        IssueInvoice: issue_invoice,
-        ConfirmDeposit: confirm_deposit,
-        ExpireInvoice: expire_invoice,
-        FailDeposit: fail_deposit,
-        RequestWithdrawal: request_withdrawal,
-        AuthorizeWithdrawal: authorize_withdrawal,
-        RejectWithdrawal: reject_withdrawal,
-        SettleWithdrawal: settle_withdrawal,
-        FailWithdrawal: fail_withdrawal,
-    },
-    refusals={"payment_hash_unique": payment_hash_taken},
+    commands=handlers(
+        creates(RequestDeposit, Invoice.request_deposit, again=Invoice.deposit_requested_again),
+        changes(IssueInvoice, Invoice.issue, missing=Invoice.unknown),
+        changes(ConfirmDeposit, Invoice.confirm_deposit, missing=Invoice.unknown),
+        changes(ExpireInvoice, Invoice.expire, missing=Invoice.unknown),
+        changes(FailDeposit, Invoice.fail_deposit, missing=Invoice.unknown),
+        creates(RequestWithdrawal, Invoice.request_withdrawal, again=Invoice.withdrawal_requested_again),
+        changes(AuthorizeWithdrawal, Invoice.authorize_withdrawal, missing=Invoice.unknown),
+        changes(RejectWithdrawal, Invoice.reject_withdrawal, missing=Invoice.unknown),
+        changes(SettleWithdrawal, Invoice.settle_withdrawal, missing=Invoice.unknown),
+        changes(FailWithdrawal, Invoice.fail_withdrawal, missing=Invoice.unknown),
+    ),
+    refusals={"payment_hash_unique": refuses(Invoice.payment_hash_taken, existing=Invoice.issued_with_taken_hash)},
     steps=STEPS,
     sagas=SAGAS,
     tasks=TASKS,

@@ -39,6 +39,7 @@ from domain.bitcoin.messages import (
 )
 from domain.shared.accounts import is_account_id
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.aggregates import Aggregate
 from spark_actors.kernel.decisions import Decision, Outcome, Verdict, done, rejected
 from spark_actors.kernel.errors import BrokenRuleError
 from spark_actors.kernel.ids import is_id
@@ -90,7 +91,7 @@ _UNPAYABLE = frozenset({InvoiceState.REJECTED, InvoiceState.FAILED})
 
 
 @dataclass(frozen=True)
-class Invoice:
+class Invoice(Aggregate):
     """A deposit or a withdrawal. Raises BrokenRuleError for one that is in no state which the rules allow.
 
     Of those that may be paid or are, no two of a kind have the same payment hash, so nothing is paid twice.
@@ -185,6 +186,195 @@ class Invoice:
             raise BrokenRuleError("invoices_preimage_proves_payment", self.payment_hash, "the SHA-256 of the preimage")
         return replace(self, state=InvoiceState.PAID, preimage=preimage.lower(), settled_at=at)
 
+    # What it decides on its commands.
+
+    @classmethod
+    def request_deposit(cls, command: RequestDeposit, now: datetime) -> Decision[Invoice]:
+        """Begin a deposit; the Lightning node is asked for its invoice next."""
+        if objection := _objection(command):
+            return refuse(command, objection)
+        wanted = cls(
+            command.invoice_id, InvoiceKind.DEPOSIT, InvoiceState.REQUESTED, command.account_id, command.amount_sat, now
+        )
+        event = DepositRequested(
+            invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat
+        )
+        return done(wanted, event)
+
+    def deposit_requested_again(self, command: RequestDeposit, now: datetime) -> Decision[Invoice]:
+        """The same request changes nothing; another one under its id is refused."""
+        is_repeat = self.kind is InvoiceKind.DEPOSIT and self._is_for(command)
+        return self._stands() if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
+
+    def issue(self, command: IssueInvoice, now: datetime) -> Decision[Invoice]:
+        """Take what the node has made. If it was asked twice, the first answer stays: nobody sees the other."""
+        if not _is_payable(command):
+            return refuse(command, Reason.INVALID_PAYMENT_REQUEST)
+        if answer := self._answer_instead(command, InvoiceKind.DEPOSIT, InvoiceState.ISSUED):
+            return answer
+        issued = self.issued(command.payment_hash, command.payment_request, command.expires_at)
+        event = InvoiceIssued(
+            invoice_id=issued.invoice_id,
+            account_id=issued.account_id,
+            amount_sat=issued.amount_sat,
+            payment_hash=command.payment_hash.lower(),
+            payment_request=command.payment_request,
+            expires_at=command.expires_at,
+        )
+        return done(issued, event)
+
+    def confirm_deposit(self, command: ConfirmDeposit, now: datetime) -> Decision[Invoice]:
+        """The money is here, so it is the account's, even if the invoice had expired."""
+        if self.kind == InvoiceKind.DEPOSIT and self.payment_hash is None:
+            return refuse(command, Reason.NOT_ISSUED)
+        if answer := self._answer_instead(command, InvoiceKind.DEPOSIT, InvoiceState.PAID):
+            return answer
+        event = DepositPaid(invoice_id=self.invoice_id, account_id=self.account_id, amount_sat=self.amount_sat)
+        return done(self.received(now), event)
+
+    def expire(self, command: ExpireInvoice, now: datetime) -> Decision[Invoice]:
+        """End a deposit that nobody paid."""
+        if answer := self._answer_instead(command, InvoiceKind.DEPOSIT, InvoiceState.EXPIRED):
+            return answer
+        event = InvoiceExpired(invoice_id=self.invoice_id, account_id=self.account_id, amount_sat=self.amount_sat)
+        return done(self.expired(), event)
+
+    def fail_deposit(self, command: FailDeposit, now: datetime) -> Decision[Invoice]:
+        """End a deposit whose invoice the node will never make: nobody can have paid it."""
+        if answer := self._answer_instead(command, InvoiceKind.DEPOSIT, InvoiceState.FAILED):
+            return answer
+        return done(self.never_made(command.reason), _deposit_failed(self, command.reason))
+
+    @classmethod
+    def request_withdrawal(cls, command: RequestWithdrawal, now: datetime) -> Decision[Invoice]:
+        """Begin a withdrawal; the account is asked for the money next."""
+        if objection := _objection(command) or _payment_objection(command, now):
+            return refuse(command, objection)
+        wanted = cls(
+            command.invoice_id,
+            InvoiceKind.WITHDRAWAL,
+            InvoiceState.REQUESTED,
+            command.account_id,
+            command.amount_sat,
+            requested_at=now,
+            payment_hash=command.payment_hash.lower(),
+            payment_request=command.payment_request,
+            expires_at=command.expires_at,
+        )
+        event = WithdrawalRequested(
+            invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat
+        )
+        return done(wanted, event)
+
+    def withdrawal_requested_again(self, command: RequestWithdrawal, now: datetime) -> Decision[Invoice]:
+        """The same request changes nothing; another one under its id is refused."""
+        asked = (command.payment_hash.lower(), command.payment_request)
+        is_same_payment = (self.payment_hash, self.payment_request) == asked
+        is_repeat = self.kind is InvoiceKind.WITHDRAWAL and is_same_payment and self._is_for(command)
+        return self._stands() if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
+
+    def authorize_withdrawal(self, command: AuthorizeWithdrawal, now: datetime) -> Decision[Invoice]:
+        """Let the node pay. Never for a debit of another account or amount that happens to have the same id.
+
+        If the withdrawal was rejected before, the debit came from a request repeated too late: it is given back.
+        """
+        if not self._is_for(command):
+            return refuse(command, Reason.NOT_THIS_WITHDRAWAL)
+        if self.state == InvoiceState.REJECTED:
+            return self._give_back(now)
+        if answer := self._answer_instead(command, InvoiceKind.WITHDRAWAL, InvoiceState.AUTHORIZED):
+            return answer
+        event = WithdrawalAuthorized(
+            invoice_id=self.invoice_id,
+            account_id=self.account_id,
+            amount_sat=self.amount_sat,
+            payment_hash=self.payment_hash or "",
+            payment_request=self.payment_request or "",
+        )
+        return done(self.authorized(), event)
+
+    def reject_withdrawal(self, command: RejectWithdrawal, now: datetime) -> Decision[Invoice]:
+        """End a withdrawal that the account could not pay."""
+        if not self._is_for(command):
+            return refuse(command, Reason.NOT_THIS_WITHDRAWAL)
+        if answer := self._answer_instead(command, InvoiceKind.WITHDRAWAL, InvoiceState.REJECTED):
+            return answer
+        event = InvoiceRejected(
+            invoice_id=self.invoice_id, account_id=self.account_id, amount_sat=self.amount_sat, reason=command.reason
+        )
+        return done(self.rejected(command.reason), event)
+
+    def settle_withdrawal(self, command: SettleWithdrawal, now: datetime) -> Decision[Invoice]:
+        """The money has left, and the preimage proves it."""
+        if answer := self._answer_instead(command, InvoiceKind.WITHDRAWAL, InvoiceState.PAID):
+            return answer
+        if not is_proof(command.preimage, self.payment_hash):
+            return refuse(command, Reason.INVALID_PREIMAGE)
+        paid = self.paid_out(command.preimage, now)
+        event = WithdrawalPaid(
+            invoice_id=paid.invoice_id,
+            account_id=paid.account_id,
+            amount_sat=paid.amount_sat,
+            preimage=command.preimage.lower(),
+        )
+        return done(paid, event)
+
+    def fail_withdrawal(self, command: FailWithdrawal, now: datetime) -> Decision[Invoice]:
+        """The money has not left and never will, so the account gets it back."""
+        if self.state == InvoiceState.REJECTED:
+            return refuse(command, Reason.INVOICE_REJECTED)
+        if answer := self._answer_instead(command, InvoiceKind.WITHDRAWAL, InvoiceState.FAILED):
+            return answer
+        return done(self.failed(command.reason, now), _withdrawal_failed(self, command.reason))
+
+    @staticmethod
+    def unknown(command: Command, now: datetime) -> Decision[Invoice]:
+        """Refuse a step of an invoice that does not exist."""
+        is_malformed = isinstance(command, IssueInvoice) and not _is_payable(command)
+        return refuse(command, Reason.INVALID_PAYMENT_REQUEST if is_malformed else Reason.UNKNOWN_INVOICE)
+
+    # What is decided instead of an invoice whose payment hash is that of another of its kind which may be paid or is.
+
+    @staticmethod
+    def payment_hash_taken(command: RequestWithdrawal | IssueInvoice, now: datetime) -> Decision[Invoice]:
+        return refuse(command, Reason.DUPLICATE_PAYMENT_HASH)
+
+    def issued_with_taken_hash(self, command: RequestWithdrawal | IssueInvoice, now: datetime) -> Decision[Invoice]:
+        """A deposit ends if the node gives it such a hash: its invoice could not be told from the other."""
+        reason = Reason.DUPLICATE_PAYMENT_HASH
+        if not (isinstance(command, IssueInvoice) and self.may_become(InvoiceState.FAILED)):
+            return refuse(command, reason)
+        failed = self.never_made(reason)
+        return Decision(Outcome(Verdict.REJECTED, reason), failed, (_deposit_failed(failed, reason),))
+
+    def _answer_instead(self, command: Command, kind: InvoiceKind, target: InvoiceState) -> Decision[Invoice] | None:
+        """None if the invoice may take the step to *target*; otherwise that it was taken before, or why it may not."""
+        if self.kind != kind:
+            return refuse(command, Reason.UNKNOWN_INVOICE)
+        if self.state in _IMPLIED_BY.get(target, {target}):
+            return done(None)
+        if not self.may_become(target):
+            return refuse(command, _CONTRADICTIONS[kind, self.state])
+        return None
+
+    def _give_back(self, now: datetime) -> Decision[Invoice]:
+        """What was debited for an invoice that will not be paid goes back to its account."""
+        failed = self.failed(self.reason or Reason.INVOICE_REJECTED, now)
+        outcome = Outcome(Verdict.REJECTED, Reason.INVOICE_REJECTED)
+        return Decision(outcome, failed, (_withdrawal_failed(failed, Reason.INVOICE_REJECTED),))
+
+    def _stands(self) -> Decision[Invoice]:
+        """What the first request has come to: the answer to the same one once more, which changes nothing."""
+        stands = {"invoice_state": str(self.state)}
+        if self.state not in _ENDED_WITHOUT_MONEY:
+            return Decision(Outcome(Verdict.DONE, data=stands))
+        if self.reason is not None:
+            stands["invoice_reason"] = self.reason
+        return Decision(Outcome(Verdict.REJECTED, _ENDED_WITHOUT_MONEY[self.state], stands))
+
+    def _is_for(self, command: RequestDeposit | RequestWithdrawal | AuthorizeWithdrawal | RejectWithdrawal) -> bool:
+        return (self.account_id, self.amount_sat) == (command.account_id, command.amount_sat)
+
 
 def is_proof(preimage: str, payment_hash: str | None) -> bool:
     """Whether *preimage*, in hexadecimal digits, shows that somebody was paid for *payment_hash*."""
@@ -192,192 +382,11 @@ def is_proof(preimage: str, payment_hash: str | None) -> bool:
     return bool(_32_BYTES.fullmatch(digits)) and sha256(bytes.fromhex(digits)).hexdigest() == payment_hash
 
 
-def request_deposit(invoice: Invoice | None, command: RequestDeposit, now: datetime) -> Decision[Invoice]:
-    """Begin a deposit; the Lightning node is asked for its invoice next."""
-    if invoice is not None:
-        is_repeat = invoice.kind is InvoiceKind.DEPOSIT and _is_for(invoice, command)
-        return _asked_again(invoice) if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
-    if objection := _objection(command):
-        return refuse(command, objection)
-    wanted = Invoice(
-        command.invoice_id, InvoiceKind.DEPOSIT, InvoiceState.REQUESTED, command.account_id, command.amount_sat, now
-    )
-    event = DepositRequested(invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat)
-    return done(wanted, event)
-
-
-def issue_invoice(invoice: Invoice | None, command: IssueInvoice, now: datetime) -> Decision[Invoice]:
-    """Take what the node has made. If it was asked twice, the first answer stays: nobody sees the other."""
-    if not _is_payable(command):
-        return refuse(command, Reason.INVALID_PAYMENT_REQUEST)
-    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.ISSUED)
-    if not isinstance(held, Invoice):
-        return held
-    issued = held.issued(command.payment_hash, command.payment_request, command.expires_at)
-    event = InvoiceIssued(
-        invoice_id=issued.invoice_id,
-        account_id=issued.account_id,
-        amount_sat=issued.amount_sat,
-        payment_hash=command.payment_hash.lower(),
-        payment_request=command.payment_request,
-        expires_at=command.expires_at,
-    )
-    return done(issued, event)
-
-
-def confirm_deposit(invoice: Invoice | None, command: ConfirmDeposit, now: datetime) -> Decision[Invoice]:
-    """The money is here, so it is the account's, even if the invoice had expired."""
-    if invoice is not None and invoice.kind == InvoiceKind.DEPOSIT and invoice.payment_hash is None:
-        return refuse(command, Reason.NOT_ISSUED)
-    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.PAID)
-    if not isinstance(held, Invoice):
-        return held
-    event = DepositPaid(invoice_id=held.invoice_id, account_id=held.account_id, amount_sat=held.amount_sat)
-    return done(held.received(now), event)
-
-
-def expire_invoice(invoice: Invoice | None, command: ExpireInvoice, now: datetime) -> Decision[Invoice]:
-    """End a deposit that nobody paid."""
-    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.EXPIRED)
-    if not isinstance(held, Invoice):
-        return held
-    event = InvoiceExpired(invoice_id=held.invoice_id, account_id=held.account_id, amount_sat=held.amount_sat)
-    return done(held.expired(), event)
-
-
-def fail_deposit(invoice: Invoice | None, command: FailDeposit, now: datetime) -> Decision[Invoice]:
-    """End a deposit whose invoice the node will never make: nobody can have paid it."""
-    held = _ready(invoice, command, InvoiceKind.DEPOSIT, InvoiceState.FAILED)
-    if not isinstance(held, Invoice):
-        return held
-    return done(held.never_made(command.reason), _deposit_failed(held, command.reason))
-
-
-def request_withdrawal(invoice: Invoice | None, command: RequestWithdrawal, now: datetime) -> Decision[Invoice]:
-    """Begin a withdrawal; the account is asked for the money next."""
-    payment_hash = command.payment_hash.lower()
-    if invoice is not None:
-        is_same_payment = (invoice.payment_hash, invoice.payment_request) == (payment_hash, command.payment_request)
-        is_repeat = invoice.kind is InvoiceKind.WITHDRAWAL and is_same_payment and _is_for(invoice, command)
-        return _asked_again(invoice) if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
-    if objection := _objection(command) or _payment_objection(command, now):
-        return refuse(command, objection)
-    wanted = Invoice(
-        command.invoice_id,
-        InvoiceKind.WITHDRAWAL,
-        InvoiceState.REQUESTED,
-        command.account_id,
-        command.amount_sat,
-        requested_at=now,
-        payment_hash=payment_hash,
-        payment_request=command.payment_request,
-        expires_at=command.expires_at,
-    )
-    event = WithdrawalRequested(
-        invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat
-    )
-    return done(wanted, event)
-
-
-def authorize_withdrawal(invoice: Invoice | None, command: AuthorizeWithdrawal, now: datetime) -> Decision[Invoice]:
-    """Let the node pay. Never for a debit of another account or amount that happens to have the same id.
-
-    If the withdrawal was rejected before, the debit came from a request repeated too late: it is given back.
-    """
-    if invoice is not None and not _is_for(invoice, command):
-        return refuse(command, Reason.NOT_THIS_WITHDRAWAL)
-    if invoice is not None and invoice.state == InvoiceState.REJECTED:
-        return _give_back(invoice, now)
-    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.AUTHORIZED)
-    if not isinstance(held, Invoice):
-        return held
-    event = WithdrawalAuthorized(
-        invoice_id=held.invoice_id,
-        account_id=held.account_id,
-        amount_sat=held.amount_sat,
-        payment_hash=held.payment_hash or "",
-        payment_request=held.payment_request or "",
-    )
-    return done(held.authorized(), event)
-
-
-def reject_withdrawal(invoice: Invoice | None, command: RejectWithdrawal, now: datetime) -> Decision[Invoice]:
-    """End a withdrawal that the account could not pay."""
-    if invoice is not None and not _is_for(invoice, command):
-        return refuse(command, Reason.NOT_THIS_WITHDRAWAL)
-    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.REJECTED)
-    if not isinstance(held, Invoice):
-        return held
-    event = InvoiceRejected(
-        invoice_id=held.invoice_id, account_id=held.account_id, amount_sat=held.amount_sat, reason=command.reason
-    )
-    return done(held.rejected(command.reason), event)
-
-
-def settle_withdrawal(invoice: Invoice | None, command: SettleWithdrawal, now: datetime) -> Decision[Invoice]:
-    """The money has left, and the preimage proves it."""
-    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.PAID)
-    if not isinstance(held, Invoice):
-        return held
-    if not is_proof(command.preimage, held.payment_hash):
-        return refuse(command, Reason.INVALID_PREIMAGE)
-    paid = held.paid_out(command.preimage, now)
-    event = WithdrawalPaid(
-        invoice_id=paid.invoice_id,
-        account_id=paid.account_id,
-        amount_sat=paid.amount_sat,
-        preimage=command.preimage.lower(),
-    )
-    return done(paid, event)
-
-
-def fail_withdrawal(invoice: Invoice | None, command: FailWithdrawal, now: datetime) -> Decision[Invoice]:
-    """The money has not left and never will, so the account gets it back."""
-    if invoice is not None and invoice.state == InvoiceState.REJECTED:
-        return refuse(command, Reason.INVOICE_REJECTED)
-    held = _ready(invoice, command, InvoiceKind.WITHDRAWAL, InvoiceState.FAILED)
-    if not isinstance(held, Invoice):
-        return held
-    return done(held.failed(command.reason, now), _withdrawal_failed(held, command.reason))
-
-
-def payment_hash_taken(invoice: Invoice | None, command: RequestWithdrawal | IssueInvoice) -> Decision[Invoice]:
-    """Instead of an invoice whose payment hash is that of another of its kind which may be paid or is.
-
-    If the node gives a hash that is known already, the deposit ends: its invoice could not be told from the other.
-    """
-    if isinstance(command, IssueInvoice) and invoice is not None and invoice.may_become(InvoiceState.FAILED):
-        reason = Reason.DUPLICATE_PAYMENT_HASH
-        failed = invoice.never_made(reason)
-        return Decision(Outcome(Verdict.REJECTED, reason), failed, (_deposit_failed(failed, reason),))
-    return refuse(command, Reason.DUPLICATE_PAYMENT_HASH)
-
-
 def refuse(command: Command, reason: Reason) -> Decision[Invoice]:
     """Refuse any command of this context. Of a step an event says so; a request has none, its sender is told."""
     if isinstance(command, (RequestDeposit, RequestWithdrawal)):
         return rejected(reason)
     return rejected(reason, InvoiceChangeRejected(invoice_id=command.key, command=command.TYPE.name, reason=reason))
-
-
-def _ready(
-    invoice: Invoice | None, command: Command, kind: InvoiceKind, target: InvoiceState
-) -> Invoice | Decision[Invoice]:
-    """The invoice, if it may take the step to *target*; otherwise the answer: it was taken before, or why not."""
-    if invoice is None or invoice.kind != kind:
-        return refuse(command, Reason.UNKNOWN_INVOICE)
-    if invoice.state in _IMPLIED_BY.get(target, {target}):
-        return done(None)
-    if not invoice.may_become(target):
-        return refuse(command, _CONTRADICTIONS[kind, invoice.state])
-    return invoice
-
-
-def _give_back(rejected_invoice: Invoice, now: datetime) -> Decision[Invoice]:
-    """What was debited for an invoice that will not be paid goes back to its account."""
-    failed = rejected_invoice.failed(rejected_invoice.reason or Reason.INVOICE_REJECTED, now)
-    outcome = Outcome(Verdict.REJECTED, Reason.INVOICE_REJECTED)
-    return Decision(outcome, failed, (_withdrawal_failed(failed, Reason.INVOICE_REJECTED),))
 
 
 def _withdrawal_failed(invoice: Invoice, reason: str) -> WithdrawalFailed:
@@ -442,19 +451,3 @@ def _is_payable(command: RequestWithdrawal | IssueInvoice) -> bool:
         and bool(_32_BYTES.fullmatch(command.payment_hash.lower()))
         and command.expires_at.tzinfo is not None
     )
-
-
-def _asked_again(invoice: Invoice) -> Decision[Invoice]:
-    """The same request once more changes nothing: it is told what the first one has come to."""
-    stands = {"invoice_state": str(invoice.state)}
-    if invoice.state not in _ENDED_WITHOUT_MONEY:
-        return Decision(Outcome(Verdict.DONE, data=stands))
-    if invoice.reason is not None:
-        stands["invoice_reason"] = invoice.reason
-    return Decision(Outcome(Verdict.REJECTED, _ENDED_WITHOUT_MONEY[invoice.state], stands))
-
-
-def _is_for(
-    invoice: Invoice, command: RequestDeposit | RequestWithdrawal | AuthorizeWithdrawal | RejectWithdrawal
-) -> bool:
-    return (invoice.account_id, invoice.amount_sat) == (command.account_id, command.amount_sat)

@@ -20,6 +20,7 @@ from domain.crowdfunding.messages import (
 )
 from domain.shared.accounts import is_account_id
 from domain.shared.money import SUPPLY_SAT, Satoshis
+from spark_actors.kernel.aggregates import Aggregate
 from spark_actors.kernel.decisions import Decision, done, rejected
 from spark_actors.kernel.errors import BrokenRuleError
 from spark_actors.kernel.ids import is_id, is_key
@@ -29,7 +30,7 @@ MAX_TITLE_LENGTH = 200  # characters
 
 
 @dataclass(frozen=True)
-class Campaign:
+class Campaign(Aggregate):
     """A campaign and its totals, in satoshis. Raises BrokenRuleError for a goal or totals that cannot be."""
 
     campaign_id: str
@@ -54,7 +55,93 @@ class Campaign:
         if self.goal_reached != (self.raised_sat >= self.goal_sat):
             raise BrokenRuleError("campaigns_goal_reached_by_raising", self.goal_reached, "whether it has raised it")
 
+    @classmethod
+    def create(cls, command: CreateCampaign, now: datetime) -> Decision[Campaign]:
+        """Open a campaign for donations."""
+        if objection := _campaign_objection(command):
+            return rejected(objection)
+        created = cls(
+            campaign_id=command.campaign_id,
+            account_id=command.account_id,
+            title=command.title,
+            description=command.description,
+            goal_sat=command.goal_sat,
+            created_at=now,
+        )
+        event = CampaignCreated(
+            campaign_id=created.campaign_id,
+            account_id=created.account_id,
+            title=created.title,
+            description=created.description,
+            goal_sat=created.goal_sat,
+        )
+        return done(created, event)
+
+    def created_again(self, command: CreateCampaign, now: datetime) -> Decision[Campaign]:
+        """The same request once more changes nothing; another one under its id is refused."""
+        asked = (command.account_id, command.title, command.description, command.goal_sat)
+        is_repeat = asked == (self.account_id, self.title, self.description, self.goal_sat)
+        return done(None) if is_repeat else rejected(Reason.DUPLICATE_CAMPAIGN)
+
+    def donate(self, command: DonateToCampaign, now: datetime) -> Decision[Campaign]:
+        """Begin a donation. The campaign itself does not change before the money has moved.
+
+        The store refuses an id that was requested before.
+        """
+        if objection := _donation_objection(command):
+            return rejected(objection)
+        if command.account_id == self.account_id:
+            return rejected(Reason.OWN_CAMPAIGN)
+        amount = Satoshis(command.amount_sat)
+        request = DonationRequest(command.donation_id, self.campaign_id, command.account_id, amount, now)
+        event = DonationRequested(
+            campaign_id=self.campaign_id,
+            donation_id=command.donation_id,
+            account_id=command.account_id,
+            owner_account_id=self.account_id,
+            amount_sat=command.amount_sat,
+        )
+        return done(None, event, records=(request,))
+
+    def register_donation(self, command: RegisterDonation, now: datetime) -> Decision[Campaign]:
+        """Count a donation whose money has moved.
+
+        The store refuses one that was counted before, or not requested so.
+        """
+        if objection := _donation_objection(command):
+            return rejected(objection)
+        amount = Satoshis(command.amount_sat)
+        after = self.donated(amount)
+        donation = Donation(command.donation_id, self.campaign_id, command.account_id, amount, now)
+        events: list[Event] = [
+            DonationRegistered(
+                campaign_id=self.campaign_id,
+                donation_id=command.donation_id,
+                account_id=command.account_id,
+                amount_sat=command.amount_sat,
+                raised_sat=after.raised_sat,
+                donations=after.donations,
+            ),
+        ]
+        if after.goal_reached and not self.goal_reached:
+            events.append(_goal_reached(after))
+        return done(after, *events, records=(donation,))
+
+    def reject_donation(self, command: RejectDonation, now: datetime) -> Decision[Campaign]:
+        """End a donation whose money did not move."""
+        if objection := _donation_objection(command):
+            return rejected(objection)
+        event = DonationRejected(
+            campaign_id=self.campaign_id,
+            donation_id=command.donation_id,
+            account_id=command.account_id,
+            amount_sat=command.amount_sat,
+            reason=command.reason,
+        )
+        return done(None, event)
+
     def donated(self, amount: Satoshis) -> Campaign:
+        """The campaign once it was given so much more."""
         raised_sat = self.raised_sat + amount
         return replace(
             self,
@@ -94,113 +181,6 @@ class Donation:
     def __post_init__(self) -> None:
         if not Satoshis.are(self.amount_sat):
             raise BrokenRuleError("donations_amount_is_satoshis", self.amount_sat, f"1 to {SUPPLY_SAT}")
-
-
-def create_campaign(campaign: Campaign | None, command: CreateCampaign, now: datetime) -> Decision[Campaign]:
-    """Open a campaign for donations."""
-    if campaign is not None:
-        return done(None) if _is_repeat(campaign, command) else rejected(Reason.DUPLICATE_CAMPAIGN)
-    if objection := _campaign_objection(command):
-        return rejected(objection)
-    created = Campaign(
-        campaign_id=command.campaign_id,
-        account_id=command.account_id,
-        title=command.title,
-        description=command.description,
-        goal_sat=command.goal_sat,
-        created_at=now,
-    )
-    event = CampaignCreated(
-        campaign_id=created.campaign_id,
-        account_id=created.account_id,
-        title=created.title,
-        description=created.description,
-        goal_sat=created.goal_sat,
-    )
-    return done(created, event)
-
-
-def donate_to_campaign(campaign: Campaign | None, command: DonateToCampaign, now: datetime) -> Decision[Campaign]:
-    """Begin a donation. The campaign itself does not change before the money has moved.
-
-    The store refuses an id that was requested before.
-    """
-    if campaign is None:
-        return rejected(Reason.UNKNOWN_CAMPAIGN)
-    if objection := _donation_objection(command):
-        return rejected(objection)
-    if command.account_id == campaign.account_id:
-        return rejected(Reason.OWN_CAMPAIGN)
-    amount = Satoshis(command.amount_sat)
-    request = DonationRequest(command.donation_id, campaign.campaign_id, command.account_id, amount, now)
-    event = DonationRequested(
-        campaign_id=campaign.campaign_id,
-        donation_id=command.donation_id,
-        account_id=command.account_id,
-        owner_account_id=campaign.account_id,
-        amount_sat=command.amount_sat,
-    )
-    return done(None, event, records=(request,))
-
-
-def register_donation(campaign: Campaign | None, command: RegisterDonation, now: datetime) -> Decision[Campaign]:
-    """Count a donation whose money has moved; the store refuses one that was counted before, or not requested so."""
-    if campaign is None:
-        return rejected(Reason.UNKNOWN_DONATION)
-    if objection := _donation_objection(command):
-        return rejected(objection)
-    amount = Satoshis(command.amount_sat)
-    after = campaign.donated(amount)
-    donation = Donation(command.donation_id, campaign.campaign_id, command.account_id, amount, now)
-    events: list[Event] = [
-        DonationRegistered(
-            campaign_id=campaign.campaign_id,
-            donation_id=command.donation_id,
-            account_id=command.account_id,
-            amount_sat=command.amount_sat,
-            raised_sat=after.raised_sat,
-            donations=after.donations,
-        ),
-    ]
-    if after.goal_reached and not campaign.goal_reached:
-        events.append(_goal_reached(after))
-    return done(after, *events, records=(donation,))
-
-
-def reject_donation(campaign: Campaign | None, command: RejectDonation, now: datetime) -> Decision[Campaign]:
-    """End a donation whose money did not move."""
-    if campaign is None:
-        return rejected(Reason.UNKNOWN_DONATION)
-    if objection := _donation_objection(command):
-        return rejected(objection)
-    event = DonationRejected(
-        campaign_id=campaign.campaign_id,
-        donation_id=command.donation_id,
-        account_id=command.account_id,
-        amount_sat=command.amount_sat,
-        reason=command.reason,
-    )
-    return done(None, event)
-
-
-def donation_requested(campaign: Campaign | None, command: DonateToCampaign) -> Decision[Campaign]:
-    """Instead of a donation under an id that was used before. Who asks is told so, and nobody else of anything."""
-    return rejected(Reason.ALREADY_REQUESTED)
-
-
-def donation_registered(campaign: Campaign | None, command: RegisterDonation) -> Decision[Campaign]:
-    """Instead of counting a donation twice. No event: the first one's stands."""
-    return rejected(Reason.ALREADY_REGISTERED)
-
-
-def donation_unknown(campaign: Campaign | None, command: RegisterDonation) -> Decision[Campaign]:
-    """Instead of counting a donation that was not requested, or of somebody else, or of another amount."""
-    return rejected(Reason.UNKNOWN_DONATION)
-
-
-def _is_repeat(campaign: Campaign, command: CreateCampaign) -> bool:
-    asked = (command.account_id, command.title, command.description, command.goal_sat)
-    return asked == (campaign.account_id, campaign.title, campaign.description, campaign.goal_sat)
 
 
 def _donation_objection(command: DonateToCampaign | RegisterDonation | RejectDonation) -> Reason | None:

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from domain.crowdfunding.campaign import (
-    Campaign,
-    create_campaign,
-    donate_to_campaign,
-    donation_registered,
-    donation_requested,
-    donation_unknown,
-    register_donation,
-    reject_donation,
-)
+from domain.crowdfunding.campaign import Campaign
 from domain.crowdfunding.messages import (
     MESSAGES,
     CreateCampaign,
     DonateToCampaign,
+    Reason,
     RegisterDonation,
     RejectDonation,
 )
 from domain.crowdfunding.sagas import SAGAS, STEPS
+from spark_actors.kernel.aggregates import changes, creates, handlers, refuses
 from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="crowdfunding",
     messages=MESSAGES,
     aggregate=Campaign,
-    commands={
-        CreateCampaign: create_campaign,
-        DonateToCampaign: donate_to_campaign,
-        RegisterDonation: register_donation,
-        RejectDonation: reject_donation,
-    },
+    commands=handlers(
+        creates(CreateCampaign, Campaign.create, again=Campaign.created_again),
+        changes(DonateToCampaign, Campaign.donate, missing=Reason.UNKNOWN_CAMPAIGN),
+        changes(RegisterDonation, Campaign.register_donation, missing=Reason.UNKNOWN_DONATION),
+        changes(RejectDonation, Campaign.reject_donation, missing=Reason.UNKNOWN_DONATION),
+    ),
+    # Who asks is told so, and nobody else of anything: what stands is what the first one's events have said.
     refusals={
-        "donation_requested_once": donation_requested,
-        "donation_registered_once": donation_registered,
-        "registered_as_requested": donation_unknown,
+        "donation_requested_once": refuses(Reason.ALREADY_REQUESTED),
+        "donation_registered_once": refuses(Reason.ALREADY_REGISTERED),
+        "registered_as_requested": refuses(Reason.UNKNOWN_DONATION),
     },
     steps=STEPS,
     sagas=SAGAS,

@@ -154,9 +154,8 @@ def decide_turn(
 
 def _decide(rules: TurnRules, envelope: Envelope, state: object, now: datetime, refused_by: str) -> Decision[Any]:
     command: Any = decode_data(rules.registry, envelope)
-    if refused_by:
-        return rules.context.refusals[refused_by](state, command)
-    return rules.context.commands[type(command)](state, command, now)
+    handler = rules.context.refusals[refused_by] if refused_by else rules.context.commands[type(command)]
+    return handler(state, command, now)
 
 
 def _outgoing(envelope: Envelope, events: Sequence[Event], sequence: int, now: datetime) -> list[OutgoingMessage]:

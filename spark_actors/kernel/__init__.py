@@ -1,1 +1,4 @@
-"""What an application is written against: messages, decisions, sagas, contexts, errors. The standard library only."""
+"""What an application is written against: messages, aggregates, decisions, sagas, contexts, errors.
+
+The standard library only.
+"""

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from inspect import signature
 from types import UnionType
-from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from spark_actors.kernel.decisions import Decision
+from spark_actors.kernel.aggregates import Aggregate, Handler
 from spark_actors.kernel.messages import Command, Event, Message, Upcaster
 from spark_actors.kernel.sagas import SagaKind, Step
 from spark_actors.kernel.tasks import NotYet, Task, ToDo, Workers
-
-Handler: TypeAlias = Callable[[Any, Any, datetime], Decision[Any]]
-"""(state or None if the instance does not exist, command, time of the turn) -> decision. Pure."""
-
-Refusal: TypeAlias = Callable[[Any, Any], Decision[Any]]
-"""(state, command) -> the decision to take instead when a named constraint of the database refuses the first one."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +21,14 @@ class BoundedContext:
     name: str
     messages: tuple[type[Message], ...]
     """The current version of each, tasks among them."""
-    aggregate: type[Any] | None = None
-    """The class of its instances' states; None for a context without commands."""
+    aggregate: type[Aggregate] | None = None
+    """The class of its instances; None for a context without commands."""
     upcasters: tuple[Upcaster, ...] = ()
     """How older versions of its messages are read; never taken away while one may lie in an outbox or a broker."""
     commands: Mapping[type[Command], Handler] = field(default_factory=dict)
-    """Each command has one handler."""
-    refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    """What the domain says when the named database constraint refuses a decision."""
+    """Each command has one handler, which says what becomes of it whether or not its instance exists."""
+    refusals: Mapping[str, Handler] = field(default_factory=dict)
+    """What decides instead when the named constraint of the database has refused a decision."""
     steps: Mapping[type[Event], Step] = field(default_factory=dict)
     """Which events, of any context, make this one send which commands."""
     sagas: tuple[SagaKind, ...] = ()
@@ -64,11 +57,13 @@ class BoundedContext:
 def mistakes(context: BoundedContext) -> list[str]:
     """What of the tables does not fit together, in words: to be asked at start-up, so that no running daemon finds it.
 
-    By the annotations: a handler takes the aggregate and its command; a step takes its event and says which commands it
-    sends, each of this context; what follows as a task is one of this context's, too.
+    By the annotations: a handler takes its command and decides on the aggregate, as a refusal does; a step takes its
+    event and says which commands it sends, each of this context; what follows as a task is one of this context's, too.
     """
     return [
+        *_of_aggregate(context),
         *(each for command, handler in context.commands.items() for each in _of_handler(context, command, handler)),
+        *(each for handler in context.refusals.values() for each in _of_decisions(context, handler)),
         *(each for event, step in context.steps.items() for each in _of_step(context, event, step)),
         *(each for event, to_do in context.tasks.items() for each in _of_to_do(context, event, to_do)),
     ]
@@ -81,14 +76,32 @@ def mistakes_of_workers(context: BoundedContext, workers: Workers) -> list[str]:
     return [*missing, *(each for task, worker in workers.by_task.items() for each in _of_worker(context, task, worker))]
 
 
+def _of_aggregate(context: BoundedContext) -> Iterator[str]:
+    aggregate: Any = context.aggregate
+    if aggregate is None:
+        return
+    if not issubclass(aggregate, Aggregate):
+        yield f"{_word(aggregate)}, the aggregate of {context.name}, is no Aggregate"
+    if not getattr(getattr(aggregate, "__dataclass_params__", None), "frozen", False):
+        yield f"{_word(aggregate)}, the aggregate of {context.name}, is no frozen dataclass"
+
+
 def _of_handler(context: BoundedContext, command: type[Command], handler: Handler) -> Iterator[str]:
-    name, (state, taken, *_), _ = _annotations(handler)
     if command.TYPE.context != context.name or command not in context.messages:
-        yield f"{name} handles {command.TYPE.name}, which is no message of {context.name}"
-    if context.aggregate is None or not _takes(state, context.aggregate):
-        yield f"{name} decides on {_word(state)}, and the aggregate of {context.name} is {_word(context.aggregate)}"
-    if not _takes(taken, command):
-        yield f"{name} takes {_word(taken)}, and handles {_word(command)}"
+        yield f"{context.name} handles {command.TYPE.name}, which is no message of it"
+    for decide, place in ((handler.missing, 0), (handler.existing, 1)):
+        name, parameters, _ = _annotations(decide)
+        if not _takes(parameters[place], command):
+            yield f"{name} takes {_word(parameters[place])}, and handles {_word(command)}"
+    yield from _of_decisions(context, handler)
+
+
+def _of_decisions(context: BoundedContext, handler: Handler) -> Iterator[str]:
+    for decide in (handler.missing, handler.existing):
+        name, _, given = _annotations(decide)
+        (state,) = get_args(given) or (given,)
+        if context.aggregate is None or not _takes(state, context.aggregate):
+            yield f"{name} decides on {_word(state)}, and the aggregate of {context.name} is {_word(context.aggregate)}"
 
 
 def _of_step(context: BoundedContext, event: type[Event], step: Step) -> Iterator[str]:
@@ -134,7 +147,7 @@ def _annotations(function: Callable[..., Any]) -> tuple[str, list[Any], Any]:
     """Its name, and what its parameters and its return are annotated with; `Any` where nothing is said."""
     hints = get_type_hints(function)
     parameters = [hints.get(name, Any) for name in signature(function).parameters]
-    return getattr(function, "__name__", repr(function)), parameters, hints.get("return", Any)
+    return getattr(function, "__qualname__", repr(function)), parameters, hints.get("return", Any)
 
 
 def _takes(annotated: Any, cls: type[Any]) -> bool:

@@ -760,9 +760,8 @@ MUTANTS = (
         10,
         "a refused sign-up is told in the feed of the account that it names",
         "domain/auth/user.py",
-        "    return rejected(Reason.USERNAME_TAKEN)",
-        "    event = AccountRegistered(account_id=command.account_id, username=command.username)\n"
-        "    return rejected(Reason.USERNAME_TAKEN, event)",
+        "rejected(Reason.DUPLICATE_ACCOUNT)",
+        "rejected(Reason.DUPLICATE_ACCOUNT, AccountRegistered(account_id=command.account_id, username='x'))",
         ("tests/unit/domain/test_user.py::test_nothing_is_said_of_a_sign_up_that_is_refused",),
     ),
     Mutant(

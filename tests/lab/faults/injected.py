@@ -9,12 +9,14 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 
 from domain.bitcoin.ports import InvoiceStatus, LightningError, LightningNode, NodeInvoice, Payment, PaymentTerms
-from spark_actors.kernel.context import BoundedContext, Handler
+from spark_actors.kernel.aggregates import Handler
+from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Decision
 from spark_actors.kernel.messages import Command, Event, Message
 from spark_actors.kernel.sagas import Step
@@ -65,7 +67,7 @@ class DeadlyMessages:
             self._die_of(Deadly.COMMAND, command)
             return handler(state, command, now)
 
-        return handle
+        return Handler(missing=partial(handle, None), existing=handle)
 
     def _step(self, step: Step) -> Step:
         def take(event: Event) -> Sequence[Command]:

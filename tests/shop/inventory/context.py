@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spark_actors.kernel.aggregates import changes, creates, handlers, refuses
 from spark_actors.kernel.context import BoundedContext
-from tests.shop.inventory.item import Item, add, label_taken, release, reserve
+from tests.shop.inventory.item import Item
 from tests.shop.inventory.messages import MESSAGES, AddItem, ReleaseStock, ReserveStock
 from tests.shop.orders.messages import OrderCancelled, OrderPlaced
 
@@ -22,7 +23,11 @@ CONTEXT = BoundedContext(
     name="inventory",
     messages=MESSAGES,
     aggregate=Item,
-    commands={AddItem: add, ReserveStock: reserve, ReleaseStock: release},
-    refusals={"items_label_unique": label_taken},
+    commands=handlers(
+        creates(AddItem, Item.add, again="known"),
+        changes(ReserveStock, Item.reserve, missing=Item.out_of_stock),
+        changes(ReleaseStock, Item.release, missing="unknown_item"),
+    ),
+    refusals={"items_label_unique": refuses("label_taken")},
     steps={OrderPlaced: reserve_for_order, OrderCancelled: release_of_order},
 )

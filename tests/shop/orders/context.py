@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from spark_actors.kernel.aggregates import changes, creates, handlers
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState
 from tests.shop.inventory.messages import StockRefused, StockReserved
@@ -18,7 +19,7 @@ from tests.shop.orders.messages import (
     PlaceOrder,
     RejectOrder,
 )
-from tests.shop.orders.order import Order, cancel, confirm, place, reject
+from tests.shop.orders.order import Order
 
 
 def confirm_order(event: StockReserved) -> Sequence[ConfirmOrder]:
@@ -47,7 +48,12 @@ CONTEXT = BoundedContext(
     name="orders",
     messages=MESSAGES,
     aggregate=Order,
-    commands={PlaceOrder: place, ConfirmOrder: confirm, RejectOrder: reject, CancelOrder: cancel},
+    commands=handlers(
+        creates(PlaceOrder, Order.place, again="placed"),
+        changes(ConfirmOrder, Order.confirm, missing="not_open"),
+        changes(RejectOrder, Order.reject, missing="not_open"),
+        changes(CancelOrder, Order.cancel, missing="not_confirmed"),
+    ),
     steps={StockReserved: confirm_order, StockRefused: reject_order},
     sagas=(ORDER,),
 )

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from domain.accounting import account, transfer
+from domain.accounting import account, refusals
 from domain.auth import user
 from domain.bitcoin import invoice
 from domain.crowdfunding import campaign
@@ -90,7 +90,7 @@ def test_the_dashboard_reads_every_event_and_answers_queries_alone() -> None:
 
 
 def test_a_refusal_has_a_reason_that_the_context_publishes() -> None:
-    for module in (account, transfer, user, invoice, campaign):
+    for module in (account, refusals, user, invoice, campaign):
         reasons = inspect.getmodule(module.Reason)
         assert reasons is not None
         assert reasons.__name__.endswith(".messages")

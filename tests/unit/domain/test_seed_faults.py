@@ -10,7 +10,7 @@ import pytest
 from domain.accounting.account import Account
 from domain.accounting.messages import Deposited
 from domain.auth.messages import Reason as AuthReason
-from domain.auth.user import User, register_account
+from domain.auth.user import User
 from domain.bitcoin.invoice import Invoice
 from domain.bitcoin.messages import DepositPaid
 from domain.crowdfunding.campaign import Campaign
@@ -51,7 +51,7 @@ def test_concurrent_donations_that_were_accepted_are_all_registered() -> None:
 
 
 def test_a_plain_password_is_refused_by_a_rule_that_no_switch_turns_off() -> None:
-    decision = register_account(None, register(password_hash="hunter2"), NOON)
+    decision = User.register(register(password_hash="hunter2"), NOON)
     assert (decision.outcome.verdict, decision.outcome.reason) == (Verdict.REJECTED, AuthReason.INVALID_PASSWORD_HASH)
     assert decision.state is None
 

@@ -10,20 +10,35 @@ from typing import Any
 import pytest
 
 from spark_actors.application import Application, ApplicationError, Edge, InstalledContext
+from spark_actors.kernel.aggregates import Aggregate, Handler, changes, creates, handlers, refuses
 from spark_actors.kernel.context import BoundedContext, mistakes, mistakes_of_workers
 from spark_actors.kernel.decisions import Decision, done
 from spark_actors.kernel.messages import Command, MessageRegistry, task
 from spark_actors.kernel.tasks import NotYet, Task, Workers
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.context import CONTEXT as INVENTORY
-from tests.shop.inventory.messages import AddItem, ReserveStock
+from tests.shop.inventory.messages import AddItem, ReleaseStock, ReserveStock
 from tests.shop.orders.context import CONTEXT as ORDERS
-from tests.shop.orders.messages import CancelOrder, OrderPlaced, PlaceOrder
-from tests.shop.orders.order import place
+from tests.shop.orders.messages import CancelOrder, ConfirmOrder, OrderPlaced, PlaceOrder
+from tests.shop.orders.order import Order
 
 
-def of_wrong_state(item: int | None, command: AddItem, now: datetime) -> Decision[int]:
-    return done(item)
+def of_wrong_state(command: AddItem, now: datetime) -> Decision[Order]:
+    return done(None)
+
+
+@dataclass
+class Shelf(Aggregate):
+    """It can be changed in place."""
+
+    item_id: str
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """It promises nothing."""
+
+    item_id: str
 
 
 def of_wrong_event(event: PlaceOrder) -> Sequence[ReserveStock]:
@@ -47,14 +62,40 @@ def test_of_what_fits_together_nothing_is_said(installed: InstalledContext) -> N
     assert mistakes(installed.context) == []
 
 
-def test_a_handler_for_another_command_or_state_is_told() -> None:
-    wrong = replace(INVENTORY, commands={AddItem: of_wrong_state, PlaceOrder: place}, steps={})
-    assert said(wrong) == (
-        "of_wrong_state decides on int | None, and the aggregate of inventory is Item; "
-        "place handles orders.place-order, which is no message of inventory; "
-        "place decides on tests.shop.orders.order.Order | None, and the aggregate of inventory is Item"
+def test_a_handler_for_another_command_or_aggregate_is_told() -> None:
+    wrong = handlers(
+        creates(AddItem, of_wrong_state, again="known"), changes(ConfirmOrder, Order.confirm, missing="not_open")
     )
-    assert "place takes PlaceOrder, and handles AddItem" in said(replace(INVENTORY, commands={AddItem: place}))
+    assert said(replace(INVENTORY, commands=wrong, steps={})) == (
+        "of_wrong_state decides on Order, and the aggregate of inventory is Item; "
+        "inventory handles orders.confirm-order, which is no message of it; "
+        "Order.confirm decides on Order, and the aggregate of inventory is Item"
+    )
+    mixed_up: dict[type[Command], Handler] = {
+        AddItem: ORDERS.commands[PlaceOrder],
+        ReserveStock: INVENTORY.commands[ReleaseStock],
+    }
+    words = said(replace(INVENTORY, commands=mixed_up))
+    assert "Order.place takes PlaceOrder, and handles AddItem" in words
+    assert "Item.release takes ReleaseStock, and handles ReserveStock" in words
+
+
+def test_what_decides_where_there_is_no_instance_is_looked_at_as_well() -> None:
+    unlike: dict[type[Command], Handler] = {ReleaseStock: INVENTORY.commands[ReserveStock]}
+    assert "Item.out_of_stock takes ReserveStock, and handles ReleaseStock" in said(replace(INVENTORY, commands=unlike))
+
+
+def test_a_refusal_for_another_aggregate_is_told() -> None:
+    assert said(replace(INVENTORY, refusals={"items_label_unique": refuses(of_wrong_state)})) == (
+        "of_wrong_state decides on Order, and the aggregate of inventory is Item"
+    )
+
+
+def test_an_aggregate_that_is_none_or_can_be_changed_in_place_is_told() -> None:
+    nothing = replace(INVENTORY, commands={}, refusals={}, steps={})
+    assert said(replace(nothing, aggregate=Shelf)) == "Shelf, the aggregate of inventory, is no frozen dataclass"
+    unmarked: Any = Drawer
+    assert said(replace(nothing, aggregate=unmarked)) == "Drawer, the aggregate of inventory, is no Aggregate"
 
 
 def test_a_step_for_another_event_or_that_sends_another_contexts_command_is_told() -> None:

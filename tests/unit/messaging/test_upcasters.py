@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from spark_actors.actors.turn import TurnRules, decide_turn
+from spark_actors.kernel.aggregates import Aggregate, creates, handlers
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Decision, Verdict, done
 from spark_actors.kernel.errors import MalformedMessageError, UnknownMessageError
@@ -56,11 +57,23 @@ UPCASTERS = (
 REGISTRY = MessageRegistry((Pay, Paid), UPCASTERS)
 
 
-def pay(state: object, message: Pay, now: datetime) -> Decision[int]:
-    return done(message.amount_sat, Paid(till_id=message.till_id, amount_sat=message.amount_sat))
+@dataclass(frozen=True)
+class Till(Aggregate):
+    amount_sat: int
+
+    @classmethod
+    def open(cls, command: Pay, now: datetime) -> Decision[Till]:
+        return done(cls(command.amount_sat), Paid(till_id=command.till_id, amount_sat=command.amount_sat))
 
 
-TILL = BoundedContext("till", (Pay, Paid), upcasters=UPCASTERS, commands={Pay: pay}, reads=(Paid,))
+TILL = BoundedContext(
+    "till",
+    (Pay, Paid),
+    upcasters=UPCASTERS,
+    aggregate=Till,
+    commands=handlers(creates(Pay, Till.open, again="open")),
+    reads=(Paid,),
+)
 
 
 def stored(version: int, data: object, name: str = "till.pay") -> Envelope:
