@@ -111,9 +111,9 @@ MUTANTS = (
     Mutant(
         2,
         "what is wrong with one command of a batch fails all of it",
-        f"{ACTORS}/aggregate.py",
-        "        if len(commands) > 1:\n            middle",
-        "        if len(commands) > 1_000_000:\n            middle",
+        f"{ACTORS}/attempts.py",
+        "if len(attempt.commands) > 1:",
+        "if len(attempt.commands) > 1_000_000:",
         (f"{FENCES}::test_what_raises_in_the_store_for_one_key_is_found_by_halves",),
     ),
     Mutant(
@@ -136,7 +136,7 @@ MUTANTS = (
         3,
         "no inbox mark is written",
         f"{ACTORS}/aggregate.py",
-        "uow.inbox.mark(turn.marks if work.draining is None else _through(turn.marks))",
+        "uow.inbox.mark(turn.marks if released is None else turn.marks_of_waiting)",
         NOTHING,
         (f"{TURNS}::test_a_redelivered_command_takes_effect_once_and_answers_the_same",),
     ),
@@ -175,7 +175,7 @@ MUTANTS = (
     Mutant(
         3,
         "an id is answered whatever is asked under it",
-        f"{ACTORS}/aggregate.py",
+        f"{ACTORS}/lookups.py",
         "return before.outcome if is_same else ID_REUSED",
         "return before.outcome",
         (f"{REUSED}::test_another_content_under_a_known_id_is_refused_and_does_nothing",),
@@ -183,7 +183,7 @@ MUTANTS = (
     Mutant(
         3,
         "what stands twice under an id in a batch counts as the same",
-        f"{ACTORS}/aggregate.py",
+        f"{ACTORS}/attempts.py",
         "if known is not command and content_digest(known) != content_digest(command):",
         "if known is None:",
         (f"{REUSED}::test_within_one_batch_the_first_has_the_id_and_its_repetition_its_answer",),
@@ -358,8 +358,8 @@ MUTANTS = (
         6,
         "what was handled by a host that died is buried all the same",
         f"{ACTORS}/aggregate.py",
-        "pending = [command for command in commands if command.message_id not in known]\n        blocked = set(",
-        "pending = list(commands)\n        blocked = set(",
+        "pending = [command for command in commands if command.message_id not in known]\n        parked = set(",
+        "pending = list(commands)\n        parked = set(",
         (f"{FENCES}::test_what_is_to_be_buried_and_was_handled_after_all_answers_as_it_ended",),
     ),
     Mutant(
@@ -792,9 +792,9 @@ MUTANTS = (
     Mutant(
         11,
         "a lock that somebody else holds makes the whole turn wait",
-        f"{ACTORS}/aggregate.py",
-        "return _Ended(known, known).and_then(self._without_locked(work, pending))",
-        "raise",
+        f"{ACTORS}/attempts.py",
+        "Next.LEAVE_OUT, Next.HAND_BACK)",
+        "Next.HAND_BACK, Next.HAND_BACK)",
         (f"{LOCKED}::test_commands_of_a_locked_key_are_not_done_and_its_neighbours_are",),
     ),
     Mutant(

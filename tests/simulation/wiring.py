@@ -16,7 +16,7 @@ from domain.bitcoin.adapters.listing import TaskListing
 from domain.bitcoin.adapters.worker import LightningWorker, WorkerSettings
 from domain.bitcoin.lightning import task_for
 from spark_actors.actors import names
-from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.context import (
     ContextActor,
     ContextService,
@@ -29,6 +29,7 @@ from spark_actors.actors.context import (
 from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
 from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.lookups import HostedContext
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec, Report
