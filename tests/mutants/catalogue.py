@@ -232,25 +232,25 @@ MUTANTS = (
         4,
         "the ingress acknowledges before the commit",
         f"{ACTORS}/ingress.py",
-        "        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]\n",
-        "        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]\n"
-        "        await self._broker.acknowledge([each.arrival for each in good])\n",
+        "        await self._refused.keep(refused)\n",
+        "        await self._broker.acknowledge([taken.arrival for taken, _ in done])\n"
+        "        await self._refused.keep(refused)\n",
         (f"{INGRESS}::test_a_command_is_committed_then_answered_then_acknowledged",),
     ),
     Mutant(
         4,
         "what is refused at the door is acknowledged and not kept",
-        f"{ACTORS}/ingress.py",
-        "        await self._bury(letters)\n",
-        "",
+        f"{ACTORS}/refused.py",
+        "await self._bury([self._letter(each.arrival, each.error) for each in refused if each.is_kept])",
+        NOTHING,
         (f"{INGRESS}::test_what_is_not_understood_is_kept_told_and_acknowledged_and_its_neighbours_pass",),
     ),
     Mutant(
         4,
         "an arrival that meets a bug is acknowledged and not kept",
-        f"{ACTORS}/ingress.py",
-        "refused.append(_Refused(arrival, self._internal(error, arrival), True))",
-        "refused.append(_Refused(arrival, self._internal(error, arrival), False))",
+        f"{ACTORS}/admission.py",
+        "refused.append(Refused(arrival, self.refused.internal(error, arrival), True))",
+        "refused.append(Refused(arrival, self.refused.internal(error, arrival), False))",
         (f"{INGRESS}::test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_pass",),
     ),
     Mutant(
@@ -525,7 +525,7 @@ MUTANTS = (
     Mutant(
         10,
         "who only asks is shown what is somebody else's",
-        f"{ACTORS}/ingress.py",
+        f"{ACTORS}/queries.py",
         "if result is not None and self._guard.may_see(sender, query, result) else None",
         "if result is not None else None",
         (f"{INGRESS}::test_a_query_is_answered_to_who_may_ask_it",),
@@ -533,9 +533,9 @@ MUTANTS = (
     Mutant(
         10,
         "the ingress lets commands in without asking the guard about them",
-        f"{ACTORS}/ingress.py",
-        "good.append(_Taken(arrival, admitted.envelope.message_id, self._guard.command(sender, admitted)))",
-        "good.append(_Taken(arrival, admitted.envelope.message_id, admitted.envelope))",
+        f"{ACTORS}/admission.py",
+        "good.append(Taken(arrival, admitted.envelope.message_id, self._guard.command(sender, admitted)))",
+        "good.append(Taken(arrival, admitted.envelope.message_id, admitted.envelope))",
         (
             (
                 f"{INGRESS}::test_what_nobody_or_only_a_user_sends_in_vain_reaches_no_aggregate"
@@ -842,7 +842,7 @@ MUTANTS = (
     Mutant(
         6,
         "a bug that one arrival meets sends its whole batch round",
-        f"{ACTORS}/ingress.py",
+        f"{ACTORS}/admission.py",
         "except Exception as error:  # noqa: BLE001 - a bug;",
         "except KeyboardInterrupt as error:  # a bug;",
         (f"{INGRESS}::test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_pass",),
