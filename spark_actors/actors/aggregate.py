@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
 
 from spark_actors.actors.attempts import (
     Attempt,
@@ -39,7 +38,7 @@ from spark_actors.messaging.deaths import KILLED_ITS_PROCESS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
 from spark_actors.messaging.telemetry import InstancesMoved
-from spark_actors.messaging.unit_of_work import Failure, Unreadable, Versioned
+from spark_actors.messaging.unit_of_work import Failure, Unreadable
 
 RELEASED_AT_ONCE = 100
 """Commands of a released key that are handled in one turn."""
@@ -176,13 +175,9 @@ class AggregateActor:
         return attempt, turn
 
     def _decide(self, lookups: Lookups, attempt: Attempt) -> Turn:
-        commands = attempt.pending
-        loaded = self._activate(lookups, [key for key in keys_of(commands) if key not in attempt.parked])
-        rules = TurnRules(lookups.hosted.context, self._registry)
-        return decide_turn(rules, commands, loaded, self._clock(), attempt.refused, attempt.parked)
-
-    def _activate(self, lookups: Lookups, keys: Collection[str]) -> dict[str, Versioned[Any]]:
-        name = lookups.name
+        """Load the instances that are not active, and have the domain decide what is pending."""
+        name, commands = lookups.name, attempt.pending
+        keys = [key for key in keys_of(commands) if key not in attempt.parked]
         held = self._residents.find(name, keys)
         missing = [key for key in keys if key not in held and is_key(key)]
         if missing:
@@ -191,7 +186,8 @@ class AggregateActor:
             self._residents.keep(name, {key: it for key, it in loaded.items() if not isinstance(it.state, Unreadable)})
             self._telemetry(InstancesMoved(name, len(missing), 0, self._residents.count(name)))
             held |= loaded
-        return held
+        rules = TurnRules(lookups.hosted.context, self._registry)
+        return decide_turn(rules, commands, held, self._clock(), attempt.refused, attempt.parked)
 
     def _commit(self, lookups: Lookups, turn: Turn, known: Collection[str]) -> None:
         """Commit the turn; if that goes wrong, the instances it touched are loaded anew next time.

@@ -503,7 +503,7 @@ MUTANTS = (
         "instances are loaded for each turn",
         f"{ACTORS}/aggregate.py",
         "held = self._residents.find(name, keys)",
-        "held: dict[str, Versioned[Any]] = {}",
+        "held = {}",
         ("tests/contracts/test_costs.py::test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size",),
     ),
     Mutant(
