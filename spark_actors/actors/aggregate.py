@@ -227,7 +227,7 @@ class AggregateActor:
     ) -> Sequence[Attempt]:
         """Do what the retry policy says of a commit that was refused, and give the attempts that follow, in order.
 
-        Raises *error* for what is to be handed back, or isolated.
+        Raises *error* for what is to be handed back, or isolated; StorageUnavailableError after the last attempt.
         """
         offenders = lookups.offenders(turn, attempt.refused) if isinstance(error, ConstraintError) else {}
         step = after_refusal(error, attempt, offenders, self._max_attempts, is_released=lookups.released is not None)
@@ -250,9 +250,9 @@ class AggregateActor:
             case Next.LEAVE_OUT:
                 ended.add(attempt.known, attempt.known)
                 return self._without_locked(lookups, Attempt(pending), ended)
-        raise StorageUnavailableError(
-            f"turn of {len(attempt.commands)} commands gave up after {self._max_attempts} attempts"
-        ) from error
+            case _:  # out of attempts
+                detail = f"turn of {len(attempt.commands)} commands gave up after {self._max_attempts} attempts"
+                raise StorageUnavailableError(detail) from error
 
     def _without_locked(self, lookups: Lookups, attempt: Attempt, ended: Ended) -> Sequence[Attempt]:
         """Find out which keys of a turn others have locked, and take the rest.

@@ -1,4 +1,6 @@
-"""The Ingress: pulls commands, has them checked, routes them, answers and acknowledges after commit (at least once).
+"""The Ingress: pulls commands, has them checked, routes them, answers and acknowledges (ack) after commit.
+
+What is not acknowledged is delivered again, after the broker's time-out: commands come at least once.
 
 What is refused goes another way (`refused.py`), as do queries (`queries.py`); how fast it goes says `pace.py`.
 """

@@ -1,14 +1,14 @@
 """The shape of a message, inside as between processes: its envelope; and the short answers to it. Packed as msgpack.
 
-A message has this one shape from the door to the outbox and on to its subscribers. What else there is:
+A message has this one shape from the door to the outbox and on to its subscribers. What else there is, and why:
 
-- at the edges, what comes from outside or may be no message at all: the CloudEvents JSON that a producer writes
-  (`cloudevents.py`), an `Arrival` as the broker delivered it, `Admitted` with its source, until the guard has made its
-  identity; a `DeadLetter`, which may be of bytes that nobody could read
-- in rows, columns named like the fields: `persistence/rows.py` reads and writes them, all in one place
-- an envelope with what one place knows of it besides: `PendingMessage` (its position in the outbox), `Received` (what
-  it says, decoded), `Failure` (why it cannot be handled)
-- what is left of it once it was handled: `InboxMark` (id and digest, for idempotency) and, read back, `Handled`
+- at the edges, what comes from outside and may be no message at all: the CloudEvents JSON that a producer writes
+  (`cloudevents.py`); an `Arrival` as the broker delivered it, which is what can be acknowledged; `Admitted` (with its
+  source) until the guard has made its id; a `DeadLetter`, which may be of bytes that nobody could read
+- in rows, columns named like the fields: `persistence/rows.py` alone writes and reads them
+- an envelope with what one place knows of it besides: `Taken` (the arrival to answer), `PendingMessage` (its position
+  in the outbox), `Received` (what it says, decoded), `Failure` (why it cannot be handled)
+- what is left of it once it was handled, for idempotency: `InboxMark` (id, digest, outcome) and, looked up, `Handled`
 """
 
 from __future__ import annotations
