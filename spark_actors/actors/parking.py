@@ -12,7 +12,7 @@ from spark_actors.actors.loop import Loop, steady_now
 from spark_actors.actors.ports import Releases, Subscribers
 from spark_actors.kernel.errors import KeyParkedError, StaleVersionError, StorageUnavailableError
 from spark_actors.messaging.deaths import DEADLY_DEATHS, KILLED_ITS_PROCESS
-from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, pack, stored, unpack_deliveries
+from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, pack, unpack_deliveries
 from spark_actors.messaging.ports import Clock, DeadLetter, ParkedEvents, Revision, Telemetry, letter_of
 from spark_actors.messaging.relay import Burial, Relay
 from spark_actors.messaging.routing import Placement
@@ -235,7 +235,7 @@ class CommandReleases:
         if self._deaths[key] <= DEADLY_DEATHS:  # the first was over many at once
             return
         for envelope in await self._parking.waiting(COMMANDS, key, 1):
-            letter = letter_of(Failure(stored(envelope), KILLED_ITS_PROCESS, self._clock()))
+            letter = letter_of(Failure(envelope, KILLED_ITS_PROCESS, self._clock()))
             await self._parking.bury(letter, envelope)
             self._telemetry(MessagesBuried(self._context))
             log.error("key_parked", context=self._context, key=key, reason=letter.reason, message=envelope.name)

@@ -21,7 +21,6 @@ from spark_actors.messaging.unit_of_work import (
     Effect,
     InboxMark,
     OperatorAction,
-    OutgoingMessage,
     Unreadable,
     Versioned,
 )
@@ -57,7 +56,7 @@ class Turn:
     """What was done by hand."""
     decided: list[tuple[Envelope, Decision[Any]]] = field(default_factory=list)
     marks: list[InboxMark] = field(default_factory=list)
-    outgoing: list[OutgoingMessage] = field(default_factory=list)
+    outgoing: list[Envelope] = field(default_factory=list)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By message id; holds commands that failed or must wait too, which leave no mark."""
     failures: list[CommandFailed] = field(default_factory=list)
@@ -85,6 +84,11 @@ class Turn:
     def park(self, command: Envelope) -> None:
         self.parked.append(command)
         self.outcomes[command.message_id] = PARKED
+
+    @property
+    def marks_of_waiting(self) -> list[InboxMark]:
+        """The marks if these are commands that have waited for their key."""
+        return [mark._replace(key=None) for mark in self.marks]
 
     @property
     def unchanged(self) -> dict[str, int]:
@@ -158,27 +162,25 @@ def _decide(rules: TurnRules, envelope: Envelope, state: object, now: datetime, 
     return handler(state, command, now)
 
 
-def _outgoing(envelope: Envelope, events: Sequence[Event], sequence: int, now: datetime) -> list[OutgoingMessage]:
+def _outgoing(envelope: Envelope, events: Sequence[Event], sequence: int, now: datetime) -> list[Envelope]:
     cause, context = envelope.message_id, envelope.context  # contexts remember ids each for itself
     return [
-        OutgoingMessage(  # by position: names would double what it costs
-            derived_id(cause, context, index),
-            event.TYPE.name,
-            event.TYPE.version,
-            event.key,
-            sequence,
-            encode_data(event),
-            envelope.correlation_id,
-            cause,
-            now,
+        Envelope(
+            message_id=derived_id(cause, context, index),
+            name=event.TYPE.name,
+            version=event.TYPE.version,
+            key=event.key,
+            data=encode_data(event),
+            correlation_id=envelope.correlation_id,
+            causation_id=cause,
+            occurred_at=now,
+            sequence=sequence,
         )
         for index, event in enumerate(events)
     ]
 
 
-def _apply(
-    turn: Turn, envelope: Envelope, decision: Decision[Any], version: int, outgoing: list[OutgoingMessage]
-) -> None:
+def _apply(turn: Turn, envelope: Envelope, decision: Decision[Any], version: int, outgoing: list[Envelope]) -> None:
     if decision.state is not None:
         turn.current[envelope.key] = Versioned(decision.state, version)
     turn.decided.append((envelope, decision))

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable
 
 from spark_actors.actors import names
-from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.aggregate import AggregateActor
+from spark_actors.actors.lookups import HostedContext
 from spark_actors.actors.progress import Progress
 from spark_actors.bootstrap.parts import (
     HOST_NICENESS,

@@ -31,7 +31,11 @@ PULLED_AT_ONCE = 250
 
 async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     """The Ingress of one group of contexts."""
-    from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+    from spark_actors.actors.admission import Admission
+    from spark_actors.actors.ingress import Ingress
+    from spark_actors.actors.pace import IngressLimits, Pace
+    from spark_actors.actors.queries import Queries
+    from spark_actors.actors.refused import RefusedMessages
     from spark_actors.identity.tokens import TokenVerifier
     from spark_actors.ingress.nats_broker import NatsBroker
     from spark_actors.messaging.door import Door
@@ -61,30 +65,20 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         telemetry=parts.metrics,
     )
     dispatcher = parts.dispatcher()
+    refused = RefusedMessages(dead_letters, parts.application.scrubber, parts.clock, parts.metrics)
+    limits = IngressLimits(
+        in_flight=_in_flight(deployment),
+        batch=PULLED_AT_ONCE,
+        relay_backlog=settings.ingress.max_relay_backlog_events,
+        leeway_seconds=settings.identity.leeway_seconds,
+    )
     service = Ingress(
         NatsBroker(nats_settings(deployment, group)),
-        door,
-        guard,
+        Admission(door, guard, refused, parts.clock),
         dispatcher,
-        dead_letters,
+        Queries(door, guard, await _answers(parts, dispatcher), clock, parts.metrics),
+        Pace(limits, PostgresRelayBacklog(await _pools_by_context(parts, pool)), parts.metrics),
         watch,
-        Queries(
-            door,
-            guard,
-            await _answers(parts, dispatcher),
-            clock,
-            parts.metrics,
-        ),
-        limits=IngressLimits(
-            in_flight=_in_flight(deployment),
-            batch=PULLED_AT_ONCE,
-            relay_backlog=settings.ingress.max_relay_backlog_events,
-            leeway_seconds=settings.identity.leeway_seconds,
-        ),
-        scrubber=parts.application.scrubber,
-        relay_backlog=PostgresRelayBacklog(await _pools_by_context(parts, pool)),
-        clock=parts.clock,
-        telemetry=parts.metrics,
         pass_point=parts.wrapping.pass_point,
     )
     return Unit(service, parts.metrics.snapshot, close=parts.close)

@@ -1,4 +1,15 @@
-"""What travels between processes: a message in its envelope, and the short answers to it. Packed as msgpack."""
+"""The shape of a message, inside as between processes: its envelope; and the short answers to it. Packed as msgpack.
+
+A message has this one shape from the door to the outbox and on to its subscribers. What else there is, and why:
+
+- at the edges, what comes from outside and may be no message at all: the CloudEvents JSON that a producer writes
+  (`cloudevents.py`); an `Arrival` as the broker delivered it, which is what can be acknowledged; `Admitted` (with its
+  source) until the guard has made its id; a `DeadLetter`, which may be of bytes that nobody could read
+- in rows, columns named like the fields: `persistence/rows.py` alone writes and reads them
+- an envelope with what one place knows of it besides: `Taken` (the arrival to answer), `PendingMessage` (its position
+  in the outbox), `Received` (what it says, decoded), `Failure` (why it cannot be handled)
+- what is left of it once it was handled, for idempotency: `InboxMark` (id, digest, outcome) and, looked up, `Handled`
+"""
 
 from __future__ import annotations
 
@@ -13,7 +24,6 @@ import msgspec
 from spark_actors.kernel.decisions import Outcome, Verdict
 from spark_actors.kernel.errors import MalformedMessageError
 from spark_actors.kernel.messages import Message, MessageRegistry, Upcast
-from spark_actors.messaging.unit_of_work import StoredMessage
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -58,11 +68,6 @@ def content_digest(command: Envelope) -> bytes | None:
         return None
     head = f"{command.name} {len(command.key)} {command.key} ".encode("utf-8", "surrogatepass")
     return blake2b(head + command.data, digest_size=DIGEST_BYTES).digest()
-
-
-def stored(envelope: Envelope) -> StoredMessage:
-    """The envelope as rows hold it; `Envelope(*row)` is the way back."""
-    return StoredMessage(*msgspec.structs.astuple(envelope))
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from spark_actors.kernel.decisions import Outcome
+from spark_actors.messaging.envelope import Envelope
 
 S = TypeVar("S")
 
@@ -52,40 +53,8 @@ class Handled(NamedTuple):
     """As it was marked; None: whatever comes under this id is the same message."""
 
 
-class OutgoingMessage(NamedTuple):
-    """An event on its way into the outbox."""
-
-    message_id: str
-    name: str
-    version: int
-    key: str
-    sequence: int
-    """The version of the aggregate after the decision that made this event: orders the events of one instance."""
-    data: bytes
-    """The event as JSON."""
-    correlation_id: str
-    causation_id: str
-    occurred_at: datetime
-
-
 COMMANDS = "commands"
 """What commands wait for, where the name of a context says which subscriber events wait for."""
-
-
-class StoredMessage(NamedTuple):
-    """A message with all of its envelope, as rows hold it."""
-
-    message_id: str
-    name: str
-    version: int
-    key: str
-    data: bytes
-    correlation_id: str
-    causation_id: str
-    occurred_at: datetime
-    sequence: int = 0
-    sender: str = ""
-    why: str = ""
 
 
 class OperatorAction(NamedTuple):
@@ -105,7 +74,7 @@ class OperatorAction(NamedTuple):
 class Failure(NamedTuple):
     """A command that cannot be handled as it is."""
 
-    message: StoredMessage
+    message: Envelope
     reason: str
     failed_at: datetime
 
@@ -182,7 +151,7 @@ class Inbox(Protocol):
 class Outbox(Protocol):
     """Where events wait, in the aggregate's own transaction, until every subscriber has them."""
 
-    def add(self, messages: Sequence[OutgoingMessage]) -> None:
+    def add(self, messages: Sequence[Envelope]) -> None:
         """Add these, in order, with the unit of work's commit."""
 
 
@@ -195,13 +164,13 @@ class Parking(Protocol):
     def parked(self, keys: Sequence[str]) -> frozenset[str]:
         """Those of *keys* that must wait. At once, one round trip."""
 
-    def waiting(self, key: str, limit: int) -> Sequence[StoredMessage]:
+    def waiting(self, key: str, limit: int) -> Sequence[Envelope]:
         """The first commands that wait for *key*, in order. At once, one round trip."""
 
     def bury(self, failures: Sequence[Failure]) -> None:
         """With the commit: keep a dead letter of each, park its key, and have it wait as the first of that key."""
 
-    def add(self, messages: Sequence[StoredMessage]) -> None:
+    def add(self, messages: Sequence[Envelope]) -> None:
         """With the commit: let these wait behind what waits already. To park one twice is harmless.
 
         The commit raises StaleVersionError if a key of theirs must not wait (any more).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from psycopg.rows import class_row
 from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.messaging.ports import DeadLetter
@@ -36,8 +37,8 @@ class PostgresDeadLetters:
         """The letters that came last, newest first."""
         with translated():
             async with self._pool.connection() as connection:
-                rows = await (await connection.execute(self._sql["newest"], {"limit": limit})).fetchall()
-        return [DeadLetter(*row) for row in rows]
+                cursor = connection.cursor(row_factory=class_row(DeadLetter))
+                return await (await cursor.execute(self._sql["newest"], {"limit": limit})).fetchall()
 
 
 def columns_of(letters: Sequence[DeadLetter]) -> dict[str, list[object]]:

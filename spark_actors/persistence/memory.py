@@ -29,8 +29,6 @@ from spark_actors.messaging.unit_of_work import (
     Handled,
     InboxMark,
     OperatorAction,
-    OutgoingMessage,
-    StoredMessage,
     Versioned,
 )
 from spark_actors.persistence.memory_parking import MemoryDeadLetters, MemoryParkedEvents, ParkedRows
@@ -48,9 +46,9 @@ class _Turn:
     changes: list[Change[Any]] = field(default_factory=list)
     unchanged: dict[str, int] = field(default_factory=dict)
     records: list[object] = field(default_factory=list)
-    outgoing: list[OutgoingMessage] = field(default_factory=list)
+    outgoing: list[Envelope] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    waiting: list[StoredMessage] = field(default_factory=list)
+    waiting: list[Envelope] = field(default_factory=list)
     senders: list[str] = field(default_factory=list)
     """Who sent the command behind each record."""
     actions: list[OperatorAction] = field(default_factory=list)
@@ -115,7 +113,7 @@ class MemoryStore:
     def must_wait(self, key: str) -> bool:
         return (COMMANDS, key) in self.parked.keys
 
-    def waiting_of(self, message_ids: Sequence[str]) -> dict[str, StoredMessage]:
+    def waiting_of(self, message_ids: Sequence[str]) -> dict[str, Envelope]:
         """Those of these commands that wait."""
         wanted = set(message_ids)
         rows = (rows for (subscriber, _), rows in self.parked.messages.items() if subscriber == COMMANDS)
@@ -160,7 +158,7 @@ class MemoryStore:
         self.actions += turn.actions
         for message in turn.outgoing:
             self._last_position += 1
-            self.outbox[self._last_position] = _envelope(message)
+            self.outbox[self._last_position] = message
         self._write_parked(turn)
 
     def _write_parked(self, turn: _Turn) -> None:
@@ -231,7 +229,7 @@ class MemoryInbox:
     def handled(self, message_ids: Sequence[str]) -> Mapping[str, Handled]:
         store = self._store
         waiting = store.waiting_of(message_ids)
-        parked = {name: Handled(PARKED, content_digest(Envelope(*message))) for name, message in waiting.items()}
+        parked = {name: Handled(PARKED, content_digest(message)) for name, message in waiting.items()}
         done = {
             name: Handled(store.outcomes[name], store.digests.get(name))
             for name in message_ids
@@ -249,7 +247,7 @@ class MemoryOutbox:
     def __init__(self, turn: _Turn) -> None:
         self._turn = turn
 
-    def add(self, messages: Sequence[OutgoingMessage]) -> None:
+    def add(self, messages: Sequence[Envelope]) -> None:
         self._turn.outgoing += messages
 
 
@@ -262,13 +260,13 @@ class MemoryParking:
     def parked(self, keys: Sequence[str]) -> frozenset[str]:
         return frozenset(key for key in keys if (COMMANDS, key) in self._store.parked.keys)
 
-    def waiting(self, key: str, limit: int) -> Sequence[StoredMessage]:
+    def waiting(self, key: str, limit: int) -> Sequence[Envelope]:
         return self._store.parked.messages.get((COMMANDS, key), [])[:limit]
 
     def bury(self, failures: Sequence[Failure]) -> None:
         self._turn.failures += failures
 
-    def add(self, messages: Sequence[StoredMessage]) -> None:
+    def add(self, messages: Sequence[Envelope]) -> None:
         self._turn.waiting += messages
 
     def take_out(self, key: str, message_ids: Sequence[str]) -> None:
@@ -441,18 +439,4 @@ def _saga(item: SagaProgress, overdue_since: datetime | None) -> SagaRow:
         deadline_at=item.deadline_at,
         updated_at=item.updated_at,
         overdue_since=overdue_since,
-    )
-
-
-def _envelope(message: OutgoingMessage) -> Envelope:
-    return Envelope(
-        message.message_id,
-        message.name,
-        message.version,
-        message.key,
-        message.data,
-        message.correlation_id,
-        message.causation_id,
-        message.occurred_at,
-        message.sequence,
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from spark_actors.kernel.errors import KeyParkedError, StaleVersionError
-from spark_actors.messaging.envelope import Envelope, stored
+from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import Clock, DeadLetter, KeyState, ParkedKey, ParkedSummary, Revision
-from spark_actors.messaging.unit_of_work import COMMANDS, StoredMessage
+from spark_actors.messaging.unit_of_work import COMMANDS
 
 
 class MemoryDeadLetters:
@@ -49,14 +49,14 @@ class ParkedRows:
 
     def __init__(self) -> None:
         self.keys: dict[tuple[str, str], ParkedKeyRow] = {}
-        self.messages: defaultdict[tuple[str, str], list[StoredMessage]] = defaultdict(list)
+        self.messages: defaultdict[tuple[str, str], list[Envelope]] = defaultdict(list)
 
     def park(self, letter: DeadLetter) -> None:
         name = (letter.subscriber, letter.key)
         if name not in self.keys or self.keys[name].state != KeyState.PAUSED:
             self.keys[name] = ParkedKeyRow(KeyState.PARKED, letter.reason, letter.died_at, "daemon")
 
-    def add(self, subscriber: str, messages: Sequence[StoredMessage]) -> None:
+    def add(self, subscriber: str, messages: Sequence[Envelope]) -> None:
         for message in messages:
             waiting = self.messages[subscriber, message.key]
             if message.message_id not in {one.message_id for one in waiting}:
@@ -111,14 +111,14 @@ class MemoryParkedEvents:
     async def bury(self, letter: DeadLetter, envelope: Envelope) -> None:
         self._dead_letters.add([letter])
         self._rows.park(letter)
-        self._rows.add(letter.subscriber, [stored(envelope)])
+        self._rows.add(letter.subscriber, [envelope])
 
     async def park(self, subscriber: str, envelopes: Sequence[Envelope]) -> None:
         self._rows.refuse_free(subscriber, [envelope.key for envelope in envelopes])
-        self._rows.add(subscriber, list(map(stored, envelopes)))
+        self._rows.add(subscriber, envelopes)
 
     async def waiting(self, subscriber: str, key: str, limit: int) -> Sequence[Envelope]:
-        return [Envelope(*row) for row in self._rows.messages.get((subscriber, key), [])[:limit]]
+        return self._rows.messages.get((subscriber, key), [])[:limit]
 
     async def take_out(self, subscriber: str, message_ids: Sequence[str]) -> None:
         for name, key in list(self._rows.messages):

@@ -23,13 +23,13 @@ from datetime import datetime, timedelta
 from psycopg import AsyncConnection, sql
 from psycopg_pool import AsyncConnectionPool
 
+from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
-from spark_actors.messaging.unit_of_work import OutgoingMessage
 from spark_actors.persistence.connections import Query, Statement
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.missed_events import PostgresMissedEvents
 from spark_actors.persistence.parking import PostgresParkedEvents
-from spark_actors.persistence.rows import COUNT_LIMIT, multirange, pending_message
+from spark_actors.persistence.rows import COUNT_LIMIT, message_columns, multirange, pending_message
 from spark_actors.persistence.statements import load_for
 
 RISE_DISTANCE = 1_000
@@ -52,9 +52,10 @@ class PostgresOutbox:
     def __init__(self, statements: Mapping[str, Query], queue: list[Statement]) -> None:
         self._sql, self._queue = statements, queue
 
-    def add(self, messages: Sequence[OutgoingMessage]) -> None:
+    def add(self, messages: Sequence[Envelope]) -> None:
         if messages:
-            self._queue.append(Statement(self._sql["add"], _columns(messages)))
+            as_text = [message.data.decode() for message in messages]
+            self._queue.append(Statement(self._sql["add"], message_columns(messages) | {"data": as_text}))
 
 
 @dataclass
@@ -156,16 +157,3 @@ class PostgresOutboxReader:
                 rows = await (await connection.execute(self._sql["backlog"], params)).fetchall()
         pending, oldest, now = rows[0]
         return OutboxBacklog(pending, max(timedelta(), now - oldest) if oldest else timedelta())
-
-
-_COLUMNS = (
-    *("message_ids", "names", "versions", "keys", "sequences", "data"),
-    *("correlation_ids", "causation_ids", "occurred_at"),
-)
-"""The statement's names for the fields of an OutgoingMessage, in their order."""
-
-
-def _columns(messages: Sequence[OutgoingMessage]) -> dict[str, list[object]]:
-    columns: dict[str, list[object]] = dict(zip(_COLUMNS, map(list, zip(*messages, strict=True)), strict=True))
-    columns["data"] = [message.data.decode() for message in messages]
-    return columns

@@ -9,12 +9,13 @@ from datetime import timedelta
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from spark_actors.messaging.envelope import Envelope, content_digest, stored
+from spark_actors.messaging.envelope import Envelope, content_digest
 from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, Revision, letter_of
-from spark_actors.messaging.unit_of_work import COMMANDS, Failure, StoredMessage
+from spark_actors.messaging.unit_of_work import COMMANDS, Failure
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
 from spark_actors.persistence.dead_letters import columns_of, storable, storable_key
 from spark_actors.persistence.errors import translated
+from spark_actors.persistence.rows import envelope_in, message_columns
 from spark_actors.persistence.statements import load_for
 
 KEYS_AT_ONCE = 5_000
@@ -40,9 +41,9 @@ class PostgresParking:
         params = {"subscriber": COMMANDS, "keys": list(wanted)}
         return frozenset(wanted[row[0]] for row in self._connection.fetch(Statement(self._sql["parked"], params)))
 
-    def waiting(self, key: str, limit: int) -> Sequence[StoredMessage]:
+    def waiting(self, key: str, limit: int) -> Sequence[Envelope]:
         params = {"subscriber": COMMANDS, "key": storable_key(key), "limit": limit}
-        return [StoredMessage(*row) for row in self._connection.fetch(Statement(self._sql["waiting"], params))]
+        return [envelope_in(row) for row in self._connection.fetch(Statement(self._sql["waiting"], params))]
 
     def bury(self, failures: Sequence[Failure]) -> None:
         if not failures:
@@ -52,7 +53,7 @@ class PostgresParking:
         self._queue.append(Statement(self._sql["park"], _key_columns(letters)))
         self.add([failure.message for failure in failures])
 
-    def add(self, messages: Sequence[StoredMessage]) -> None:
+    def add(self, messages: Sequence[Envelope]) -> None:
         if messages:
             self._queue.append(Statement(self._sql["add"], _message_columns(COMMANDS, messages)))
 
@@ -94,7 +95,7 @@ class PostgresParkedEvents:
             return [row[0] for row in await (await connection.execute(self._sql["released"], params)).fetchall()]
 
     async def bury(self, letter: DeadLetter, envelope: Envelope) -> None:
-        message = _message_columns(letter.subscriber, [stored(envelope)])
+        message = _message_columns(letter.subscriber, [envelope])
         async with self._transaction() as connection:
             await connection.execute(self._letters_sql["bury"], columns_of([letter]))
             await connection.execute(self._sql["park"], _key_columns([letter]))
@@ -102,13 +103,13 @@ class PostgresParkedEvents:
 
     async def park(self, subscriber: str, envelopes: Sequence[Envelope]) -> None:
         async with self._statement() as connection:
-            await connection.execute(self._sql["add"], _message_columns(subscriber, list(map(stored, envelopes))))
+            await connection.execute(self._sql["add"], _message_columns(subscriber, envelopes))
 
     async def waiting(self, subscriber: str, key: str, limit: int) -> Sequence[Envelope]:
         params = {"subscriber": subscriber, "key": key, "limit": limit}
         async with self._statement() as connection:
             rows = await (await connection.execute(self._sql["waiting"], params)).fetchall()
-        return [Envelope(*row) for row in rows]
+        return [envelope_in(row) for row in rows]
 
     async def take_out(self, subscriber: str, message_ids: Sequence[str]) -> None:
         async with self._statement() as connection:
@@ -153,15 +154,12 @@ def _key_columns(letters: Iterable[DeadLetter]) -> dict[str, list[object]]:
     }
 
 
-_COLUMNS = (
-    *("message_ids", "names", "versions", "keys", "data"),
-    *("correlation_ids", "causation_ids", "occurred_at", "sequences", "senders", "whys"),
-)
-"""The statement's names for the fields of a StoredMessage, in their order."""
-
-
-def _message_columns(subscriber: str, messages: Sequence[StoredMessage]) -> dict[str, object]:
-    columns: dict[str, object] = dict(zip(_COLUMNS, map(list, zip(*messages, strict=True)), strict=True))
-    columns["keys"] = [storable_key(message.key) for message in messages]
-    columns["digests"] = [content_digest(Envelope(*message)) for message in messages]
-    return {**columns, "subscriber": subscriber}
+def _message_columns(subscriber: str, messages: Sequence[Envelope]) -> dict[str, object]:
+    return {
+        **message_columns(messages),
+        "subscriber": subscriber,
+        "keys": [storable_key(message.key) for message in messages],
+        "senders": [message.sender for message in messages],
+        "whys": [message.why for message in messages],
+        "digests": [content_digest(message) for message in messages],
+    }

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from domain.crowdfunding.messages import RegisterDonation
-from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.aggregate import AggregateActor
+from spark_actors.actors.lookups import HostedContext
 from spark_actors.kernel.decisions import DONE
 from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.envelope import (

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import MissedEvents, OutboxReader, PendingMessage
-from spark_actors.messaging.unit_of_work import OutgoingMessage
 from tests.fixtures.aggregates import NOW
 from tests.fixtures.stores import Async, Stores
 
@@ -32,8 +32,8 @@ def missed(outbox: OutboxReader) -> MissedEvents:
     return outbox.missed
 
 
-def an_event(message_id: str) -> OutgoingMessage:
-    return OutgoingMessage(message_id, "auth.account-registered", 1, "ada", 7, b'{"a": 1}', "story", "cause", NOW)
+def an_event(message_id: str) -> Envelope:
+    return Envelope(message_id, "auth.account-registered", 1, "ada", b'{"a": 1}', "story", "cause", NOW, 7)
 
 
 def found(

@@ -11,7 +11,8 @@ from typing import Any, Self
 import msgspec
 import pytest
 
-from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.aggregate import AggregateActor
+from spark_actors.actors.lookups import HostedContext
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError

@@ -111,9 +111,9 @@ MUTANTS = (
     Mutant(
         2,
         "what is wrong with one command of a batch fails all of it",
-        f"{ACTORS}/aggregate.py",
-        "        if len(commands) > 1:\n            middle",
-        "        if len(commands) > 1_000_000:\n            middle",
+        f"{ACTORS}/attempts.py",
+        "if len(attempt.commands) > 1:",
+        "if len(attempt.commands) > 1_000_000:",
         (f"{FENCES}::test_what_raises_in_the_store_for_one_key_is_found_by_halves",),
     ),
     Mutant(
@@ -136,7 +136,7 @@ MUTANTS = (
         3,
         "no inbox mark is written",
         f"{ACTORS}/aggregate.py",
-        "uow.inbox.mark(turn.marks if work.draining is None else _through(turn.marks))",
+        "uow.inbox.mark(turn.marks if released is None else turn.marks_of_waiting)",
         NOTHING,
         (f"{TURNS}::test_a_redelivered_command_takes_effect_once_and_answers_the_same",),
     ),
@@ -175,7 +175,7 @@ MUTANTS = (
     Mutant(
         3,
         "an id is answered whatever is asked under it",
-        f"{ACTORS}/aggregate.py",
+        f"{ACTORS}/lookups.py",
         "return before.outcome if is_same else ID_REUSED",
         "return before.outcome",
         (f"{REUSED}::test_another_content_under_a_known_id_is_refused_and_does_nothing",),
@@ -183,7 +183,7 @@ MUTANTS = (
     Mutant(
         3,
         "what stands twice under an id in a batch counts as the same",
-        f"{ACTORS}/aggregate.py",
+        f"{ACTORS}/attempts.py",
         "if known is not command and content_digest(known) != content_digest(command):",
         "if known is None:",
         (f"{REUSED}::test_within_one_batch_the_first_has_the_id_and_its_repetition_its_answer",),
@@ -232,25 +232,25 @@ MUTANTS = (
         4,
         "the ingress acknowledges before the commit",
         f"{ACTORS}/ingress.py",
-        "        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]\n",
-        "        letters = [self._refused_letter(each.arrival, each.error) for each in refused if each.is_kept]\n"
-        "        await self._broker.acknowledge([each.arrival for each in good])\n",
+        "        await self._refused.keep(refused)\n",
+        "        await self._broker.acknowledge([taken.arrival for taken, _ in done])\n"
+        "        await self._refused.keep(refused)\n",
         (f"{INGRESS}::test_a_command_is_committed_then_answered_then_acknowledged",),
     ),
     Mutant(
         4,
         "what is refused at the door is acknowledged and not kept",
-        f"{ACTORS}/ingress.py",
-        "        await self._bury(letters)\n",
-        "",
+        f"{ACTORS}/refused.py",
+        "await self._bury([self._letter(each.arrival, each.error) for each in refused if each.is_kept])",
+        NOTHING,
         (f"{INGRESS}::test_what_is_not_understood_is_kept_told_and_acknowledged_and_its_neighbours_pass",),
     ),
     Mutant(
         4,
         "an arrival that meets a bug is acknowledged and not kept",
-        f"{ACTORS}/ingress.py",
-        "refused.append(_Refused(arrival, self._internal(error, arrival), True))",
-        "refused.append(_Refused(arrival, self._internal(error, arrival), False))",
+        f"{ACTORS}/admission.py",
+        "refused.append(Refused(arrival, self.refused.internal(error, arrival), True))",
+        "refused.append(Refused(arrival, self.refused.internal(error, arrival), False))",
         (f"{INGRESS}::test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_pass",),
     ),
     Mutant(
@@ -358,8 +358,8 @@ MUTANTS = (
         6,
         "what was handled by a host that died is buried all the same",
         f"{ACTORS}/aggregate.py",
-        "pending = [command for command in commands if command.message_id not in known]\n        blocked = set(",
-        "pending = list(commands)\n        blocked = set(",
+        "pending = [command for command in commands if command.message_id not in known]\n        parked = set(",
+        "pending = list(commands)\n        parked = set(",
         (f"{FENCES}::test_what_is_to_be_buried_and_was_handled_after_all_answers_as_it_ended",),
     ),
     Mutant(
@@ -503,7 +503,7 @@ MUTANTS = (
         "instances are loaded for each turn",
         f"{ACTORS}/aggregate.py",
         "held = self._residents.find(name, keys)",
-        "held: dict[str, Versioned[Any]] = {}",
+        "held = {}",
         ("tests/contracts/test_costs.py::test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size",),
     ),
     Mutant(
@@ -525,7 +525,7 @@ MUTANTS = (
     Mutant(
         10,
         "who only asks is shown what is somebody else's",
-        f"{ACTORS}/ingress.py",
+        f"{ACTORS}/queries.py",
         "if result is not None and self._guard.may_see(sender, query, result) else None",
         "if result is not None else None",
         (f"{INGRESS}::test_a_query_is_answered_to_who_may_ask_it",),
@@ -533,9 +533,9 @@ MUTANTS = (
     Mutant(
         10,
         "the ingress lets commands in without asking the guard about them",
-        f"{ACTORS}/ingress.py",
-        "good.append(_Taken(arrival, admitted.envelope.message_id, self._guard.command(sender, admitted)))",
-        "good.append(_Taken(arrival, admitted.envelope.message_id, admitted.envelope))",
+        f"{ACTORS}/admission.py",
+        "good.append(Taken(arrival, admitted.envelope.message_id, self._guard.command(sender, admitted)))",
+        "good.append(Taken(arrival, admitted.envelope.message_id, admitted.envelope))",
         (
             (
                 f"{INGRESS}::test_what_nobody_or_only_a_user_sends_in_vain_reaches_no_aggregate"
@@ -791,9 +791,9 @@ MUTANTS = (
     Mutant(
         11,
         "a lock that somebody else holds makes the whole turn wait",
-        f"{ACTORS}/aggregate.py",
-        "return _Ended(known, known).and_then(self._without_locked(work, pending))",
-        "raise",
+        f"{ACTORS}/attempts.py",
+        "Next.LEAVE_OUT, Next.HAND_BACK)",
+        "Next.HAND_BACK, Next.HAND_BACK)",
         (f"{LOCKED}::test_commands_of_a_locked_key_are_not_done_and_its_neighbours_are",),
     ),
     Mutant(
@@ -841,7 +841,7 @@ MUTANTS = (
     Mutant(
         6,
         "a bug that one arrival meets sends its whole batch round",
-        f"{ACTORS}/ingress.py",
+        f"{ACTORS}/admission.py",
         "except Exception as error:  # noqa: BLE001 - a bug;",
         "except KeyboardInterrupt as error:  # a bug;",
         (f"{INGRESS}::test_an_arrival_that_meets_a_bug_is_told_and_kept_alone_and_its_neighbours_pass",),

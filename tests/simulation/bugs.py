@@ -22,13 +22,15 @@ from domain.bitcoin.messages import FailWithdrawal
 from domain.bitcoin.tasks import PayInvoice
 from domain.crowdfunding.messages import DonateToCampaign, DonationRejected
 from domain.dashboard.rows import AccountSeen
-from spark_actors.actors import aggregate, dispatcher, turn
-from spark_actors.actors.aggregate import AggregateActor, Residents
+from spark_actors.actors import attempts, dispatcher, lookups, turn
+from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.context import ContextActor, Steps
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ingress import Ingress
+from spark_actors.actors.lookups import Lookups
 from spark_actors.actors.loop import Loop, pause
+from spark_actors.actors.residents import Residents
 from spark_actors.actors.tasks import TaskWorker
 from spark_actors.actors.turn import Turn
 from spark_actors.kernel.decisions import DONE, Verdict, rejected
@@ -154,8 +156,8 @@ def _read_above_the_last_seen(self: SimulatedOutboxReader, skip: Any, limit: int
 # --- the turn ---
 
 
-def _mark_later(self: AggregateActor, work: Any, turn: Turn, known: Any) -> None:
-    hosted = work.hosted
+def _mark_later(self: AggregateActor, lookups: Any, turn: Turn, known: Any) -> None:
+    hosted = lookups.hosted
     try:
         if _known_marks(hosted, turn):
             raise DuplicateMessageError("handled before")
@@ -180,15 +182,15 @@ def _known_marks(hosted: Any, turn: Turn) -> Any:
 _commit = AggregateActor._commit
 
 
-def _believe_in_commits(self: AggregateActor, work: Any, turn: Turn, known: Any) -> None:
+def _believe_in_commits(self: AggregateActor, lookups: Any, turn: Turn, known: Any) -> None:
     try:
-        _commit(self, work, turn, known)
+        _commit(self, lookups, turn, known)
     except StorageUnavailableError:
-        self._residents.keep(work.hosted.context.name, turn.current)
+        self._residents.keep(lookups.name, turn.current)
 
 
-def _all_were_done(self: AggregateActor, work: Any, commands: Sequence[Any]) -> dict[str, Any]:
-    with work.hosted.unit_of_work() as uow:
+def _all_were_done(self: Lookups, commands: Sequence[Any]) -> dict[str, Any]:
+    with self.hosted.unit_of_work() as uow:
         return dict.fromkeys(uow.inbox.handled([command.message_id for command in commands]), DONE)
 
 
@@ -369,7 +371,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "outcome-forgotten": Bug(
         "A command that comes again is answered `done`, however it ended.",
-        ((AggregateActor, "_known", _all_were_done),),
+        ((Lookups, "known", _all_were_done),),
     ),
     "retry-lets-others-pass": Bug(
         "A batch that did not get through queues up behind those that came later.",
@@ -398,7 +400,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "id-without-its-content": Bug(
         "An id is remembered without what was asked: something else under it counts as asked before.",
-        ((turn, "content_digest", _same), (aggregate, "content_digest", _same)),
+        tuple((module, "content_digest", _same) for module in (turn, lookups, attempts)),
     ),
     "one-row-for-two-stories": Bug(
         "A saga's row is found by the saga's id alone.",

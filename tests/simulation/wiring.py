@@ -14,7 +14,8 @@ import msgspec
 from domain.application import APPLICATION
 from domain.bitcoin.adapters.worker import LightningWorker
 from spark_actors.actors import names
-from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.admission import Admission
+from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.context import (
     ContextActor,
     ContextService,
@@ -25,11 +26,15 @@ from spark_actors.actors.context import (
     Tracking,
 )
 from spark_actors.actors.dispatcher import Answered, Dispatcher
-from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
+from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.lookups import HostedContext
 from spark_actors.actors.loop import Loop
+from spark_actors.actors.pace import IngressLimits, Pace
 from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.actors.queries import Queries
+from spark_actors.actors.refused import RefusedMessages
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
@@ -346,20 +351,18 @@ class Deployment:
 
     def ingress(self, group: int, process: Process) -> Shell:
         broker: Any = SimulatedBroker(self.broker, process)
+        letters = self.remote(self.schema(REFUSED).letters, process, "letters")
+        limits = IngressLimits(in_flight=50, batch=10, relay_backlog=20, leeway_seconds=30)
         service = Ingress(
             broker,
-            door(),
-            guard(),
+            Admission(
+                door(), guard(), RefusedMessages(letters, APPLICATION.scrubber, process.clock, _ignore), process.clock
+            ),
             NotingDispatcher(process, self.placement, RayStandIn(process)),
-            self.remote(self.schema(REFUSED).letters, process, "letters"),
-            self._watch(REFUSED, process, None, None),
             Queries(door(), guard(), {}, process.clock, _ignore),
-            limits=IngressLimits(in_flight=50, batch=10, relay_backlog=20, leeway_seconds=30),
-            clock=process.clock,
-            telemetry=_ignore,
+            Pace(limits, self._relay_backlog, _ignore),
+            self._watch(REFUSED, process, None, None),
             pass_point=process.pass_point,
-            scrubber=APPLICATION.scrubber,
-            relay_backlog=self._relay_backlog,
         )
         return Shell(process, service)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from domain.dashboard.views import CampaignDetail, CampaignList, CampaignSummary, ViewCampaign, ViewCampaigns
-from spark_actors.actors.ingress import Queries
+from spark_actors.actors.queries import Queries
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
 from spark_actors.ingress.client import SparkClient, ViewRefusedError

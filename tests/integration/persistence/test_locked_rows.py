@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.dispatcher import Dispatcher
+from spark_actors.actors.lookups import HostedContext
 from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.routing import Placement, Slot

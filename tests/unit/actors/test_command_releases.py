@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.parking import LOOK_SECONDS, CommandReleases
 from spark_actors.actors.ports import Releases
+from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.routing import Placement, Slot
-from spark_actors.messaging.unit_of_work import COMMANDS, StoredMessage
+from spark_actors.messaging.unit_of_work import COMMANDS
 from spark_actors.persistence.memory import MemoryStore
 from spark_actors.persistence.memory_parking import MemoryParkedEvents
 from tests.fixtures.application import TABLES
@@ -80,7 +81,7 @@ def test_a_released_command_that_kills_its_host_is_buried_again_and_those_before
     steps = releases(hosts, store)
     store.parked.set(COMMANDS, "b", KeyState.PAUSED, "a test", NOW)
     for number in range(4):
-        message = StoredMessage(f"m{number}", "accounting.deposit", 1, "a", b"{}", "c", "", NOW)
+        message = Envelope(f"m{number}", "accounting.deposit", 1, "a", b"{}", "c", "", NOW)
         store.parked.add(COMMANDS, [message])
     for _ in range(20):
         asyncio.run(steps.step())

@@ -18,15 +18,12 @@ from structlog.testing import capture_logs
 from domain.application import APPLICATION
 from domain.auth.messages import LogIn, Session
 from domain.dashboard.views import CampaignList, CampaignSummary, DonationLine, ViewCampaigns, ViewDonation
+from spark_actors.actors.admission import Admission
 from spark_actors.actors.dispatcher import Dispatcher
-from spark_actors.actors.ingress import (
-    KEPT_BYTES,
-    LOGGED_REFUSALS,
-    Ingress,
-    IngressLimits,
-    Queries,
-    pause_for_relays,
-)
+from spark_actors.actors.ingress import Ingress
+from spark_actors.actors.pace import IngressLimits, Pace, pause_for_relays
+from spark_actors.actors.queries import Queries
+from spark_actors.actors.refused import KEPT_BYTES, LOGGED_REFUSALS, RefusedMessages
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.kernel.decisions import Verdict
@@ -163,7 +160,8 @@ class Scene:
         self.letters = MemoryDeadLetters()
         self.views = FakeViews()
         self.told: list[TelemetryEvent] = []
-        door, guard = Door(REGISTRY, 40_000), a_guard()
+        limits = IngressLimits(in_flight=in_flight, batch=10, relay_backlog=1_000, leeway_seconds=30)
+        self.refused = RefusedMessages(self.letters, APPLICATION.scrubber, lambda: NOW, self.told.append)
         watch = Watch(
             "ingress",
             outbox=None,
@@ -175,17 +173,11 @@ class Scene:
         )
         self.ingress = Ingress(
             self.broker,
-            door,
-            guard,
+            Admission(Door(REGISTRY, 40_000), a_guard(), self.refused, lambda: NOW),
             Dispatcher(Placement(1, 10), self.hosts, max_commands=100, telemetry=lambda event: None),
-            self.letters,
-            watch,
             self.queries(),
-            limits=IngressLimits(in_flight=in_flight, batch=10, relay_backlog=1_000, leeway_seconds=30),
-            scrubber=APPLICATION.scrubber,
-            relay_backlog=self.count_events,
-            clock=lambda: NOW,
-            telemetry=self.told.append,
+            Pace(limits, self.count_events, self.told.append),
+            watch,
         )
 
     def queries(self) -> Queries:
@@ -505,7 +497,7 @@ def test_a_burst_of_refused_senders_ends_in_its_sum_though_nobody_comes_after_it
     async def play() -> None:
         scene = Scene(*[an_arrival(deposit(), f"m{n}", "") for n in range(100)])
         moment = 0.0
-        monkeypatch.setattr(scene.ingress._refusals, "now", lambda: moment)
+        monkeypatch.setattr(scene.refused.logs[0], "now", lambda: moment)
         await scene.ingress.pull()
         while scene.broker.waiting:
             await scene.ingress.pull()

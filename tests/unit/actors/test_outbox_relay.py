@@ -15,11 +15,10 @@ from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import MessageRegistry
-from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack, unpack_envelopes
+from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, encode_data, pack, unpack_envelopes
 from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
-from spark_actors.messaging.unit_of_work import OutgoingMessage
 from spark_actors.persistence.memory import MemoryMissedEvents, MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
 from tests.fixtures.application import CONTEXTS, TABLES
@@ -119,10 +118,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def an_event(name: str, purpose: str) -> OutgoingMessage:
+def an_event(name: str, purpose: str) -> Envelope:
     event = Deposited(account_id=name[0], deposit_id=name, amount_sat=1, balance_sat=1, purpose=purpose)
     now = datetime.now(UTC)
-    return OutgoingMessage(name, event.TYPE.name, 1, event.key, 1, encode_data(event), "story", "cause", now)
+    return Envelope(name, event.TYPE.name, 1, event.key, encode_data(event), "story", "cause", now, 1)
 
 
 def test_events_reach_their_subscribers_in_order_and_leave_though_every_hint_is_lost() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from spark_actors.actors.aggregate import INSTANCE_BYTES, Residents, size_of
+from spark_actors.actors.residents import INSTANCE_BYTES, Residents, size_of
 from spark_actors.messaging.unit_of_work import Versioned
 from tests.fixtures.aggregates import a_campaign, an_account
 

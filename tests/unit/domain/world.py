@@ -17,7 +17,8 @@ from domain.bitcoin.invoice import Invoice
 from domain.bitcoin.messages import ConfirmDeposit, ExpireInvoice, FailWithdrawal, IssueInvoice, SettleWithdrawal
 from domain.bitcoin.tasks import MakeInvoice, PayInvoice, WatchInvoice
 from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
-from spark_actors.actors.aggregate import AggregateActor, HostedContext
+from spark_actors.actors.aggregate import AggregateActor
+from spark_actors.actors.lookups import HostedContext
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Outcome, Verdict
 from spark_actors.kernel.ids import derived_id
