@@ -19,24 +19,20 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
 
+from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Hosts
 from spark_actors.actors.turn import LOCKED
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
-from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
 from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.telemetry import DeliveryRetried
+from spark_actors.messaging.tuning import DEADLY_DEATHS
 
 log = structlog.get_logger(__name__)
-
-FIRST_WAIT_SECONDS = 0.05
-LONGEST_WAIT_SECONDS = 2.0
 
 Answered: TypeAlias = Reply | asyncio.Future[Reply]
 """A reply; or, of a command whose key is locked, what gives it once the command is done."""
@@ -70,8 +66,8 @@ class _LockedKey:
 
     def put_off(self) -> None:
         """It was tried, and is locked."""
-        self.due = asyncio.get_running_loop().time() + min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**self.tries)
         self.tries += 1
+        self.due = asyncio.get_running_loop().time() + tuning.LOCKED_BACK_OFF.seconds_after(self.tries)
 
 
 @dataclass
@@ -123,11 +119,21 @@ class _Lane:
 class Dispatcher:
     """One sender's lanes to all hosts."""
 
-    def __init__(self, placement: Placement, hosts: Hosts, *, max_commands: int, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        hosts: Hosts,
+        *,
+        max_commands: int,
+        telemetry: Telemetry,
+        draw: Callable[[], float] = lambda: 0.5,
+    ) -> None:
+        """*max_commands*: of one batch. *draw* gives a random number from 0 to 1, for the jitter of the back-off."""
         self._placement = placement
         self._hosts = hosts
         self._max_commands = max_commands
         self._telemetry = telemetry
+        self._draw = draw
         self._lanes: dict[tuple[Slot, str], _Lane] = {}
 
     def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
@@ -244,33 +250,20 @@ class Dispatcher:
     async def _ask(
         self, lane: _Lane, commands: list[Envelope], ask: _AskHost, most_deaths: float = math.inf
     ) -> list[Reply]:
-        """Until there is an answer, or _DeadlyBatch once the host has died under it so often."""
-        payload, deaths = pack(commands), 0
-
-        async def once() -> bytes:
-            nonlocal deaths
+        """Retry until there is an answer, or _DeadlyBatch once the host has died under it so often."""
+        payload, attempts, deaths = pack(commands), 0, 0
+        while True:
             try:
-                return await ask(lane.slot, lane.context, payload)
-            except ActorUnavailableError as error:
-                deaths += error.has_died
+                return unpack_replies(await ask(lane.slot, lane.context, payload))
+            except (ActorUnavailableError, StorageUnavailableError) as error:
+                attempts += 1
+                deaths += isinstance(error, ActorUnavailableError) and error.has_died
                 if deaths >= most_deaths:
                     raise _DeadlyBatch from error
-                raise
-
-        def tell(state: RetryCallState) -> None:
-            self._telemetry(DeliveryRetried(lane.context, "host"))
-            if state.attempt_number == 1:
-                error = state.outcome.exception() if state.outcome else None
-                log.warning("host_retry", slot=lane.slot.name, context=lane.context, error=str(error))
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type((ActorUnavailableError, StorageUnavailableError)),
-            wait=wait_exponential_jitter(
-                multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS
-            ),
-            before_sleep=tell,
-        )
-        return unpack_replies(await retrying(once))
+                self._telemetry(DeliveryRetried(lane.context, "host"))
+                if attempts == 1:
+                    log.warning("host_retry", slot=lane.slot.name, context=lane.context, error=str(error))
+            await asyncio.sleep(tuning.HOST_BACK_OFF.seconds_after(attempts, self._draw()))
 
 
 def _locked(commands: Sequence[Envelope], replies: Sequence[Reply]) -> frozenset[str]:

@@ -10,7 +10,8 @@ from spark_actors.actors.context import ContextActor, ContextService, Part, Step
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.unit import Unit
 from spark_actors.application import Reactions
-from spark_actors.bootstrap.parts import READERS_NICENESS, RELAY_NICENESS, Parts
+from spark_actors.bootstrap import tuning
+from spark_actors.bootstrap.parts import Parts
 from spark_actors.deployment import Deployment
 from spark_actors.persistence.saga_log import PostgresSagaLog
 
@@ -25,7 +26,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     parts = Parts(deployment, names.context_actor(name))
     installed = parts.application.installed(name)
     context = parts.wrapping.context(installed.context)
-    os.nice(READERS_NICENESS if installed.may_lag else RELAY_NICENESS)
+    os.nice(tuning.READERS_NICENESS if installed.may_lag else tuning.RELAY_NICENESS)
     dispatcher = parts.dispatcher()
     edge = parts.edge(name, dispatcher)
     does: list[Part] = []

@@ -33,7 +33,6 @@ from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import Command, MessageRegistry, Query
 from spark_actors.messaging import cloudevents
-from spark_actors.messaging.bursts import QUIET_SECONDS
 from spark_actors.messaging.door import Admitted, Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.identity import Guard
@@ -41,6 +40,7 @@ from spark_actors.messaging.ports import KEPT_IN_PART, DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.scrubbing import Scrubber
 from spark_actors.messaging.telemetry import AnswerCut, ClocksCompared, CommandsRefused, TelemetryEvent
+from spark_actors.messaging.tuning import QUIET_SECONDS
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
 from tests.fixtures.application import CONTEXTS, answered_by, example
 from tests.fixtures.identity import a_guard, bearer, user

@@ -12,12 +12,15 @@ import pytest
 from domain.accounting.account import Account
 from domain.accounting.messages import Deposited, Purpose
 from spark_actors.actors.errors import ActorUnavailableError
-from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
+from spark_actors.actors.lane_runner import RelayLimits
+from spark_actors.actors.ports import RelayPorts
+from spark_actors.actors.supervisor import OutboxRelay
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.envelope import Delivery, Receipt, encode_data, pack, unpack_envelopes
 from spark_actors.messaging.ports import KeyState
-from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.messaging.unit_of_work import OutgoingMessage
 from spark_actors.persistence.memory import MemoryMissedEvents, MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
@@ -72,9 +75,7 @@ class NoHints:
 
 
 class Scene:
-    def __init__(
-        self, *, in_flight: int = 100, first_retry: timedelta = timedelta(milliseconds=1), poll_seconds: float = 0.01
-    ) -> None:
+    def __init__(self, *, in_flight: int = 100, first_retry_seconds: float = 0.001, poll_seconds: float = 0.01) -> None:
         self.store = MemoryStore(TABLES["accounting"])
         self.letters = MemoryDeadLetters()
         self.subscribers = FakeSubscribers()
@@ -82,14 +83,16 @@ class Scene:
         self.outbox = MemoryOutboxReader(self.store, self.letters)
         self.relay = OutboxRelay(
             "accounting",
-            self.outbox,
-            NoHints(),
-            self.subscribers,
+            RelayPorts(
+                self.outbox,
+                NoHints(),
+                self.subscribers,
+                clock=lambda: datetime.now(UTC) + self.clock_is_off_by,
+                telemetry=lambda event: None,
+            ),
             Subscriptions(CONTEXTS, REGISTRY),
             limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=poll_seconds, patience={}),
-            policy=RetryPolicy(3, first_retry, 2 * first_retry),
-            clock=lambda: datetime.now(UTC) + self.clock_is_off_by,
-            telemetry=lambda event: None,
+            policy=RetryPolicy(3, BackOff(first_retry_seconds, 2 * first_retry_seconds)),
         )
 
     def add(self, *names: str, purpose: str = "") -> None:
@@ -247,7 +250,7 @@ def test_a_poisoned_key_with_more_events_than_may_be_in_hand_starves_no_other() 
 
 def test_a_clock_that_is_set_back_delays_no_retry() -> None:
     async def play() -> list[str]:
-        scene = Scene(first_retry=timedelta(milliseconds=50))
+        scene = Scene(first_retry_seconds=0.05)
         refused: list[str] = []
 
         def refuse_once(subscriber: str, _: str) -> Receipt:
