@@ -10,7 +10,7 @@ from spark_actors.application import Application
 from spark_actors.bootstrap import tuning
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.messaging.routing import Placement
-from spark_actors.persistence.connections import POOL_SIZE
+from spark_actors.persistence.tuning import POOL_SIZE
 
 
 def placement_of(settings: Settings) -> Placement:

@@ -808,9 +808,9 @@ MUTANTS = (
     Mutant(
         11,
         "dropping an old partition makes all turns wait behind a long reader",
-        f"{STORE}/maintenance.py",
-        "LOCK_SECONDS = 0.05",
-        "LOCK_SECONDS = 1",
+        f"{STORE}/tuning.py",
+        "MAINTENANCE_LOCK_SECONDS = 0.05",
+        "MAINTENANCE_LOCK_SECONDS = 1",
         (f"{MAINTENANCE}::test_while_somebody_reads_an_old_partition_it_stays_and_turns_do_not_wait",),
     ),
     Mutant(
