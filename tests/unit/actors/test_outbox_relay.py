@@ -11,6 +11,7 @@ import pytest
 
 from domain.accounting.account import Account
 from domain.accounting.messages import Deposited, Purpose
+from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.lane_runner import RelayLimits
 from spark_actors.actors.ports import RelayPorts
@@ -196,6 +197,31 @@ def test_a_relay_that_starts_anew_knows_which_keys_are_parked() -> None:
         return scene.subscribers.taken["dashboard"]
 
     assert asyncio.run(play()) == ["b1"]
+
+
+def test_a_key_that_is_freed_while_its_rows_are_parked_frees_no_key_of_another_subscriber(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tuning, "PARKED_LOOK_SECONDS", 3600)  # that it is freed shows only when its rows are refused
+
+    async def play() -> Scene:
+        scene = Scene()
+        for subscriber, key in (("bitcoin", "b"), ("dashboard", "a")):
+            scene.store.parked.set(subscriber, key, KeyState.PAUSED, "a test", datetime.now(UTC))
+        scene.add("a1", "b1", purpose=Purpose.INVOICE)
+        scene.relay.start()
+        await until(lambda: scene.waiting == ["a1"] and not scene.store.outbox)
+        del scene.store.parked.keys["bitcoin", "b"], scene.store.parked.messages["bitcoin", "b"]
+        scene.add("b2", purpose=Purpose.INVOICE)
+        await until(lambda: "b2" in scene.subscribers.taken["bitcoin"])
+        scene.add("a2", purpose=Purpose.INVOICE)
+        await until(lambda: "a2" in scene.subscribers.taken["bitcoin"] and not scene.store.outbox)
+        await scene.relay.stop()
+        return scene
+
+    scene = asyncio.run(play())
+    assert scene.waiting == ["a1", "a2"]
+    assert scene.subscribers.taken["dashboard"] == ["b1", "b2"]
 
 
 def test_a_released_key_that_fails_again_is_parked_again() -> None:
