@@ -265,8 +265,9 @@ MUTANTS = (
         4,
         "a full stream forgets its oldest messages",
         "spark_actors/ingress/nats_broker.py",
-        "discard=DiscardPolicy.NEW,",
-        "discard=DiscardPolicy.OLD, max_bytes=200_000,",
+        "discard=DiscardPolicy.NEW,  # a full stream refuses, rather than forget what it has confirmed\n"
+        "            max_bytes=self._settings.stream_max_bytes or None,",
+        "discard=DiscardPolicy.OLD,\n            max_bytes=200_000,",
         (f"{BROKER}::test_a_full_stream_refuses_and_keeps_what_it_has_confirmed",),
     ),
     Mutant(
