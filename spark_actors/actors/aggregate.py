@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Sequence
 
+from spark_actors.actors import tuning
 from spark_actors.actors.attempts import (
     Attempt,
     Ended,
@@ -40,8 +41,6 @@ from spark_actors.messaging.ports import Clock, Telemetry
 from spark_actors.messaging.telemetry import InstancesMoved
 from spark_actors.messaging.unit_of_work import Failure, Unreadable
 
-RELEASED_AT_ONCE = 100
-"""Commands of a released key that are handled in one turn."""
 _HANDLED = (Verdict.DONE, Verdict.REJECTED)
 
 
@@ -110,7 +109,7 @@ class AggregateActor:
         self._reports.taken(context, commands, ended, list(ended.outcomes.values()), started)
         return pack([Reply.of(command.message_id, ended.outcomes[command.message_id]) for command in commands])
 
-    def release(self, context: str, keys: Sequence[str], at_once: int = RELEASED_AT_ONCE) -> list[str]:
+    def release(self, context: str, keys: Sequence[str], at_once: int = tuning.RELEASED_AT_ONCE) -> list[str]:
         """Handle the first of what waits for these released keys, in order; gives those for which more waits.
 
         Of each key *at_once* are handled in one turn. If one fails again, its key is parked again. A key that is not

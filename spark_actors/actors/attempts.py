@@ -29,6 +29,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import NamedTuple
 
+from spark_actors.actors import tuning
 from spark_actors.actors.turn import LOCKED
 from spark_actors.kernel.decisions import Outcome
 from spark_actors.kernel.errors import (
@@ -40,10 +41,6 @@ from spark_actors.kernel.errors import (
     StorageUnavailableError,
 )
 from spark_actors.messaging.envelope import Envelope, content_digest
-
-REFUSAL_PASSES = 3
-"""How often a turn is decided anew because the store has refused some of its commands by its rules: a refusal may
-change what later commands of the same instance do. What is refused then still is looked for by halves."""
 
 
 class Next(Enum):
@@ -170,7 +167,7 @@ def after_refusal(
     said = _said(error)
     step = said.of_released if is_released else said.of_coming
     if step is Next.REFUSE:
-        return step if offenders and attempt.number < min(REFUSAL_PASSES, most - 1) else Next.ISOLATE
+        return step if offenders and attempt.number < min(tuning.REFUSAL_PASSES, most - 1) else Next.ISOLATE
     return Next.OUT_OF_ATTEMPTS if step in _RETRIES and attempt.number >= most - 1 else step
 
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
@@ -39,9 +40,6 @@ from spark_actors.messaging.ports import CommandSender, Projection, Received, Sa
 from spark_actors.messaging.telemetry import SagasEnded
 
 log = structlog.get_logger(__name__)
-
-KEPT_SECONDS = 2.0
-"""For so long nobody else is let in where somebody wants to be alone: more than they take to come."""
 
 
 class Refusal(NamedTuple):
@@ -282,20 +280,20 @@ class Doorway:
         self._kept_for, self._kept_until = "", 0.0
 
     async def keep(self, token: str) -> bool:
-        """Let nobody else in until who shows *token* has been inside, or does not come for KEPT_SECONDS.
+        """Let nobody else in until who shows *token* has been inside, or does not come for CONTEXT_KEPT_SECONDS.
 
         Waits for those inside for as long; whether they have gone. False, too, if it is kept for another.
         """
         loop = asyncio.get_running_loop()
         if self._kept_for and loop.time() < self._kept_until:
             return False
-        self._kept_for, self._kept_until = token, loop.time() + KEPT_SECONDS
+        self._kept_for, self._kept_until = token, loop.time() + tuning.CONTEXT_KEPT_SECONDS
         try:
-            async with asyncio.timeout(KEPT_SECONDS):
+            async with asyncio.timeout(tuning.CONTEXT_KEPT_SECONDS):
                 await self._is_empty.wait()
         except TimeoutError:
             return False
-        self._kept_until = loop.time() + KEPT_SECONDS
+        self._kept_until = loop.time() + tuning.CONTEXT_KEPT_SECONDS
         return True
 
     @contextmanager

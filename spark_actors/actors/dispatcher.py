@@ -2,7 +2,8 @@
 
 Per host and context one batch is in flight; what comes meanwhile makes up the next one. So nothing waits for a
 batch to fill at rest, and the commands that one sender sends to one instance arrive in order. A batch whose fate is
-unknown (the host died, the store is away) is sent again, with the same ids, until it is answered. One under which the
+unknown (the host died, the store is away, a time-out) is retried with back-off, with the same ids, until it is
+answered: at least once, and the host's inbox makes that idempotent. One under which the
 host dies again and again is cut in halves, until the command that kills it is alone; that one is buried unread.
 
 A command that the host could not do because somebody else holds a lock on its instance stays here, as the first of its
@@ -14,29 +15,25 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
 
+from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Hosts
 from spark_actors.actors.turn import LOCKED
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
-from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
 from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.telemetry import DeliveryRetried
+from spark_actors.messaging.tuning import DEADLY_DEATHS
 
 log = structlog.get_logger(__name__)
-
-FIRST_WAIT_SECONDS = 0.05
-LONGEST_WAIT_SECONDS = 2.0
 
 Answered: TypeAlias = Reply | asyncio.Future[Reply]
 """A reply; or, of a command whose key is locked, what gives it once the command is done."""
@@ -70,8 +67,8 @@ class _LockedKey:
 
     def put_off(self) -> None:
         """It was tried, and is locked."""
-        self.due = asyncio.get_running_loop().time() + min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**self.tries)
         self.tries += 1
+        self.due = asyncio.get_running_loop().time() + tuning.LOCKED_BACK_OFF.seconds_after(self.tries)
 
 
 @dataclass
@@ -123,11 +120,21 @@ class _Lane:
 class Dispatcher:
     """One sender's lanes to all hosts."""
 
-    def __init__(self, placement: Placement, hosts: Hosts, *, max_commands: int, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        hosts: Hosts,
+        *,
+        max_commands: int,
+        telemetry: Telemetry,
+        draw: Callable[[], float] = lambda: 0.5,
+    ) -> None:
+        """*max_commands*: of one batch. *draw* gives a random number from 0 to 1, for the jitter of the back-off."""
         self._placement = placement
         self._hosts = hosts
         self._max_commands = max_commands
         self._telemetry = telemetry
+        self._draw = draw
         self._lanes: dict[tuple[Slot, str], _Lane] = {}
 
     def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
@@ -166,19 +173,19 @@ class Dispatcher:
         await asyncio.gather(*workers, return_exceptions=True)
 
     def _parcels(self, commands: Sequence[Envelope]) -> list[tuple[_Lane, _Parcel]]:
+        """What goes into which lane: cut so that no parcel is more than a batch may hold."""
         by_lane: dict[tuple[Slot, str], list[int]] = {}
         for place, command in enumerate(commands):
             context = command.context
             by_lane.setdefault((self._placement.slot_of(context, command.key), context), []).append(place)
         loop = asyncio.get_running_loop()
-        return [
-            (self._lane(slot, context), _Parcel([commands[place] for place in part], part, loop.create_future()))
-            for (slot, context), places in by_lane.items()
-            for part in _split(places, self._max_commands)
-        ]
-
-    def _lane(self, slot: Slot, context: str) -> _Lane:
-        return self._lanes.setdefault((slot, context), _Lane(slot, context))
+        parcels = []
+        for (slot, context), places in by_lane.items():
+            lane = self._lanes.setdefault((slot, context), _Lane(slot, context))
+            for start in range(0, len(places), self._max_commands):
+                part = places[start : start + self._max_commands]
+                parcels.append((lane, _Parcel([commands[place] for place in part], part, loop.create_future())))
+        return parcels
 
     def _set_to_work(self, lane: _Lane) -> None:
         if lane.worker is None or lane.worker.done():
@@ -215,68 +222,49 @@ class Dispatcher:
         return batch
 
     async def _deliver(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
-        """The replies to all of these, in order; what comes behind them in the lane waits meanwhile."""
+        """The replies to all of these, in order; what comes behind them in the lane waits meanwhile.
+
+        A batch under which the host dies again and again is cut in halves, which are delivered one after the other.
+        """
         try:
             return await self._ask(lane, commands, self._hosts.take_turn, DEADLY_DEATHS)
         except _DeadlyBatch:
             log.warning("host_dies", slot=lane.slot.name, context=lane.context, commands=len(commands))
         if len(commands) == 1:
-            return await self._tried_alone(lane, commands)
+            # Others hand commands to the same host: who is in its hand when it dies of another's is not to blame.
+            try:
+                return await self._ask(lane, commands, self._hosts.take_turn_alone, DEADLY_DEATHS)
+            except _DeadlyBatch:
+                return await self._ask(lane, commands, self._hosts.bury)
         middle = len(commands) // 2
-        first = await self._deliver(lane, commands[:middle])
-        return [*first, *await self._deliver_behind(lane, commands[middle:], _locked(commands[:middle], first))]
-
-    async def _tried_alone(self, lane: _Lane, commands: list[Envelope]) -> list[Reply]:
-        """Others hand commands to the same host: who is in its hand when it dies of another's is not to blame."""
-        try:
-            return await self._ask(lane, commands, self._hosts.take_turn_alone, DEADLY_DEATHS)
-        except _DeadlyBatch:
-            return await self._ask(lane, commands, self._hosts.bury)
-
-    async def _deliver_behind(self, lane: _Lane, commands: list[Envelope], locked: Collection[str]) -> list[Reply]:
-        """As `_deliver`; those of *locked* keys are not sent: an earlier one of their key waits."""
-        sent = [command for command in commands if command.key not in locked]
-        replies = iter(await self._deliver(lane, sent) if sent else ())
-        return [
-            Reply.of(command.message_id, LOCKED) if command.key in locked else next(replies) for command in commands
-        ]
+        first, behind = commands[:middle], commands[middle:]
+        replies = await self._deliver(lane, first)
+        # Behind one that waits for a lock the later ones of its key are not sent: they wait, too.
+        pairs = zip(first, replies, strict=True)
+        locked = {command.key for command, reply in pairs if reply.verdict is Verdict.LOCKED}
+        sent = [command for command in behind if command.key not in locked]
+        coming = iter(await self._deliver(lane, sent) if sent else ())
+        for command in behind:
+            replies.append(Reply.of(command.message_id, LOCKED) if command.key in locked else next(coming))
+        return replies
 
     async def _ask(
         self, lane: _Lane, commands: list[Envelope], ask: _AskHost, most_deaths: float = math.inf
     ) -> list[Reply]:
-        """Until there is an answer, or _DeadlyBatch once the host has died under it so often."""
-        payload, deaths = pack(commands), 0
-
-        async def once() -> bytes:
-            nonlocal deaths
+        """Retry until there is an answer, or _DeadlyBatch once the host has died under it so often."""
+        payload, attempts, deaths = pack(commands), 0, 0
+        while True:
             try:
-                return await ask(lane.slot, lane.context, payload)
-            except ActorUnavailableError as error:
-                deaths += error.has_died
+                return unpack_replies(await ask(lane.slot, lane.context, payload))
+            except (ActorUnavailableError, StorageUnavailableError) as error:
+                attempts += 1
+                deaths += isinstance(error, ActorUnavailableError) and error.has_died
                 if deaths >= most_deaths:
                     raise _DeadlyBatch from error
-                raise
-
-        def tell(state: RetryCallState) -> None:
-            self._telemetry(DeliveryRetried(lane.context, "host"))
-            if state.attempt_number == 1:
-                error = state.outcome.exception() if state.outcome else None
-                log.warning("host_retry", slot=lane.slot.name, context=lane.context, error=str(error))
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type((ActorUnavailableError, StorageUnavailableError)),
-            wait=wait_exponential_jitter(
-                multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS, jitter=FIRST_WAIT_SECONDS
-            ),
-            before_sleep=tell,
-        )
-        return unpack_replies(await retrying(once))
-
-
-def _locked(commands: Sequence[Envelope], replies: Sequence[Reply]) -> frozenset[str]:
-    """The keys that the replies call locked."""
-    pairs = zip(commands, replies, strict=True)
-    return frozenset(command.key for command, reply in pairs if reply.verdict is Verdict.LOCKED)
+                self._telemetry(DeliveryRetried(lane.context, "host"))
+                if attempts == 1:
+                    log.warning("host_retry", slot=lane.slot.name, context=lane.context, error=str(error))
+            await asyncio.sleep(tuning.HOST_BACK_OFF.seconds_after(attempts, self._draw()))
 
 
 async def _gathered(count: int, parcels: Sequence[_Parcel]) -> list[Answered]:
@@ -285,10 +273,6 @@ async def _gathered(count: int, parcels: Sequence[_Parcel]) -> list[Answered]:
     for parcel in parcels:
         answers.update(zip(parcel.places, await parcel.replies, strict=True))
     return [answers[place] for place in range(count)]
-
-
-def _split(places: list[int], size: int) -> list[list[int]]:
-    return [places[start : start + size] for start in range(0, len(places), size)]
 
 
 def _answer(lane: _Lane, again: Sequence[Envelope], parcels: Sequence[_Parcel], replies: Sequence[Reply]) -> None:

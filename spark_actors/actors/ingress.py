@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.actors.admission import Admission, Taken
 from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.loop import Loop, time_to_grow
@@ -28,11 +29,6 @@ from spark_actors.messaging.door import outcome_body, refusal_body
 from spark_actors.messaging.envelope import Reply
 
 log = structlog.get_logger(__name__)
-
-PULL_WAIT = timedelta(seconds=1)
-GROWTH_SECONDS = 0.025
-"""How long the next batch may take to gather under load."""
-MEASURE_SECONDS = 2.0
 
 
 class Ingress:
@@ -98,11 +94,11 @@ class Ingress:
             await asyncio.sleep(self._pace.pause_seconds)
         limit = self._pace.room(self._in_flight)
         if limit <= 0:
-            return PULL_WAIT.total_seconds()
+            return tuning.PULL_WAIT_SECONDS
         try:
             if not self._open:
                 await self._connect()
-            arrivals = await self._broker.pull(limit, PULL_WAIT)
+            arrivals = await self._broker.pull(limit, timedelta(seconds=tuning.PULL_WAIT_SECONDS))
         except BrokerUnavailableError:
             self._open = False
             raise
@@ -112,7 +108,7 @@ class Ingress:
             self._broker.release(arrivals)
             raise
         if len(arrivals) < limit:
-            await asyncio.sleep(time_to_grow(len(arrivals), GROWTH_SECONDS))
+            await asyncio.sleep(time_to_grow(len(arrivals), tuning.INGRESS_GROWTH_SECONDS))
         return 0
 
     async def measure(self) -> float:
@@ -127,7 +123,7 @@ class Ingress:
                 raise
             self._pace.see_broker(lag)
         await self._pace.see_relays()
-        return MEASURE_SECONDS
+        return tuning.MEASURE_SECONDS
 
     async def _connect(self) -> None:
         await self._broker.open()

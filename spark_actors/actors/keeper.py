@@ -1,4 +1,4 @@
-"""Keeps one actor alive: asks it how it is and replaces it when it is gone, silent or stuck for too long."""
+"""Keeps one actor alive: asks for its heartbeat and replaces it when it is gone, silent or stuck for too long."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Keeper:
     """Starts an actor, or adopts the one that lives under its name, and replaces it whenever it dies.
 
     It answers beside its work, so a slow turn is no silence; stuck is whose turn in hand does not move although nothing
-    keeps it waiting. What an actor does is safe to repeat, so replacing one wrongly costs time, never correctness. The
-    loop's growing pause keeps one that cannot start, or does not live to its first report, from being started without
-    end.
+    keeps it waiting. What an actor does is idempotent, and the store fences off one that writes after it was replaced:
+    replacing one wrongly costs time, never correctness. The loop's back-off keeps one that cannot start, or does not
+    live to its first report, from being started without end.
     """
 
     def __init__(
@@ -31,6 +31,7 @@ class Keeper:
         patience_seconds: float,
         telemetry: Telemetry,
     ) -> None:
+        """*patience_seconds*: time-out of a heartbeat, and for how long a turn may not move."""
         self.spec = spec
         self._children = children
         self._heartbeat_seconds = heartbeat_seconds
@@ -57,12 +58,15 @@ class Keeper:
         return f"{self.spec.name}: {'; '.join(self.report.problems)}" if self.report.problems else ""
 
     async def step(self) -> float:
-        """One round: start it, or ask it how it is. Gives the seconds until the next."""
+        """One round: start it, or take its heartbeat. Gives the seconds until the next."""
         was_well = self.report is not None
         if not was_well:
             await self._start()
         try:
-            self.report = await self._moving()
+            report = await self._children.report(self.spec, self._patience_seconds)
+            if report.unmoved_seconds > self._patience_seconds:
+                stuck = f"its turn has not moved for {report.unmoved_seconds:.1f} s"
+                raise ActorUnavailableError(self.spec.name, stuck)
         except ActorUnavailableError as error:
             self.report = None
             log.warning("actor_lost", actor=self.spec.name, error=str(error))
@@ -70,14 +74,8 @@ class Keeper:
             if not was_well:
                 raise
             return 0
+        self.report = report
         return self._heartbeat_seconds
-
-    async def _moving(self) -> Report:
-        """How it is; ActorUnavailableError also if what it has in hand has not moved for too long."""
-        report = await self._children.report(self.spec, self._patience_seconds)
-        if report.unmoved_seconds > self._patience_seconds:
-            raise ActorUnavailableError(self.spec.name, f"its turn has not moved for {report.unmoved_seconds:.1f} s")
-        return report
 
     async def _start(self) -> None:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.actors.turn import Turn
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import ID_REUSED, Outcome, Verdict
@@ -15,9 +16,6 @@ from spark_actors.messaging.envelope import Envelope, content_digest
 from spark_actors.messaging.unit_of_work import Handled, UnitOfWorkFactory
 
 log = structlog.get_logger(__name__)
-
-MET_KEYS = 10_000
-"""How many parked keys an actor remembers, to ask about them before it decides; the store knows all."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Lookups:
         with self.hosted.unit_of_work() as uow:
             parked = uow.parking.parked(sorted(asked))
         self.met.difference_update(asked)
-        if len(self.met) < MET_KEYS:
+        if len(self.met) < tuning.MET_KEYS:
             self.met.update(parked)
         return parked
 

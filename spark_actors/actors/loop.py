@@ -9,19 +9,17 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from spark_actors.actors import tuning
+
 log = structlog.get_logger(__name__)
 
 Step = Callable[[], Awaitable[float]]
 """Does one round and gives how many seconds to wait before the next (0: at once); `Loop.wake` ends the wait.
 
-What it raises is a failure: the pause that follows grows with each, and no wake ends it.
+What it raises is a failure: it is retried after a back-off that grows with each, and no wake ends that pause.
 """
 
-BUSY = 25
-"""Messages in a batch from which on there is load."""
 ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
-FIRST_WAIT_SECONDS = 0.1
-LONGEST_WAIT_SECONDS = 2.0
 
 
 def time_to_grow(size: int, longest_seconds: float) -> float:
@@ -30,7 +28,7 @@ def time_to_grow(size: int, longest_seconds: float) -> float:
     Each batch costs about the same, however many there are in it. So under load fewer and larger ones leave the
     processors more time than the wait takes from the messages.
     """
-    return longest_seconds * min(1.0, size / BUSY)
+    return longest_seconds * min(1.0, size / tuning.BUSY_SIZE)
 
 
 def steady_now() -> datetime:
@@ -39,7 +37,7 @@ def steady_now() -> datetime:
 
 
 class Loop:
-    """Runs a step until stopped. A step that raises is tried again, ever more slowly, and logged once per streak.
+    """Runs a step until stopped. A step that raises is retried with back-off, and logged once per streak.
 
     A wake ends the wait that a step asked for, never the pause after a failure: who wakes it does not know that it
     fails, and may do so thousands of times a second. `start` and `stop` may be called twice; `stop` lets the step in
@@ -92,7 +90,7 @@ class Loop:
     async def _round(self) -> float:
         try:
             delay = await self._step()
-        except Exception as error:  # noqa: BLE001 - the loop itself must never end: log, count, try again
+        except Exception as error:  # noqa: BLE001 - the loop itself must never end: log, count, retry
             return self._failed(error)
         if self._failures:
             log.info("recovered", loop=self.name, after_seconds=round(time.monotonic() - self._failing_since, 1))
@@ -105,7 +103,7 @@ class Loop:
         if self._failures == 1:
             self._failing_since = time.monotonic()
             log.warning("failing", loop=self.name, error=self._problem, exc_info=error)
-        return float(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 16)))
+        return tuning.LOOP_BACK_OFF.seconds_after(self._failures)
 
 
 async def pause(seconds: float, *, until: asyncio.Event) -> None:

@@ -1,59 +1,58 @@
-"""Missed events of one context's outbox: kept for the subscribers that are set aside, and read again for them."""
+"""Missed events of one subscriber: kept while its lane is set aside, and read again for it."""
 
 from __future__ import annotations
 
 import structlog
 
+from spark_actors.messaging.lane import Lane
 from spark_actors.messaging.ports import MissedEvents
-from spark_actors.messaging.relay import Relay
 
 log = structlog.get_logger(__name__)
 
 
 class MissedEventsKeeping:
-    """The I/O behind the relay's subscribers that are set aside.
+    """The I/O behind a lane that is set aside.
 
-    `keep` runs beside their lanes, so that a call that a subscriber leaves hanging holds up nobody; `read` and `forget`
-    belong to the subscriber's lane.
+    `keep` runs beside the lane, so that a call that the subscriber leaves hanging holds up nobody; `read` and `forget`
+    belong to the lane's own loop.
     """
 
-    def __init__(self, context: str, relay: Relay, missed: MissedEvents) -> None:
+    def __init__(self, context: str, lane: Lane, missed: MissedEvents) -> None:
         self._context = context
-        self._relay = relay
+        self._lane = lane
         self._missed = missed
-        self._told: set[str] = set()
-        """Subscribers of which the log says that they are set aside."""
+        self._is_told = False
+        """Whether the log says that the subscriber is set aside."""
 
-    async def keep(self, subscriber: str, limit: int) -> int:
-        """Make durable what a subscriber that is set aside does not get now; how many events."""
+    async def keep(self, limit: int) -> int:
+        """Make durable what the subscriber does not get now; how many events."""
         self._tell()
-        positions = self._relay.next_keeping(subscriber, limit)
+        positions = self._lane.next_keeping(limit)
         if positions:
             try:
-                await self._missed.keep(subscriber, positions)
+                await self._missed.keep(self._lane.subscriber, positions)
             except BaseException:
-                self._relay.not_kept(subscriber)
+                self._lane.not_kept()
                 raise
-            self._relay.kept(subscriber)
+            self._lane.kept()
         return len(positions)
 
-    async def read(self, subscriber: str, limit: int) -> None:
-        """Take in hand the next of what is kept for a subscriber that has too little, or find that it has had all."""
-        while read := self._relay.next_read(subscriber, limit):
-            rows = await self._missed.next(subscriber, floor=read.floor, skip=read.skip, limit=limit)
-            self._relay.found(subscriber, rows, read)
+    async def read(self, limit: int) -> None:
+        """Take in hand the next of what is kept if the subscriber has too little, or find that it has had all."""
+        while read := self._lane.next_read(limit):
+            rows = await self._missed.next(self._lane.subscriber, floor=read.floor, skip=read.skip, limit=limit)
+            self._lane.found(rows, read)
         self._tell()
 
-    async def forget(self, subscriber: str) -> None:
+    async def forget(self) -> None:
         """What the subscriber has taken need not be kept any more."""
-        if positions := self._relay.to_forget(subscriber):
-            await self._missed.forget(subscriber, positions)
-            self._relay.forgotten(subscriber, positions)
+        if positions := self._lane.to_forget():
+            await self._missed.forget(self._lane.subscriber, positions)
+            self._lane.forgotten(positions)
 
     def _tell(self) -> None:
-        behind = set(self._relay.behind)
-        for subscriber in behind - self._told:
-            log.warning("subscriber_set_aside", context=self._context, subscriber=subscriber)
-        for subscriber in self._told - behind:
-            log.info("subscriber_caught_up", context=self._context, subscriber=subscriber)
-        self._told = behind
+        if self._lane.is_set_aside and not self._is_told:
+            log.warning("subscriber_set_aside", context=self._context, subscriber=self._lane.subscriber)
+        elif self._is_told and not self._lane.is_set_aside:
+            log.info("subscriber_caught_up", context=self._context, subscriber=self._lane.subscriber)
+        self._is_told = self._lane.is_set_aside

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.ingress.port import BrokerLag
 from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.telemetry import ClocksCompared, IngressMeasured
 
 log = structlog.get_logger(__name__)
-
-LEAST_SKEW_SECONDS = 1.0
-"""Of two clocks that is worth a line in the log."""
-LONGEST_PAUSE_SECONDS = 0.5
-"""Before each batch while the relays are far behind: commands wait in the broker then, not as events in Postgres."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Pace:
         self._telemetry(IngressMeasured(lag.waiting, lag.in_flight))
         were_apart, apart = self._clocks_differ, abs(lag.clock_ahead)
         self._telemetry(ClocksCompared(apart))
-        worth_telling = max(LEAST_SKEW_SECONDS, self._limits.leeway_seconds / 2)
+        worth_telling = max(tuning.SKEW_WORTH_TELLING_SECONDS, self._limits.leeway_seconds / 2)
         self._clocks_differ = apart > (worth_telling / 2 if were_apart else worth_telling)
         if self._clocks_differ != were_apart:
             log.warning(
@@ -86,4 +82,4 @@ def pause_for_relays(events: int, allowed: int) -> float:
     all it can and next to nothing: commands in hand would wait long each time.
     """
     excess = min(1.0, max(0.0, events / allowed - 1.0))
-    return LONGEST_PAUSE_SECONDS * excess**2
+    return tuning.RELAYS_BEHIND_SECONDS * excess**2

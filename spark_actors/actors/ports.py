@@ -1,4 +1,4 @@
-"""What the actors ask of the actor runtime. The Ray adapters are in `references`; tests bring their own."""
+"""What the actors ask of the actor runtime, and a relay of all outside. The Ray adapters are in `references`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Protocol
 
 import msgspec
 
+from spark_actors.messaging.crash_points import PassPoint, pass_unharmed
+from spark_actors.messaging.ports import Clock, OutboxReader, Telemetry, WakeUps
 from spark_actors.messaging.routing import Slot
 
 
@@ -65,6 +67,20 @@ class Subscribers(Protocol):
 
         *alone*: while it has nothing else in hand; ActorUnavailableError if it has, or is alone with something else.
         """
+
+
+@dataclass(frozen=True)
+class RelayPorts:
+    """All that the relay of one outbox does I/O with: the outbox behind it, the subscribers before it, time, chance."""
+
+    outbox: OutboxReader
+    wake_ups: WakeUps
+    subscribers: Subscribers
+    clock: Clock
+    telemetry: Telemetry
+    pass_point: PassPoint = pass_unharmed
+    draw: Callable[[], float] = lambda: 0.5
+    """A random number from 0 to 1, for the jitter of its back-offs."""
 
 
 @dataclass(frozen=True)

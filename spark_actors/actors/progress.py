@@ -7,13 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
-
-STORE_SECONDS = 120.0
-"""Beyond every time limit that sessions have on the server's side: whoever waits longer waits for nobody."""
-
-KEPT_SECONDS = 5.0
-"""For so long the next turn is kept for somebody who has asked to be alone with it."""
 
 
 class Progress:
@@ -35,7 +30,7 @@ class Progress:
         with self._lock:
             if self._moved_at is not None or self._is_kept_from(token):
                 return False
-            self._kept_for, self._kept_until = token, self._now() + KEPT_SECONDS
+            self._kept_for, self._kept_until = token, self._now() + tuning.TURN_KEPT_SECONDS
             return True
 
     def _is_kept_from(self, token: str) -> bool:
@@ -77,4 +72,4 @@ class Progress:
         moved_at = self._moved_at
         if moved_at is None:
             return 0.0
-        return max(0.0, self._now() - moved_at - (STORE_SECONDS if self._waits else 0.0))
+        return max(0.0, self._now() - moved_at - (tuning.STORE_SECONDS if self._waits else 0.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.answers import AnswerBody, Cut, error_body, view_answer
 from spark_actors.messaging.bursts import BurstLog
@@ -13,9 +14,6 @@ from spark_actors.messaging.ports import Answers, Clock, Telemetry
 from spark_actors.messaging.telemetry import AnswerCut
 
 log = structlog.get_logger(__name__)
-
-LOGGED_CHARACTERS = 200
-"""Of a subject in the log."""
 
 
 class CutAnswers:
@@ -29,7 +27,7 @@ class CutAnswers:
         """The body of *answer*, to what came on *subject*."""
         if answer.cut is not Cut.NOTHING:
             self._telemetry(AnswerCut(answer.cut))
-            self.log.note(answer.cut, subject=subject[:LOGGED_CHARACTERS], room_bytes=room)
+            self.log.note(answer.cut, subject=subject[: tuning.LOGGED_CHARACTERS], room_bytes=room)
         return answer.body
 
 

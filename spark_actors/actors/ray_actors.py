@@ -13,6 +13,7 @@ from uuid import uuid4
 import msgspec
 import ray
 
+from spark_actors.actors import tuning
 from spark_actors.actors.aggregate import AggregateActor as PlainAggregateActor
 from spark_actors.actors.context import ContextService
 from spark_actors.actors.ports import Report
@@ -31,8 +32,6 @@ OPTIONS: dict[str, Any] = {
 ROOT_OPTIONS: dict[str, Any] = {**OPTIONS, "max_restarts": -1}  # nobody else could replace it
 BESIDE = "beside"
 """The name of a thread that answers while the one that works is busy."""
-SLOW_STORE_SECONDS = 5.0
-"""An actor that waits so long for the store says so."""
 
 Hosted = tuple[PlainAggregateActor, Callable[[], bytes]]
 """An AggregateActor, and what gives its metrics."""
@@ -88,7 +87,7 @@ class AggregateActor:
                 self._incarnation,
                 os.getpid(),
                 self._metrics(),
-                [f"has been waiting for Postgres for {waits:.0f} s"] if waits > SLOW_STORE_SECONDS else [],
+                [f"has been waiting for Postgres for {waits:.0f} s"] if waits > tuning.SLOW_STORE_SECONDS else [],
                 unmoved_seconds=self._progress.unmoved_seconds,
             )
         )

@@ -21,10 +21,9 @@ import ray
 import structlog
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from spark_actors.actors import names
+from spark_actors.actors import names, tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import ActorSpec, Report
-from spark_actors.actors.progress import STORE_SECONDS
 from spark_actors.actors.ray_actors import BY_KIND, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
 from spark_actors.actors.unit import Unit
 from spark_actors.messaging.routing import Slot
@@ -32,17 +31,6 @@ from spark_actors.messaging.routing import Slot
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-
-START_SECONDS = 60.0
-"""How long an actor may take to start before it is given up and replaced."""
-ANSWER_SECONDS = 5.0
-"""How long the root may take to answer."""
-LOOK_SECONDS = 0.1
-"""How often somebody who waits looks whether it is still worth it."""
-CLUSTER_SECONDS = 5.0
-"""How long Ray may take to find or end an actor."""
-WORK_SECONDS = STORE_SECONDS + 60
-"""How long an actor may take for what it was handed; a keeper that lives has replaced one that is stuck before."""
 
 
 async def in_thread(call: Callable[[], T], seconds: float) -> T:
@@ -83,7 +71,8 @@ class Directory:
         if name in self._handles:
             return self._handles[name]
         try:
-            handle: Any = await in_thread(partial(ray.get_actor, name, namespace=self._namespace), CLUSTER_SECONDS)
+            find = partial(ray.get_actor, name, namespace=self._namespace)
+            handle: Any = await in_thread(find, tuning.CLUSTER_SECONDS)
         except ValueError as error:
             raise ActorUnavailableError(name, "no actor has this name now") from error
         except (RayError, TimeoutError) as error:
@@ -117,7 +106,7 @@ class Directory:
         """
         token = uuid4().hex
         try:
-            is_kept = await self.call(name, lambda actor: actor.keep.remote(token), ANSWER_SECONDS)
+            is_kept = await self.call(name, lambda actor: actor.keep.remote(token), tuning.ANSWER_SECONDS)
         except ActorUnavailableError as error:
             raise ActorUnavailableError(error.actor, error.detail) from error
         if not is_kept:
@@ -139,7 +128,7 @@ class RayHosts:
     async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
         name = names.aggregate_actor(slot)
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_turn.remote(context, payload), WORK_SECONDS
+            name, lambda actor: actor.take_turn.remote(context, payload), tuning.WORK_SECONDS
         )
         return answer
 
@@ -147,21 +136,21 @@ class RayHosts:
         name = names.aggregate_actor(slot)
         token = await self._directory.keep(name)
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_turn.remote(context, payload, token), WORK_SECONDS
+            name, lambda actor: actor.take_turn.remote(context, payload, token), tuning.WORK_SECONDS
         )
         return answer
 
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
         name = names.aggregate_actor(slot)
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.bury.remote(context, payload), WORK_SECONDS
+            name, lambda actor: actor.bury.remote(context, payload), tuning.WORK_SECONDS
         )
         return answer
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         name = names.aggregate_actor(slot)
         more: list[str] = await self._directory.call(
-            name, lambda actor: actor.release.remote(context, list(keys), at_once), WORK_SECONDS
+            name, lambda actor: actor.release.remote(context, list(keys), at_once), tuning.WORK_SECONDS
         )
         return more
 
@@ -176,7 +165,7 @@ class RaySubscribers:
         name = names.context_actor(subscriber)
         token = await self._directory.keep(name) if alone else ""
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_events.remote(payload, token), WORK_SECONDS
+            name, lambda actor: actor.take_events.remote(payload, token), tuning.WORK_SECONDS
         )
         return answer
 
@@ -193,8 +182,8 @@ class RayChildren:
         make = kind.options(name=spec.name, namespace=self._namespace, get_if_exists=True, **OPTIONS).remote
         try:
             # One that is there already need not be made: a new root must not wait for a hung actor as for a new one.
-            patience = patience_seconds if await self._is_there(spec.name) else START_SECONDS
-            actor = await in_thread(partial(make, spec.name, spec.build), START_SECONDS)
+            patience = patience_seconds if await self._is_there(spec.name) else tuning.START_SECONDS
+            actor = await in_thread(partial(make, spec.name, spec.build), tuning.START_SECONDS)
             async with asyncio.timeout(patience):
                 await actor.start.remote()
         except (ValueError, RayError, TimeoutError) as error:  # ValueError: the name was freed meanwhile
@@ -218,7 +207,7 @@ class RayChildren:
         try:
             # In two steps: one that comes too late must not end the actor that has the name by then.
             actor = await self._directory.find(spec.name)
-            await in_thread(partial(ray.kill, actor), CLUSTER_SECONDS)
+            await in_thread(partial(ray.kill, actor), tuning.CLUSTER_SECONDS)
         except (ActorUnavailableError, RayError, TimeoutError) as error:
             log.debug("not_ended", actor=spec.name, error=_word(error))
         self._directory.forget(spec.name)
@@ -304,7 +293,10 @@ class RayRoot:
                 self._end_all(lambda namespace: namespace == self._namespace)
 
     def _ask(
-        self, method: str, timeout_seconds: float = ANSWER_SECONDS, is_worthwhile: Callable[[], bool] = lambda: True
+        self,
+        method: str,
+        timeout_seconds: float = tuning.ANSWER_SECONDS,
+        is_worthwhile: Callable[[], bool] = lambda: True,
     ) -> Any:
         if self._actor is None:
             raise ActorUnavailableError(names.ROOT, "not started")
@@ -312,7 +304,7 @@ class RayRoot:
         try:
             answer = getattr(self._actor, method).remote().future()
             while not answer.done() and is_worthwhile() and time.monotonic() < deadline:
-                wait([answer], timeout=min(LOOK_SECONDS, timeout_seconds))
+                wait([answer], timeout=min(tuning.ANSWER_LOOK_SECONDS, timeout_seconds))
             return answer.result(timeout=0)
         except (RayError, TimeoutError) as error:
             raise ActorUnavailableError(names.ROOT, _word(error)) from error
@@ -320,11 +312,11 @@ class RayRoot:
     def _end_all(self, is_meant: Callable[[str], bool]) -> None:
         """End every actor in the namespaces that are meant."""
         try:
-            everywhere = within(partial(ray.util.list_named_actors, all_namespaces=True), CLUSTER_SECONDS)
+            everywhere = within(partial(ray.util.list_named_actors, all_namespaces=True), tuning.CLUSTER_SECONDS)
             meant = [(actor["name"], actor["namespace"]) for actor in everywhere if is_meant(actor["namespace"])]
             # The root first, or it would replace the others.
             for name, namespace in sorted(meant, key=lambda actor: actor[0] != names.ROOT):
-                within(partial(_end, name, namespace), CLUSTER_SECONDS)
+                within(partial(_end, name, namespace), tuning.CLUSTER_SECONDS)
         except (RayError, TimeoutError) as error:
             log.warning("actors_not_ended", error=_word(error))
 

@@ -14,6 +14,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type
 from tenacity.wait import wait_exponential_jitter
 
+from spark_actors.actors import tuning
 from spark_actors.ingress.port import Arrival
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.ids import derived_id
@@ -30,13 +31,6 @@ INTERNAL = "internal"
 """Why a message was refused that met a bug."""
 REFUSED = "ingress"
 """Who could not take what was refused at the door."""
-KEPT_BYTES = 16_384
-"""Of the body of a refused message so much is kept: a flood of big ones must not fill the disk."""
-REASON_CHARACTERS = 1_000
-LOGGED_CHARACTERS = 200
-"""Of a subject, or a name, in the log."""
-LOGGED_REFUSALS = 3
-"""Of each batch: who sends rubbish must not push everything else out of the log."""
 
 
 class Refused(NamedTuple):
@@ -66,7 +60,7 @@ class RefusedMessages:
     def internal(self, error: Exception, arrival: Arrival) -> RefusedError:
         """A bug that this arrival has met: the log tells all, its sender only what kind it is."""
         kind = type(error).__name__
-        self._failures.note(kind, subject=arrival.subject[:LOGGED_CHARACTERS], exc_info=error)
+        self._failures.note(kind, subject=arrival.subject[: tuning.LOGGED_CHARACTERS], exc_info=error)
         return RefusedError(INTERNAL, f"{kind}; the daemon's log says more")
 
     async def keep(self, refused: Sequence[Refused]) -> None:
@@ -78,7 +72,7 @@ class RefusedMessages:
         for each in refused:
             self._telemetry(CommandsRefused(each.error.code))
             if not each.is_kept:
-                subject = each.arrival.subject[:LOGGED_CHARACTERS]
+                subject = each.arrival.subject[: tuning.LOGGED_CHARACTERS]
                 self._refusals.note(each.error.code, last=each.error.detail, subject=subject)
 
     def to_erase(self, refused: Sequence[Refused], good: Collection[Arrival]) -> list[Arrival]:
@@ -107,32 +101,32 @@ class RefusedMessages:
         )
         await retrying(self._dead_letters.bury, letters)
         self._telemetry(MessagesBuried("ingress", len(letters)))
-        for letter in letters[:LOGGED_REFUSALS]:
+        for letter in letters[: tuning.LOGGED_REFUSALS]:
             log.warning(
                 "command_buried",
-                message=letter.name[:LOGGED_CHARACTERS],
+                message=letter.name[: tuning.LOGGED_CHARACTERS],
                 message_id=letter.message_id,
                 reason=letter.reason,
                 correlation_id=letter.correlation_id,
             )
-        if len(letters) > LOGGED_REFUSALS:
-            log.warning("more_commands_refused", count=len(letters) - LOGGED_REFUSALS)
+        if len(letters) > tuning.LOGGED_REFUSALS:
+            log.warning("more_commands_refused", count=len(letters) - tuning.LOGGED_REFUSALS)
 
     def _letter(self, arrival: Arrival, error: RefusedError) -> DeadLetter:
         body = self._storable(arrival)
         digest = sha256(body).hexdigest()
         whole = arrival.oversize or f"{len(arrival.body)} bytes, SHA-256 {digest}"
-        is_cut = arrival.oversize or len(body) > KEPT_BYTES
-        note = f" [the first {len(body[:KEPT_BYTES])}{KEPT_IN_PART}{whole}]" if is_cut else ""
+        is_cut = arrival.oversize or len(body) > tuning.REFUSED_KEPT_BYTES
+        note = f" [the first {len(body[: tuning.REFUSED_KEPT_BYTES])}{KEPT_IN_PART}{whole}]" if is_cut else ""
         identity = (f"{arrival.stored_at}", digest, arrival.oversize)  # the same when it is delivered again
         return DeadLetter(
             message_id=error.message_id or derived_id(arrival.subject, *identity),
             name=arrival.subject,
             key="",
             subscriber=REFUSED,
-            reason=str(error)[: REASON_CHARACTERS - len(note)] + note,
+            reason=str(error)[: tuning.REASON_CHARACTERS - len(note)] + note,
             attempts=1,
-            body=body[:KEPT_BYTES],
+            body=body[: tuning.REFUSED_KEPT_BYTES],
             correlation_id="",
             causation_id="",
             died_at=self._clock(),

@@ -15,7 +15,9 @@ from datetime import timedelta
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.actors.context import Refusals
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.ids import derived_id
@@ -25,11 +27,6 @@ from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unha
 from spark_actors.messaging.envelope import Envelope, decode_data, encode_data
 from spark_actors.messaging.ports import Clock, CommandSender, DurableTasks, ListedTask, Received, Telemetry
 from spark_actors.messaging.telemetry import TasksTried
-
-BACK_OFF_FACTOR = 1.5
-LONGEST_PAUSE = timedelta(seconds=30)
-"""Between two attempts at the same task."""
-TASKS_A_ROUND = 200
 
 _UNDONE = (Verdict.FAILED, Verdict.LOCKED)
 """What came of the task is told again then."""
@@ -101,18 +98,21 @@ class TaskWorker:
         self._clock = clock
         self._telemetry = telemetry
         self._pass = pass_point
+        self._back_off = BackOff(
+            workers.interval.total_seconds(), tuning.TASK_LONGEST_SECONDS, factor=tuning.TASK_BACK_OFF_FACTOR
+        )
 
     async def step(self) -> float:
         """One round over the tasks that are due; gives the seconds to wait before the next.
 
         A slow task holds the round up: its worker sets its own time-outs. Raises StorageUnavailableError.
         """
-        due = await self._tasks.due(self._clock(), TASKS_A_ROUND)
+        due = await self._tasks.due(self._clock(), tuning.TASKS_A_ROUND)
         gate = asyncio.Semaphore(self._workers.at_once)
         tried = await asyncio.gather(*(self._try(task, gate) for task in due))
         await self._put_off([each for each in tried if each.commands is None])
         await self._send([each for each in tried if each.commands is not None])
-        return 0.0 if len(due) == TASKS_A_ROUND else self._workers.interval.total_seconds()
+        return 0.0 if len(due) == tuning.TASKS_A_ROUND else self._workers.interval.total_seconds()
 
     async def _try(self, task: ListedTask, gate: asyncio.Semaphore) -> _Tried:
         name = task.envelope.name
@@ -171,7 +171,7 @@ class TaskWorker:
                 [
                     replace(
                         each.task,
-                        due_at=now + pause_after(each.task.attempts, first=self._workers.interval),
+                        due_at=now + timedelta(seconds=self._back_off.seconds_after(each.task.attempts + 1)),
                         attempts=each.task.attempts + 1,
                         problem=each.problem,
                         is_scheduled=False,
@@ -192,11 +192,6 @@ class TaskWorker:
             causation_id=task.envelope.causation_id,
             occurred_at=self._clock(),
         )
-
-
-def pause_after(attempts: int, *, first: timedelta) -> timedelta:
-    """The back-off after so many attempts without a final answer: about half of the time waited so far."""
-    return min(LONGEST_PAUSE, first * BACK_OFF_FACTOR ** min(attempts, 50))
 
 
 def _story(task: ListedTask) -> dict[str, str]:

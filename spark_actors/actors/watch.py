@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.actors.loop import Loop
 from spark_actors.messaging.ports import (
     Clock,
@@ -30,20 +31,13 @@ from spark_actors.messaging.telemetry import (
 
 log = structlog.get_logger(__name__)
 
-MEASURE_SECONDS = 2.0
-"""How often the backlog and the sagas are looked at."""
-HOUSEKEEPING_SECONDS = 60.0
-"""At most so long nothing can be stored after the clock has jumped into a week that has no partition yet."""
-OVERDUE_AT_ONCE = 500
-"""How many overdue sagas are marked in one statement."""
-
 
 def housekeeping_loop(context: str, maintenance: Maintenance, clock: Clock) -> Loop:
     """Makes the partitions that are needed soon and drops what is past its retention, now and then."""
 
     async def keep_house() -> float:
         await maintenance.run(clock())
-        return HOUSEKEEPING_SECONDS
+        return tuning.HOUSEKEEPING_SECONDS
 
     return Loop(f"housekeeping {context}", keep_house)
 
@@ -88,7 +82,7 @@ class Watch:
             self._telemetry(_missed(self._context, await self._outbox.missed.summary()))
             self._telemetry(_parked(self._context, await self._outbox.parking.summary()))
         if self._saga_log is not None:
-            for saga in await self._saga_log.mark_overdue(self._clock(), OVERDUE_AT_ONCE):
+            for saga in await self._saga_log.mark_overdue(self._clock(), tuning.OVERDUE_AT_ONCE):
                 log.error(
                     "saga_overdue",
                     kind=saga.kind,
@@ -101,7 +95,7 @@ class Watch:
         if self._tasks is not None:
             self._telemetry(_tasks(await self._tasks.summary()))
         self._telemetry(DeadLettersMeasured(self._context, await self._dead_letters.count()))
-        return MEASURE_SECONDS
+        return tuning.MEASURE_SECONDS
 
 
 def _tasks(summary: Sequence[TasksSummary]) -> TasksMeasured:

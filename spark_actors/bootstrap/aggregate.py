@@ -9,12 +9,8 @@ from spark_actors.actors import names
 from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.lookups import HostedContext
 from spark_actors.actors.progress import Progress
-from spark_actors.bootstrap.parts import (
-    HOST_NICENESS,
-    clock,
-    log_as,
-    prepare_threshold,
-)
+from spark_actors.bootstrap import tuning
+from spark_actors.bootstrap.parts import clock, log_as, prepare_threshold
 from spark_actors.deployment import Deployment
 from spark_actors.messaging.routing import Slot
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
@@ -26,7 +22,7 @@ def aggregate_actor(
 ) -> tuple[AggregateActor, Callable[[], bytes]]:
     """An AggregateActor for one slot, which notes its *progress*, and its metrics."""
     log_as(deployment, names.aggregate_actor(slot))
-    os.nice(HOST_NICENESS)
+    os.nice(tuning.HOST_NICENESS)
     metrics, application = ActorMetrics(), deployment.application
     wrapping, turns = application.wrapping(deployment.settings.data_dir), deployment.settings.turns
     hosted = [

@@ -12,7 +12,8 @@ from spark_actors.actors.loop import Loop
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.unit import Unit
 from spark_actors.application import Reactions
-from spark_actors.bootstrap.parts import READERS_NICENESS, RELAY_NICENESS, Parts, PartsEdge
+from spark_actors.bootstrap import tuning
+from spark_actors.bootstrap.parts import Parts, PartsEdge
 from spark_actors.deployment import Deployment
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.persistence.saga_log import PostgresSagaLog
@@ -29,7 +30,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     parts = Parts(deployment, names.context_actor(name))
     installed = parts.application.installed(name)
     context = parts.wrapping.context(installed.context)
-    os.nice(READERS_NICENESS if installed.may_lag else RELAY_NICENESS)
+    os.nice(tuning.READERS_NICENESS if installed.may_lag else tuning.RELAY_NICENESS)
     dispatcher = parts.dispatcher()
     edge = parts.edge(name, dispatcher)
     does: list[Part] = []

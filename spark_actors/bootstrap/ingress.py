@@ -11,6 +11,7 @@ from spark_actors.actors import names
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch
 from spark_actors.application import ApplicationError
+from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import Parts, clock, placement
 from spark_actors.bootstrap.sizes import groups_of
 from spark_actors.deployment import Deployment
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from spark_actors.identity.tokens import Realm
     from spark_actors.ingress.nats_broker import NatsSettings
-
-PULLED_AT_ONCE = 250
-"""Commands that an Ingress checks in one go: answers that have come in meanwhile wait for so long."""
 
 
 async def ingress_unit(deployment: Deployment, group: int) -> Unit:
@@ -68,7 +66,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
     refused = RefusedMessages(dead_letters, parts.application.scrubber, parts.clock, parts.metrics)
     limits = IngressLimits(
         in_flight=_in_flight(deployment),
-        batch=PULLED_AT_ONCE,
+        batch=tuning.PULLED_AT_ONCE,
         relay_backlog=settings.ingress.max_relay_backlog_events,
         leeway_seconds=settings.identity.leeway_seconds,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from inspect import isawaitable
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from spark_actors.actors.dispatcher import Dispatcher
@@ -23,12 +24,9 @@ from spark_actors.telemetry.metrics import ActorMetrics
 if TYPE_CHECKING:
     from spark_actors.identity.tokens import TokenIssuer
 
-HOST_NICENESS = 3
-"""Less than the way in and Postgres, which feed and serve all hosts: turns are larger, however many hosts there are."""
-RELAY_NICENESS = 5
-READERS_NICENESS = 10
-READERS_PATIENCE_SECONDS = 0.05
-"""Under load commands come first, then sagas, then read models: these may lag, and fewer, larger batches cost less."""
+
+chance = SystemRandom().random
+"""A random number from 0 to 1, for the jitter of back-offs."""
 
 
 def clock() -> datetime:
@@ -70,6 +68,7 @@ class Parts:
             RayHosts(self.directory),
             max_commands=self.settings.turns.max_commands,
             telemetry=self.metrics,
+            draw=chance,
         )
 
     def keeper(self, name: str, kind: str, build: Callable[[], object]) -> Keeper:

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from config.settings import Settings
 from spark_actors.application import Application
+from spark_actors.bootstrap import tuning
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.messaging.routing import Placement
-from spark_actors.persistence.connections import POOL_SIZE
-
-SPARE_SESSIONS = 5
-"""For operators' commands, audits and migrations beside the daemon."""
+from spark_actors.persistence.tuning import POOL_SIZE
 
 
 def placement_of(settings: Settings) -> Placement:
@@ -49,6 +47,6 @@ def sessions_needed(
         for elsewhere in {dsn[each.name] for each in application.writing} - {dsn[INGRESS]}:
             need[elsewhere] += POOL_SIZE  # a look at how far the relays are behind
     for direct in set(listen_dsn.values()):
-        need[direct] += 1 + SPARE_SESSIONS  # the owner's lock
+        need[direct] += 1 + tuning.SPARE_SESSIONS  # the owner's lock
     pooled = {dsn[name] for name in dsn if dsn[name] != listen_dsn[name]} - set(listen_dsn.values())
     return {place: count for place, count in need.items() if place not in pooled}

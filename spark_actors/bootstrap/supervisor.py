@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from random import SystemRandom
 
 from spark_actors.actors import names
+from spark_actors.actors.lane_runner import RelayLimits
 from spark_actors.actors.parking import CommandReleases
+from spark_actors.actors.ports import RelayPorts
 from spark_actors.actors.references import RayHosts, RaySubscribers
-from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
+from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch
+from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.context import context_keeper
-from spark_actors.bootstrap.parts import READERS_PATIENCE_SECONDS, RELAY_NICENESS, Parts, placement
+from spark_actors.bootstrap.parts import Parts, chance, placement
 from spark_actors.deployment import Deployment
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.ports import Maintenance
-from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.persistence.connections import Pool
 from spark_actors.persistence.dead_letters import PostgresDeadLetters
@@ -26,14 +29,11 @@ from spark_actors.persistence.saga_log import PostgresSagaLog
 from spark_actors.persistence.tasks import PostgresDurableTasks
 from spark_actors.persistence.wake_ups import PostgresWakeUps
 
-RETRY_JITTER = 0.3
-"""Part of a retry's delay that is left to chance."""
-
 
 async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
     """The Supervisor of one context with an outbox."""
     parts = Parts(deployment, names.supervisor(name))
-    os.nice(RELAY_NICENESS)
+    os.nice(tuning.RELAY_NICENESS)
     pool = await parts.pool(name)
     subscriptions = Subscriptions(parts.application.bounded_contexts, parts.registry)
     outbox = PostgresOutboxReader(pool, name, subscriptions.subscribers_of(name))
@@ -72,26 +72,28 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader, subscriptions:
     parts.open.push_async_callback(wake_ups.close)
     return OutboxRelay(
         name,
-        outbox,
-        wake_ups,
-        RaySubscribers(parts.directory),
+        RelayPorts(
+            outbox,
+            wake_ups,
+            RaySubscribers(parts.directory),
+            clock=parts.clock,
+            telemetry=parts.metrics,
+            pass_point=parts.wrapping.pass_point,
+            draw=chance,
+        ),
         subscriptions,
         limits=RelayLimits(
             batch=wanted.batch_events,
             in_flight=wanted.max_in_flight_events,
             poll_seconds=wanted.poll_interval_seconds,
-            patience={each.name: READERS_PATIENCE_SECONDS for each in parts.application.contexts if each.may_lag},
+            patience={
+                each.name: tuning.READERS_PATIENCE_SECONDS for each in parts.application.contexts if each.may_lag
+            },
         ),
         policy=RetryPolicy(
             wanted.max_attempts,
-            timedelta(seconds=wanted.retry_base_seconds),
-            timedelta(seconds=wanted.retry_ceiling_seconds),
-            RETRY_JITTER,
+            BackOff(wanted.retry_base_seconds, wanted.retry_ceiling_seconds, jitter=tuning.RETRY_JITTER),
         ),
-        clock=parts.clock,
-        telemetry=parts.metrics,
-        pass_point=parts.wrapping.pass_point,
-        draw=SystemRandom().random,
     )
 
 

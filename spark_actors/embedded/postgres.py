@@ -25,6 +25,7 @@ from urllib.parse import quote, urlencode
 
 import psutil
 
+from spark_actors.embedded import tuning
 from spark_actors.embedded.data_dir import DataDir, make_private_folder, write_private_file
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError, ServiceTimeoutError
 from spark_actors.embedded.processes import (
@@ -47,10 +48,6 @@ LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing ze
 SOCKET_NAME = f"/.s.PGSQL.{PORT}"
 SERVICE_UID = 65_525  # the server's user when root starts it: in the range that Debian and systemd give to nobody
 INITDB_USER = "nobody"  # initdb and single-user mode, unlike the server, insist on a user with a name
-WAL_SEGMENT_MB = 1  # all commits wait while a new one is filled with zeros: with the usual 16 MB for 80 ms now and then
-START_SECONDS = 60.0  # until it is ready, or at least says that it is on its way
-TELL_SECONDS = 10.0  # how often a long recovery is told of
-LEFTOVER_SECONDS = 60.0
 READ = 0o444
 ENTER = 0o111
 OTHERS = 0o007
@@ -135,7 +132,7 @@ class EmbeddedPostgres:
         cluster.prepare()
         leftover = find_leftover(cluster.pid_file, folder=cluster.data)
         if leftover is not None:
-            end_leftover(leftover, SERVICE, signal.SIGINT, grace_seconds=LEFTOVER_SECONDS)
+            end_leftover(leftover, SERVICE, signal.SIGINT, grace_seconds=tuning.POSTGRES_LEFTOVER_SECONDS)
         cluster.forget_dead_server()
         if not cluster.exists():
             cluster.initialise(durable=self._durable)
@@ -168,7 +165,7 @@ class EmbeddedPostgres:
         """Whether it says that it takes connections."""
         return not self.has_ended and self._is_ready()
 
-    def wait_ready(self, *, timeout_seconds: float = START_SECONDS) -> None:
+    def wait_ready(self, *, timeout_seconds: float = tuning.POSTGRES_START_SECONDS) -> None:
         """Return when the server takes connections; raises ServiceFailedError or ServiceTimeoutError.
 
         One that recovers from a crash has all the time that it takes: ended and begun anew it would never be through.
@@ -178,7 +175,7 @@ class EmbeddedPostgres:
         process, begin = self._process, time.monotonic()
         while True:
             try:
-                process.wait_ready(self._is_ready, timeout_seconds=min(TELL_SECONDS, timeout_seconds))
+                process.wait_ready(self._is_ready, timeout_seconds=min(tuning.POSTGRES_TELL_SECONDS, timeout_seconds))
                 return
             except ServiceTimeoutError:
                 waited = time.monotonic() - begin
@@ -326,7 +323,7 @@ class Cluster:
             os.write(password, self._data_dir.secret("postgres-superuser-password").encode())
             access = ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile=/proc/self/fd/{password}"]
             locale = ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
-            files = [f"--wal-segsize={WAL_SEGMENT_MB}", *([] if durable else ["--no-sync"])]
+            files = [f"--wal-segsize={tuning.WAL_SEGMENT_MB}", *([] if durable else ["--no-sync"])]
             arguments = ["-D", HERE, *access, *locale, *files]
             self._run("initdb", arguments, draft, identity, "", passed=[password])
         finally:

@@ -15,11 +15,10 @@ from pathlib import Path
 
 import psutil
 
+from spark_actors.embedded import tuning
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError, ServiceTimeoutError
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-POLL_SECONDS = 0.02
-LAST_WORDS_BYTES = 2_000  # of a failed service's output, quoted in the error
 
 _logger = logging.getLogger(__name__)
 
@@ -192,7 +191,7 @@ def wait_until(condition: Callable[[], bool], timeout_seconds: float) -> bool:
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(tuning.POLL_SECONDS)
     return True
 
 
@@ -200,7 +199,7 @@ def tail(path: Path) -> str:
     """Return the end of a log file for an error message."""
     if not path.exists():
         return "it left no output"
-    content = path.read_bytes()[-LAST_WORDS_BYTES:]
+    content = path.read_bytes()[-tuning.LAST_WORDS_BYTES :]
     return content.decode("utf-8", errors="replace").strip() or "it left no output"
 
 

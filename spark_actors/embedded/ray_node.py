@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from spark_actors.embedded import tuning
 from spark_actors.embedded.data_dir import DataDir, is_plain, make_private_folder
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceLostError, ServiceTimeoutError
 from spark_actors.embedded.processes import Guard, require_main_thread, wait_until
@@ -25,13 +26,8 @@ RAYLET = "raylet"  # Ray's name for it
 PINNED_VERSION = "2.60.0"
 HOST = "127.0.0.1"
 TOKEN = "ray-token"
-OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MiB; only a call of more than 1 MiB goes through it
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing zero
 SOCKET_NAMES_BYTES = len("/12345678/plasma_store")
-KEPT_SESSIONS = 1  # folders of earlier runs, with their logs
-KILLED_SECONDS = 15.0  # until a process that was killed is gone
-LOST_GRACE_SECONDS = 1.0
-"""For what is left of a node that is lost: its agents would try for a minute to reach the GCS."""
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
@@ -159,7 +155,7 @@ class EmbeddedRay:
         node.kill_all_processes(check_alive=False, allow_graceful=not is_lost, wait=True)
         if self._sockets is not None:
             shutil.rmtree(self._sockets, ignore_errors=True)
-        _wait_for_end(processes, min(grace_seconds, LOST_GRACE_SECONDS) if is_lost else grace_seconds)
+        _wait_for_end(processes, min(grace_seconds, tuning.RAY_LOST_GRACE_SECONDS) if is_lost else grace_seconds)
 
     def _make_socket_folder(self) -> Path:
         """Make a new folder for each start: a socket that a killed node left would mislead the next one."""
@@ -206,7 +202,7 @@ def _start_head_node(temporary: Path, sockets: Path, cpus: int) -> Any:
         include_dashboard=False,
         include_log_monitor=False,  # type: ignore[arg-type]  # a bool by its use, a str by its annotation
         no_monitor=True,
-        object_store_memory=OBJECT_STORE_BYTES,
+        object_store_memory=tuning.OBJECT_STORE_BYTES,
         temp_dir=str(temporary),
         plasma_store_socket_name=str(sockets / "plasma_store"),
         raylet_socket_name=str(sockets / "raylet"),
@@ -257,12 +253,12 @@ def _wait_for_end(processes: Sequence[psutil.Process], grace_seconds: float) -> 
     for process in alive:
         _logger.warning("ray's process %s did not end within %s s and is killed", process.pid, grace_seconds)
         process.kill()
-    if not wait_until(lambda: not any(process.is_running() for process in alive), KILLED_SECONDS):
-        raise ServiceTimeoutError(SERVICE, "stopped", KILLED_SECONDS)
+    if not wait_until(lambda: not any(process.is_running() for process in alive), tuning.RAY_KILLED_SECONDS):
+        raise ServiceTimeoutError(SERVICE, "stopped", tuning.RAY_KILLED_SECONDS)
 
 
 def _remove_old_sessions(temporary: Path) -> None:
     """Remove the folders of earlier runs, which Ray keeps for ever, save the newest, whose logs may explain a crash."""
     sessions = sorted(path for path in temporary.glob("session_*") if path.is_dir() and not path.is_symlink())
-    for old in sessions[: max(0, len(sessions) - KEPT_SESSIONS)]:
+    for old in sessions[: max(0, len(sessions) - tuning.RAY_KEPT_SESSIONS)]:
         shutil.rmtree(old, ignore_errors=True)

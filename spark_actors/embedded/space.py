@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-NEEDED_BYTES = 16 * 1024 * 1024
-"""With less, something that is built in will soon fail to write."""
+from spark_actors.embedded import tuning
 
 
 def shortage(*folders: Path) -> str | None:
@@ -15,9 +14,9 @@ def shortage(*folders: Path) -> str | None:
     Each may lie on a disk of its own; what is not there needs none.
     """
     for folder in folders:
-        free = _free_bytes(folder) if folder.exists() else NEEDED_BYTES
-        if free < NEEDED_BYTES:
-            return f"no space: {free // 1024} KiB are free in {folder}, at least {NEEDED_BYTES // 1024} KiB are needed"
+        free, needed = _free_bytes(folder) if folder.exists() else tuning.NEEDED_BYTES, tuning.NEEDED_BYTES
+        if free < needed:
+            return f"no space: {free // 1024} KiB are free in {folder}, at least {needed // 1024} KiB are needed"
     return None
 
 

@@ -29,15 +29,13 @@ from nats.aio.client import Client as NatsClient
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
+from spark_actors.ingress import tuning
 from spark_actors.ingress.nats_client import ONE_TRY, NoServerError, OnError, connected_to_any
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import DetailedError
 from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging import cloudevents
 
-CONNECT_SECONDS = 3
-OUTCOME_SECONDS = 10.0
-ACCEPT_SECONDS = 5.0
 SOURCE = "spark-actors/client"
 
 
@@ -124,7 +122,7 @@ class SparkClient:
                     server,
                     token=token or None,
                     name=SOURCE,
-                    connect_timeout=CONNECT_SECONDS,
+                    connect_timeout=tuning.CLIENT_CONNECT_SECONDS,
                     error_cb=note,  # of a connection that stands nobody looks at them: they surface where it is used
                     closed_cb=client._fail_waiting,
                     **ONE_TRY,
@@ -154,7 +152,7 @@ class SparkClient:
         message_id: str | None = None,
         correlation_id: str | None = None,
         why: str = "",
-        timeout: float = OUTCOME_SECONDS,
+        timeout: float = tuning.OUTCOME_SECONDS,
     ) -> Answer:
         """Send a command and wait (at most *timeout* seconds after it was stored) for how it ended.
 
@@ -184,7 +182,7 @@ class SparkClient:
         return message_id
 
     async def send_raw(
-        self, subject: str, body: bytes, *, message_id: str = "", timeout: float = OUTCOME_SECONDS
+        self, subject: str, body: bytes, *, message_id: str = "", timeout: float = tuning.OUTCOME_SECONDS
     ) -> Answer:
         """Send any bytes on any command subject and wait for the answer; the errors are those of `send`."""
         ticket = uuid4().hex
@@ -201,7 +199,7 @@ class SparkClient:
         finally:
             del self._waiting[ticket]
 
-    async def view(self, query: Query, *, timeout: float = OUTCOME_SECONDS) -> dict[str, Any]:
+    async def view(self, query: Query, *, timeout: float = tuning.OUTCOME_SECONDS) -> dict[str, Any]:
         """What a view answers, as plain JSON values. Raises UnreachableError, ViewTimeoutError or ViewRefusedError."""
         name = query.TYPE.name
         try:
@@ -239,7 +237,7 @@ class SparkClient:
     async def _publish(self, subject: str, body: bytes, headers: dict[str, Any]) -> None:
         headers = {cloudevents.CONTENT_TYPE_HEADER: cloudevents.EVENT_CONTENT_TYPE, **self._identity, **headers}
         try:
-            await self._stream.publish(subject, body, timeout=ACCEPT_SECONDS, headers=headers)
+            await self._stream.publish(subject, body, timeout=tuning.ACCEPT_SECONDS, headers=headers)
         except nats.errors.ConnectionClosedError as error:
             raise UnreachableError("the connection to the broker is closed") from error
         except (TimeoutError, nats.errors.Error) as error:

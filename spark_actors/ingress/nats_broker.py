@@ -43,6 +43,7 @@ from nats.js.api import (
     StreamConfig,
 )
 
+from spark_actors.ingress import tuning
 from spark_actors.ingress.nats_client import ONE_TRY, OnError, SturdyClient, connected_to_any, shown
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
@@ -54,21 +55,8 @@ STREAM = "SPARK_COMMANDS"
 QUERY_GROUP = "spark-queries"
 GONE_ALREADY = (10037, 10043)
 """What the server says to the deletion of a message that there is not (any more)."""
-CONNECT_SECONDS = 2
-CLOSE_SECONDS = 5.0
-BATCH_BYTES = 262_144
-"""A batch of messages ends with the one that makes it so big: checking them must not hold up everything else."""
-ANSWER_SECONDS = 5.0
-"""How long the server may be silent beyond the time that a request for messages is good for."""
-GATHER_SECONDS = 0.05
-"""How long the rest of a batch may take after its first message: it comes at once, or waits for acknowledgements."""
-GIVE_WAY_SECONDS = 10.0
-"""For how long an ingress leaves the queue to another that has taken its place, before it takes it back."""
 NOTHING_MORE = ("404", "408")
 """The status of a request that is over without fault: there is no more than came; nothing came in time."""
-QUERIES_AT_ONCE = 32
-QUERIES_WAITING = 1_000
-QUERIES_WAITING_BYTES = 8 * 1024 * 1024
 
 
 class UnfitStreamError(BrokerUnavailableError):
@@ -165,7 +153,7 @@ class NatsBroker:
         self._brought_back = 0
         """The message for which delivery began anew last: should it be left behind again, that does not help."""
         self._gives_way_until: float | None = None
-        self._answering = asyncio.Semaphore(QUERIES_AT_ONCE)
+        self._answering = asyncio.Semaphore(tuning.QUERIES_AT_ONCE)
         self._requests: set[asyncio.Task[None]] = set()
         self._refused_replies = BurstLog("reply_subjects_refused", log.warning)
 
@@ -184,14 +172,14 @@ class NatsBroker:
             await self._ask(room, timeout)
         await self._until(lambda: bool(self._arrived) or self._request is None, timeout.total_seconds())
         if self._arrived:
-            await self._until(lambda: len(self._arrived) >= limit or self._request is None, GATHER_SECONDS)
+            await self._until(lambda: len(self._arrived) >= limit or self._request is None, tuning.GATHER_SECONDS)
         elif self._request and asyncio.get_running_loop().time() > self._request.given_up_at:
             raise BrokerUnavailableError(f"no answer from {shown(self._settings.url)} to a request for messages")
         return self._taken(limit)
 
     def _taken(self, limit: int) -> list[Arrival]:
         arrivals: list[Arrival] = []
-        room = BATCH_BYTES
+        room = tuning.BATCH_BYTES
         while self._arrived and len(arrivals) < limit and room > 0:
             arrivals.append(self._arrived.popleft())
             room -= len(arrivals[-1].body)
@@ -201,7 +189,7 @@ class NatsBroker:
         """Ask for what there is or, if there is nothing, for the next message (`processNextMsgReq`, consumer.go)."""
         self._requests_sent += 1
         seconds = timeout.total_seconds()
-        given_up_at = asyncio.get_running_loop().time() + seconds + ANSWER_SECONDS
+        given_up_at = asyncio.get_running_loop().time() + seconds + tuning.BROKER_ANSWER_SECONDS
         self._request = _Request(f"{self._inbox}.{self._requests_sent}", count, given_up_at)
         wanted = {"batch": count, "no_wait": True, "expires": round(seconds * 1e9)}
         with translated():
@@ -276,8 +264,8 @@ class NatsBroker:
                 cloudevents.QUERY_SUBJECTS,
                 queue=QUERY_GROUP,
                 cb=on_request,
-                pending_msgs_limit=QUERIES_WAITING,  # what comes beyond is dropped: whoever asked asks again
-                pending_bytes_limit=QUERIES_WAITING_BYTES,
+                pending_msgs_limit=tuning.QUERIES_WAITING,  # what comes beyond is dropped: whoever asked asks again
+                pending_bytes_limit=tuning.QUERIES_WAITING_BYTES,
             )
 
     async def lag(self) -> BrokerLag:
@@ -299,7 +287,7 @@ class NatsBroker:
         Asked for by hand, because nats-py leaves out the server's time.
         """
         sent_at = time.time()
-        answer = await self._connected().request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=ANSWER_SECONDS)
+        answer = await self._connected().request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=tuning.BROKER_ANSWER_SECONDS)
         seconds = time.time() - sent_at
         info = msgspec.json.decode(answer.data, type=_StreamInfo)
         if info.state is None:
@@ -338,7 +326,7 @@ class NatsBroker:
         connection, self._nats = self._nats, None
         if connection is not None and not connection.is_closed:
             try:
-                await asyncio.wait_for(connection.flush(), CLOSE_SECONDS)
+                await asyncio.wait_for(connection.flush(), tuning.BROKER_CLOSE_SECONDS)
             except (nats.errors.Error, TimeoutError) as error:
                 log.warning("broker_flush_failed", error=str(error))
             await connection.close()
@@ -365,7 +353,7 @@ class NatsBroker:
                 server,
                 token=self._settings.token or None,
                 name=f"spark {self._settings.group}",
-                connect_timeout=CONNECT_SECONDS,
+                connect_timeout=tuning.BROKER_CONNECT_SECONDS,
                 skip_subject_validation=True,  # receipts are the server's own; where answers go is checked on arrival
                 error_cb=on_error,
                 **ONE_TRY,  # whoever pulls opens anew: that also brings back what was unacknowledged
@@ -436,7 +424,7 @@ class NatsBroker:
             return
         now = asyncio.get_running_loop().time()
         if self._gives_way_until is None:
-            self._gives_way_until = now + GIVE_WAY_SECONDS
+            self._gives_way_until = now + tuning.GIVE_WAY_SECONDS
         if now < self._gives_way_until:
             raise BrokerUnavailableError(f"another ingress has taken the place of {self._consumer}")
         self._gives_way_until = None

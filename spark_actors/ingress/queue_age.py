@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from spark_actors.ingress.nats_broker import CONNECT_SECONDS, STREAM, translated
+from spark_actors.ingress import tuning
+from spark_actors.ingress.nats_broker import STREAM, translated
 from spark_actors.ingress.nats_client import SturdyClient
 
 DAY = timedelta(days=1)
@@ -38,14 +39,14 @@ async def oldest_waiting(url: str, token: str) -> datetime | None:
         await connection.connect(
             [server.strip() for server in url.split(",")],
             token=token or None,
-            connect_timeout=CONNECT_SECONDS,
+            connect_timeout=tuning.BROKER_CONNECT_SECONDS,
             allow_reconnect=False,
             max_reconnect_attempts=1,  # counts for the first connection, too
             reconnect_time_wait=0,
             error_cb=_ignore,
         )
         try:
-            answer = await connection.request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=CONNECT_SECONDS)
+            answer = await connection.request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=tuning.BROKER_CONNECT_SECONDS)
         finally:
             await connection.close()
     state = msgspec.json.decode(answer.data, type=_StreamInfo).state

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-QUIET_SECONDS = 10.0
+from spark_actors.messaging import tuning
 
 
 @dataclass
@@ -38,19 +38,19 @@ class BurstLog:
     def note(self, reason: str, **last: object) -> None:
         """Once more; *last* is what a line says besides of the one that it is written for."""
         now = self.now()
-        self._end(reason, now - QUIET_SECONDS)
+        self._end(reason, now - tuning.QUIET_SECONDS)
         burst = self._bursts.setdefault(reason, _Burst(quiet_until=now))
         burst.count += 1
         burst.untold += 1
         burst.last_at = now
         if now >= burst.quiet_until:
             self.tell(self.event, reason=reason, count=burst.untold, **last)
-            burst.untold, burst.quiet_until = 0, now + QUIET_SECONDS
+            burst.untold, burst.quiet_until = 0, now + tuning.QUIET_SECONDS
 
     def settle(self) -> None:
         """Tell the sums of the bursts that have ended."""
         for reason in list(self._bursts):
-            self._end(reason, self.now() - QUIET_SECONDS)
+            self._end(reason, self.now() - tuning.QUIET_SECONDS)
 
     def close(self) -> None:
         """Tell the sums of all: nothing more will come."""

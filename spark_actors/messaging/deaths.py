@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-DEADLY_DEATHS = 3
-"""So often a taker may die under the same messages before these are suspected, and under one message alone before that
-is given up: machines, and operators, end processes too."""
+from spark_actors.messaging import tuning
+
 KILLED_ITS_PROCESS = "killed_its_process"
 """Why a message that its taker has not survived is given up."""
-_MOST = 10_000
-"""Batches are smaller than that."""
 
 
 class Suspects:
@@ -42,7 +39,7 @@ class Suspects:
         if batch[0] != self._first:
             self._begin(batch[0], len(batch))
         self._deaths += 1
-        if self._deaths < DEADLY_DEATHS:
+        if self._deaths < tuning.DEADLY_DEATHS:
             return False
         if self.is_alone:
             self._first, self._limit = None, None
@@ -54,9 +51,9 @@ class Suspects:
     def survived(self) -> None:
         """A batch was taken, whatever came of it. Those behind it may be deadly still, so steps grow."""
         self._first = None
-        self._limit = self._limit * 2 if self._limit and self._limit < _MOST else None
+        self._limit = self._limit * 2 if self._limit and self._limit < tuning.LARGEST_BATCH else None
 
     def _begin(self, first: Hashable, size: int) -> None:
         """Count the deaths from *first* on. What is suspected is halved at each of them, but tried alone anew."""
         self._first = first
-        self._deaths = DEADLY_DEATHS - 1 if self._limit and size > 1 else 0
+        self._deaths = tuning.DEADLY_DEATHS - 1 if self._limit and size > 1 else 0

@@ -15,11 +15,10 @@ from itertools import islice
 import psycopg
 
 from spark_actors.messaging.ports import INGRESS
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import PATIENT, Query, Row, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
-
-PAGE_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Snapshot:
     def pages(self, statement: Query) -> Iterator[list[Row]]:
         """The rows of a statement in the order of their first column, page by page: `%(limit)s` behind `%(after)s`."""
         after = ""
-        while page := self.rows(statement, after=after, limit=PAGE_ROWS):
+        while page := self.rows(statement, after=after, limit=tuning.AUDIT_PAGE_ROWS):
             yield page
             after = page[-1][0]
 

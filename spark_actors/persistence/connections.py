@@ -24,6 +24,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool
 
+from spark_actors.persistence import tuning
 from spark_actors.persistence.arrays import ArrayDumper
 from spark_actors.persistence.errors import translated
 
@@ -54,10 +55,6 @@ _WATCHFULNESS: Mapping[str, int] = MappingProxyType(
 )
 """The other way round: how soon the server notices that we have vanished."""
 
-POOL_SIZE = 4
-"""Connections in a pool at most."""
-RECONNECT_SECONDS = 5.0
-"""After this a pool stops trying by itself, ever more slowly; whoever borrows next makes it try at once."""
 READ_ONLY = "25006"
 """The server was a primary and is none any more: only a new connection finds the one that is."""
 _OUTDATED = ("26000", "42P05", "0A000", READ_ONLY)
@@ -133,7 +130,7 @@ class Pool(AsyncConnectionPool):
                     await session.close()
 
 
-def make_pool(dsn: str, *, max_size: int = POOL_SIZE, prepare_threshold: int | None = 5) -> Pool:
+def make_pool(dsn: str, *, max_size: int = tuning.POOL_SIZE, prepare_threshold: int | None = 5) -> Pool:
     """A pool for the asynchronous adapters, closed: open it with `async with`, inside the event loop that uses it.
 
     Borrowing waits at most five seconds for a connection, then raises what becomes StorageUnavailableError.
@@ -148,7 +145,7 @@ def make_pool(dsn: str, *, max_size: int = POOL_SIZE, prepare_threshold: int | N
         timeout=5.0,
         open=False,
         name="spark",
-        reconnect_timeout=RECONNECT_SECONDS,
+        reconnect_timeout=tuning.RECONNECT_SECONDS,
     )
 
 

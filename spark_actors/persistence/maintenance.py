@@ -9,16 +9,10 @@ from datetime import datetime, timedelta
 from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.kernel.errors import RowLockedError
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import Query
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
-
-BATCH_ROWS = 1_000
-"""Rows deleted in one transaction."""
-MAX_BATCHES = 20
-"""Batches deleted in one run; what is left is for the next."""
-LOCK_SECONDS = 0.05
-"""How long to wait for a lock that makes the others wait as well."""
 
 _logger = logging.getLogger(__name__)
 
@@ -68,7 +62,7 @@ async def drop_partitions(pool: AsyncConnectionPool, query: Query, params: Mappi
 
     Whoever waits for the lock of a whole table has all others wait behind him, so this waits for moments only.
     """
-    limit = f"{round(LOCK_SECONDS * 1000)}ms"
+    limit = f"{round(tuning.MAINTENANCE_LOCK_SECONDS * 1000)}ms"
     try:
         with translated():
             async with pool.connection() as connection, connection.transaction():
@@ -83,9 +77,9 @@ async def forget(pool: AsyncConnectionPool, query: Query, now: datetime, retenti
 
     It is as late as the earlier of two clocks says, *now* and the database's: one that is ahead must not forget.
     """
-    params = {"now": now, "retention": retention, "limit": BATCH_ROWS}
-    for _ in range(MAX_BATCHES):
+    params = {"now": now, "retention": retention, "limit": tuning.MAINTENANCE_ROWS}
+    for _ in range(tuning.MAINTENANCE_BATCHES):
         async with pool.connection() as connection:
             cursor = await connection.execute(query, params)
-        if cursor.rowcount < BATCH_ROWS:
+        if cursor.rowcount < tuning.MAINTENANCE_ROWS:
             return

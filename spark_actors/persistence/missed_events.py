@@ -10,8 +10,9 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.messaging.ports import MissedSummary, PendingMessage
+from spark_actors.persistence import tuning
 from spark_actors.persistence.errors import translated
-from spark_actors.persistence.rows import COUNT_LIMIT, multirange, pending_message
+from spark_actors.persistence.rows import multirange, pending_message
 from spark_actors.persistence.statements import load_for
 
 
@@ -42,7 +43,7 @@ class PostgresMissedEvents:
             subscribers = await (await connection.execute(self._sql["subscribers"])).fetchall()
         for (subscriber,) in subscribers:
             async with self._connection() as connection:
-                params = {"subscriber": subscriber, "limit": COUNT_LIMIT}
+                params = {"subscriber": subscriber, "limit": tuning.COUNT_LIMIT}
                 [(events, age)] = await (await connection.execute(self._sql["summary"], params)).fetchall()
             if events:
                 summaries[subscriber] = MissedSummary(events, max(timedelta(), age or timedelta()))

@@ -30,11 +30,11 @@ from spark_actors.kernel.errors import DetailedError
 from spark_actors.messaging.cloudevents import context_of
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.messaging.unit_of_work import COMMANDS
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import Query, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
-CONNECT_SECONDS = 5
 RETRIED = "retried"
 STATES = ("waiting", RETRIED, "edited", "discarded")
 """Of a letter: what was done about it last."""
@@ -297,7 +297,9 @@ class OperatorDesk:
             raise DeskError(f"there is no context {context!r} with dead letters: there are {', '.join(self._dsn)}")
         with (
             translated(),
-            connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
+            connect(
+                self._dsn[context], connect_timeout=tuning.OPERATOR_CONNECT_SECONDS, prepare_threshold=None
+            ) as connection,
         ):
             yield connection, load_for("operator_desk", context)
 

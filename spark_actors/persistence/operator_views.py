@@ -13,13 +13,10 @@ from psycopg.rows import class_row, dict_row
 
 from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.ports import INGRESS, SagaRow
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
-
-CONNECT_SECONDS = 5
-COUNTED = 100_000
-"""Where counting stops."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +97,7 @@ class OperatorViews:
         return [self._backlog(context) for context in self._dsn]
 
     def _backlog(self, context: str) -> Backlog:
-        sql, values = load_for("operator_views", context), {"limit": COUNTED}
+        sql, values = load_for("operator_views", context), {"limit": tuning.COUNT_LIMIT}
         with self._reading(context) as connection:
             has_outbox = context != INGRESS
             pending, age = _row(connection.execute(sql["outbox"], values)) if has_outbox else (0, timedelta())
@@ -112,7 +109,9 @@ class OperatorViews:
     def _reading(self, context: str) -> Iterator[psycopg.Connection[Any]]:
         with (
             translated(),
-            connect(self._dsn[context], connect_timeout=CONNECT_SECONDS, prepare_threshold=None) as connection,
+            connect(
+                self._dsn[context], connect_timeout=tuning.OPERATOR_CONNECT_SECONDS, prepare_threshold=None
+            ) as connection,
         ):
             connection.read_only = True
             yield connection

@@ -25,15 +25,13 @@ from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import Query, Statement
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.missed_events import PostgresMissedEvents
 from spark_actors.persistence.parking import PostgresParkedEvents
-from spark_actors.persistence.rows import COUNT_LIMIT, message_columns, multirange, pending_message
+from spark_actors.persistence.rows import message_columns, multirange, pending_message
 from spark_actors.persistence.statements import load_for
-
-RISE_DISTANCE = 1_000
-"""How many positions are worth a rise, which costs two looks at the locks."""
 
 
 def channel_of(context: str) -> str:
@@ -75,7 +73,7 @@ class Floor:
     @property
     def wants_writers(self) -> bool:
         """Whether to look now who writes."""
-        return bool(self.writers) or (self.writers is None and self.seen >= self.position + RISE_DISTANCE)
+        return bool(self.writers) or (self.writers is None and self.seen >= self.position + tuning.RISE_DISTANCE)
 
     def note(self, writers: Collection[str]) -> None:
         """Call between two reads with the transactions that hold the lock of writers."""
@@ -153,7 +151,7 @@ class PostgresOutboxReader:
     async def backlog(self) -> OutboxBacklog:
         with translated():
             async with self._pool.connection() as connection:
-                params = {"floor": self._floor.position, "limit": COUNT_LIMIT}
+                params = {"floor": self._floor.position, "limit": tuning.COUNT_LIMIT}
                 rows = await (await connection.execute(self._sql["backlog"], params)).fetchall()
         pending, oldest, now = rows[0]
         return OutboxBacklog(pending, max(timedelta(), now - oldest) if oldest else timedelta())

@@ -23,13 +23,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from spark_actors.kernel.errors import SparkError, StorageUnavailableError
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import conninfo
 from spark_actors.persistence.errors import translate
-
-PATIENCE_SECONDS = 3.0
-"""How long the session of a daemon that was killed just now may take to end."""
-LOOK_SECONDS = 1.0
-RETRY_SECONDS = 0.2
 
 _LOCK = (0x5350524B, 0x4F574E52)
 _SESSION = (
@@ -92,7 +88,7 @@ class OwnerLock:
         self.problem: str | None = None
         """Why it cannot be said just now that the tables are ours; None if they are."""
 
-    def take(self, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def take(self, *, patience_seconds: float = tuning.OWNER_PATIENCE_SECONDS) -> None:
         """Raises OwnedElsewhereError if another daemon keeps it for so long, StorageUnavailableError if one is away."""
         deadline = time.monotonic() + patience_seconds
         for session in self._sessions:
@@ -100,7 +96,7 @@ class OwnerLock:
                 if time.monotonic() > deadline:
                     self.release()
                     raise _refusal(session, holder)
-                time.sleep(RETRY_SECONDS)
+                time.sleep(tuning.OWNER_RETRY_SECONDS)
 
     def watch(self) -> None:
         """Look after it from now on, in a thread."""
@@ -111,12 +107,12 @@ class OwnerLock:
         """End the sessions, and with them the lock."""
         self._ended.set()
         if self._watcher is not None:
-            self._watcher.join(timeout=LOOK_SECONDS)
+            self._watcher.join(timeout=tuning.OWNER_LOOK_SECONDS)
         for session in self._sessions:
             session.close()
 
     def _watch(self) -> None:
-        while not self._ended.wait(LOOK_SECONDS) and self.lost is None:
+        while not self._ended.wait(tuning.OWNER_LOOK_SECONDS) and self.lost is None:
             self.problem = self._look()
 
     def _look(self) -> str | None:

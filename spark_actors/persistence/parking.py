@@ -12,16 +12,12 @@ from psycopg_pool import AsyncConnectionPool
 from spark_actors.messaging.envelope import Envelope, content_digest
 from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, Revision, letter_of
 from spark_actors.messaging.unit_of_work import COMMANDS, Failure
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import Query, Statement, TurnConnection
 from spark_actors.persistence.dead_letters import columns_of, storable, storable_key
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.rows import envelope_in, message_columns
 from spark_actors.persistence.statements import load_for
-
-KEYS_AT_ONCE = 5_000
-"""Parked keys in one read: none of them is long, but there may be very many."""
-SUMMARY_ROWS = 50
-"""Groups in a summary: reasons are few, but nothing stops a bug from making up many."""
 
 
 class PostgresParking:
@@ -76,11 +72,11 @@ class PostgresParkedEvents:
         keys: list[ParkedKey] = []
         last = ParkedKey("", "", "")
         while True:
-            params = {"subscriber": last.subscriber, "key": last.key, "limit": KEYS_AT_ONCE}
+            params = {"subscriber": last.subscriber, "key": last.key, "limit": tuning.PARKED_KEYS_AT_ONCE}
             async with self._statement() as connection:
                 rows = await (await connection.execute(self._sql["keys"], params)).fetchall()
             keys += [ParkedKey(*row) for row in rows]
-            if len(rows) < KEYS_AT_ONCE:
+            if len(rows) < tuning.PARKED_KEYS_AT_ONCE:
                 return keys
             last = keys[-1]
 
@@ -125,7 +121,9 @@ class PostgresParkedEvents:
 
     async def summary(self) -> Sequence[ParkedSummary]:
         async with self._statement() as connection:
-            rows = await (await connection.execute(self._sql["summary"], {"limit": SUMMARY_ROWS})).fetchall()
+            rows = await (
+                await connection.execute(self._sql["summary"], {"limit": tuning.PARKED_SUMMARY_ROWS})
+            ).fetchall()
         return [
             ParkedSummary(subscriber, state, cause, keys, max(timedelta(), age))
             for subscriber, state, cause, keys, age in rows

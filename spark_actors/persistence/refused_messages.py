@@ -8,14 +8,12 @@ import structlog
 from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.messaging.ports import DeadLetter
+from spark_actors.persistence import tuning
 from spark_actors.persistence.dead_letters import PostgresDeadLetters
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
 log = structlog.get_logger(__name__)
-
-TRIM_EVERY = 1_000
-"""Letters buried between two trims, and rows deleted in one transaction."""
 
 
 class PostgresRefusedMessages(PostgresDeadLetters):
@@ -32,10 +30,10 @@ class PostgresRefusedMessages(PostgresDeadLetters):
         self._until_trim -= len(letters)
         if self._until_trim < 0:
             await self._trim()
-            self._until_trim = TRIM_EVERY
+            self._until_trim = tuning.TRIM_EVERY
 
     async def _trim(self) -> None:
-        params = {"most": self._most, "limit": TRIM_EVERY}
+        params = {"most": self._most, "limit": tuning.TRIM_EVERY}
         forgotten = 0
         with translated():
             async with self._trim_pool.connection() as connection:

@@ -9,9 +9,6 @@ from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import PendingMessage
 from spark_actors.persistence.connections import Row
 
-COUNT_LIMIT = 100_000
-"""Rows at which counting what waits stops."""
-
 
 def multirange(positions: Collection[int]) -> str:
     """The positions as an int8multirange: what is in hand lies close together, so a few ranges say it all.

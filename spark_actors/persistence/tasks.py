@@ -9,9 +9,9 @@ from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import FARTHEST, ListedTask, TasksSummary
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import Row
 from spark_actors.persistence.errors import translated
-from spark_actors.persistence.rows import COUNT_LIMIT
 from spark_actors.persistence.statements import load_for
 
 
@@ -36,7 +36,7 @@ class PostgresDurableTasks:
         await self._execute("remove", {"task_ids": list(task_ids)})
 
     async def summary(self) -> Sequence[TasksSummary]:
-        return [TasksSummary(*row) for row in await self._rows("summary", {"limit": COUNT_LIMIT})]
+        return [TasksSummary(*row) for row in await self._rows("summary", {"limit": tuning.COUNT_LIMIT})]
 
     async def _rows(self, name: str, params: Mapping[str, object]) -> Sequence[Row]:
         with translated():

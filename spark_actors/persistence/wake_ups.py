@@ -9,11 +9,9 @@ from datetime import timedelta
 import psycopg
 from psycopg import AsyncConnection, sql
 
+from spark_actors.persistence import tuning
 from spark_actors.persistence.connections import Session, conninfo
 from spark_actors.persistence.outbox import channel_of
-
-LIFETIME_SECONDS = 300.0
-"""After this the connection is made anew: from a primary that became a standby without a cut no hint comes any more."""
 
 _logger = logging.getLogger(__name__)
 
@@ -33,7 +31,7 @@ class PostgresWakeUps:
         now = asyncio.get_running_loop().time()
         deadline = now + timeout.total_seconds()
         try:
-            if self._connection and now > self._made + LIFETIME_SECONDS:
+            if self._connection and now > self._made + tuning.WAKE_UPS_LIFETIME_SECONDS:
                 await self.close()
             if self._connection is None:
                 self._connection, self._made = await self._listen(), now

@@ -10,13 +10,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from spark_actors.telemetry import tuning
 from spark_actors.telemetry.catalogue import CATALOGUE, Measure
 from spark_actors.telemetry.snapshot import SampleKey, Snapshot, unpack
 
 Samples = dict[SampleKey, float]
-
-_RETIRED_REMEMBERED = 1000
-"""Incarnations; only the last words of one that has just died can come too late."""
 
 
 class MetricsBoard:
@@ -73,7 +71,7 @@ class MetricsBoard:
 
     def _retire(self, actor_name: str, incarnation: str | int) -> None:
         self._retired_names[actor_name, incarnation] = None
-        if len(self._retired_names) > _RETIRED_REMEMBERED:
+        if len(self._retired_names) > tuning.RETIRED_REMEMBERED:
             self._retired_names.popitem(last=False)
         known, snapshot = self._live.get(actor_name, (None, None))
         if snapshot is None or known != incarnation:

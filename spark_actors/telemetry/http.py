@@ -19,12 +19,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from spark_actors.kernel.errors import SparkError
-
-STOP_POLL_SECONDS = 0.05
-"""How soon the listening thread sees that it must stop."""
-
-READ_TIMEOUT_SECONDS = 10
-"""A client that opens a connection and says nothing is cut off after this."""
+from spark_actors.telemetry import tuning
 
 Readiness = Mapping[str, str | None]
 """Each part that must work, and why it does not (None: it does)."""
@@ -101,7 +96,7 @@ class TelemetryServer:
         except OSError as error:
             raise NotListeningError(self._host, self._wanted_port, str(error)) from error
         self._thread = Thread(
-            target=self._server.serve_forever, args=(STOP_POLL_SECONDS,), name="telemetry-http", daemon=True
+            target=self._server.serve_forever, args=(tuning.HTTP_STOP_POLL_SECONDS,), name="telemetry-http", daemon=True
         )
         self._thread.start()
 
@@ -133,7 +128,7 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = READ_TIMEOUT_SECONDS
+    timeout = tuning.HTTP_READ_SECONDS
     server_version, sys_version = "spark", ""
 
     def do_GET(self) -> None:

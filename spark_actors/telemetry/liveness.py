@@ -11,10 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-LOOP_SECONDS = 60.0
-"""How long the main loop may take to come round: it waits for each of those it looks after for seconds at most."""
-ROOT_SECONDS = 60.0
-"""How long the root may be silent. Ray starts it again within seconds; on a machine that is busy it takes longer."""
+from spark_actors.telemetry import tuning
 
 
 class Liveness:
@@ -49,8 +46,8 @@ class Liveness:
             return []
         stuck, silent = self._now() - turned_at, turned_at - self._root_answered_at
         told: list[str] = []
-        if stuck > LOOP_SECONDS:
+        if stuck > tuning.LOOP_SECONDS:
             told.append(f"the daemon's main loop has stood still for {stuck:.0f} s")
-        if silent > ROOT_SECONDS:
+        if silent > tuning.ROOT_SECONDS:
             told.append(f"the root supervisor has not answered for {silent:.0f} s, and Ray has not started it again")
         return told

@@ -12,10 +12,8 @@ from typing import TextIO
 
 import structlog
 
+from spark_actors.telemetry import tuning
 from spark_actors.telemetry.logs import LogFormat, renderer_for
-
-RETRY_SECONDS = 5.0
-"""How long to wait when the file cannot be read or renamed."""
 
 
 class LogTail:
@@ -78,7 +76,7 @@ class LogTail:
                 pause = interval_seconds
             except OSError:
                 structlog.get_logger(__name__).exception("log_tail_failed")
-                pause = RETRY_SECONDS
+                pause = tuning.TAIL_RETRY_SECONDS
 
     def _follow_the_name(self) -> None:
         """After a rename, stay with the old file (a writer may be about to write to it) and follow the new one too."""

@@ -18,7 +18,8 @@ import pytest
 from domain.accounting.messages import Deposit, OpenAccount
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import ActorSpec
-from spark_actors.actors.references import CLUSTER_SECONDS, Directory, RayChildren, RayHosts, RaySubscribers
+from spark_actors.actors.references import Directory, RayChildren, RayHosts, RaySubscribers
+from spark_actors.actors.tuning import CLUSTER_SECONDS
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.routing import Slot
 from tests.actors.conftest import PATIENCE_SECONDS

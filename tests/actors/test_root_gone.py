@@ -10,7 +10,8 @@ import pytest
 from spark_actors.actors.unit import Unit
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.telemetry.board import MetricsBoard
-from spark_actors.telemetry.liveness import ROOT_SECONDS, Liveness
+from spark_actors.telemetry.liveness import Liveness
+from spark_actors.telemetry.tuning import ROOT_SECONDS
 from tests.fixtures.daemon import eventually
 
 if TYPE_CHECKING:

@@ -115,7 +115,7 @@ def test_keys_of_commands_that_are_released_are_told_apart(stores: Stores, run: 
 def test_however_many_keys_are_parked_all_are_found(
     stores: Stores, run: Async, parking: ParkedEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spark_actors.persistence.parking.KEYS_AT_ONCE", 3)
+    monkeypatch.setattr("spark_actors.persistence.tuning.PARKED_KEYS_AT_ONCE", 3)
     for number in range(10):
         stores.operate("auth", f"key-{number}", KeyState.PAUSED, subscriber="ab"[number % 2])
     assert len(set(run(parking.keys()))) == 10

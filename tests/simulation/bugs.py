@@ -22,7 +22,7 @@ from domain.bitcoin.messages import FailWithdrawal
 from domain.bitcoin.tasks import PayInvoice
 from domain.crowdfunding.messages import DonateToCampaign, DonationRejected
 from domain.dashboard.rows import AccountSeen
-from spark_actors.actors import attempts, dispatcher, lookups, turn
+from spark_actors.actors import attempts, dispatcher, lookups, tuning, turn
 from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.context import ContextActor, Steps
 from spark_actors.actors.dispatcher import Dispatcher
@@ -40,6 +40,7 @@ from spark_actors.kernel.sagas import SagaProgress
 from spark_actors.kernel.tasks import NotYet
 from spark_actors.messaging.envelope import Delivery, Receipt, decode_data, pack, unpack_envelopes, unpack_replies
 from spark_actors.messaging.identity import Guard
+from spark_actors.messaging.lane import Lane
 from spark_actors.messaging.relay import Relay
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.persistence.memory import MemoryInbox, MemoryStore
@@ -70,12 +71,11 @@ def introduced(name: str) -> Iterator[None]:
 # --- the relay ---
 
 _take_in = Relay.take_in
-_through = Relay._through
 
 
-def _settle_at_once(self: Relay, rows: Sequence[Any]) -> None:
+def _settle_at_once(self: Relay, rows: Sequence[Any], *, is_all: bool = False) -> None:
     new = [row.position for row in rows if row.position not in self._waiting_for]
-    _take_in(self, rows)
+    _take_in(self, rows, is_all=is_all)
     self._settleable += new
 
 
@@ -85,42 +85,48 @@ def _settled_if_through(self: Relay, positions: Sequence[int]) -> None:
             self._waiting_for.pop(position, None)
 
 
-def _batch_past_what_is_held(self: Relay, subscriber: str, limit: int, now: Any) -> list[Any]:
-    queue = self._queues.get(subscriber)
-    if queue is None or queue.in_flight:
+def _batch_past_what_is_held(self: Lane, limit: int, now: Any) -> list[Any]:
+    if self._batch:
         return []
-    self._set_aside_parked(queue)
-    batch = [held.rows[0] for held in queue.held.values() if held.due_at <= now][:limit]
-    while queue.ready and len(batch) < limit:
-        row = queue.ready.popleft()
-        (queue.to_park if row.envelope.key in queue.parked else batch).append(row)
-    queue.in_flight = batch
+    self._set_aside_parked()
+    batch = [held.rows[0] for held in self._held.values() if held.due_at <= now][:limit]
+    while self._ready and len(batch) < limit:
+        row = self._ready.popleft()
+        (self._to_park if row.envelope.key in self._parked else batch).append(row)
+    self._batch = batch
     return list(batch)
 
 
-def _through_in_any_order(self: Relay, queue: Any, row: Any) -> None:
-    held = queue.held.get(row.envelope.key)
-    if held and held.rows[0] is not row:
-        held = queue.held.pop(row.envelope.key)
-        _through(self, queue, row)
-        queue.held[row.envelope.key] = held
-    else:
-        _through(self, queue, row)
+def _delivered_in_any_order(self: Lane, deliveries: Sequence[Delivery], now: Any) -> list[Any]:
+    batch, self._batch = self._batch, []
+    burials = []
+    for row, answer in zip(batch, deliveries, strict=True):
+        held = self._held.get(row.envelope.key)
+        is_first = held is None or held.rows[0] is row
+        if answer.receipt is Receipt.TAKEN:
+            if held and is_first:
+                self._ready.extendleft(reversed(list(self._held.pop(row.envelope.key).rows)[1:]))
+            self._done_with(row)
+        elif held and not is_first:
+            held.rows.append(row)
+        elif burial := self._refused(row, answer, now):
+            burials.append(burial)
+    return burials
 
 
-def _drop_what_was_away(self: Relay, subscriber: str) -> None:
-    self._queues[subscriber].in_flight = []
+def _drop_what_was_away(self: Lane) -> None:
+    self._batch = []
 
 
 def _room_for_all(self: Relay) -> int:
-    most = max((queue.size for queue in self._queues.values()), default=0)
+    most = max((lane.size for lane in self.lanes.values()), default=0)
     return self._in_flight - most
 
 
 def _kept_comes_first(self: Relay, subscribers: Sequence[str]) -> None:
-    for subscriber in subscribers:
-        if self._queues[subscriber].missed is None:
-            self._fall_behind(self._queues[subscriber])
+    for name, lane in self.lanes.items():
+        if name in subscribers:
+            lane.set_aside()
 
 
 _routes = Subscriptions.of
@@ -208,7 +214,7 @@ async def _let_others_pass(self: Dispatcher, lane: Any) -> None:
         try:
             replies = unpack_replies(await self._hosts.take_turn(lane.slot, lane.context, payload))
         except (ActorUnavailableError, StorageUnavailableError):
-            await asyncio.sleep(dispatcher.FIRST_WAIT_SECONDS)
+            await asyncio.sleep(tuning.HOST_BACK_OFF.first_seconds)
             lane.parcels.extend(parcels)
         else:
             dispatcher._answer(lane, (), parcels, replies)
@@ -329,9 +335,8 @@ BUGS: Mapping[str, Bug] = {
     "order-broken-by-retry": Bug(
         "Later events of a key pass one that waits to be offered again.",
         (
-            (Relay, "next_batch", _batch_past_what_is_held),
-            (Relay, "_is_first", lambda self, queue, row: True),
-            (Relay, "_through", _through_in_any_order),
+            (Lane, "next_batch", _batch_past_what_is_held),
+            (Lane, "delivered", _delivered_in_any_order),
         ),
     ),
     "lost-wake-up": Bug(
@@ -378,7 +383,7 @@ BUGS: Mapping[str, Bug] = {
         ((Dispatcher, "_work", _let_others_pass),),
     ),
     "dropped-while-away": Bug(
-        "What a subscriber could not be handed is not offered again.", ((Relay, "undelivered", _drop_what_was_away),)
+        "What a subscriber could not be handed is not offered again.", ((Lane, "undelivered", _drop_what_was_away),)
     ),
     "taken-before-durable": Bug(
         "A ContextActor answers before its part is durable.", ((ContextActor, "take_events", _take_at_once),)

@@ -28,25 +28,27 @@ from spark_actors.actors.context import (
 from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.lane_runner import RelayLimits
 from spark_actors.actors.lookups import HostedContext
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.pace import IngressLimits, Pace
 from spark_actors.actors.parking import CommandReleases
-from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.actors.ports import ActorSpec, RelayPorts, Report
 from spark_actors.actors.queries import Queries
 from spark_actors.actors.refused import RefusedMessages
 from spark_actors.actors.root import RootSupervisor
-from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
+from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.identity import Guard, Principal, Role
 from spark_actors.messaging.ports import Received
-from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
 from spark_actors.messaging.unit_of_work import UnitOfWork
@@ -186,7 +188,13 @@ class NotingDispatcher(Dispatcher):
     """The real one; who posted what in which order is noted."""
 
     def __init__(self, process: Process, placement: Placement, hosts: Any) -> None:
-        super().__init__(placement, hosts, max_commands=process.machine.max_commands, telemetry=_ignore)
+        super().__init__(
+            placement,
+            hosts,
+            max_commands=process.machine.max_commands,
+            telemetry=_ignore,
+            draw=process.machine.faults.random.random,
+        )
         self._process = process
 
     def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
@@ -330,16 +338,18 @@ class Deployment:
         outbox: Any = RemoteOutbox(SimulatedOutboxReader(self.database, schema, owed), process, self.database)
         relay = OutboxRelay(
             name,
-            outbox,
-            SimulatedWakeUps(schema, process),
-            RayStandIn(process),
+            RelayPorts(
+                outbox,
+                SimulatedWakeUps(schema, process),
+                RayStandIn(process),
+                clock=process.clock,
+                telemetry=_ignore,
+                pass_point=process.pass_point,
+                draw=self.machine.faults.random.random,
+            ),
             Subscriptions(CONTEXTS, registry()),
             limits=self.limits,
-            policy=RetryPolicy(5, timedelta(seconds=0.1), timedelta(seconds=1), 0.3),
-            clock=process.clock,
-            telemetry=_ignore,
-            pass_point=process.pass_point,
-            draw=self.machine.faults.random.random,
+            policy=RetryPolicy(5, BackOff(0.1, 1, jitter=0.3)),
         )
         releases = CommandReleases(
             name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=_ignore

@@ -12,9 +12,9 @@ from random import Random
 from unittest.mock import patch
 
 from spark_actors.actors import names
-from spark_actors.actors.supervisor import RelayLimits
+from spark_actors.actors.lane_runner import RelayLimits
 from spark_actors.ingress.port import BrokerUnavailableError
-from spark_actors.messaging import relay
+from spark_actors.messaging import tuning
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.routing import Placement
 from tests.simulation.broker import BrokerServer
@@ -60,7 +60,7 @@ def play(seed: int, *, keep_timeline: bool = False) -> Run:
     state = global_random.getstate()
     global_random.seed(seed)  # tenacity draws its jitter there
     try:
-        with patch.multiple(relay, HOARD_FACTOR=5, FAR_BEHIND_FACTOR=4):  # worlds are small: a few events are many
+        with patch.multiple(tuning, HOARD_FACTOR=5, FAR_BEHIND_FACTOR=4):  # worlds are small: a few events are many
             return run_in_virtual_time(World(seed).play(keep_timeline=keep_timeline))
     finally:
         global_random.setstate(state)

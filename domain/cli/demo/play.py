@@ -25,11 +25,11 @@ from domain.dashboard.views import (
     ViewTimeline,
 )
 from spark_actors.ingress.client import SOURCE, Answer, SparkClient, ViewRefusedError
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging.identity import Role, identity_of
 
-FIRST_PAUSE_SECONDS = 0.02
-LONGEST_PAUSE_SECONDS = 0.25
+LOOK_BACK_OFF = BackOff(first_seconds=0.02, longest_seconds=0.25, factor=1.5)
 PASSWORD_BYTES = 12
 AN_HOUR = timedelta(hours=1)
 NOT_THERE = "nothing"
@@ -283,13 +283,13 @@ class Play:
         Without an *asker* it is the operator who looks.
         """
         client = self._session(asker) if asker else self._client
-        give_up_at, pause = time.monotonic() + self._patience_seconds, FIRST_PAUSE_SECONDS
+        give_up_at, looks = time.monotonic() + self._patience_seconds, 0
         while True:
             view = await _view(client, query)
             if (view and happened(view)) or time.monotonic() > give_up_at:
                 return view
-            await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE_SECONDS, pause * 1.5)
+            looks += 1
+            await asyncio.sleep(LOOK_BACK_OFF.seconds_after(looks))
 
 
 async def _view(client: SparkClient, query: Query) -> View:

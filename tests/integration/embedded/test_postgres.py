@@ -238,7 +238,7 @@ def test_programs_that_the_servers_user_cannot_reach_are_copied_for_as_long_as_i
 
 @pytest.mark.usefixtures("closed_programs")
 def test_a_failed_start_leaves_nothing_of_a_database_behind(data_dir: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spark_actors.embedded.postgres.WAL_SEGMENT_MB", 3)
+    monkeypatch.setattr("spark_actors.embedded.tuning.WAL_SEGMENT_MB", 3)
     with pytest.raises(ServiceFailedError, match="initdb failed: .*power of two"):
         EmbeddedPostgres(data_dir, durable=False).start()
     left = [path for path in data_dir.postgres.rglob("*") if path.is_file()]
@@ -259,7 +259,7 @@ def test_a_user_without_a_name_is_told_what_to_do() -> None:
 @pytest.fixture
 def recovering(data_dir: DataDir, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedPostgres]:
     """A server that recovers from an archive, whose next file does not come before `hold` is removed."""
-    monkeypatch.setattr("spark_actors.embedded.postgres.TELL_SECONDS", 0.1)
+    monkeypatch.setattr("spark_actors.embedded.tuning.POSTGRES_TELL_SECONDS", 0.1)
     first = EmbeddedPostgres(data_dir, extra_settings=QUICK, durable=False)
     first.start()
     first.stop()

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
-from spark_actors.ingress import nats_broker
+from spark_actors.ingress import nats_broker, tuning
 from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError
@@ -292,7 +292,7 @@ def test_an_ingress_that_has_a_successor_takes_nothing_from_it(nats_server: Embe
 def test_an_ingress_takes_its_place_back_from_one_that_is_gone_after_a_while(
     nats_server: EmbeddedNats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nats_broker, "GIVE_WAY_SECONDS", 0.05)
+    monkeypatch.setattr(tuning, "GIVE_WAY_SECONDS", 0.05)
 
     async def act(broker: NatsBroker) -> Sequence[Arrival]:
         async with opened(settings_for(nats_server)):

@@ -15,7 +15,7 @@ from domain.shared.money import Satoshis
 from spark_actors.cli.audit import checks_of
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.sagas import SagaProgress, SagaState
-from spark_actors.persistence import audit as audit_module
+from spark_actors.persistence import tuning
 from spark_actors.persistence.audit import Check
 from tests.fixtures.aggregates import (
     a_campaign,
@@ -351,7 +351,7 @@ def test_findings_are_told_up_to_a_limit_and_found_on_every_page(
     dsn_by_context: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(audit_module, "PAGE_ROWS", 2)
+    monkeypatch.setattr(tuning, "AUDIT_PAGE_ROWS", 2)
     connection.execute(
         "INSERT INTO crowdfunding.donation_requests"
         " SELECT 'z' || number, 'campaign', 'alice', 1, now() FROM generate_series(1, 7) AS number;"

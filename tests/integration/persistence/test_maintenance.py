@@ -15,7 +15,7 @@ from spark_actors.kernel.decisions import DONE
 from spark_actors.kernel.errors import DuplicateMessageError, StorageUnavailableError
 from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.unit_of_work import COMMANDS, Handled
-from spark_actors.persistence import maintenance
+from spark_actors.persistence import tuning
 from spark_actors.persistence.maintenance import DeadLetterMaintenance, PostgresMaintenance
 from spark_actors.persistence.operator_desk import ForgottenError, LetterFilter, Operator, OperatorDesk
 from tests.fixtures.aggregates import a_mark, commit
@@ -183,8 +183,8 @@ def test_old_sagas_that_ended_are_forgotten_and_running_ones_are_not(
 def test_much_that_is_old_goes_in_small_steps(
     stores: PostgresStores, run: Async, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "BATCH_ROWS", 10)
-    monkeypatch.setattr(maintenance, "MAX_BATCHES", 3)
+    monkeypatch.setattr(tuning, "MAINTENANCE_ROWS", 10)
+    monkeypatch.setattr(tuning, "MAINTENANCE_BATCHES", 3)
     letters = stores.dead_letters("ingress")
     run(letters.bury([a_letter(f"{number}", died_at=NOW - timedelta(days=100)) for number in range(45)]))
     run(letters.bury([a_letter("new", died_at=NOW)]))

@@ -6,7 +6,8 @@ import asyncio
 
 from spark_actors.persistence.connections import make_pool
 from spark_actors.persistence.dead_letters import PostgresDeadLetters
-from spark_actors.persistence.refused_messages import TRIM_EVERY, PostgresRefusedMessages
+from spark_actors.persistence.refused_messages import PostgresRefusedMessages
+from spark_actors.persistence.tuning import TRIM_EVERY
 from tests.fixtures.letters import a_letter
 
 MOST = 500

@@ -13,8 +13,9 @@ import psycopg
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.missed import Missed
 from spark_actors.messaging.ports import PendingMessage
-from spark_actors.persistence.outbox import RISE_DISTANCE, PostgresOutboxReader
+from spark_actors.persistence.outbox import PostgresOutboxReader
 from spark_actors.persistence.statements import load_for
+from spark_actors.persistence.tuning import RISE_DISTANCE
 from tests.fixtures.aggregates import an_event, commit
 from tests.fixtures.stores import Async, PostgresStores
 

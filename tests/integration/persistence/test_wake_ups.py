@@ -53,7 +53,7 @@ def test_the_connection_is_made_anew_now_and_then(
 ) -> None:
     async def story() -> list[bool]:
         await wake_ups.wait(LONG)
-        monkeypatch.setattr("spark_actors.persistence.wake_ups.LIFETIME_SECONDS", -1.0)
+        monkeypatch.setattr("spark_actors.persistence.tuning.WAKE_UPS_LIFETIME_SECONDS", -1.0)
         heard = [await wake_ups.wait(SOON)]
         await wake_ups.close()
         return heard

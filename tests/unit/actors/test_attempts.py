@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 import pytest
 
 from spark_actors.actors.attempts import (
-    REFUSAL_PASSES,
     Attempt,
     Ended,
     Next,
@@ -16,6 +15,7 @@ from spark_actors.actors.attempts import (
     isolation,
     retry_reason,
 )
+from spark_actors.actors.tuning import REFUSAL_PASSES
 from spark_actors.actors.turn import LOCKED
 from spark_actors.kernel.decisions import DONE
 from spark_actors.kernel.errors import (

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from spark_actors.actors.errors import ActorUnavailableError
-from spark_actors.actors.parking import LOOK_SECONDS, CommandReleases
+from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import Releases
+from spark_actors.actors.tuning import PARKED_LOOK_SECONDS
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.routing import Placement, Slot
@@ -48,7 +49,7 @@ def releases(hosts: Releases, store: MemoryStore | None = None) -> CommandReleas
 def test_released_keys_are_worked_off_turn_about_and_others_are_left_alone() -> None:
     hosts = FakeHosts()
     steps = releases(hosts)
-    assert [asyncio.run(steps.step()) for _ in range(2)] == [0, LOOK_SECONDS]
+    assert [asyncio.run(steps.step()) for _ in range(2)] == [0, PARKED_LOOK_SECONDS]
     assert hosts.asked == ["a", "b", "a", "b"]
 
 

@@ -263,7 +263,7 @@ def test_who_wants_to_be_alone_waits_for_those_inside_and_others_come_again() ->
 def test_a_place_that_is_kept_for_somebody_who_does_not_come_is_free_in_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("spark_actors.actors.context.KEPT_SECONDS", 0.001)
+    monkeypatch.setattr("spark_actors.actors.tuning.CONTEXT_KEPT_SECONDS", 0.001)
 
     async def play() -> None:
         doorway = Doorway()

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spark_actors.actors import dispatcher
+from spark_actors.actors import tuning
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.turn import LOCKED
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.kernel.decisions import DONE, Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
-from spark_actors.messaging.deaths import DEADLY_DEATHS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.routing import Placement, Slot
+from spark_actors.messaging.tuning import DEADLY_DEATHS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -163,7 +164,7 @@ class DyingHosts(FakeHosts):
 def test_a_command_that_kills_its_host_is_found_by_halves_and_buried_and_all_others_go_on_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(dispatcher, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(tuning, "HOST_BACK_OFF", BackOff(0, 0))
     hosts = DyingHosts("m5")
 
     async def play() -> list[Reply]:
@@ -183,7 +184,7 @@ def test_a_command_that_kills_its_host_is_found_by_halves_and_buried_and_all_oth
 
 
 def test_a_host_that_is_only_away_buries_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(tuning, "HOST_BACK_OFF", BackOff(0, 0))
     hosts = DyingHosts("m0", is_sure=False)
 
     async def play() -> None:

@@ -23,14 +23,14 @@ from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.pace import IngressLimits, Pace, pause_for_relays
 from spark_actors.actors.queries import Queries
-from spark_actors.actors.refused import KEPT_BYTES, LOGGED_REFUSALS, RefusedMessages
+from spark_actors.actors.refused import RefusedMessages
+from spark_actors.actors.tuning import LOGGED_REFUSALS, REFUSED_KEPT_BYTES
 from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import Command, MessageRegistry, Query
 from spark_actors.messaging import cloudevents
-from spark_actors.messaging.bursts import QUIET_SECONDS
 from spark_actors.messaging.door import Admitted, Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
 from spark_actors.messaging.identity import Guard
@@ -38,6 +38,7 @@ from spark_actors.messaging.ports import KEPT_IN_PART, DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.scrubbing import Scrubber
 from spark_actors.messaging.telemetry import AnswerCut, ClocksCompared, CommandsRefused, TelemetryEvent
+from spark_actors.messaging.tuning import QUIET_SECONDS
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
 from tests.fixtures.application import CONTEXTS, answered_by, example
 from tests.fixtures.identity import a_guard, bearer, user
@@ -270,7 +271,7 @@ def test_what_is_not_understood_is_kept_told_and_acknowledged_and_its_neighbours
     assert answer["outcome"] == "failed"
     assert answer["reason"]
     [letter] = asyncio.run(scene.letters.newest(10))
-    assert letter.body == arrival.body[:KEPT_BYTES]
+    assert letter.body == arrival.body[:REFUSED_KEPT_BYTES]
     assert letter.subscriber == "ingress"
 
 
@@ -291,7 +292,7 @@ def the_letter_of(arrival: Arrival) -> DeadLetter:
 def test_of_a_big_refused_body_the_beginning_is_kept_with_its_size_and_hash() -> None:
     body = b'{"x": "' + b"y" * 30_000
     letter = the_letter_of(arrived("spark.commands.accounting.deposit", body, "big"))
-    assert letter.body == body[:KEPT_BYTES]
+    assert letter.body == body[:REFUSED_KEPT_BYTES]
     assert f"{KEPT_IN_PART}{len(body)} bytes" in letter.reason
     assert sha256(body).hexdigest() in letter.reason
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from spark_actors.actors.loop import FIRST_WAIT_SECONDS, Loop
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.tuning import LOOP_BACK_OFF
 
 
 def test_a_loop_outlives_a_step_that_raises() -> None:
@@ -71,7 +72,7 @@ def test_a_loop_that_fails_is_not_hurried_by_those_who_wake_it() -> None:
 
     rounds, seconds = asyncio.run(play())
     assert rounds == 4
-    assert seconds >= FIRST_WAIT_SECONDS * (1 + 2 + 4)
+    assert seconds >= sum(LOOP_BACK_OFF.seconds_after(attempts) for attempts in (1, 2, 3))
 
 
 def test_a_loop_that_pauses_after_a_failure_ends_at_once_when_it_is_stopped() -> None:
@@ -88,4 +89,4 @@ def test_a_loop_that_pauses_after_a_failure_ends_at_once_when_it_is_stopped() ->
         await loop.stop()
         return clock() - stopped
 
-    assert asyncio.run(play()) < FIRST_WAIT_SECONDS / 2
+    assert asyncio.run(play()) < LOOP_BACK_OFF.first_seconds / 2

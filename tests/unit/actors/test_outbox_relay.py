@@ -11,13 +11,17 @@ import pytest
 
 from domain.accounting.account import Account
 from domain.accounting.messages import Deposited, Purpose
+from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
-from spark_actors.actors.supervisor import OutboxRelay, RelayLimits
+from spark_actors.actors.lane_runner import RelayLimits
+from spark_actors.actors.ports import RelayPorts
+from spark_actors.actors.supervisor import OutboxRelay
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt, encode_data, pack, unpack_envelopes
 from spark_actors.messaging.ports import KeyState
-from spark_actors.messaging.relay import RetryPolicy
+from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.persistence.memory import MemoryMissedEvents, MemoryOutboxReader, MemoryStore, MemoryUnitOfWork
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
@@ -71,9 +75,7 @@ class NoHints:
 
 
 class Scene:
-    def __init__(
-        self, *, in_flight: int = 100, first_retry: timedelta = timedelta(milliseconds=1), poll_seconds: float = 0.01
-    ) -> None:
+    def __init__(self, *, in_flight: int = 100, first_retry_seconds: float = 0.001, poll_seconds: float = 0.01) -> None:
         self.store = MemoryStore(TABLES["accounting"])
         self.letters = MemoryDeadLetters()
         self.subscribers = FakeSubscribers()
@@ -81,14 +83,16 @@ class Scene:
         self.outbox = MemoryOutboxReader(self.store, self.letters)
         self.relay = OutboxRelay(
             "accounting",
-            self.outbox,
-            NoHints(),
-            self.subscribers,
+            RelayPorts(
+                self.outbox,
+                NoHints(),
+                self.subscribers,
+                clock=lambda: datetime.now(UTC) + self.clock_is_off_by,
+                telemetry=lambda event: None,
+            ),
             Subscriptions(CONTEXTS, REGISTRY),
             limits=RelayLimits(batch=10, in_flight=in_flight, poll_seconds=poll_seconds, patience={}),
-            policy=RetryPolicy(3, first_retry, 2 * first_retry),
-            clock=lambda: datetime.now(UTC) + self.clock_is_off_by,
-            telemetry=lambda event: None,
+            policy=RetryPolicy(3, BackOff(first_retry_seconds, 2 * first_retry_seconds)),
         )
 
     def add(self, *names: str, purpose: str = "") -> None:
@@ -194,6 +198,31 @@ def test_a_relay_that_starts_anew_knows_which_keys_are_parked() -> None:
     assert asyncio.run(play()) == ["b1"]
 
 
+def test_a_key_that_is_freed_while_its_rows_are_parked_frees_no_key_of_another_subscriber(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tuning, "PARKED_LOOK_SECONDS", 3600)  # that it is freed shows only when its rows are refused
+
+    async def play() -> Scene:
+        scene = Scene()
+        for subscriber, key in (("bitcoin", "b"), ("dashboard", "a")):
+            scene.store.parked.set(subscriber, key, KeyState.PAUSED, "a test", datetime.now(UTC))
+        scene.add("a1", "b1", purpose=Purpose.INVOICE)
+        scene.relay.start()
+        await until(lambda: scene.waiting == ["a1"] and not scene.store.outbox)
+        del scene.store.parked.keys["bitcoin", "b"], scene.store.parked.messages["bitcoin", "b"]
+        scene.add("b2", purpose=Purpose.INVOICE)
+        await until(lambda: "b2" in scene.subscribers.taken["bitcoin"])
+        scene.add("a2", purpose=Purpose.INVOICE)
+        await until(lambda: "a2" in scene.subscribers.taken["bitcoin"] and not scene.store.outbox)
+        await scene.relay.stop()
+        return scene
+
+    scene = asyncio.run(play())
+    assert scene.waiting == ["a1", "a2"]
+    assert scene.subscribers.taken["dashboard"] == ["b1", "b2"]
+
+
 def test_a_released_key_that_fails_again_is_parked_again() -> None:
     async def play() -> Scene:
         scene = Scene()
@@ -246,7 +275,7 @@ def test_a_poisoned_key_with_more_events_than_may_be_in_hand_starves_no_other() 
 
 def test_a_clock_that_is_set_back_delays_no_retry() -> None:
     async def play() -> list[str]:
-        scene = Scene(first_retry=timedelta(milliseconds=50))
+        scene = Scene(first_retry_seconds=0.05)
         refused: list[str] = []
 
         def refuse_once(subscriber: str, _: str) -> Receipt:

@@ -11,8 +11,9 @@ import pytest
 
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Report
-from spark_actors.actors.progress import KEPT_SECONDS, STORE_SECONDS, Progress
-from spark_actors.actors.ray_actors import SLOW_STORE_SECONDS, AggregateActor
+from spark_actors.actors.progress import Progress
+from spark_actors.actors.ray_actors import AggregateActor
+from spark_actors.actors.tuning import SLOW_STORE_SECONDS, STORE_SECONDS, TURN_KEPT_SECONDS
 
 
 class Clock:
@@ -110,6 +111,6 @@ def test_a_turn_that_is_kept_for_somebody_is_nobody_elses(progress: Progress, cl
     with progress.turn():
         pass
     assert progress.keep("theirs")
-    clock.now += KEPT_SECONDS
+    clock.now += TURN_KEPT_SECONDS
     with progress.turn():
         pass

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from structlog.testing import capture_logs
 
-from spark_actors.actors.tasks import LONGEST_PAUSE, TASKS_A_ROUND, TaskListing, TaskWorker, pause_after
+from spark_actors.actors.tasks import TaskListing, TaskWorker
+from spark_actors.actors.tuning import TASK_LONGEST_SECONDS, TASKS_A_ROUND
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.messages import Command, Event, MessageRegistry, command, event, task
@@ -185,14 +186,14 @@ def test_without_a_final_answer_a_task_is_tried_again_ever_more_slowly_and_never
         pauses.append(scene.now - before)
     assert pauses[0] == Workers({}).interval
     assert pauses == sorted(pauses)
-    assert pauses[-1] == LONGEST_PAUSE == pause_after(10**9, first=timedelta(seconds=1))
+    assert pauses[-1] == timedelta(seconds=TASK_LONGEST_SECONDS)
     assert scene.rows[0].attempts == 200
     scene.step()
     assert not scene.rows
 
 
 def test_nothing_is_put_off_for_as_long_as_only_a_wrong_clock_would() -> None:
-    assert LONGEST_PAUSE < FARTHEST
+    assert timedelta(seconds=TASK_LONGEST_SECONDS) < FARTHEST
 
 
 def test_what_was_wrong_stands_with_the_task_until_it_is_tried_again() -> None:

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from spark_actors.embedded.errors import ServiceFailedError
-from spark_actors.embedded.keeping import LONGEST_WAIT_SECONDS, ServiceKeeper
+from spark_actors.embedded.keeping import ServiceKeeper
+from spark_actors.embedded.tuning import REVIVAL_BACK_OFF
 
 
 class FakeService:
@@ -68,7 +69,7 @@ def test_one_that_cannot_start_is_tried_ever_more_slowly_and_logged_once(caplog:
     scene = Scene()
     scene.service.has_ended, scene.service.error = True, ServiceFailedError("postgres", "no room")
     with caplog.at_level(logging.INFO):
-        scene.look_for(20 * LONGEST_WAIT_SECONDS)
+        scene.look_for(20 * REVIVAL_BACK_OFF.longest_seconds)
     assert 20 <= scene.service.revivals <= 30
     assert "no room" in str(scene.keeper.problem)
     assert len(caplog.records) == 1
@@ -91,6 +92,10 @@ def test_after_it_was_back_the_next_end_is_answered_at_once_again() -> None:
     scene.look_for(20)
     scene.service.has_ended = False
     scene.keeper.look()
-    before, scene.service.has_ended, scene.now = scene.service.revivals, True, scene.now + LONGEST_WAIT_SECONDS
+    before, scene.service.has_ended, scene.now = (
+        scene.service.revivals,
+        True,
+        scene.now + REVIVAL_BACK_OFF.longest_seconds,
+    )
     scene.keeper.look()
     assert scene.service.revivals == before + 1

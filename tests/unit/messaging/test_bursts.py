@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from spark_actors.messaging.bursts import QUIET_SECONDS, BurstLog
+from spark_actors.messaging.bursts import BurstLog
+from spark_actors.messaging.tuning import QUIET_SECONDS
 
 
 class Scene:

@@ -10,13 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.envelope import Delivery, Envelope, Receipt
 from spark_actors.messaging.missed import MissedRead
 from spark_actors.messaging.ports import KeyState, ParkedKey, PendingMessage
-from spark_actors.messaging.relay import HOARD_FACTOR, Relay, RetryPolicy
+from spark_actors.messaging.relay import Relay
+from spark_actors.messaging.retry import RetryPolicy
+from spark_actors.messaging.tuning import HOARD_FACTOR
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-POLICY = RetryPolicy(max_attempts=3, base=timedelta(seconds=1), ceiling=timedelta(seconds=60))
+POLICY = RetryPolicy(max_attempts=3, back_off=BackOff(1, 60))
 ROUTES = {
     "accounting.deposited": ("bitcoin", "dashboard"),
     "accounting.reported": ("dashboard",),
@@ -50,9 +53,11 @@ def taken(rows: list[PendingMessage]) -> list[Delivery]:
 
 def test_a_row_is_settled_only_after_each_subscriber_has_taken_it() -> None:
     relay = a_relay(a_row(1))
-    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 10, NOW)), NOW)
+    bitcoin = relay.lanes["bitcoin"]
+    dashboard = relay.lanes["dashboard"]
+    bitcoin.delivered(taken(bitcoin.next_batch(10, NOW)), NOW)
     assert relay.to_settle() == []
-    relay.delivered("dashboard", taken(relay.next_batch("dashboard", 10, NOW)), NOW)
+    dashboard.delivered(taken(dashboard.next_batch(10, NOW)), NOW)
     assert relay.to_settle() == [1]
 
 
@@ -62,70 +67,76 @@ def test_a_row_without_subscribers_is_settled_at_once() -> None:
 
 def test_a_subscriber_has_one_batch_in_hand() -> None:
     relay = a_relay(a_row(1), a_row(2))
-    assert len(relay.next_batch("bitcoin", 1, NOW)) == 1
-    assert relay.next_batch("bitcoin", 1, NOW) == []
+    bitcoin = relay.lanes["bitcoin"]
+    assert len(bitcoin.next_batch(1, NOW)) == 1
+    assert bitcoin.next_batch(1, NOW) == []
 
 
 def test_a_row_taken_in_twice_is_delivered_once() -> None:
     relay = a_relay(a_row(1), a_row(1))
     relay.take_in([a_row(1)])
-    assert [row.position for row in relay.next_batch("bitcoin", 10, NOW)] == [1]
+    assert [row.position for row in relay.lanes["bitcoin"].next_batch(10, NOW)] == [1]
 
 
 def test_a_row_that_is_not_taken_holds_back_its_key_only() -> None:
     relay = a_relay(a_row(1, "alice"), a_row(2, "alice"), a_row(3, "bob"), a_row(4, "alice"))
-    batch = relay.next_batch("bitcoin", 3, NOW)
-    relay.delivered("bitcoin", [*answers(batch[:2], Receipt.RETRY), *taken(batch[2:])], NOW)
-    assert relay.next_batch("bitcoin", 10, NOW) == []  # row 4 waits behind rows 1 and 2
+    bitcoin = relay.lanes["bitcoin"]
+    batch = bitcoin.next_batch(3, NOW)
+    bitcoin.delivered([*answers(batch[:2], Receipt.RETRY), *taken(batch[2:])], NOW)
+    assert bitcoin.next_batch(10, NOW) == []  # row 4 waits behind rows 1 and 2
     due = NOW + timedelta(seconds=1)
-    first = relay.next_batch("bitcoin", 10, due)
+    first = bitcoin.next_batch(10, due)
     assert [row.position for row in first] == [1]
-    relay.delivered("bitcoin", taken(first), due)
-    assert [row.position for row in relay.next_batch("bitcoin", 10, due)] == [2, 4]
+    bitcoin.delivered(taken(first), due)
+    assert [row.position for row in bitcoin.next_batch(10, due)] == [2, 4]
 
 
 def test_all_other_keys_flow_while_one_is_held_back() -> None:
     relay = a_relay(a_row(1, "alice"), a_row(2, "bob"), a_row(3, "alice"), a_row(4, "bob"), a_row(5, "carol"))
-    relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 1, NOW), Receipt.RETRY), NOW)
-    others = relay.next_batch("bitcoin", 10, NOW)
+    bitcoin = relay.lanes["bitcoin"]
+    bitcoin.delivered(answers(bitcoin.next_batch(1, NOW), Receipt.RETRY), NOW)
+    others = bitcoin.next_batch(10, NOW)
     assert [row.position for row in others] == [2, 4, 5]
 
 
 def test_a_message_that_keeps_failing_parks_its_key_and_the_rest_of_it_waits_elsewhere() -> None:
     relay = a_relay(a_row(1), a_row(2), a_row(3, "bob"))
+    bitcoin = relay.lanes["bitcoin"]
+    dashboard = relay.lanes["dashboard"]
     now, burials = NOW, []
     for _ in range(POLICY.max_attempts):
         now += timedelta(minutes=2)
-        batch = relay.next_batch("bitcoin", 10, now)
+        batch = bitcoin.next_batch(10, now)
         given = [Delivery(row.envelope.message_id, _unless_alice(row), "because") for row in batch]
-        burials = relay.delivered("bitcoin", given, now)
+        burials = bitcoin.delivered(given, now)
     assert [(burial.message.position, burial.attempts) for burial in burials] == [(1, 3)]
-    assert relay.next_parking("bitcoin", 10) == []
-    relay.buried(burials[0])
+    assert bitcoin.next_parking(10) == []
+    bitcoin.buried(burials[0])
     relay.take_in([a_row(4), a_row(5, "bob")])
-    assert positions(relay.next_batch("bitcoin", 10, now)) == [5]
-    assert relay.next_parking("bitcoin", 10) == []  # not while a batch is in hand
-    relay.delivered("bitcoin", taken([a_row(5, "bob")]), now)
-    assert positions(relay.next_parking("bitcoin", 10)) == [2, 4]
-    relay.parked("bitcoin")
-    relay.delivered("dashboard", taken(relay.next_batch("dashboard", 10, now)), now)
+    assert positions(bitcoin.next_batch(10, now)) == [5]
+    assert bitcoin.next_parking(10) == []  # not while a batch is in hand
+    bitcoin.delivered(taken([a_row(5, "bob")]), now)
+    assert positions(bitcoin.next_parking(10)) == [2, 4]
+    bitcoin.parked()
+    dashboard.delivered(taken(dashboard.next_batch(10, now)), now)
     assert sorted(relay.to_settle()) == [1, 2, 3, 4, 5]
 
 
 def test_an_event_that_others_hold_up_waits_with_its_key_alone_and_is_never_given_up() -> None:
     relay = a_relay(a_row(1), a_row(2), a_row(3, "bob"))
+    bitcoin = relay.lanes["bitcoin"]
     now = NOW
     for _ in range(POLICY.max_attempts * 3):
         now += timedelta(minutes=2)
-        batch = relay.next_batch("bitcoin", 10, now)
+        batch = bitcoin.next_batch(10, now)
         assert batch[0].position == 1
         given = [
             Delivery(row.envelope.message_id, Receipt.LATER if row.envelope.key == "alice" else Receipt.TAKEN)
             for row in batch
         ]
-        assert relay.delivered("bitcoin", given, now) == []
-    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 10, now + timedelta(minutes=2))), now)
-    assert positions(relay.next_batch("bitcoin", 10, now)) == [2]
+        assert bitcoin.delivered(given, now) == []
+    bitcoin.delivered(taken(bitcoin.next_batch(10, now + timedelta(minutes=2))), now)
+    assert positions(bitcoin.next_batch(10, now)) == [2]
 
 
 def _unless_alice(row: PendingMessage) -> Receipt:
@@ -143,83 +154,87 @@ def positions(rows: list[PendingMessage]) -> list[int]:
 def test_rows_of_a_key_that_an_operator_pauses_are_parked_for_that_subscriber_alone() -> None:
     relay = a_relay(a_row(1), a_row(2, "bob"))
     assert relay.sync([a_key()], relay.changes, NOW)
-    assert positions(relay.next_batch("bitcoin", 10, NOW)) == [2]
-    assert positions(relay.next_batch("dashboard", 10, NOW)) == [1, 2]
+    assert positions(relay.lanes["bitcoin"].next_batch(10, NOW)) == [2]
+    assert positions(relay.lanes["dashboard"].next_batch(10, NOW)) == [1, 2]
 
 
 def test_a_row_in_hand_when_its_key_is_paused_is_parked_before_the_later_ones_if_it_is_not_taken() -> None:
     relay = a_relay(a_row(1))
-    batch = relay.next_batch("bitcoin", 10, NOW)
+    bitcoin = relay.lanes["bitcoin"]
+    batch = bitcoin.next_batch(10, NOW)
     relay.take_in([a_row(2)])
     relay.sync([a_key()], relay.changes, NOW)
-    relay.delivered("bitcoin", answers(batch, Receipt.RETRY), NOW)
-    assert relay.next_batch("bitcoin", 10, NOW + timedelta(minutes=1)) == []
-    assert positions(relay.next_parking("bitcoin", 10)) == [1, 2]
+    bitcoin.delivered(answers(batch, Receipt.RETRY), NOW)
+    assert bitcoin.next_batch(10, NOW + timedelta(minutes=1)) == []
+    assert positions(bitcoin.next_parking(10)) == [1, 2]
 
 
 def test_rows_that_could_not_be_parked_are_given_again_in_order() -> None:
     relay = a_relay(a_row(1), a_row(2))
+    bitcoin = relay.lanes["bitcoin"]
     relay.sync([a_key()], relay.changes, NOW)
-    relay.next_batch("bitcoin", 10, NOW)
-    assert positions(relay.next_parking("bitcoin", 1)) == [1]
-    relay.not_parked("bitcoin")
-    assert positions(relay.next_parking("bitcoin", 10)) == [1, 2]
+    bitcoin.next_batch(10, NOW)
+    assert positions(bitcoin.next_parking(1)) == [1]
+    bitcoin.not_parked()
+    assert positions(bitcoin.next_parking(10)) == [1, 2]
 
 
 def test_rows_pass_directly_again_once_their_key_is_freed() -> None:
     relay = a_relay(a_row(1), a_row(2))
+    bitcoin = relay.lanes["bitcoin"]
     relay.sync([a_key(state=KeyState.RELEASED)], relay.changes, NOW)
-    assert relay.next_batch("bitcoin", 10, NOW) == []
-    assert relay.next_releases("bitcoin", NOW) == ["alice"]
-    relay.freed("bitcoin", "alice")
-    assert relay.next_releases("bitcoin", NOW) == []
-    assert positions(relay.next_batch("bitcoin", 10, NOW)) == [1, 2]
+    assert bitcoin.next_batch(10, NOW) == []
+    assert [release.key for release in bitcoin.next_releases(NOW)] == ["alice"]
+    bitcoin.freed("alice")
+    assert bitcoin.next_releases(NOW) == []
+    assert positions(bitcoin.next_batch(10, NOW)) == [1, 2]
 
 
 def test_what_was_read_before_a_key_was_parked_here_does_not_free_it() -> None:
     relay = a_relay(a_row(1), a_row(2))
+    bitcoin = relay.lanes["bitcoin"]
     before = relay.changes
-    [burial] = relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 1, NOW), Receipt.POISON), NOW)
-    relay.buried(burial)
+    [burial] = bitcoin.delivered(answers(bitcoin.next_batch(1, NOW), Receipt.POISON), NOW)
+    bitcoin.buried(burial)
     assert not relay.sync([], before, NOW)
-    assert relay.next_batch("bitcoin", 10, NOW) == []
+    assert bitcoin.next_batch(10, NOW) == []
 
 
 def test_a_released_key_that_fails_again_waits_ever_longer_and_is_then_buried_again() -> None:
     relay = a_relay()
+    bitcoin = relay.lanes["bitcoin"]
     relay.sync([a_key(state=KeyState.RELEASED)], relay.changes, NOW)
-    refused = Delivery("m1", Receipt.RETRY, "because")
-    assert relay.not_released("bitcoin", "alice", refused, NOW) == 0
-    assert relay.next_releases("bitcoin", NOW) == []
-    assert relay.next_due("bitcoin") == NOW + timedelta(seconds=1)
-    assert relay.not_released("bitcoin", "alice", refused, NOW) == 0
-    assert relay.not_released("bitcoin", "alice", refused, NOW) == POLICY.max_attempts
-
-
-def test_part_of_a_delay_is_left_to_chance() -> None:
-    policy = RetryPolicy(3, timedelta(seconds=10), timedelta(seconds=60), jitter=0.5)
-    assert [policy.delay_after(1, draw).total_seconds() for draw in (0.0, 0.5, 1.0)] == [10, 7.5, 5]
-    assert policy.delay_after(40).total_seconds() == 60
+    [release] = bitcoin.next_releases(NOW)
+    assert not bitcoin.not_released(release, Receipt.RETRY, NOW)
+    assert bitcoin.next_releases(NOW) == []
+    assert bitcoin.next_due() == NOW + timedelta(seconds=1)
+    assert not bitcoin.not_released(release, Receipt.RETRY, NOW)
+    assert bitcoin.next_due() == NOW + timedelta(seconds=2)
+    assert bitcoin.not_released(release, Receipt.RETRY, NOW)
+    assert release.attempts == POLICY.max_attempts
 
 
 def test_poison_is_buried_without_further_attempts() -> None:
     relay = a_relay(a_row(1))
-    burials = relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 10, NOW), Receipt.POISON), NOW)
+    bitcoin = relay.lanes["bitcoin"]
+    burials = bitcoin.delivered(answers(bitcoin.next_batch(10, NOW), Receipt.POISON), NOW)
     assert [burial.attempts for burial in burials] == [1]
 
 
 def test_a_batch_that_reached_nobody_is_offered_again_at_once_in_order() -> None:
     relay = a_relay(a_row(1), a_row(2), a_row(3))
-    relay.next_batch("bitcoin", 2, NOW)
-    relay.undelivered("bitcoin")
-    assert [row.position for row in relay.next_batch("bitcoin", 10, NOW)] == [1, 2, 3]
+    bitcoin = relay.lanes["bitcoin"]
+    bitcoin.next_batch(2, NOW)
+    bitcoin.undelivered()
+    assert [row.position for row in bitcoin.next_batch(10, NOW)] == [1, 2, 3]
 
 
 def test_a_message_without_an_answer_counts_as_not_taken() -> None:
     relay = a_relay(a_row(1))
-    relay.next_batch("bitcoin", 10, NOW)
-    relay.delivered("bitcoin", [], NOW)
-    assert [row.position for row in relay.next_batch("bitcoin", 10, NOW + timedelta(seconds=1))] == [1]
+    bitcoin = relay.lanes["bitcoin"]
+    bitcoin.next_batch(10, NOW)
+    bitcoin.delivered([], NOW)
+    assert [row.position for row in bitcoin.next_batch(10, NOW + timedelta(seconds=1))] == [1]
 
 
 def test_a_row_that_could_not_be_settled_is_settled_later() -> None:
@@ -246,19 +261,20 @@ def test_whatever_subscribers_answer_each_key_stays_in_order_and_every_row_ends(
     while len(settled) < len(keys):
         for subscriber in ("bitcoin", "dashboard"):
             now += timedelta(seconds=next(seconds, 30))  # what failed may not be due again yet
-            batch = relay.next_batch(subscriber, limit, now)
+            lane = relay.lanes[subscriber]
+            batch = lane.next_batch(limit, now)
             deliveries = _as_a_context_actor_answers(batch, script)
-            burials = relay.delivered(subscriber, deliveries, now)
+            burials = lane.delivered(deliveries, now)
             gone = {d.message_id for d in deliveries if d.receipt is Receipt.TAKEN}
             for row in batch:
                 if row.envelope.message_id in gone:
                     ended[subscriber, row.envelope.key].append(row.position)
             for burial in burials:
-                relay.buried(burial)
+                lane.buried(burial)
                 waits[subscriber, burial.message.envelope.key].append(burial.message.position)
-            for row in relay.next_parking(subscriber, limit):
+            for row in lane.next_parking(limit):
                 waits[subscriber, row.envelope.key].append(row.position)
-            relay.parked(subscriber)
+            lane.parked()
         done = relay.to_settle()
         relay.settled(done)
         settled += done
@@ -281,23 +297,25 @@ def _as_a_context_actor_answers(batch: list[PendingMessage], script: Iterator[Re
 def test_a_key_that_is_held_back_leaves_room_for_all_others() -> None:
     relay = a_relay(*[a_row(position, "poison") for position in range(9)])
     for subscriber in ("bitcoin", "dashboard"):
-        relay.delivered(subscriber, answers(relay.next_batch(subscriber, 20, NOW), Receipt.RETRY), NOW)
+        relay.lanes[subscriber].delivered(answers(relay.lanes[subscriber].next_batch(20, NOW), Receipt.RETRY), NOW)
     assert relay.room == 10
 
 
 def test_a_key_for_which_more_waits_than_may_be_in_hand_is_tried_once_more_and_then_parked() -> None:
     relay = a_relay(a_row(1))
-    relay.delivered("bitcoin", answers(relay.next_batch("bitcoin", 1, NOW), Receipt.RETRY), NOW)
+    bitcoin = relay.lanes["bitcoin"]
+    bitcoin.delivered(answers(bitcoin.next_batch(1, NOW), Receipt.RETRY), NOW)
     relay.take_in([a_row(position) for position in range(2, 11)])
-    relay.next_batch("bitcoin", 20, NOW)  # takes those behind it aside
-    batch = relay.next_batch("bitcoin", 20, NOW)  # long before the first is due again
+    bitcoin.next_batch(20, NOW)  # takes those behind it aside
+    batch = bitcoin.next_batch(20, NOW)  # long before the first is due again
     assert positions(batch) == [1]
-    assert [burial.attempts for burial in relay.delivered("bitcoin", answers(batch, Receipt.RETRY), NOW)] == [2]
+    assert [burial.attempts for burial in bitcoin.delivered(answers(batch, Receipt.RETRY), NOW)] == [2]
 
 
 def test_a_subscriber_that_is_away_leaves_room_for_the_others() -> None:
     relay = a_relay(*[a_row(position, f"key-{position}") for position in range(20)])
-    relay.delivered("bitcoin", taken(relay.next_batch("bitcoin", 20, NOW)), NOW)
+    bitcoin = relay.lanes["bitcoin"]
+    bitcoin.delivered(taken(bitcoin.next_batch(20, NOW)), NOW)
     assert relay.room == 10
 
 
@@ -310,15 +328,16 @@ def test_rows_that_have_the_same_message_id_are_each_settled() -> None:
     twin = PendingMessage(2, a_row(1).envelope)
     relay = a_relay(a_row(1), twin)
     for subscriber in ("bitcoin", "dashboard"):
-        relay.delivered(subscriber, taken(relay.next_batch(subscriber, 10, NOW)), NOW)
+        relay.lanes[subscriber].delivered(taken(relay.lanes[subscriber].next_batch(10, NOW)), NOW)
     assert relay.to_settle() == [1, 2]
 
 
 def test_answers_that_are_not_those_of_the_batch_take_nothing() -> None:
     relay = a_relay(a_row(1), a_row(2, "bob"))
-    batch = relay.next_batch("bitcoin", 10, NOW)
-    relay.delivered("bitcoin", taken(batch[::-1]), NOW)
-    assert positions(relay.next_batch("bitcoin", 10, NOW + timedelta(seconds=1))) == [1, 2]
+    bitcoin = relay.lanes["bitcoin"]
+    batch = bitcoin.next_batch(10, NOW)
+    bitcoin.delivered(taken(batch[::-1]), NOW)
+    assert positions(bitcoin.next_batch(10, NOW + timedelta(seconds=1))) == [1, 2]
 
 
 # --- a subscriber that is far behind ---
@@ -350,24 +369,25 @@ class Scene:
         self.most = max(self.most, self.relay.load)
 
     def take(self, subscriber: str, limit: int = 4) -> None:
-        if read := self.relay.next_read(subscriber, limit):
-            self.relay.found(subscriber, self.waiting(read), read)
-        batch = self.relay.next_batch(subscriber, limit, NOW)
+        lane = self.relay.lanes[subscriber]
+        if read := lane.next_read(limit):
+            lane.found(self.waiting(read), read)
+        batch = lane.next_batch(limit, NOW)
         self.taken[subscriber] += positions(batch)
-        self.relay.delivered(subscriber, taken(batch), NOW)
-        done = self.relay.to_forget(subscriber)
+        lane.delivered(taken(batch), NOW)
+        done = lane.to_forget()
         for position in done:
             del self.kept[position]
-        self.relay.forgotten(subscriber, done)
+        lane.forgotten(done)
 
     def waiting(self, read: MissedRead) -> list[PendingMessage]:
         found = [self.kept[it] for it in sorted(self.kept) if it >= read.floor and it not in read.skip]
         return found[: read.limit]
 
     def keep(self) -> None:
-        while kept := self.relay.next_keeping("dashboard", 4):
+        while kept := self.relay.lanes["dashboard"].next_keeping(4):
             self.kept |= {position: self.rows[position]._replace(is_missed=True) for position in kept}
-            self.relay.kept("dashboard")
+            self.relay.lanes["dashboard"].kept()
 
     def settle(self) -> None:
         self.relay.settled(self.relay.to_settle())
@@ -431,12 +451,13 @@ def test_a_subscriber_that_is_back_gets_what_it_missed_in_order_and_then_everyth
 
 def test_what_is_written_while_a_read_finds_the_end_is_not_passed_over() -> None:
     scene = Scene()
+    dashboard = scene.relay.lanes["dashboard"]
     scene.set_aside()
-    read = scene.relay.next_read("dashboard", 4)
+    read = dashboard.next_read(4)
     assert read is not None
     scene.add(1)
     scene.keep()
-    scene.relay.found("dashboard", [], read)
+    dashboard.found([], read)
     assert scene.relay.behind == ["dashboard"]
     scene.take("dashboard")
     assert scene.taken["dashboard"] == [0]
@@ -459,7 +480,7 @@ def test_what_an_earlier_relay_had_in_hand_comes_before_what_it_has_kept() -> No
     before, scene = Scene(), Scene()
     while not before.relay.behind:
         before.add(4)
-        before.relay.next_batch("dashboard", 4, NOW)  # it never answers
+        before.relay.lanes["dashboard"].next_batch(4, NOW)  # it never answers
         before.take("bitcoin")
     before.keep()
     settled = before.relay.to_settle()
@@ -470,9 +491,9 @@ def test_what_an_earlier_relay_had_in_hand_comes_before_what_it_has_kept() -> No
     scene.relay.set_aside(["dashboard"])
     scene.relay.take_in(left[:2])
     scene.keep()
-    assert scene.relay.next_read("dashboard", 4) is None  # there may be more
+    assert scene.relay.lanes["dashboard"].next_read(4) is None  # there may be more
     scene.relay.take_in(left[2:], is_all=True)
-    assert scene.relay.next_read("dashboard", 4) is None  # they are not kept yet
+    assert scene.relay.lanes["dashboard"].next_read(4) is None  # they are not kept yet
     scene.keep()
     while scene.relay.behind:
         scene.take("dashboard")
@@ -491,39 +512,41 @@ def test_the_outbox_holds_an_event_until_it_is_kept_for_who_is_set_aside() -> No
 
 def test_what_could_not_be_kept_is_kept_later_in_order() -> None:
     scene = Scene()
+    dashboard = scene.relay.lanes["dashboard"]
     scene.set_aside()
     scene.add(3)
-    assert scene.relay.next_keeping("dashboard", 2) == [0, 1]
-    scene.relay.not_kept("dashboard")
-    assert scene.relay.next_keeping("dashboard", 9) == [0, 1, 2]
+    assert dashboard.next_keeping(2) == [0, 1]
+    dashboard.not_kept()
+    assert dashboard.next_keeping(9) == [0, 1, 2]
 
 
 def test_a_missed_event_that_is_refused_holds_back_its_key_only() -> None:
     scene = Scene()
+    dashboard = scene.relay.lanes["dashboard"]
     scene.set_aside()
     scene.add(6)
     scene.keep()
-    read = scene.relay.next_read("dashboard", 6)
+    read = dashboard.next_read(6)
     assert read is not None
-    scene.relay.found("dashboard", scene.waiting(read), read)
-    batch = scene.relay.next_batch("dashboard", 6, NOW)
+    dashboard.found(scene.waiting(read), read)
+    batch = dashboard.next_batch(6, NOW)
     first, *others = batch
     assert first.envelope.key == others[2].envelope.key
     refused = {first.position, others[2].position}
     given = [taken([row])[0] if row.position not in refused else answers([row], Receipt.RETRY)[0] for row in batch]
-    scene.relay.delivered("dashboard", given, NOW)
-    assert sorted(scene.relay.to_forget("dashboard")) == [1, 2, 4, 5]
-    scene.relay.forgotten("dashboard", scene.relay.to_forget("dashboard"))
-    at_the_end = scene.relay.next_read("dashboard", 6)
+    dashboard.delivered(given, NOW)
+    assert sorted(dashboard.to_forget()) == [1, 2, 4, 5]
+    dashboard.forgotten(dashboard.to_forget())
+    at_the_end = dashboard.next_read(6)
     assert at_the_end is not None
-    scene.relay.found("dashboard", [], at_the_end)
+    dashboard.found([], at_the_end)
     assert scene.relay.behind == ["dashboard"]  # two of its events are in hand
     later = NOW + timedelta(seconds=1)
     for expected in ([0], [3]):
-        batch = scene.relay.next_batch("dashboard", 6, later)
+        batch = dashboard.next_batch(6, later)
         assert positions(batch) == expected
-        scene.relay.delivered("dashboard", taken(batch), later)
-    assert scene.relay.to_forget("dashboard") == [0, 3]
+        dashboard.delivered(taken(batch), later)
+    assert dashboard.to_forget() == [0, 3]
 
 
 # --- a message that ends the process of its taker ---
@@ -531,37 +554,40 @@ def test_a_missed_event_that_is_refused_holds_back_its_key_only() -> None:
 
 def test_a_message_that_kills_its_taker_is_found_and_parked_and_all_others_are_taken() -> None:
     relay = a_relay(*[a_row(position, f"key-{position}") for position in range(10)])
+    bitcoin = relay.lanes["bitcoin"]
     got, deaths = list[int](), 0
     while len(got) < 9:
-        batch = relay.next_batch("bitcoin", 10, NOW)
+        batch = bitcoin.next_batch(10, NOW)
         if 6 in positions(batch):
             deaths += 1
-            for burial in relay.killed("bitcoin", NOW):
+            for burial in bitcoin.killed(NOW):
                 assert (burial.message.position, burial.reason) == (6, "killed_its_process")
-                relay.buried(burial)
+                bitcoin.buried(burial)
         else:
             got += positions(batch)
-            relay.delivered("bitcoin", taken(batch), NOW)
+            bitcoin.delivered(taken(batch), NOW)
     assert got == [0, 1, 2, 3, 4, 5, 7, 8, 9]
     assert deaths < 12
 
 
 def test_deaths_under_different_messages_make_none_suspicious() -> None:
     relay = a_relay(*[a_row(position) for position in range(100)], in_flight=100)
+    bitcoin = relay.lanes["bitcoin"]
     for _ in range(20):
-        relay.next_batch("bitcoin", 5, NOW)
-        assert relay.killed("bitcoin", NOW) == []
-        batch = relay.next_batch("bitcoin", 5, NOW)
+        bitcoin.next_batch(5, NOW)
+        assert bitcoin.killed(NOW) == []
+        batch = bitcoin.next_batch(5, NOW)
         assert len(batch) == 5
-        relay.delivered("bitcoin", taken(batch), NOW)
+        bitcoin.delivered(taken(batch), NOW)
 
 
 def test_a_message_that_is_in_hand_when_its_taker_dies_of_another_is_not_given_up() -> None:
     """The other one comes from another relay; both are in hand at once until this one asks to be alone."""
     relay = a_relay(a_row(1))
-    while not relay.is_alone("bitcoin"):
-        relay.next_batch("bitcoin", 10, NOW)
-        assert relay.killed("bitcoin", NOW) == []
-    batch = relay.next_batch("bitcoin", 10, NOW)
-    assert relay.delivered("bitcoin", taken(batch), NOW) == []
-    assert not relay.is_alone("bitcoin")
+    bitcoin = relay.lanes["bitcoin"]
+    while not bitcoin.is_alone:
+        bitcoin.next_batch(10, NOW)
+        assert bitcoin.killed(NOW) == []
+    batch = bitcoin.next_batch(10, NOW)
+    assert bitcoin.delivered(taken(batch), NOW) == []
+    assert not bitcoin.is_alone

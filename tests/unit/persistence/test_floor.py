@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spark_actors.persistence.outbox import RISE_DISTANCE, Floor
+from spark_actors.persistence.outbox import Floor
+from spark_actors.persistence.tuning import RISE_DISTANCE
 
 
 def test_it_stays_until_a_read_after_all_who_may_hold_lower_positions_have_ended() -> None:

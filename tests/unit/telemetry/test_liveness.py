@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from spark_actors.telemetry.liveness import LOOP_SECONDS, ROOT_SECONDS, Liveness
+from spark_actors.telemetry.liveness import Liveness
+from spark_actors.telemetry.tuning import LOOP_SECONDS, ROOT_SECONDS
 
 
 class Clock:
