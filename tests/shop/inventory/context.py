@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spark_actors.kernel.context import BoundedContext
-from tests.shop.inventory.item import Item, add, label_taken, release, reserve
-from tests.shop.inventory.messages import MESSAGES, AddItem, ReleaseStock, ReserveStock
-from tests.shop.orders.messages import OrderCancelled, OrderPlaced
+from tests.shop.inventory.item import Item, add, label_taken, receive, release, reserve
+from tests.shop.inventory.messages import MESSAGES, AddItem, ReceiveStock, ReleaseStock, ReserveStock
+from tests.shop.orders.messages import OrderCancelled, OrderPlaced, OrderRejected
 
 
 def reserve_for_order(event: OrderPlaced) -> Sequence[ReserveStock]:
-    return [ReserveStock(item_id=event.item_id, order_id=event.order_id, quantity=event.quantity)]
+    return [ReserveStock(item_id=line.item_id, order_id=event.order_id, quantity=line.quantity) for line in event.lines]
 
 
-def release_of_order(event: OrderCancelled) -> Sequence[ReleaseStock]:
-    return [ReleaseStock(item_id=event.item_id, order_id=event.order_id, quantity=event.quantity)]
+def release_of_order(event: OrderRejected | OrderCancelled) -> Sequence[ReleaseStock]:
+    """The compensation. Of a line that was refused nothing is set aside, and nothing comes of it."""
+    return [ReleaseStock(item_id=line.item_id, order_id=event.order_id) for line in event.lines]
 
 
 CONTEXT = BoundedContext(
     name="inventory",
     messages=MESSAGES,
     aggregate=Item,
-    commands={AddItem: add, ReserveStock: reserve, ReleaseStock: release},
+    commands={AddItem: add, ReceiveStock: receive, ReserveStock: reserve, ReleaseStock: release},
     refusals={"items_label_unique": label_taken},
-    steps={OrderPlaced: reserve_for_order, OrderCancelled: release_of_order},
+    steps={OrderPlaced: reserve_for_order, OrderRejected: release_of_order, OrderCancelled: release_of_order},
 )

@@ -7,29 +7,36 @@ from datetime import timedelta
 
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState
-from tests.shop.inventory.messages import StockRefused, StockReserved
+from tests.shop.inventory.messages import StockRefused, StockReleased, StockReserved
 from tests.shop.orders.messages import (
     MESSAGES,
     CancelOrder,
-    ConfirmOrder,
+    NoteReleased,
+    NoteReserved,
+    OrderCancelled,
+    OrderClosed,
     OrderConfirmed,
     OrderPlaced,
     OrderRejected,
     PlaceOrder,
     RejectOrder,
 )
-from tests.shop.orders.order import Order, cancel, confirm, place, reject
+from tests.shop.orders.order import Order, cancel, note_released, note_reserved, place, reject
 
 
-def confirm_order(event: StockReserved) -> Sequence[ConfirmOrder]:
-    return [ConfirmOrder(order_id=event.order_id)]
+def note_line_reserved(event: StockReserved) -> Sequence[NoteReserved]:
+    return [NoteReserved(order_id=event.order_id, item_id=event.item_id)]
+
+
+def note_line_released(event: StockReleased) -> Sequence[NoteReleased]:
+    return [NoteReleased(order_id=event.order_id, item_id=event.item_id)]
 
 
 def reject_order(event: StockRefused) -> Sequence[RejectOrder]:
-    return [RejectOrder(order_id=event.order_id, reason="out_of_stock")]
+    return [RejectOrder(order_id=event.order_id, reason=event.reason)]
 
 
-def _order(event: OrderPlaced | OrderConfirmed | OrderRejected) -> str:
+def _order(event: OrderPlaced | OrderRejected | OrderCancelled | OrderClosed | OrderConfirmed) -> str:
     return event.order_id
 
 
@@ -38,7 +45,9 @@ ORDER = SagaKind(
     patience=timedelta(minutes=5),
     milestones=(
         SagaMilestone(OrderPlaced, "placed", SagaState.RUNNING, _order),
-        SagaMilestone(OrderRejected, "rejected", SagaState.FAILED, _order),
+        SagaMilestone(OrderRejected, "rejected", SagaState.RUNNING, _order),
+        SagaMilestone(OrderCancelled, "cancelled", SagaState.RUNNING, _order),
+        SagaMilestone(OrderClosed, "closed", SagaState.FAILED, _order),
         SagaMilestone(OrderConfirmed, "confirmed", SagaState.COMPLETED, _order),
     ),
 )
@@ -47,7 +56,13 @@ CONTEXT = BoundedContext(
     name="orders",
     messages=MESSAGES,
     aggregate=Order,
-    commands={PlaceOrder: place, ConfirmOrder: confirm, RejectOrder: reject, CancelOrder: cancel},
-    steps={StockReserved: confirm_order, StockRefused: reject_order},
+    commands={
+        PlaceOrder: place,
+        NoteReserved: note_reserved,
+        NoteReleased: note_released,
+        RejectOrder: reject,
+        CancelOrder: cancel,
+    },
+    steps={StockReserved: note_line_reserved, StockRefused: reject_order, StockReleased: note_line_released},
     sagas=(ORDER,),
 )
