@@ -12,7 +12,7 @@ from unittest.mock import patch
 import pytest
 
 from spark_actors.persistence.memory import MemoryStore
-from tests.simulation.bugs import BUGS, without_keys_of_credits
+from tests.simulation.satoshi_spark.bugs import BUGS, without_keys_of_credits
 from tests.simulation.search import play_many, play_one, play_some, tries_until_caught
 
 ROOT = Path(__file__).parents[2]

@@ -6,15 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
-import msgspec
-
-from domain.application import APPLICATION
-from domain.bitcoin.adapters.listing import TaskListing
-from domain.bitcoin.adapters.worker import LightningWorker, WorkerSettings
-from domain.bitcoin.lightning import task_for
 from spark_actors.actors import names
 from spark_actors.actors.aggregate import AggregateActor, HostedContext
 from spark_actors.actors.context import (
@@ -29,27 +23,21 @@ from spark_actors.actors.context import (
 from spark_actors.actors.dispatcher import Answered, Dispatcher
 from spark_actors.actors.ingress import Ingress, IngressLimits, Queries
 from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.loop import Loop
 from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, RelayLimits, Supervisor
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
-from spark_actors.kernel.messages import MessageRegistry
-from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
-from spark_actors.messaging.identity import Guard, Principal, Role
-from spark_actors.messaging.ports import Received
+from spark_actors.messaging.ports import INGRESS, Received
 from spark_actors.messaging.relay import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
 from spark_actors.messaging.unit_of_work import UnitOfWork
-from tests.fixtures.application import CONTEXTS, REGISTRY
 from tests.simulation.broker import BrokerServer, SimulatedBroker
 from tests.simulation.history import name_of
 from tests.simulation.machine import Machine, Process, SimulatedChildren
-from tests.simulation.node import BooksOfTheNode, NodeClient
 from tests.simulation.store import (
     Database,
     NoMaintenance,
@@ -61,51 +49,17 @@ from tests.simulation.store import (
     SimulatedUnitOfWork,
     SimulatedWakeUps,
 )
+from tests.simulation.subject import Subject
 
-BY_NAME = {context.name: context for context in CONTEXTS}
-WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
-READ_MODELS, LIGHTNING, REFUSED = "dashboard", "bitcoin", "ingress"
+REFUSED = INGRESS
 PROJECTION = "projection"
 """The port to the store of the read models, which may be one of its own."""
 HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
-INVOICE_EXPIRY = timedelta(seconds=8)
-MAX_BODY_BYTES = 65_536
 
 
-def registry() -> MessageRegistry:
-    return REGISTRY
-
-
-@cache
-def door() -> Door:
-    """It holds no state, and its schemas take long to make."""
-    return Door(registry(), MAX_BODY_BYTES)
-
-
-@cache
-def guard() -> Guard:
-    """Everybody is an operator, each under a name of its own: who may do what is not what a run is about."""
-    return Guard(registry(), lambda authorization, at: Principal(authorization, frozenset({Role.OPERATOR})))
-
-
-def owed(envelope: Envelope) -> Sequence[str]:
-    """Every context that must have an event before it may leave the outbox: said again, apart from the routing."""
-    event = registry().find(envelope.name, envelope.version)
-    return [
-        context.name
-        for context in CONTEXTS
-        if event in context.steps or event in context.reads or _tracks(context.name, envelope, event)
-    ]
-
-
-def _tracks(context: str, envelope: Envelope, event: type[Any]) -> bool:
-    message = msgspec.json.decode(envelope.data, type=event)
-    return BY_NAME[context].tracks(message)
-
-
-def _ignore(event: TelemetryEvent) -> None:
+def ignore(event: TelemetryEvent) -> None:
     """Nothing is counted in a run."""
 
 
@@ -181,7 +135,7 @@ class NotingDispatcher(Dispatcher):
     """The real one; who posted what in which order is noted."""
 
     def __init__(self, process: Process, placement: Placement, hosts: Any) -> None:
-        super().__init__(placement, hosts, max_commands=process.machine.max_commands, telemetry=_ignore)
+        super().__init__(placement, hosts, max_commands=process.machine.max_commands, telemetry=ignore)
         self._process = process
 
     def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
@@ -252,10 +206,12 @@ class RayStandIn:
 class Deployment:
     """Everything that outlives the processes of a run, and how each process is made."""
 
+    subject: Subject
     machine: Machine
     database: Database
     broker: BrokerServer
-    node: BooksOfTheNode
+    outside: Any
+    """What the subject says is outside."""
     projection: SimulatedProjection
     placement: Placement
     limits: RelayLimits
@@ -269,17 +225,18 @@ class Deployment:
 
     def host(self, slot: Slot, process: Process) -> HostShell:
         hosted = [
-            HostedContext(context, partial(self._unit_of_work, context.name, process)) for context in WRITE_CONTEXTS
+            HostedContext(context, partial(self._unit_of_work, context.name, process))
+            for context in self.subject.writing
         ]
         return HostShell(
             process,
             AggregateActor(
                 hosted,
-                registry(),
+                self.subject.registry,
                 capacity=slot.capacity,
                 max_attempts=5,
                 clock=process.clock,
-                telemetry=_ignore,
+                telemetry=ignore,
                 pass_point=process.pass_point,
             ),
         )
@@ -288,56 +245,39 @@ class Deployment:
         return SimulatedUnitOfWork(self.database, self.schema(context), process)
 
     def context(self, name: str, process: Process) -> ContextShell:
-        context = BY_NAME[name]
+        context = self.subject.application.installed(name).context
         dispatcher = NotingDispatcher(process, self.placement, RayStandIn(process))
         does: list[Part] = [Refusing(process, self.refusals_left)]
-        loops: list[Loop] = []
         if context.sagas:
-            does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), _ignore))
+            does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), ignore))
         if context.steps:
-            does.append(Steps(context, dispatcher, registry(), process.pass_point))
-        if name == READ_MODELS:
+            does.append(Steps(context, dispatcher, self.subject.registry, process.pass_point))
+        if name == self.subject.read_models:
             does.append(Projecting(context, self.remote(self.projection, process, PROJECTION)))
-        if name == LIGHTNING:
-            tasks = self.remote(self.schema(name).tasks, process, "tasks")
-            worker = self._worker(tasks, dispatcher, process)
-            loops.append(Loop("lightning", worker.step))
-            does.append(TaskListing(task_for, tasks, process.clock, loops[0].wake))
-        return ContextShell(process, ContextService(ContextActor(context, registry(), does), dispatcher, loops))
-
-    def _worker(self, tasks: Any, dispatcher: Dispatcher, process: Process) -> LightningWorker:
-        node: Any = NodeClient(self.node, process)
-        settings = WorkerSettings(
-            invoice_expiry=INVOICE_EXPIRY, watch_interval=timedelta(seconds=0.3), call_timeout=timedelta(seconds=2)
-        )
-        return LightningWorker(
-            tasks,
-            node,
-            dispatcher,
-            settings=settings,
-            clock=process.clock,
-            telemetry=_ignore,
-            pass_point=process.pass_point,
-        )
+        parts, loops = self.subject.reactions(self, name, process, dispatcher)
+        actor = ContextActor(context, self.subject.registry, [*does, *parts])
+        return ContextShell(process, ContextService(actor, dispatcher, loops))
 
     def supervisor(self, name: str, process: Process) -> Shell:
         schema = self.schema(name)
-        outbox: Any = RemoteOutbox(SimulatedOutboxReader(self.database, schema, owed), process, self.database)
+        outbox: Any = RemoteOutbox(
+            SimulatedOutboxReader(self.database, schema, self.subject.owed), process, self.database
+        )
         relay = OutboxRelay(
             name,
             outbox,
             SimulatedWakeUps(schema, process),
             RayStandIn(process),
-            Subscriptions(CONTEXTS, registry()),
+            Subscriptions(self.subject.contexts, self.subject.registry),
             limits=self.limits,
             policy=RetryPolicy(5, timedelta(seconds=0.1), timedelta(seconds=1), 0.3),
             clock=process.clock,
-            telemetry=_ignore,
+            telemetry=ignore,
             pass_point=process.pass_point,
             draw=self.machine.faults.random.random,
         )
         releases = CommandReleases(
-            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=_ignore
+            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=ignore
         )
         keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
@@ -348,23 +288,23 @@ class Deployment:
         broker: Any = SimulatedBroker(self.broker, process)
         service = Ingress(
             broker,
-            door(),
-            guard(),
+            self.subject.door,
+            self.subject.guard,
             NotingDispatcher(process, self.placement, RayStandIn(process)),
             self.remote(self.schema(REFUSED).letters, process, "letters"),
             self._watch(REFUSED, process, None, None),
-            Queries(door(), guard(), {}, process.clock, _ignore),
+            Queries(self.subject.door, self.subject.guard, {}, process.clock, ignore),
             limits=IngressLimits(in_flight=50, batch=10, relay_backlog=20, leeway_seconds=30),
             clock=process.clock,
-            telemetry=_ignore,
+            telemetry=ignore,
             pass_point=process.pass_point,
-            scrubber=APPLICATION.scrubber,
+            scrubber=self.subject.application.scrubber,
             relay_backlog=self._relay_backlog,
         )
         return Shell(process, service)
 
     async def _relay_backlog(self) -> int:
-        return max(len(self.schema(context.name).outbox) for context in WRITE_CONTEXTS)
+        return max(len(self.schema(context.name).outbox) for context in self.subject.writing)
 
     def root(self, process: Process) -> Shell:
         hosts = [
@@ -373,11 +313,10 @@ class Deployment:
         ]
         supervisors = [
             self.keeper(process, names.supervisor(context.name), "Supervisor", partial(self.supervisor, context.name))
-            for context in WRITE_CONTEXTS
+            for context in self.subject.writing
         ]
-        reader = self.keeper(
-            process, names.context_actor(READ_MODELS), "ContextActor", partial(self.context, READ_MODELS)
-        )
+        reads = self.subject.read_models
+        reader = self.keeper(process, names.context_actor(reads), "ContextActor", partial(self.context, reads))
         ingress = self.keeper(process, names.ingress(0), "Ingress", partial(self.ingress, 0))
         board: Any = None
         return Shell(
@@ -390,7 +329,7 @@ class Deployment:
             SimulatedChildren(self.machine, process),
             heartbeat_seconds=HEARTBEAT_SECONDS,
             patience_seconds=PATIENCE_SECONDS,
-            telemetry=_ignore,
+            telemetry=ignore,
         )
 
     def _watch(self, context: str, process: Process, outbox: Any, saga_log: Any) -> Watch:
@@ -401,5 +340,5 @@ class Deployment:
             dead_letters=self.remote(self.schema(context).letters, process, "letters"),
             maintenance=NoMaintenance(),
             clock=process.clock,
-            telemetry=_ignore,
+            telemetry=ignore,
         )
