@@ -42,7 +42,8 @@ class Bug:
     """What is done wrong, and what is put in the place of the code that does it right."""
 
     story: str
-    patches: Sequence[tuple[Any, str, Any]]
+    patches: Sequence[tuple[Any, Any, Any]]
+    """An object and its attribute, or a table and its key; and what is put there."""
     also: str = ""
     """Which other guard is taken away, without which nobody would notice."""
 
@@ -52,7 +53,10 @@ def introduced(bug: Bug | None) -> Iterator[None]:
     """Put a bug back for as long as the block lasts; None puts none."""
     with ExitStack() as stack:
         for target, attribute, replacement in bug.patches if bug else ():
-            stack.enter_context(patch.object(target, attribute, replacement))
+            changed = {attribute: replacement}
+            stack.enter_context(
+                patch.dict(target, changed) if isinstance(target, dict) else patch.multiple(target, **changed)
+            )
         yield
 
 

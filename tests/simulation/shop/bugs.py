@@ -1,22 +1,18 @@
-"""Bugs of the shop put in on purpose, each the mistake that somebody could make at that place.
-
-The code of a function is changed, and not who calls it: the tables of the contexts hold the functions themselves.
-"""
+"""Bugs of the shop put in on purpose, each the mistake that somebody could make at that place."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from types import FunctionType
-from typing import Any, cast
 
 from spark_actors.kernel.decisions import Decision, done, rejected
-from tests.shop.inventory.context import release_of_order
-from tests.shop.inventory.item import Item, release, reserve
+from tests.shop.inventory.context import CONTEXT as INVENTORY
+from tests.shop.inventory.item import Item
 from tests.shop.inventory.messages import ReleaseStock, ReserveStock, StockRefused, StockReleased, StockReserved
+from tests.shop.orders.context import CONTEXT as ORDERS
 from tests.shop.orders.messages import NoteReserved, OrderCancelled, OrderConfirmed, OrderRejected
-from tests.shop.orders.order import Order, OrderState, note_reserved
+from tests.shop.orders.order import Order, OrderState
 from tests.simulation.bugs import RUNTIME_BUGS, Bug
 
 
@@ -49,22 +45,24 @@ def _with_the_first_line(order: Order | None, command: NoteReserved, now: dateti
     return done(replace(order, state=OrderState.CONFIRMED, since=now), OrderConfirmed(order_id=order.order_id))
 
 
-def _instead(function: Any, other: Any) -> tuple[Any, str, Any]:
-    return function, "__code__", cast(FunctionType, other).__code__
-
-
 BUGS: Mapping[str, Bug] = {
     **RUNTIME_BUGS,
     "compensation-not-sent": Bug(
         "What was set aside for an order that is rejected or cancelled stays so.",
-        (_instead(release_of_order, _never),),
+        ((INVENTORY.steps, OrderRejected, _never), (INVENTORY.steps, OrderCancelled, _never)),
     ),
-    "compensation-twice": Bug("Each line of such an order is released twice.", (_instead(release_of_order, _twice),)),
+    "compensation-twice": Bug(
+        "Each line of such an order is released twice.",
+        ((INVENTORY.steps, OrderRejected, _twice), (INVENTORY.steps, OrderCancelled, _twice)),
+    ),
     "stock-out-of-nothing": Bug(
-        "What is released is put to the stock, and stays set aside.", (_instead(release, _without_memory),)
+        "What is released is put to the stock, and stays set aside.",
+        ((INVENTORY.commands, ReleaseStock, _without_memory),),
     ),
-    "oversold": Bug("An order takes what is set aside for others.", (_instead(reserve, _from_what_others_have),)),
+    "oversold": Bug(
+        "An order takes what is set aside for others.", ((INVENTORY.commands, ReserveStock, _from_what_others_have),)
+    ),
     "confirmed-too-early": Bug(
-        "An order is confirmed with the first of its lines.", (_instead(note_reserved, _with_the_first_line),)
+        "An order is confirmed with the first of its lines.", ((ORDERS.commands, NoteReserved, _with_the_first_line),)
     ),
 }
