@@ -281,7 +281,7 @@ RUNTIME_BUGS: Mapping[str, Bug] = {
         ((Loop, "_run", _run_and_forget_hints),),
     ),
     "new-ids-on-redelivery": Bug(
-        "The same with the unique key in place: the money is safe, the story that is told is not.",
+        "A saga step that runs twice gives its commands new ids.",
         ((Steps, "_addressed", under_new_ids),),
     ),
     "acknowledge-before-commit": Bug(

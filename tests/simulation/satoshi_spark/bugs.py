@@ -78,7 +78,7 @@ BUGS: Mapping[str, Bug] = {
         ((LightningWorker, "_pay", _give_up_on_silence),),
     ),
     "double-credit-on-redelivery": Bug(
-        "A saga step that runs twice gives its commands new ids.",
+        "New ids on redelivery, with nothing in the way of a second credit.",
         ((Steps, "_addressed", under_new_ids), (MemoryStore, "__init__", without_keys_of_credits)),
         also="the ledger's unique key of deposits over Lightning, which refuses the second credit",
     ),
