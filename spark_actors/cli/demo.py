@@ -1,5 +1,5 @@
-"""What an application's demo is made of: acts of steps that are taken at once, a patient look at views, what must be so,
-and an end with the audit. The story is the application's own, and so is the command that tells it."""
+"""What an application's demo is made of: acts of steps that are taken at once, a patient look at views, what must be
+so, and an end with the audit. The story is the application's own, and so is the command that tells it."""
 
 from __future__ import annotations
 
