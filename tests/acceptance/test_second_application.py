@@ -18,8 +18,6 @@ from tests.fixtures.daemon import Daemon, environment
 
 PATIENCE_SECONDS = 30
 SHOP = "tests.shop.application:APPLICATION"
-    r"campaign|donat|satoshi|bitcoin|invoice|lightning|deposit|withdraw|ledger|\bsats?\b", re.IGNORECASE
-)
 
 
 @pytest.fixture(scope="module")
