@@ -6,13 +6,13 @@ the database.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from hashlib import sha256
+from itertools import count
 from typing import NamedTuple
 
 import structlog
-from tenacity import AsyncRetrying, retry_if_exception_type
-from tenacity.wait import wait_exponential_jitter
 
 from spark_actors.actors import tuning
 from spark_actors.ingress.port import Arrival
@@ -95,11 +95,12 @@ class RefusedMessages:
     async def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:
             return
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(StorageUnavailableError),
-            wait=wait_exponential_jitter(multiplier=0.05, max=2.0),
-        )
-        await retrying(self._dead_letters.bury, letters)
+        for attempts in count(1):
+            try:
+                await self._dead_letters.bury(letters)
+                break
+            except StorageUnavailableError:  # nothing is acknowledged before it is durable
+                await asyncio.sleep(tuning.LETTER_BACK_OFF.seconds_after(attempts))
         self._telemetry(MessagesBuried("ingress", len(letters)))
         for letter in letters[: tuning.LOGGED_REFUSALS]:
             log.warning(

@@ -19,6 +19,10 @@ AWAY_BACK_OFF = BackOff(first_seconds=0.3, longest_seconds=0.3, jitter=2 / 3)
 """Before a batch of events is offered again to a subscriber that is away: 0.1 to 0.3 seconds, and no longer the longer
 it is away, so that it goes on at once when it is back. May be changed: that against calls in vain."""
 
+LETTER_BACK_OFF = BackOff(first_seconds=0.05, longest_seconds=2.0)
+"""Before refused messages are kept again as dead letters while the store is away. May be changed. No jitter: each
+Ingress has one such call at a time."""
+
 # --- batches: how long they gather ---
 
 BUSY_SIZE = 25

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,9 +29,15 @@ def choose(classes: Iterable[type[M]], name: str) -> type[M]:
 
 
 def parse_message(cls: type[M], arguments: Sequence[str]) -> M:
-    """The message that `field=value` words describe. Raises UsageMistakeError that names everything that is wrong."""
+    """The message that `field=value` words describe. Raises UsageMistakeError that names everything that is wrong.
+
+    The value of a list or an object is JSON.
+    """
     values = split_fields(arguments)
+    parsed = {name: _parsed(value) for name, value in values.items() if _is_composite(get_type_hints(cls).get(name))}
     try:
+        if parsed:
+            return TypeAdapter(cls).validate_python({**values, **parsed}, extra="forbid")
         return TypeAdapter(cls).validate_strings(values, extra="forbid")
     except ValidationError as error:
         problems = [_problem(cls, values, dict(each)) for each in error.errors()]
@@ -87,9 +93,23 @@ def usage(cls: type[Message]) -> str:
 
 
 def type_name(cls: type[Message], field_name: str) -> str:
-    """The type of a field as people read it, e.g. `int` or `datetime`."""
+    """The type of a field as people read it, e.g. `int` or `datetime`; `JSON` for a list or an object."""
     hint = get_type_hints(cls).get(field_name)
+    if _is_composite(hint):
+        return "JSON"
     return hint.__name__ if isinstance(hint, type) else str(hint).replace("datetime.", "").replace(" | None", "")
+
+
+def _is_composite(hint: Any) -> bool:
+    return get_origin(hint) in (tuple, dict) or is_dataclass(hint)
+
+
+def _parsed(value: str) -> object:
+    """What a text is as JSON; the text itself if it is none, which then is no list or object."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def _placeholder(cls: type[Message], field: Field[Any]) -> str:
@@ -99,6 +119,8 @@ def _placeholder(cls: type[Message], field: Field[Any]) -> str:
 
 def _problem(cls: type[Message], values: Mapping[str, str], error: Mapping[str, Any]) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
+    if len(error["loc"]) > 1:
+        return f"field {'.'.join(map(str, error['loc']))}: {error['msg'][:1].lower()}{error['msg'][1:]}"
     if error["type"] == "missing":
         return f"field {name}=<{type_name(cls, name)}> is missing"
     if error["type"] == "unexpected_keyword_argument":

@@ -19,7 +19,7 @@ TokenFileOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--as",
-        help="A file with a token, as `login --save` makes it: act with it.",
+        help="A file with a token, as `token issue` prints it: act with it.",
         show_default=False,
         metavar="FILE",
     ),

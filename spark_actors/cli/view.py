@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import typer
 
@@ -54,10 +54,12 @@ def view(
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_view
     from spark_actors.cli.vocabulary import queries
+    from spark_actors.messaging.scrubbing import is_secret_name
 
-    if name == "auth.login":  # a password is no word for a command line, which others can see
-        raise UsageMistakeError("to log in, use `spark-actors login`, which asks for the password")
-    query = parse_message(choose(queries(), name), fields or [])
+    asked = choose(queries(), name)
+    if secret := next((word for word in get_type_hints(asked) if is_secret_name(word)), ""):
+        raise UsageMistakeError(f"{name} takes a {secret}, which is no word for a command line, as others can see it")
+    query = parse_message(asked, fields or [])
     target = Target(data_dir, config)
     acting = who_acts(target.place, token_file)
     result = target.talk(lambda client: client.view(query, timeout=timeout), acting)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast, get_args
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -54,6 +54,7 @@ _PLAINER = {
     "missing": "is missing",
     "string_unicode": "contains half of a surrogate pair",
     "model_type": "expected a JSON object",
+    "tuple_type": "expected a JSON array",
 }
 
 
@@ -146,7 +147,7 @@ class Door:
             name=form.name,
             version=form.version,
             key=key,
-            data=msgspec.json.encode(values),
+            data=msgspec.json.encode(values, enc_hook=vars),  # objects within are of pydantic's making
             correlation_id=event.correlationid or trace_of(event.traceparent or ""),
             causation_id=event.causationid or "",
             occurred_at=now,
@@ -315,17 +316,18 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
     if kind in ("missing", "attribute_name"):
         return f"{place} {reason}"
     show = {"model_type": _outlined, "id": _escaped}.get(kind, _shown)
-    name = place.rpartition(".")[2]
+    name = next((step for step in reversed(problem["loc"]) if isinstance(step, str)), "")  # a list's, of its members
     value = "(hidden)" if name in _SECRETS or is_secret_name(name) else show(problem["input"])
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
 
 
 def _known_fields(schema: type[BaseModel], place: Sequence[str | int]) -> Mapping[str, FieldInfo]:
-    """The fields of the object in which *place* is."""
+    """The fields of the object in which *place* is; none if that is a list of plain values."""
     for step in place[:-1]:
-        inner = schema.model_fields[str(step)].annotation
-        schema = cast(type[BaseModel], inner)
-    return schema.model_fields
+        if isinstance(step, str):  # and no place in a list
+            inner: Any = schema.model_fields[step].annotation
+            schema = next(iter(get_args(inner)), inner)
+    return getattr(schema, "model_fields", {})
 
 
 def _described(schema: type[BaseModel], place: Sequence[str | int]) -> str | None:

@@ -222,7 +222,8 @@ class Schemas:
         if origin in (typing.Union, types.UnionType):
             return typing.Union[tuple(self._form(name, each) for each in arguments)]  # noqa: UP007 - built at run time
         if origin is tuple and arguments[1:] == (...,):
-            return tuple[self._form(name, arguments[0]), ...]  # type: ignore[misc]  # built at run time
+            members: Any = tuple[self._form(name, arguments[0]), ...]  # type: ignore[misc]  # built at run time
+            return Annotated[members, Field(strict=False)]  # JSON has no tuples: an array, of members as strict as ever
         if dataclasses.is_dataclass(hint):
             return self.of(typing.cast(type, hint))
         return _plain_form(name, hint)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,19 +13,20 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.daemon import Daemon
+from tests.architecture.test_imports import BUSINESS
+from tests.fixtures.daemon import Daemon, environment
 from tests.fixtures.pages import ROOT, block
 
 HOW_TO = ROOT / "docs" / "how-to-write-an-application.md"
 PATIENCE_SECONDS = 30
+VARIABLE, SHOP = block(HOW_TO, "export ").text.split()[1].split("=")
 
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Daemon]:
     with TemporaryDirectory(prefix="spark-shop-", ignore_cleanup_errors=True) as folder:
-        name, _, application = block(HOW_TO, "SPARK_APPLICATION=").text.split()[0].partition("=")
         settings = {
-            name: application,
+            VARIABLE: SHOP,
             "SPARK_LIGHTNING__SIMULATED__PAYMENT_DELAY_SECONDS": None,
         }
         daemon = Daemon(Path(folder), settings)
@@ -38,6 +41,11 @@ def shop() -> Iterator[Daemon]:
 def told(shop: Daemon, *words: str) -> Any:
     done = shop.cli(*words, "--json")
     return json.loads(done.stdout or done.stderr)
+
+
+def lines(**quantities: int) -> str:
+    """The field of an order that says what is wanted."""
+    return f"lines={json.dumps([{'item_id': item, 'quantity': quantity} for item, quantity in quantities.items()])}"
 
 
 def available(shop: Daemon, item_id: str) -> int | None:
@@ -59,22 +67,72 @@ def test_the_shop_sells_what_it_has_and_takes_back_what_is_not_wanted(shop: Daem
 
     assert send("inventory.add-item", "item_id=tea", "label=Tea", "quantity=5") == ("done", "")
     assert send("inventory.add-item", "item_id=tee", "label=Tea", "quantity=5") == ("rejected", "label_taken")
+    assert send("inventory.add-item", "item_id=milk", "label=Milk", "quantity=1") == ("done", "")
     until_available(shop, "tea", 5)
-    for number, quantity in ((1, 3), (2, 4)):
-        order = ("customer_id=ann", "item_id=tea", f"quantity={quantity}")
-        assert send("orders.place-order", f"order_id=o{number}", *order) == ("done", "")
-    until_available(shop, "tea", 2)
-    ended = {"o1": "completed", "o2": "failed"}
+    for order, quantity in (("o1", 3), ("o2", 4)):
+        assert send("orders.place-order", f"order_id={order}", "customer_id=ann", lines(tea=quantity)) == ("done", "")
+    both = lines(tea=1, milk=2)
+    assert send("orders.place-order", "order_id=o3", "customer_id=ann", both) == ("done", "")
+    ended = {"o1": "completed", "o2": "failed", "o3": "failed"}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while {row["saga_id"]: row["state"] for row in told(shop, "sagas", "list")} != ended:
         assert time.monotonic() < deadline
+    until_available(shop, "tea", 2)
+    assert told(shop, "view", "overview.order", "order_id=o3")["reason"] == "out_of_stock"
     assert send("orders.cancel-order", "order_id=o2", "customer_id=ann") == ("rejected", "not_confirmed")
     assert send("orders.cancel-order", "order_id=o1", "customer_id=ann") == ("done", "")
     until_available(shop, "tea", 5)
     assert told(shop, "audit")["passed"]
 
 
+@pytest.mark.timeout(240)
+def test_its_demo_is_told_in_a_minute_as_often_as_one_likes_and_ends_with_its_audit(shop: Daemon) -> None:
+    began = time.monotonic()
+    first = shop.cli("demo")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert time.monotonic() - began < 60
+    again = shop.cli("demo")
+    assert again.stdout == first.stdout
+    assert [word for word in ("confirmed", "rejected", "out_of_stock", "cancelled") if word not in first.stdout] == []
+    assert "every confirmed order has what it asks for" in first.stdout
+    assert "The audit has passed." in first.stdout
+    summary = told(shop, "demo")
+    assert summary["passed"]
+    assert summary["audit"]["passed"]
+    assert {item: view["available"] for item, view in summary["items"].items()} == {"tea": 3, "milk": 1}
+
+
 def test_its_commands_are_its_own(shop: Daemon) -> None:
     assert "campaign_id" not in shop.cli("send", "crowdfunding.create-campaign").stderr
     assert "order_id" in shop.cli("send", "orders.place-order").stderr
-    assert shop.cli("demo").returncode == 2
+    assert shop.cli("login", "ann").returncode == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("status",),
+        ("status", "--json"),
+        ("sagas", "list"),
+        ("audit",),
+        ("demo", "--help"),
+        ("send", "--help"),
+        ("view", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_nobody_hears_a_word_of_another_business(shop: Daemon, words: tuple[str, ...]) -> None:
+    shown = shop.cli(*words)
+    assert shown.returncode == 0, shown.stderr
+    assert BUSINESS.findall(shown.stdout + shown.stderr) == []
+
+
+@pytest.mark.parametrize("words", [(), ("orders.place-order",), ("overview.order",), ("--asyncapi",)], ids=" ".join)
+def test_its_messages_are_told_in_its_own_words(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "spark_actors.cli", "messages", *words]
+    env = {**environment(), VARIABLE: SHOP}
+    shown = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert BUSINESS.findall(shown.stdout) == []
+    assert "(item_id:" not in shown.stdout, "every message says in words what it is"
+    assert "(order_id:" not in shown.stdout

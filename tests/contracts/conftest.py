@@ -1,4 +1,5 @@
-"""Every contract is held against both adapters: in memory, and on Postgres."""
+"""Every contract is held against both adapters: in memory, and on Postgres; what concerns the runtime alone, with the
+contexts of either application."""
 
 from __future__ import annotations
 
@@ -7,16 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fixtures.business import ACCOUNTS, Business
 from tests.fixtures.stores import Async, MemoryStores, PostgresStores, Stores
 
 
+@pytest.fixture
+def business() -> Business:
+    """Whose contexts are held to a contract; `with_each_business` says otherwise."""
+    return ACCOUNTS
+
+
 @pytest.fixture(params=["memory", "postgres"])
-def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+def stores(request: pytest.FixtureRequest, business: Business) -> Iterator[Stores]:
     """One kind of adapters, on an empty store."""
     if request.param == "memory":
-        yield MemoryStores()
+        yield MemoryStores(business)
         return
-    with asyncio.Runner() as runner, PostgresStores(request.getfixturevalue("emptied_database"), runner) as stores:
+    dsn = request.getfixturevalue(business.database)
+    with asyncio.Runner() as runner, PostgresStores(dsn, runner, business) as stores:
         yield stores
 
 

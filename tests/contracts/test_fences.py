@@ -1,4 +1,5 @@
-"""Whatever is wrong with one command or one instance, its neighbours go on, on both kinds of stores."""
+"""Whatever is wrong with one command or one instance, its neighbours go on, on both kinds of stores and with either
+application."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from spark_actors.messaging.telemetry import CommandsRefused, TurnTaken
 from spark_actors.messaging.unit_of_work import Unreadable, Versioned
 from tests.contracts.test_parked_commands import bobs, keys, letters, poison, release, waiting
 from tests.contracts.test_turns import Host, Wrapped, balance, sent
+from tests.fixtures.business import Business, with_each_business
 from tests.fixtures.stores import Stores
-from tests.unit.domain.builders import deposit, funded, withdraw
+
+pytestmark = with_each_business
 
 
 class Repository:
@@ -43,11 +46,16 @@ def with_spoilt(spoilt: set[str]) -> Any:
     return Spoilt
 
 
-def test_an_instance_that_cannot_be_read_parks_its_key_and_no_other(stores: Stores) -> None:
-    Host(stores).take(*funded("ann", 100), *funded("bob", 1))
+def test_an_instance_that_cannot_be_read_parks_its_key_and_no_other(stores: Stores, business: Business) -> None:
+    Host(stores).take(*business.opened("ann", 100), *business.opened("bob", 1))
     spoilt = {"ann"}
     host = Host(stores, wrap=with_spoilt(spoilt))
-    verdicts = host.verdicts(bobs(2), sent(withdraw(amount_sat=1), "w"), sent(deposit(deposit_id="d"), "d"), bobs(3))
+    verdicts = host.verdicts(
+        bobs(business, 2),
+        sent(business.less("ann", "w1", 1), "w"),
+        sent(business.more("ann", "d", 100), "d"),
+        bobs(business, 3),
+    )
     assert verdicts == [
         ("done", ""),
         ("failed", "state_unreadable_ValueError"),
@@ -61,7 +69,7 @@ def test_an_instance_that_cannot_be_read_parks_its_key_and_no_other(stores: Stor
     assert (balance(stores, "ann"), keys(stores)) == (199, {})
 
 
-def test_what_raises_in_the_store_for_one_key_is_found_by_halves(stores: Stores) -> None:
+def test_what_raises_in_the_store_for_one_key_is_found_by_halves(stores: Stores, business: Business) -> None:
     class Broken(Repository):
         def load(self, keys: Sequence[str]) -> Mapping[str, Versioned[Any]]:
             if "ann" in keys:
@@ -74,29 +82,37 @@ def test_what_raises_in_the_store_for_one_key_is_found_by_halves(stores: Stores)
         def repository(self) -> Repository:
             return Broken(self.inner.repository, set())
 
-    Host(stores).take(*funded("ann", 100), *funded("bob", 1))
+    Host(stores).take(*business.opened("ann", 100), *business.opened("bob", 1))
     host = Host(stores, wrap=Spoilt)
-    verdicts = host.verdicts(bobs(2), sent(withdraw(amount_sat=1), "w"), bobs(3), bobs(4))
+    verdicts = host.verdicts(
+        bobs(business, 2), sent(business.less("ann", "w1", 1), "w"), bobs(business, 3), bobs(business, 4)
+    )
     assert verdicts == [("done", ""), ("failed", "turn_raised_RuntimeError"), ("done", ""), ("done", "")]
     assert (balance(stores, "bob"), waiting(stores, "ann")) == (4, ["w"])
 
 
 @pytest.mark.parametrize("key", ["k" * 201, "k" * 3_000, "nul\0", ""])
-def test_a_key_that_no_instance_can_have_is_refused_and_holds_up_nobody(stores: Stores, key: str) -> None:
-    odd = msgspec.structs.replace(sent(deposit(account_id="x"), "odd"), key=key)
+def test_a_key_that_no_instance_can_have_is_refused_and_holds_up_nobody(
+    stores: Stores, business: Business, key: str
+) -> None:
+    odd = msgspec.structs.replace(sent(business.more("x", "d1", 100), "odd"), key=key)
     host = Host(stores)
     for _ in range(2):
-        assert host.verdicts(*funded("bob", 1), odd) == [("done", ""), ("done", ""), ("rejected", "invalid_key")]
+        assert host.verdicts(*business.opened("bob", 1), odd) == [
+            ("done", ""),
+            ("done", ""),
+            ("rejected", "invalid_key"),
+        ]
     assert (keys(stores), letters(stores)) == ({}, [])
 
 
-def test_what_kills_its_host_is_buried_unread_and_its_key_waits(stores: Stores) -> None:
+def test_what_kills_its_host_is_buried_unread_and_its_key_waits(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    host.take(*funded("ann", 100), *funded("bob", 1))
-    deadly = sent(deposit(deposit_id="deadly"), "deadly")
-    [reply] = unpack_replies(host.actor.bury("accounting", pack([deadly])))
+    host.take(*business.opened("ann", 100), *business.opened("bob", 1))
+    deadly = sent(business.more("ann", "deadly", 100), "deadly")
+    [reply] = unpack_replies(host.actor.bury(business.context, pack([deadly])))
     assert (reply.verdict, reply.reason) == (Verdict.FAILED, "killed_its_process")
-    assert host.verdicts(sent(deposit(deposit_id="later"), "later"), bobs(2)) == [
+    assert host.verdicts(sent(business.more("ann", "later", 100), "later"), bobs(business, 2)) == [
         ("parked", "key_parked"),
         ("done", ""),
     ]
@@ -104,39 +120,40 @@ def test_what_kills_its_host_is_buried_unread_and_its_key_waits(stores: Stores) 
     assert [letter.reason for letter in letters(stores)] == ["killed_its_process"]
 
 
-def test_what_is_to_be_buried_and_was_handled_after_all_answers_as_it_ended(stores: Stores) -> None:
+def test_what_is_to_be_buried_and_was_handled_after_all_answers_as_it_ended(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    done = sent(deposit(deposit_id="d"), "d")
-    host.take(*funded("ann", 100), done)
-    [reply] = unpack_replies(host.actor.bury("accounting", pack([done])))
+    done = sent(business.more("ann", "d", 100), "d")
+    host.take(*business.opened("ann", 100), done)
+    [reply] = unpack_replies(host.actor.bury(business.context, pack([done])))
     assert (reply.verdict, keys(stores), balance(stores, "ann")) == (Verdict.DONE, {}, 200)
 
 
-def test_what_is_to_be_buried_behind_a_key_that_waits_keeps_its_place(stores: Stores) -> None:
+def test_what_is_to_be_buried_behind_a_key_that_waits_keeps_its_place(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    host.take(*funded("ann", 100), poison("ann"))
-    [reply] = unpack_replies(host.actor.bury("accounting", pack([sent(deposit(deposit_id="d"), "d")])))
+    host.take(*business.opened("ann", 100), poison(business, "ann"))
+    [reply] = unpack_replies(host.actor.bury(business.context, pack([sent(business.more("ann", "d", 100), "d")])))
     assert (reply.verdict, waiting(stores, "ann")) == (Verdict.PARKED, ["poison-ann-1", "d"])
 
 
-def test_an_id_that_was_used_for_something_else_is_counted_as_refused(stores: Stores) -> None:
+def test_an_id_that_was_used_for_something_else_is_counted_as_refused(stores: Stores, business: Business) -> None:
     host = Host(stores)
     first, other = (
-        msgspec.structs.replace(sent(deposit(deposit_id=name), "m"), sender="user ann") for name in ("one", "two")
+        msgspec.structs.replace(sent(business.more("ann", name, 100), "m"), sender="user ann")
+        for name in ("one", "two")
     )
-    host.take(*funded("ann", 100), first, other)
+    host.take(*business.opened("ann", 100), first, other)
     host.take(other, first)
     assert [event.reason for event in host.told if isinstance(event, CommandsRefused)] == ["id_reused"] * 2
     taken = [event for event in host.told if isinstance(event, TurnTaken)]
     assert [(event.commands, event.duplicates) for event in taken] == [(3, 0), (0, 1)]
 
 
-def test_what_comes_again_is_counted_as_that_and_not_as_handled(stores: Stores) -> None:
+def test_what_comes_again_is_counted_as_that_and_not_as_handled(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    commands = [*funded("ann", 100), withdraw(amount_sat=500)]
+    commands = [*business.opened("ann", 100), business.less("ann", "w1", 500)]
     host.take(*commands)
-    host.take(*commands, deposit(deposit_id="new"), deposit(deposit_id="new"))
+    host.take(*commands, business.more("ann", "new", 100), business.more("ann", "new", 100))
     first, second = (event for event in host.told if isinstance(event, TurnTaken))
     assert (sum(first.outcomes.values()), first.duplicates) == (3, 0)
-    assert (second.outcomes, second.duplicates) == ({("accounting.deposit", Verdict.DONE): 1}, 4)
+    assert (second.outcomes, second.duplicates) == ({(business.more_name, Verdict.DONE): 1}, 4)
     assert second.commands == 1

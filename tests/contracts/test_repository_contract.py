@@ -6,11 +6,12 @@ import pytest
 
 from spark_actors.kernel.errors import DuplicateMessageError, RowLockedError, StaleVersionError
 from spark_actors.messaging.unit_of_work import Change, Versioned
-from tests.fixtures.aggregates import SAMPLES, Sample, a_mark, a_user, an_event, commit, created
-from tests.fixtures.application import CONTEXTS
+from tests.fixtures.aggregates import SAMPLES, SHOP_SAMPLES, Sample, a_mark, a_user, an_event, commit, created
+from tests.fixtures.business import ACCOUNTS, STOCK
 from tests.fixtures.stores import Async, Stores
 
-each_aggregate = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.context)
+EACH = [*((ACCOUNTS, sample) for sample in SAMPLES), *((STOCK, sample) for sample in SHOP_SAMPLES)]
+each_aggregate = pytest.mark.parametrize(("business", "sample"), EACH, ids=[sample.context for _, sample in EACH])
 
 
 @each_aggregate
@@ -167,4 +168,4 @@ def test_what_somebody_else_holds_is_named_and_not_written(stores: Stores, sampl
 
 
 def test_no_aggregate_is_left_out() -> None:
-    assert {sample.context for sample in SAMPLES} == {context.name for context in CONTEXTS if context.commands}
+    assert {sample.context for _, sample in EACH} == {*ACCOUNTS.contexts, *STOCK.contexts}

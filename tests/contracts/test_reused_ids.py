@@ -10,8 +10,9 @@ from spark_actors.messaging.ports import KeyState
 from spark_actors.messaging.unit_of_work import COMMANDS
 from tests.contracts.test_parked_commands import keys, letters, poison, release, waiting
 from tests.contracts.test_turns import Host, balance, sent
+from tests.fixtures.business import Business, with_each_business
 from tests.fixtures.stores import Stores
-from tests.unit.domain.builders import deposit, funded, request_deposit, withdraw
+from tests.unit.domain.builders import deposit, request_deposit
 
 REUSED = ("rejected", "id_reused")
 DONE = ("done", "")
@@ -22,74 +23,85 @@ def by(command: Command, message_id: str, sender: str = "user ann") -> Envelope:
     return msgspec.structs.replace(sent(command, message_id), sender=sender)
 
 
-def test_another_content_under_a_known_id_is_refused_and_does_nothing(stores: Stores) -> None:
-    Host(stores).take(*funded("ann", 100), by(deposit(deposit_id="one", amount_sat=5), "m"))
+@with_each_business
+def test_another_content_under_a_known_id_is_refused_and_does_nothing(stores: Stores, business: Business) -> None:
+    Host(stores).take(*business.opened("ann", 100), by(business.more("ann", "one", 5), "m"))
     again = Host(stores)
     for other in (
-        deposit(deposit_id="one", amount_sat=6),
-        deposit(account_id="bob", deposit_id="one", amount_sat=5),
-        withdraw(amount_sat=5),
+        business.more("ann", "one", 6),
+        business.more("bob", "one", 5),
+        business.less("ann", "w1", 5),
     ):
         assert again.verdicts(by(other, "m")) == [REUSED]
-    assert again.verdicts(by(deposit(deposit_id="one", amount_sat=5), "m")) == [DONE]
+    assert again.verdicts(by(business.more("ann", "one", 5), "m")) == [DONE]
     assert (balance(stores, "ann"), keys(stores), letters(stores)) == (105, {}, [])
 
 
-def test_within_one_batch_the_first_has_the_id_and_its_repetition_its_answer(stores: Stores) -> None:
+@with_each_business
+def test_within_one_batch_the_first_has_the_id_and_its_repetition_its_answer(
+    stores: Stores, business: Business
+) -> None:
     host = Host(stores)
-    host.take(*funded("ann", 100))
-    first, other = deposit(deposit_id="one", amount_sat=5), deposit(deposit_id="two", amount_sat=7)
+    host.take(*business.opened("ann", 100))
+    first, other = business.more("ann", "one", 5), business.more("ann", "two", 7)
     assert host.verdicts(by(first, "m"), by(other, "m"), by(first, "m"), by(other, "n")) == [DONE, REUSED, DONE, DONE]
     assert balance(stores, "ann") == 112
 
 
-def test_in_a_batch_that_comes_again_the_one_that_was_handled_has_the_answer_wherever_it_stands(stores: Stores) -> None:
+@with_each_business
+def test_in_a_batch_that_comes_again_the_one_that_was_handled_has_the_answer_wherever_it_stands(
+    stores: Stores, business: Business
+) -> None:
     host = Host(stores)
-    handled, other = deposit(deposit_id="one", amount_sat=5), deposit(deposit_id="two", amount_sat=7)
-    host.take(*funded("ann", 100), by(handled, "m"))
+    handled, other = business.more("ann", "one", 5), business.more("ann", "two", 7)
+    host.take(*business.opened("ann", 100), by(handled, "m"))
     assert host.verdicts(by(other, "m"), by(handled, "m")) == [REUSED, DONE]
     assert balance(stores, "ann") == 105
 
 
-def test_what_is_made_inside_is_known_by_its_id_alone(stores: Stores) -> None:
+@with_each_business
+def test_what_is_made_inside_is_known_by_its_id_alone(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    host.take(*funded("ann", 100), sent(deposit(deposit_id="one", amount_sat=5), "derived"))
-    assert host.verdicts(sent(deposit(deposit_id="one", amount_sat=5, purpose="new"), "derived")) == [DONE]
+    host.take(*business.opened("ann", 100), sent(business.more("ann", "one", 5), "derived"))
+    assert host.verdicts(sent(business.more("ann", "one", 6), "derived")) == [DONE]
     assert balance(stores, "ann") == 105
 
 
-def test_an_id_of_a_command_that_waits_is_not_free_for_another(stores: Stores) -> None:
+@with_each_business
+def test_an_id_of_a_command_that_waits_is_not_free_for_another(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    host.take(*funded("ann", 100), *funded("bob", 1))
-    stores.operate("accounting", "ann", KeyState.PAUSED)
-    waits = by(deposit(deposit_id="one", amount_sat=5), "m")
+    host.take(*business.opened("ann", 100), *business.opened("bob", 1))
+    stores.operate(business.context, "ann", KeyState.PAUSED)
+    waits = by(business.more("ann", "one", 5), "m")
     assert host.verdicts(waits) == [("parked", "key_parked")]
     for asked in (host, Host(stores)):
-        assert asked.verdicts(by(deposit(deposit_id="one", amount_sat=6), "m")) == [REUSED]
-        assert asked.verdicts(by(deposit(account_id="bob", deposit_id="b"), "m")) == [REUSED]
+        assert asked.verdicts(by(business.more("ann", "one", 6), "m")) == [REUSED]
+        assert asked.verdicts(by(business.more("bob", "b", 100), "m")) == [REUSED]
         assert asked.verdicts(waits) == [("parked", "key_parked")]
     assert (waiting(stores, "ann"), balance(stores, "bob")) == (["m"], 1)
     release(stores, host, "ann")
     assert (balance(stores, "ann"), host.verdicts(waits)) == (105, [DONE])
-    assert host.verdicts(by(deposit(deposit_id="one", amount_sat=6), "m")) == [REUSED]
+    assert host.verdicts(by(business.more("ann", "one", 6), "m")) == [REUSED]
 
 
-def test_an_id_of_a_command_that_failed_is_not_free_for_another(stores: Stores) -> None:
+@with_each_business
+def test_an_id_of_a_command_that_failed_is_not_free_for_another(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    broken = msgspec.structs.replace(poison("ann"), sender="user ann", message_id="m")
-    host.take(*funded("ann", 100), broken)
-    assert host.verdicts(by(deposit(deposit_id="one"), "m")) == [REUSED]
+    broken = msgspec.structs.replace(poison(business, "ann"), sender="user ann", message_id="m")
+    host.take(*business.opened("ann", 100), broken)
+    assert host.verdicts(by(business.more("ann", "one", 100), "m")) == [REUSED]
     assert waiting(stores, "ann") == ["m"]
 
 
-def test_who_sent_what_waits_is_not_forgotten(stores: Stores) -> None:
+@with_each_business
+def test_who_sent_what_waits_is_not_forgotten(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    host.take(*funded("ann", 100))
-    stores.operate("accounting", "ann", KeyState.PAUSED)
-    waits = msgspec.structs.replace(by(deposit(deposit_id="one"), "m", "operator root"), why="an audit")
+    host.take(*business.opened("ann", 100))
+    stores.operate(business.context, "ann", KeyState.PAUSED)
+    waits = msgspec.structs.replace(by(business.more("ann", "one", 100), "m", "operator root"), why="an audit")
     host.take(waits)
-    assert stores.run(stores.outbox_reader("accounting").parking.waiting(COMMANDS, "ann", 1)) == [waits]
-    broken = msgspec.structs.replace(poison("bob"), sender="operator root", why="a try")
+    assert stores.run(stores.outbox_reader(business.context).parking.waiting(COMMANDS, "ann", 1)) == [waits]
+    broken = msgspec.structs.replace(poison(business, "bob"), sender="operator root", why="a try")
     host.take(broken)
     assert [(letter.sender, letter.why) for letter in letters(stores)] == [("operator root", "a try")]
 

@@ -1,4 +1,5 @@
-"""Turns of an AggregateActor, on both kinds of stores: grouped, yet each command keeps its own fate."""
+"""Turns of an AggregateActor, on both kinds of stores and with either application: grouped, yet each command keeps its
+own fate."""
 
 from __future__ import annotations
 
@@ -21,16 +22,15 @@ from spark_actors.messaging.envelope import Envelope, Reply, encode_data, pack, 
 from spark_actors.messaging.telemetry import InstancesMoved, TelemetryEvent, TurnTaken
 from spark_actors.messaging.unit_of_work import UnitOfWork
 from tests.fixtures.application import CONTEXTS
+from tests.fixtures.business import Business, with_each_business
 from tests.fixtures.stores import Stores
 from tests.unit.domain.builders import (
     create_campaign,
     deposit,
     donate,
     funded,
-    register,
     request_deposit,
     request_withdrawal,
-    withdraw,
 )
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -65,9 +65,14 @@ class Host:
     ) -> None:
         self.told: list[TelemetryEvent] = []
         self._stores = stores
-        hosted = [HostedContext(context, self._factory(context.name, wrap)) for context in CONTEXTS if context.commands]
+        business = stores.business
         self.actor = AggregateActor(
-            hosted, REGISTRY, capacity=capacity, max_attempts=5, clock=lambda: NOW, telemetry=self.told.append
+            [HostedContext(context, self._factory(name, wrap)) for name, context in business.contexts.items()],
+            business.registry,
+            capacity=capacity,
+            max_attempts=5,
+            clock=lambda: NOW,
+            telemetry=self.told.append,
         )
 
     def take(self, *commands: Command | Envelope) -> list[Reply]:
@@ -91,9 +96,10 @@ def sent(command: Command, message_id: str = "") -> Envelope:
     return Envelope(identity, kind.name, kind.version, command.key, encode_data(command), identity, "", NOW)
 
 
-def balance(stores: Stores, account_id: str) -> int:
-    state: Any = stores.unit_of_work("accounting").repository.load([account_id])[account_id].state
-    return int(state.balance_sat)
+def balance(stores: Stores, key: str) -> int:
+    """The amount that an instance has."""
+    business = stores.business
+    return business.amount(stores.unit_of_work(business.context).repository.load([key])[key].state)
 
 
 def events(stores: Stores, context: str) -> list[str]:
@@ -101,45 +107,44 @@ def events(stores: Stores, context: str) -> list[str]:
     return [row.envelope.name for row in stores.run(reader.pending(skip=(), limit=1000))]
 
 
-def test_commands_of_one_instance_run_in_order_on_what_the_one_before_left(stores: Stores) -> None:
+@with_each_business
+def test_commands_of_one_instance_run_in_order_on_what_the_one_before_left(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    commands = [*funded("ann", 100), withdraw(amount_sat=60), withdraw(withdrawal_id="w2", amount_sat=60)]
-    assert host.verdicts(*commands) == [("done", ""), ("done", ""), ("done", ""), ("rejected", "insufficient_funds")]
+    commands = [*business.opened("ann", 100), business.less("ann", "w1", 60), business.less("ann", "w2", 60)]
+    assert host.verdicts(*commands) == [("done", ""), ("done", ""), ("done", ""), ("rejected", business.too_much)]
     assert balance(stores, "ann") == 40
-    assert events(stores, "accounting") == [
-        "accounting.account-opened",
-        "accounting.deposited",
-        "accounting.withdrawal-accepted",
-        "accounting.withdrawal-rejected",
-    ]
+    assert events(stores, business.context) == list(business.happened)
 
 
-def test_a_redelivered_command_takes_effect_once_and_answers_the_same(stores: Stores) -> None:
-    first = Host(stores).take(*funded("ann", 100), withdraw(amount_sat=500))
+@with_each_business
+def test_a_redelivered_command_takes_effect_once_and_answers_the_same(stores: Stores, business: Business) -> None:
+    first = Host(stores).take(*business.opened("ann", 100), business.less("ann", "w1", 500))
     again = Host(stores).take(
-        *funded("ann", 100), withdraw(amount_sat=500), withdraw(withdrawal_id="w2", amount_sat=30)
+        *business.opened("ann", 100), business.less("ann", "w1", 500), business.less("ann", "w2", 30)
     )
     assert again[:3] == first
     assert again[3].verdict is Verdict.DONE
     assert balance(stores, "ann") == 70
 
 
-def test_a_command_that_stands_twice_in_a_batch_takes_effect_once(stores: Stores) -> None:
+@with_each_business
+def test_a_command_that_stands_twice_in_a_batch_takes_effect_once(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    replies = host.take(*funded("ann", 100), deposit(), deposit())
+    replies = host.take(*business.opened("ann", 100), business.more("ann", "d1", 100), business.more("ann", "d1", 100))
     assert [reply.verdict for reply in replies] == [Verdict.DONE] * 4
     assert balance(stores, "ann") == 200
     assert host.turns[0].duplicates == 1
 
 
-def test_a_command_that_trips_a_constraint_leaves_its_neighbours_untouched(stores: Stores) -> None:
+@with_each_business
+def test_a_command_that_trips_a_constraint_leaves_its_neighbours_untouched(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    host.take(register(account_id="ann", username="Ann"))
-    newcomers = [register(account_id=f"n{number}", username=f"name-{number}") for number in range(6)]
-    thief = register(account_id="thief", username="ann")
-    verdicts = host.verdicts(*newcomers[:3], thief, *newcomers[3:])
-    assert verdicts == [("done", "")] * 3 + [("rejected", "username_taken")] + [("done", "")] * 3
-    assert events(stores, "auth") == ["auth.account-registered"] * 7
+    first = business.named("ann", "Ann")
+    host.take(first)
+    newcomers = [business.named(f"n{number}", f"name-{number}") for number in range(6)]
+    verdicts = host.verdicts(*newcomers[:3], business.named("thief", "Ann"), *newcomers[3:])
+    assert verdicts == [("done", "")] * 3 + [("rejected", business.taken)] + [("done", "")] * 3
+    assert len(events(stores, first.TYPE.context)) == 7
 
 
 def test_the_second_who_uses_a_donations_id_is_refused_in_the_same_turn_and_in_any_later(stores: Stores) -> None:
@@ -177,40 +182,53 @@ def test_an_idempotency_key_is_remembered_beyond_the_inbox(stores: Stores) -> No
     assert balance(stores, "ann") == 200
 
 
-def test_a_command_that_cannot_be_read_fails_and_only_its_key_waits(stores: Stores) -> None:
+@with_each_business
+def test_a_command_that_cannot_be_read_fails_and_only_its_key_waits(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    broken = msgspec.structs.replace(sent(deposit(deposit_id="d9")), data=b'{"account_id": 7}')
+    broken = msgspec.structs.replace(sent(business.more("ann", "d9", 100)), data=b'{"quantity": {}}')
     verdicts = host.verdicts(
-        *funded("ann", 100), *funded("bob", 7), broken, deposit(deposit_id="d2"), withdraw(account_id="bob")
+        *business.opened("ann", 100),
+        *business.opened("bob", 7),
+        broken,
+        business.more("ann", "d2", 100),
+        business.less("bob", "w1", 100),
     )
     assert [verdict for verdict, _ in verdicts] == ["done"] * 4 + ["failed", "parked", "rejected"]
     assert verdicts[4] == ("failed", "malformed")
     assert balance(stores, "ann") == 100
 
 
-def test_a_command_that_this_version_does_not_know_fails_alone(stores: Stores) -> None:
+@with_each_business
+def test_a_command_that_this_version_does_not_know_fails_alone(stores: Stores, business: Business) -> None:
     host = Host(stores)
-    unknown = Envelope("m", "accounting.print-money", 1, "ann", b"{}", "c", "", NOW)
-    assert host.verdicts(*funded("ann", 100), unknown) == [("done", ""), ("done", ""), ("failed", "unknown_message")]
+    unknown = Envelope("m", f"{business.context}.print-money", 1, "ann", b"{}", "c", "", NOW)
+    assert host.verdicts(*business.opened("ann", 100), unknown) == [
+        ("done", ""),
+        ("done", ""),
+        ("failed", "unknown_message"),
+    ]
 
 
-def test_a_stale_writer_is_refused_and_decides_again_on_the_truth(stores: Stores) -> None:
+@with_each_business
+def test_a_stale_writer_is_refused_and_decides_again_on_the_truth(stores: Stores, business: Business) -> None:
     zombie, successor = Host(stores), Host(stores)
-    zombie.take(*funded("ann", 100))
-    successor.take(sent(withdraw(amount_sat=100)))
-    assert zombie.verdicts(sent(withdraw(withdrawal_id="w2", amount_sat=100))) == [("rejected", "insufficient_funds")]
+    zombie.take(*business.opened("ann", 100))
+    successor.take(sent(business.less("ann", "w1", 100)))
+    assert zombie.verdicts(sent(business.less("ann", "w2", 100))) == [("rejected", business.too_much)]
     assert balance(stores, "ann") == 0
 
 
-def test_a_stale_writer_may_not_even_refuse(stores: Stores) -> None:
+@with_each_business
+def test_a_stale_writer_may_not_even_refuse(stores: Stores, business: Business) -> None:
     zombie, successor = Host(stores), Host(stores)
-    zombie.take(*funded("ann", 100))
-    successor.take(deposit(deposit_id="more", amount_sat=900))
-    assert zombie.verdicts(withdraw(amount_sat=500)) == [("done", "")]
+    zombie.take(*business.opened("ann", 100))
+    successor.take(business.more("ann", "more", 900))
+    assert zombie.verdicts(business.less("ann", "w1", 500)) == [("done", "")]
     assert balance(stores, "ann") == 500
 
 
-def test_a_turn_is_one_transaction(stores: Stores) -> None:
+@with_each_business
+def test_a_turn_is_one_transaction(stores: Stores, business: Business) -> None:
     commits = 0
 
     class Counting(Wrapped):
@@ -220,11 +238,12 @@ def test_a_turn_is_one_transaction(stores: Stores) -> None:
             self.inner.commit()
 
     host = Host(stores, wrap=Counting)
-    host.take(*[command for number in range(50) for command in funded(f"a{number}", 10)])
+    host.take(*[command for number in range(50) for command in business.opened(f"a{number}", 10)])
     assert commits == 1
 
 
-def test_a_store_that_is_away_leaves_the_batch_to_be_handed_over_again(stores: Stores) -> None:
+@with_each_business
+def test_a_store_that_is_away_leaves_the_batch_to_be_handed_over_again(stores: Stores, business: Business) -> None:
     breaks = True
 
     class Breaking(Wrapped):
@@ -235,38 +254,46 @@ def test_a_store_that_is_away_leaves_the_batch_to_be_handed_over_again(stores: S
 
     host = Host(stores, wrap=Breaking)
     with pytest.raises(StorageUnavailableError):
-        host.take(*funded("ann", 100))
+        host.take(*business.opened("ann", 100))
     breaks = False
-    assert host.verdicts(*funded("ann", 100)) == [("done", ""), ("done", "")]
+    assert host.verdicts(*business.opened("ann", 100)) == [("done", ""), ("done", "")]
     assert balance(stores, "ann") == 100
 
 
+@with_each_business
 @pytest.mark.parametrize("size", [1, 3])
-def test_a_bug_that_shows_after_the_commit_does_not_make_a_failure_of_what_was_done(stores: Stores, size: int) -> None:
+def test_a_bug_that_shows_after_the_commit_does_not_make_a_failure_of_what_was_done(
+    stores: Stores, business: Business, size: int
+) -> None:
     class FailingLate(Wrapped):
         def commit(self) -> None:
             self.inner.commit()
             raise ValueError("something that comes after the commit")
 
-    Host(stores).take(*funded("ann", 100))
-    deposits = [deposit(deposit_id=f"late-{number}", amount_sat=1) for number in range(size)]
+    Host(stores).take(*business.opened("ann", 100))
+    deposits = [business.more("ann", f"late-{number}", 1) for number in range(size)]
     assert Host(stores, wrap=FailingLate).verdicts(*deposits) == [("done", "")] * size
-    assert Host(stores).verdicts(*deposits, withdraw(amount_sat=100 + size)) == [("done", "")] * (size + 1)
+    assert Host(stores).verdicts(*deposits, business.less("ann", "w1", 100 + size)) == [("done", "")] * (size + 1)
 
 
-def test_what_is_longest_unused_passivates_and_activates_again_when_needed(stores: Stores) -> None:
+@with_each_business
+def test_what_is_longest_unused_passivates_and_activates_again_when_needed(stores: Stores, business: Business) -> None:
     host = Host(stores, capacity=2)
     for number in range(4):
-        host.take(*funded(f"a{number}", 10))
+        host.take(*business.opened(f"a{number}", 10))
     moved = [event for event in host.told if isinstance(event, InstancesMoved)]
     assert moved[-1].resident == 2
     assert sum(event.passivated for event in moved) == 2
-    assert host.verdicts(withdraw(account_id="a0", amount_sat=10)) == [("done", "")]
+    assert host.verdicts(business.less("a0", "w1", 10)) == [("done", "")]
 
 
-def test_a_dedicated_actor_is_a_shared_one_with_room_for_one(stores: Stores) -> None:
+@with_each_business
+def test_a_dedicated_actor_is_a_shared_one_with_room_for_one(stores: Stores, business: Business) -> None:
     host = Host(stores, capacity=1)
-    assert {verdict for verdict, _ in host.verdicts(*funded("a", 10), *funded("b", 10), *funded("c", 10))} == {"done"}
+    assert {
+        verdict
+        for verdict, _ in host.verdicts(*business.opened("a", 10), *business.opened("b", 10), *business.opened("c", 10))
+    } == {"done"}
     assert [event.resident for event in host.told if isinstance(event, InstancesMoved)][-1] == 1
 
 

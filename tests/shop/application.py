@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from spark_actors.application import Application, InstalledContext
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.orders.context import CONTEXT as ORDERS
 from tests.shop.overview.adapters import INSTALLED as OVERVIEW
+
+if TYPE_CHECKING:
+    import typer
+
+    from spark_actors.persistence.audit import OwnAudit
+
+
+def _audit() -> OwnAudit:
+    from spark_actors.persistence.audit import OwnAudit
+    from tests.shop.audit import ORDER, checks
+
+    return OwnAudit(ORDER, checks)
+
+
+def _add_commands(app: typer.Typer) -> None:
+    from tests.shop.cli import add_commands
+
+    add_commands(app)
+
 
 APPLICATION = Application(
     name="Shop",
@@ -14,4 +35,13 @@ APPLICATION = Application(
         InstalledContext(context=INVENTORY, unique={"items_label_unique": ("label",)}),
         OVERVIEW,
     ),
+    example_words={
+        "label": "Green tea",
+        "quantity": 2,
+        "available": 40,
+        "reason": "out_of_stock",
+        "state": "confirmed",
+    },
+    audit=_audit,
+    add_commands=_add_commands,
 )

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
+from tests.simulation.crowd import Message
 from tests.simulation.machine import Machine, Process
-from tests.simulation.work import Message
 
 ACK_WAIT_SECONDS = 4.0
 SCAN_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""Bugs put back on purpose, by name, to show that the simulation finds them. For tests only.
+"""Bugs of the runtime put back on purpose, by name, to show that the simulation finds them. For tests only.
 
 Each is the mistake that somebody could make at that place, as small as it can be. Where a second guard would hide it,
 the patch takes that one away too and *also* says so.
@@ -9,19 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 
-from domain.accounting.account import Movement
-from domain.bitcoin.adapters.worker import LightningWorker
-from domain.bitcoin.messages import FailWithdrawal
-from domain.bitcoin.tasks import PayInvoice
-from domain.crowdfunding.messages import DonateToCampaign, DonationRejected
-from domain.dashboard.rows import AccountSeen
 from spark_actors.actors import attempts, dispatcher, lookups, tuning, turn
 from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.context import ContextActor, Steps
@@ -33,19 +27,17 @@ from spark_actors.actors.loop import Loop, pause
 from spark_actors.actors.residents import Residents
 from spark_actors.actors.tasks import TaskWorker
 from spark_actors.actors.turn import Turn
-from spark_actors.kernel.decisions import DONE, Verdict, rejected
+from spark_actors.kernel.decisions import DONE
 from spark_actors.kernel.errors import DuplicateMessageError, StorageUnavailableError
 from spark_actors.kernel.ids import derived_id
 from spark_actors.kernel.sagas import SagaProgress
-from spark_actors.kernel.tasks import NotYet
-from spark_actors.messaging.envelope import Delivery, Receipt, decode_data, pack, unpack_envelopes, unpack_replies
+from spark_actors.messaging.envelope import Delivery, Receipt, pack, unpack_envelopes, unpack_replies
 from spark_actors.messaging.identity import Guard
 from spark_actors.messaging.lane import Lane
 from spark_actors.messaging.relay import Relay
 from spark_actors.messaging.routing import Subscriptions
 from spark_actors.persistence.memory import MemoryInbox, MemoryStore
 from spark_actors.persistence.outbox import Floor
-from spark_actors.persistence.tables import AggregateTable
 from tests.simulation.store import SimulatedOutboxReader
 
 
@@ -54,17 +46,21 @@ class Bug:
     """What is done wrong, and what is put in the place of the code that does it right."""
 
     story: str
-    patches: Sequence[tuple[Any, str, Any]]
+    patches: Sequence[tuple[Any, Any, Any]]
+    """An object and its attribute, or a table and its key; and what is put there."""
     also: str = ""
     """Which other guard is taken away, without which nobody would notice."""
 
 
 @contextmanager
-def introduced(name: str) -> Iterator[None]:
-    """Put a bug back for as long as the block lasts; an empty name puts none."""
+def introduced(bug: Bug | None) -> Iterator[None]:
+    """Put a bug back for as long as the block lasts; None puts none."""
     with ExitStack() as stack:
-        for target, attribute, replacement in BUGS[name].patches if name else ():
-            stack.enter_context(patch.object(target, attribute, replacement))
+        for target, attribute, replacement in bug.patches if bug else ():
+            changed = {attribute: replacement}
+            stack.enter_context(
+                patch.dict(target, changed) if isinstance(target, dict) else patch.multiple(target, **changed)
+            )
         yield
 
 
@@ -243,30 +239,13 @@ _addressed = Steps._addressed
 _tries = count()
 
 
-def _under_new_ids(self: Steps, cause: Any, command: Any, index: int) -> Any:
+def under_new_ids(self: Steps, cause: Any, command: Any, index: int) -> Any:
     envelope = _addressed(self, cause, command, index)
     return type(envelope)(derived_id(envelope.message_id, next(_tries)), *_rest(envelope))
 
 
 def _rest(envelope: Any) -> list[Any]:
     return [getattr(envelope, name) for name in envelope.__struct_fields__[1:]]
-
-
-def _is_no_credit_of_a_saga(movement: Movement) -> bool:
-    """Producers' own deposits stay guarded, so that nothing but a repeated step is seen."""
-    return not movement.idempotency_key.startswith("invoice/i")
-
-
-_init_store = MemoryStore.__init__
-
-
-def without_keys_of_credits(self: MemoryStore, table: AggregateTable[Any] | None = None) -> None:
-    _init_store(self, table)
-    self.rules = [
-        replace(rule, concerns=_is_no_credit_of_a_saga) if rule.name == "movement_key_unique" else rule
-        for rule in self.rules
-        if rule.name != "invoice_credited_once"
-    ]
 
 
 _take_events = ContextActor.take_events
@@ -278,17 +257,9 @@ async def _take_at_once(self: ContextActor, payload: bytes) -> bytes:
     return pack([Delivery(envelope.message_id, Receipt.TAKEN) for envelope in unpack_envelopes(payload)])
 
 
-# --- the Lightning node ---
+# --- tasks ---
 
-_pay = LightningWorker.pay
 _send = TaskWorker._send
-
-
-async def _give_up_on_silence(self: LightningWorker, task: PayInvoice) -> Any:
-    answer = await _pay(self, task)
-    if isinstance(answer, NotYet) and answer.why:
-        return [FailWithdrawal(invoice_id=task.invoice_id, reason="no_answer")]
-    return answer
 
 
 async def _forget_first(self: TaskWorker, done: Sequence[Any]) -> None:
@@ -300,22 +271,11 @@ async def _forget_first(self: TaskWorker, done: Sequence[Any]) -> None:
 # --- what only lets people see ---
 
 
-_decide = turn._decide
-
-
-def _last_word(self: Any, other: Any) -> Any:
+def last_word(self: Any, other: Any) -> Any:
     return other
 
 
-def _told_to_all(rules: Any, envelope: Any, state: object, now: Any, refused_by: str) -> Any:
-    decision = _decide(rules, envelope, state, now, refused_by)
-    command = decode_data(rules.registry, envelope)
-    if decision.outcome.verdict is Verdict.DONE or not isinstance(command, DonateToCampaign):
-        return decision
-    return rejected(decision.outcome.reason, DonationRejected(**vars(command), reason=decision.outcome.reason))
-
-
-BUGS: Mapping[str, Bug] = {
+RUNTIME_BUGS: Mapping[str, Bug] = {
     "settle-before-delivery": Bug(
         "The relay settles a row as soon as it has read it.",
         ((Relay, "take_in", _settle_at_once), (Relay, "settled", _settled_if_through)),
@@ -328,10 +288,6 @@ BUGS: Mapping[str, Bug] = {
         "The inbox is asked before, and marked after, the transaction.",
         ((AggregateActor, "_commit", _mark_later),),
     ),
-    "refund-on-unknown-payment": Bug(
-        "A node that does not answer counts as a payment that failed.",
-        ((LightningWorker, "pay", _give_up_on_silence),),
-    ),
     "order-broken-by-retry": Bug(
         "Later events of a key pass one that waits to be offered again.",
         (
@@ -343,14 +299,9 @@ BUGS: Mapping[str, Bug] = {
         "A hint that comes while a round is under way is forgotten; found only where nothing polls.",
         ((Loop, "_run", _run_and_forget_hints),),
     ),
-    "double-credit-on-redelivery": Bug(
-        "A saga step that runs twice gives its commands new ids.",
-        ((Steps, "_addressed", _under_new_ids), (MemoryStore, "__init__", without_keys_of_credits)),
-        also="the ledger's unique key of deposits over Lightning, which refuses the second credit",
-    ),
     "new-ids-on-redelivery": Bug(
-        "The same with the unique key in place: the money is safe, the story that is told is not.",
-        ((Steps, "_addressed", _under_new_ids),),
+        "A saga step that runs twice gives its commands new ids.",
+        ((Steps, "_addressed", under_new_ids),),
     ),
     "acknowledge-before-commit": Bug(
         "The Ingress acknowledges what it has handed on.", ((Ingress, "_finish", _acknowledge_first),)
@@ -389,7 +340,7 @@ BUGS: Mapping[str, Bug] = {
         "A ContextActor answers before its part is durable.", ((ContextActor, "take_events", _take_at_once),)
     ),
     "task-forgotten-first": Bug(
-        "A task for the node is removed before its answer is durable.", ((TaskWorker, "_send", _forget_first),)
+        "A task is removed before what follows from it is durable.", ((TaskWorker, "_send", _forget_first),)
     ),
     "one-room-for-all-subscribers": Bug(
         "What waits for a subscriber that is away takes the room of what the others could have.",
@@ -411,10 +362,6 @@ BUGS: Mapping[str, Bug] = {
         "A saga's row is found by the saga's id alone.",
         ((SagaProgress, "story", property(lambda self: (self.kind, self.saga_id, ""))),),
     ),
-    "public-refusals": Bug(
-        "A donation that is refused at once is announced, and so everybody sees it, under whosever id.",
-        ((turn, "_decide", _told_to_all),),
-    ),
-    "progress-goes-back": Bug("A saga's progress is whatever was told last.", ((SagaProgress, "merged", _last_word),)),
-    "view-goes-back": Bug("A balance in view is whatever was told last.", ((AccountSeen, "merged", _last_word),)),
+    "progress-goes-back": Bug("A saga's progress is whatever was told last.", ((SagaProgress, "merged", last_word),)),
 }
+"""They are seen whatever application is played, if only its stories come by the place."""

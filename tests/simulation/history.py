@@ -6,15 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from domain.dashboard.rows import RowSeen
 from spark_actors.kernel.decisions import Outcome
 from spark_actors.kernel.sagas import SagaProgress
 from spark_actors.messaging.envelope import Envelope
 
 if TYPE_CHECKING:
-    from tests.simulation.work import Message
+    from tests.simulation.crowd import Message
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Onlooker:
         """Progress of sagas that is in their log now."""
         return ()
 
-    def shown(self, before: RowSeen | None, now: RowSeen) -> Iterable[str]:
-        """A row of a read model as it was and as it is."""
+    def shown(self, before: Any, now: Any) -> Iterable[str]:
+        """A row of a read model as it was (None: it was not there) and as it is."""
         return ()
 
     def answered(self, label: str, body: bytes) -> Iterable[str]:

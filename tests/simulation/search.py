@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import structlog
 
 from tests.simulation.bugs import introduced
+from tests.simulation.subject import USUAL, Subject, subject_of
 from tests.simulation.world import Run, play
 
 CHUNK = 10
@@ -30,19 +31,27 @@ def silence() -> Iterator[None]:
         structlog.configure(**before)
 
 
-def play_one(seed: int, bug: str = "", *, keep_timeline: bool = False) -> Run:
+@contextmanager
+def _played(application: str, bug: str) -> Iterator[Subject]:
+    """The application of this name, with the bug of that name if it has one, as long as the block lasts."""
+    subject = subject_of(application)
+    with silence(), introduced(subject.bugs[bug] if bug else None):
+        yield subject
+
+
+def play_one(seed: int, bug: str = "", *, application: str = USUAL, keep_timeline: bool = False) -> Run:
     """One run, perhaps with a bug put back."""
-    with silence(), introduced(bug):
-        return play(seed, keep_timeline=keep_timeline)
+    with _played(application, bug) as subject:
+        return play(subject, seed, keep_timeline=keep_timeline)
 
 
-def play_some(seeds: Sequence[int], bug: str = "") -> list[Run]:
+def play_some(seeds: Sequence[int], bug: str = "", application: str = USUAL) -> list[Run]:
     """Some runs, one after the other."""
-    with silence(), introduced(bug):
-        return [play(seed) for seed in seeds]
+    with _played(application, bug) as subject:
+        return [play(subject, seed) for seed in seeds]
 
 
-def play_many(seeds: range, bug: str = "", *, jobs: int) -> Iterator[list[Run]]:
+def play_many(seeds: range, bug: str = "", *, application: str = USUAL, jobs: int) -> Iterator[list[Run]]:
     """All runs, a chunk at a time as each is done; to stop asking stops the search after what is under way."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -50,17 +59,17 @@ def play_many(seeds: range, bug: str = "", *, jobs: int) -> Iterator[list[Run]]:
         try:
             while chunks or waiting:
                 while chunks and len(waiting) < jobs + 1:
-                    waiting.add(pool.submit(play_some, chunks.pop(0), bug))
+                    waiting.add(pool.submit(play_some, chunks.pop(0), bug, application))
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def tries_until_caught(bug: str, limit: int, *, first: int = 0) -> tuple[int, Run | None]:
+def tries_until_caught(bug: str, limit: int, *, first: int = 0, application: str = USUAL) -> tuple[int, Run | None]:
     """How many seeds it takes until a bug is seen, and the run that shows it; None if *limit* do not show it."""
     for tries, seed in enumerate(range(first, first + limit), 1):
-        run = play_one(seed, bug)
+        run = play_one(seed, bug, application=application)
         if run.violations:
             return tries, run
     return limit, None

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain.dashboard.projection import Occurrence, rows_of
-from domain.dashboard.rows import RowSeen
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import SagaProgress
@@ -25,7 +23,7 @@ from spark_actors.persistence.memory import (
 )
 from spark_actors.persistence.memory_tasks import MemoryDurableTasks
 from spark_actors.persistence.outbox import Floor
-from tests.fixtures.application import TABLES
+from spark_actors.persistence.tables import AggregateTable
 from tests.simulation.history import Committed, History
 from tests.simulation.machine import Machine, Process
 
@@ -87,8 +85,8 @@ class Schema(MemoryStore):
     so behind those of higher positions; whoever touches the same keys meanwhile has waited for it.
     """
 
-    def __init__(self, context: str, database: Database) -> None:
-        super().__init__(TABLES.get(context))
+    def __init__(self, context: str, database: Database, table: AggregateTable[Any] | None = None) -> None:
+        super().__init__(table)
         self.context = context
         self.machine = database.machine
         self.sagas = SimulatedSagaLog(self.machine.history)
@@ -276,27 +274,16 @@ class SimulatedOutboxReader(MemoryOutboxReader):
 class SimulatedProjection:
     """Port `Projection`: the real rows, merged as the store merges them."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, rows_of: Callable[[Envelope, Event], Sequence[Any]]) -> None:
         self.rows: dict[tuple[type[Any], str], Any] = {}
-        self._history = history
+        self._history, self._rows_of = history, rows_of
 
     async def apply(self, received: Sequence[Received]) -> None:
         for envelope, event in received:
-            for row in self._rows(envelope, event):
+            for row in self._rows_of(envelope, event):
                 known = self.rows.get((type(row), row.key))
                 self.rows[type(row), row.key] = now = row if known is None else known.merged(row)
                 self._history.look(self._history.onlooker.shown(known, now))
-
-    def _rows(self, envelope: Envelope, event: Event) -> Sequence[RowSeen]:
-        seen = Occurrence(
-            envelope.message_id,
-            envelope.correlation_id,
-            envelope.causation_id,
-            envelope.sequence,
-            envelope.occurred_at,
-            envelope.data.decode(),
-        )
-        return rows_of(event, seen)
 
 
 class Remote:

@@ -1,4 +1,5 @@
-"""The simulation finds nothing wrong in the system as it is, finds each bug that is put back, and repeats itself."""
+"""The simulation finds nothing wrong in the system as it is, finds each bug that is put back, and repeats itself: with
+Satoshi Spark, and with an application of somebody else."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from spark_actors.persistence.memory import MemoryStore
-from tests.simulation.bugs import BUGS, without_keys_of_credits
+from tests.simulation.satoshi_spark.bugs import BUGS, without_keys_of_credits
 from tests.simulation.search import play_many, play_one, play_some, tries_until_caught
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +37,37 @@ def test_a_bug_that_is_put_back_is_caught(name: str) -> None:
 
     assert run is not None, BUGS[name].story
     assert play_one(run.seed).violations == (), "what was seen is seen without the bug, too"
+
+
+SHOP_SEEDS = range(60)
+SHOP_BUGS = (
+    "compensation-not-sent",
+    "compensation-twice",
+    "stock-out-of-nothing",
+    "oversold",
+    "confirmed-too-early",
+    "no-inbox-mark",
+    "new-ids-on-redelivery",
+    "dropped-while-away",
+)
+"""Its own, and some of the runtime's, each seen soon."""
+
+
+@pytest.mark.timeout(300)
+def test_somebody_elses_application_sells_what_it_has_and_gives_back_what_is_not_wanted_whatever_happens() -> None:
+    runs = list(chain.from_iterable(play_many(SHOP_SEEDS, application="shop", jobs=2)))
+
+    failed = [run for run in runs if run.violations]
+    assert [f"scripts/simulate --application shop --seed {run.seed}: {run.violations}" for run in failed] == []
+    assert sum(run.deaths for run in runs) > len(SHOP_SEEDS)
+
+
+@pytest.mark.parametrize("name", SHOP_BUGS)
+def test_a_bug_of_somebody_elses_application_or_beneath_it_is_caught(name: str) -> None:
+    _, run = tries_until_caught(name, 20, application="shop")
+
+    assert run is not None
+    assert play_one(run.seed, application="shop").violations == (), "what was seen is seen without the bug, too"
 
 
 def test_a_credit_without_its_unique_key_is_doubled_by_the_bug_alone() -> None:

@@ -5,14 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
-import msgspec
-
-from domain.application import APPLICATION
-from domain.bitcoin.adapters.worker import LightningWorker
 from spark_actors.actors import names
 from spark_actors.actors.admission import Admission
 from spark_actors.actors.aggregate import AggregateActor
@@ -42,21 +37,15 @@ from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
 from spark_actors.kernel.back_off import BackOff
-from spark_actors.kernel.messages import MessageRegistry
-from spark_actors.kernel.tasks import Workers
-from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
-from spark_actors.messaging.identity import Guard, Principal, Role
-from spark_actors.messaging.ports import Received
+from spark_actors.messaging.ports import INGRESS, Received
 from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
 from spark_actors.messaging.unit_of_work import UnitOfWork
-from tests.fixtures.application import CONTEXTS, REGISTRY
 from tests.simulation.broker import BrokerServer, SimulatedBroker
 from tests.simulation.history import name_of
 from tests.simulation.machine import Machine, Process, SimulatedChildren
-from tests.simulation.node import BooksOfTheNode, NodeClient
 from tests.simulation.store import (
     Database,
     NoMaintenance,
@@ -68,51 +57,17 @@ from tests.simulation.store import (
     SimulatedUnitOfWork,
     SimulatedWakeUps,
 )
+from tests.simulation.subject import Subject
 
-BY_NAME = {context.name: context for context in CONTEXTS}
-WRITE_CONTEXTS = tuple(context for context in CONTEXTS if context.commands)
-READ_MODELS, REFUSED = "dashboard", "ingress"
+REFUSED = INGRESS
 PROJECTION = "projection"
 """The port to the store of the read models, which may be one of its own."""
 HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
-INVOICE_EXPIRY = timedelta(seconds=8)
-MAX_BODY_BYTES = 65_536
 
 
-def registry() -> MessageRegistry:
-    return REGISTRY
-
-
-@cache
-def door() -> Door:
-    """It holds no state, and its schemas take long to make."""
-    return Door(registry(), MAX_BODY_BYTES)
-
-
-@cache
-def guard() -> Guard:
-    """Everybody is an operator, each under a name of its own: who may do what is not what a run is about."""
-    return Guard(registry(), lambda authorization, at: Principal(authorization, frozenset({Role.OPERATOR})))
-
-
-def owed(envelope: Envelope) -> Sequence[str]:
-    """Every context that must have an event before it may leave the outbox: said again, apart from the routing."""
-    event = registry().find(envelope.name, envelope.version)
-    return [
-        context.name
-        for context in CONTEXTS
-        if event in context.steps or event in context.reads or _tracks(context.name, envelope, event)
-    ]
-
-
-def _tracks(context: str, envelope: Envelope, event: type[Any]) -> bool:
-    message = msgspec.json.decode(envelope.data, type=event)
-    return BY_NAME[context].tracks(message)
-
-
-def _ignore(event: TelemetryEvent) -> None:
+def ignore(event: TelemetryEvent) -> None:
     """Nothing is counted in a run."""
 
 
@@ -192,7 +147,7 @@ class NotingDispatcher(Dispatcher):
             placement,
             hosts,
             max_commands=process.machine.max_commands,
-            telemetry=_ignore,
+            telemetry=ignore,
             draw=process.machine.faults.random.random,
         )
         self._process = process
@@ -265,10 +220,12 @@ class RayStandIn:
 class Deployment:
     """Everything that outlives the processes of a run, and how each process is made."""
 
+    subject: Subject
     machine: Machine
     database: Database
     broker: BrokerServer
-    node: BooksOfTheNode
+    outside: Any
+    """What the subject says is outside."""
     projection: SimulatedProjection
     placement: Placement
     limits: RelayLimits
@@ -282,17 +239,18 @@ class Deployment:
 
     def host(self, slot: Slot, process: Process) -> HostShell:
         hosted = [
-            HostedContext(context, partial(self._unit_of_work, context.name, process)) for context in WRITE_CONTEXTS
+            HostedContext(context, partial(self._unit_of_work, context.name, process))
+            for context in self.subject.writing
         ]
         return HostShell(
             process,
             AggregateActor(
                 hosted,
-                registry(),
+                self.subject.registry,
                 capacity=slot.capacity,
                 max_attempts=5,
                 clock=process.clock,
-                telemetry=_ignore,
+                telemetry=ignore,
                 pass_point=process.pass_point,
             ),
         )
@@ -301,41 +259,37 @@ class Deployment:
         return SimulatedUnitOfWork(self.database, self.schema(context), process)
 
     def context(self, name: str, process: Process) -> ContextShell:
-        context = BY_NAME[name]
+        context = self.subject.application.installed(name).context
         dispatcher = NotingDispatcher(process, self.placement, RayStandIn(process))
         does: list[Part] = [Refusing(process, self.refusals_left)]
-        loops: list[Loop] = []
         if context.sagas:
-            does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), _ignore))
+            does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), ignore))
         if context.steps:
-            does.append(Steps(context, dispatcher, registry(), process.pass_point))
-        if name == READ_MODELS:
+            does.append(Steps(context, dispatcher, self.subject.registry, process.pass_point))
+        if name == self.subject.read_models:
             does.append(Projecting(context, self.remote(self.projection, process, PROJECTION)))
+        loops: list[Loop] = []
         if context.to_do:
             tasks = self.remote(self.schema(name).tasks, process, "tasks")
             worker = TaskWorker(
                 tasks,
-                self._workers(process),
-                registry(),
+                self.subject.workers(self, name, process),
+                self.subject.registry,
                 dispatcher,
                 clock=process.clock,
-                telemetry=_ignore,
+                telemetry=ignore,
                 pass_point=process.pass_point,
             )
             loops.append(Loop(f"tasks of {name}", worker.step))
             does.append(TaskListing(context, tasks, process.clock, loops[0].wake))
-        return ContextShell(process, ContextService(ContextActor(context, registry(), does), dispatcher, loops))
-
-    def _workers(self, process: Process) -> Workers:
-        node: Any = NodeClient(self.node, process)
-        worker = LightningWorker(
-            node, invoice_expiry=INVOICE_EXPIRY, call_timeout=timedelta(seconds=2), telemetry=_ignore
-        )
-        return Workers(worker.by_task, interval=timedelta(seconds=0.3))
+        actor = ContextActor(context, self.subject.registry, does)
+        return ContextShell(process, ContextService(actor, dispatcher, loops))
 
     def supervisor(self, name: str, process: Process) -> Shell:
         schema = self.schema(name)
-        outbox: Any = RemoteOutbox(SimulatedOutboxReader(self.database, schema, owed), process, self.database)
+        outbox: Any = RemoteOutbox(
+            SimulatedOutboxReader(self.database, schema, self.subject.owed), process, self.database
+        )
         relay = OutboxRelay(
             name,
             RelayPorts(
@@ -343,16 +297,16 @@ class Deployment:
                 SimulatedWakeUps(schema, process),
                 RayStandIn(process),
                 clock=process.clock,
-                telemetry=_ignore,
+                telemetry=ignore,
                 pass_point=process.pass_point,
                 draw=self.machine.faults.random.random,
             ),
-            Subscriptions(CONTEXTS, registry()),
+            Subscriptions(self.subject.contexts, self.subject.registry),
             limits=self.limits,
             policy=RetryPolicy(5, BackOff(0.1, 1, jitter=0.3)),
         )
         releases = CommandReleases(
-            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=_ignore
+            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=ignore
         )
         keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
@@ -366,18 +320,21 @@ class Deployment:
         service = Ingress(
             broker,
             Admission(
-                door(), guard(), RefusedMessages(letters, APPLICATION.scrubber, process.clock, _ignore), process.clock
+                self.subject.door,
+                self.subject.guard,
+                RefusedMessages(letters, self.subject.application.scrubber, process.clock, ignore),
+                process.clock,
             ),
             NotingDispatcher(process, self.placement, RayStandIn(process)),
-            Queries(door(), guard(), {}, process.clock, _ignore),
-            Pace(limits, self._relay_backlog, _ignore),
+            Queries(self.subject.door, self.subject.guard, {}, process.clock, ignore),
+            Pace(limits, self._relay_backlog, ignore),
             self._watch(REFUSED, process, None, None),
             pass_point=process.pass_point,
         )
         return Shell(process, service)
 
     async def _relay_backlog(self) -> int:
-        return max(len(self.schema(context.name).outbox) for context in WRITE_CONTEXTS)
+        return max(len(self.schema(context.name).outbox) for context in self.subject.writing)
 
     def root(self, process: Process) -> Shell:
         hosts = [
@@ -386,11 +343,10 @@ class Deployment:
         ]
         supervisors = [
             self.keeper(process, names.supervisor(context.name), "Supervisor", partial(self.supervisor, context.name))
-            for context in WRITE_CONTEXTS
+            for context in self.subject.writing
         ]
-        reader = self.keeper(
-            process, names.context_actor(READ_MODELS), "ContextActor", partial(self.context, READ_MODELS)
-        )
+        reads = self.subject.read_models
+        reader = self.keeper(process, names.context_actor(reads), "ContextActor", partial(self.context, reads))
         ingress = self.keeper(process, names.ingress(0), "Ingress", partial(self.ingress, 0))
         board: Any = None
         return Shell(
@@ -403,7 +359,7 @@ class Deployment:
             SimulatedChildren(self.machine, process),
             heartbeat_seconds=HEARTBEAT_SECONDS,
             patience_seconds=PATIENCE_SECONDS,
-            telemetry=_ignore,
+            telemetry=ignore,
         )
 
     def _watch(self, context: str, process: Process, outbox: Any, saga_log: Any) -> Watch:
@@ -414,5 +370,5 @@ class Deployment:
             dead_letters=self.remote(self.schema(context).letters, process, "letters"),
             maintenance=NoMaintenance(),
             clock=process.clock,
-            telemetry=_ignore,
+            telemetry=ignore,
         )

@@ -18,16 +18,15 @@ from spark_actors.messaging import tuning
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.routing import Placement
 from tests.simulation.broker import BrokerServer
-from tests.simulation.checks import verdict
+from tests.simulation.checks import runtime_verdict
+from tests.simulation.crowd import Message
 from tests.simulation.faults import Faults
 from tests.simulation.history import Entry, History, label_of
-from tests.simulation.instants import Instants
 from tests.simulation.machine import Machine, Process
-from tests.simulation.node import BooksOfTheNode
 from tests.simulation.store import Database, Schema, SimulatedProjection
+from tests.simulation.subject import Subject
 from tests.simulation.virtual_time import run_in_virtual_time
-from tests.simulation.wiring import PROJECTION, READ_MODELS, REFUSED, WRITE_CONTEXTS, Deployment, owed
-from tests.simulation.work import Crowd, Message
+from tests.simulation.wiring import PROJECTION, REFUSED, Deployment
 
 REPLY_SECONDS = 3.0
 """After this a producer sends a command again."""
@@ -55,13 +54,13 @@ class Run:
     """Every event, in the order of commits; kept with the timeline."""
 
 
-def play(seed: int, *, keep_timeline: bool = False) -> Run:
+def play(subject: Subject, seed: int, *, keep_timeline: bool = False) -> Run:
     """Play the run of *seed* from beginning to end; the same in every process."""
     state = global_random.getstate()
-    global_random.seed(seed)  # tenacity draws its jitter there
+    global_random.seed(seed)
     try:
         with patch.multiple(tuning, HOARD_FACTOR=5, FAR_BEHIND_FACTOR=4):  # worlds are small: a few events are many
-            return run_in_virtual_time(World(seed).play(keep_timeline=keep_timeline))
+            return run_in_virtual_time(World(subject, seed).play(keep_timeline=keep_timeline))
     finally:
         global_random.setstate(state)
 
@@ -69,11 +68,11 @@ def play(seed: int, *, keep_timeline: bool = False) -> Run:
 class World:
     """Everything of one run."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, subject: Subject, seed: int) -> None:
+        self.subject, self.seed = subject, seed
         self.random = Random(seed)
         self.faults = Faults(self.random)
-        self.stories = Crowd(self.random).stories()
+        self.stories = subject.stories(self.random)
         self.readers_are_away = self.random.random() < 0.25
         """Whether the store of the read models alone is away for as long as anybody asks for anything, and more."""
 
@@ -83,7 +82,7 @@ class World:
         self.machine = Machine(self.faults, self.history)
         self.deployment = self._deployed()
         self.machine.is_durable = self._is_durable
-        self.history.onlooker = Instants(self.deployment, self.history.sent)
+        self.history.onlooker = self.subject.onlooker(self.deployment, self.history.sent)
         self.history.note("world", f"seed {self.seed}: {self.faults.profile}")
         background = [self.machine.spawn(self._keep_root()), self.machine.spawn(self._strike())]
         if self.readers_are_away:
@@ -104,27 +103,29 @@ class World:
             self.deployment.database.away.discard(PROJECTION)
         await self._quiet()
         background[0].cancel()
-        for violation in verdict(self.deployment, self.history, await self.deployment.node.books()):
-            self.history.accuse(violation)
+        self.history.look(runtime_verdict(self.deployment, self.history))
+        self.history.look(await self.subject.verdict(self.deployment, self.history))
         return self._run(keep_timeline=keep_timeline)
 
     def _deployed(self) -> Deployment:
         database = Database(self.machine)
         batch = FEW if self.readers_are_away else self.random.choice((3, 20, 500))
-        for context in [*(context.name for context in WRITE_CONTEXTS), READ_MODELS, REFUSED]:
-            Schema(context, database)
+        for context in [*(context.name for context in self.subject.writing), self.subject.read_models]:
+            Schema(context, database, self.subject.application.installed(context).stored)
+        Schema(REFUSED, database)
         return Deployment(
+            subject=self.subject,
             machine=self.machine,
             database=database,
             broker=BrokerServer(self.machine),
-            node=BooksOfTheNode(self.machine),
-            projection=SimulatedProjection(self.history),
+            outside=self.subject.outside(self.machine),
+            projection=SimulatedProjection(self.history, self.subject.rows_of),
             placement=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
             limits=RelayLimits(
                 batch=batch,
                 in_flight=FEW if self.readers_are_away else 2_000,
                 poll_seconds=self.faults.profile.poll_seconds,
-                patience={READ_MODELS: 0.05},
+                patience={self.subject.read_models: 0.05},
             ),
         )
 
@@ -254,7 +255,7 @@ class World:
             self.history.accuse(f"while the read models are away others wait, too: {left}")
 
     async def _quiet(self) -> None:
-        """Wait until nothing is left to do, in the queue, the outboxes and the node's tasks."""
+        """Wait until nothing is left to do, in the queue, the outboxes and the tasks."""
         if left := await self._at_rest(self._left):
             self.history.accuse(f"not at rest after {QUIET_SECONDS:g} s without faults: {left}")
 
@@ -271,15 +272,14 @@ class World:
     def _left_to_others(self) -> Counter[str]:
         """What is left to do, but for the read models' part."""
         left = Counter({"queue": len(self.deployment.broker.stored)})
-        for context in WRITE_CONTEXTS:
+        for context in self.subject.writing:
             schema = self.deployment.schema(context.name)
             left[f"{context.name} tasks"] = len(schema.tasks.tasks)
             for row in schema.outbox.values():
-                left.update(
-                    f"{context.name} to {it}" for it in owed(row) if it != READ_MODELS and not self._has(it, row)
-                )
+                others = (it for it in self.subject.owed(row) if it != self.subject.read_models)
+                left.update(f"{context.name} to {it}" for it in others if not self._has(it, row))
             left.update({f"{context.name} kept for {it}": len(rows) for it, rows in schema.missed.items()})
-            del left[f"{context.name} kept for {READ_MODELS}"]
+            del left[f"{context.name} kept for {self.subject.read_models}"]
         return left
 
     def _has(self, subscriber: str, row: Envelope) -> bool:
@@ -287,7 +287,7 @@ class World:
 
     def _left(self) -> Counter[str]:
         left = Counter({"queue": len(self.deployment.broker.stored)})
-        for context in WRITE_CONTEXTS:
+        for context in self.subject.writing:
             schema = self.deployment.schema(context.name)
             left[f"{context.name} outbox"] = len(schema.outbox)
             left[f"{context.name} missed"] = sum(map(len, schema.missed.values()))

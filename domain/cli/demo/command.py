@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.errors import ExitCode
 from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
 
 if TYPE_CHECKING:
@@ -36,47 +35,21 @@ def demo(
     """Play a story against the running daemon: sign-ups, deposits, donations, withdrawals, and an audit."""
     import secrets
 
+    from domain.cli.demo.show import render_summary, summary
     from domain.cli.demo.story import write_story
+    from spark_actors.cli.demo import finish
 
     target = Target(data_dir, config)
     target.find()  # nobody wants to see a curtain rise before an empty stage
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     story = write_story(seed, secrets.token_hex(SUFFIX_BYTES), quick=quick)
     seen = _play(target, story, quiet=as_json)
-    passed = _print_json(target, seen) if as_json else _print(target, seen)
-    if not passed:
-        raise typer.Exit(ExitCode.REFUSED)
+    finish(target, summary(seen), render_summary(seen), as_json=as_json)
 
 
 def _play(target: Target, story: Story, *, quiet: bool) -> Performance:
     from domain.cli.demo.play import Play
-    from domain.cli.demo.show import Silence, bars
+    from spark_actors.cli.demo import Silence, bars
 
     with nullcontext(Silence()) if quiet else bars() as stage:
         return target.talk(lambda client: Play(client, story, stage).perform())
-
-
-def _print(target: Target, seen: Performance) -> bool:
-    """The summary and the audit for people; gives whether all is as expected."""
-    from domain.cli.demo.show import render_summary
-    from spark_actors.cli.audit import is_passed, render_audit, run_audit
-    from spark_actors.cli.output import console
-
-    out = console()
-    out.print(render_summary(seen))
-    checks = run_audit(target)
-    out.print()
-    out.print(render_audit(checks))
-    return is_passed(checks) and not seen.failures
-
-
-def _print_json(target: Target, seen: Performance) -> bool:
-    """The same as one JSON document."""
-    from domain.cli.demo.show import summary
-    from spark_actors.cli.audit import audit_report, run_audit
-    from spark_actors.cli.output import print_json
-
-    audit, told = audit_report(run_audit(target)), summary(seen)
-    passed = bool(audit["passed"] and told["passed"])
-    print_json({**told, "passed": passed, "audit": audit})
-    return passed

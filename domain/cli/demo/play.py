@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.adapters.requests import simulated_invoice
@@ -24,41 +24,13 @@ from domain.dashboard.views import (
     ViewInvoice,
     ViewTimeline,
 )
+from spark_actors.cli.demo import NOT_THERE, PATIENCE_SECONDS, Check, Stage, View, act, told, watch
 from spark_actors.ingress.client import SOURCE, Answer, SparkClient, ViewRefusedError
-from spark_actors.kernel.back_off import BackOff
 from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging.identity import Role, identity_of
 
-LOOK_BACK_OFF = BackOff(first_seconds=0.02, longest_seconds=0.25, factor=1.5)
 PASSWORD_BYTES = 12
 AN_HOUR = timedelta(hours=1)
-NOT_THERE = "nothing"
-"""What is seen of something that is not there."""
-
-View = dict[str, Any]
-
-
-class Stage(Protocol):
-    """Shows how far the play is."""
-
-    def begin(self, act: str, steps: int) -> None:
-        """An act of so many steps begins."""
-
-    def advance(self) -> None:
-        """One step of the act is done."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """Something that must be so, and what was seen."""
-
-    what: str
-    expected: object
-    seen: object
-
-    @property
-    def is_met(self) -> bool:
-        return self.expected == self.seen
 
 
 @dataclass
@@ -98,7 +70,7 @@ class Play:
         story: Story,
         stage: Stage,
         *,
-        patience_seconds: float = 30.0,
+        patience_seconds: float = PATIENCE_SECONDS,
         hashed: Callable[[str], str] = hash_password,
     ) -> None:
         self._client = client
@@ -124,14 +96,7 @@ class Play:
         return self._seen
 
     async def _act(self, title: str, steps: Iterable[Coroutine[Any, Any, None]]) -> None:
-        """Take all steps at once."""
-        steps = list(steps)
-        self._stage.begin(title, len(steps))
-        await asyncio.gather(*map(self._counted, steps))  # no TaskGroup: people want one error, not a group of them
-
-    async def _counted(self, step: Awaitable[None]) -> None:
-        await step
-        self._stage.advance()
+        await act(self._stage, title, steps)
 
     async def _sign_up(self, person: Person) -> None:
         password = secrets.token_urlsafe(PASSWORD_BYTES)
@@ -197,9 +162,9 @@ class Play:
         what = f"{mischief.who} {mischief.what}"
         answer = await self._answer(mischief.command, mischief.sender)
         if not mischief.ends_later:
-            self._seen.check(what, f"{mischief.outcome}: {mischief.reason}", _told(answer))
+            self._seen.check(what, f"{mischief.outcome}: {mischief.reason}", told(answer))
             return
-        self._seen.check(f"{what} (at first)", "done", _told(answer))
+        self._seen.check(f"{what} (at first)", "done", told(answer))
         lines = await self._watch_timeline(
             _story_of(mischief.sender, answer.message_id), "crowdfunding.donation-rejected"
         )
@@ -210,7 +175,7 @@ class Play:
         what = f"{payout.person.name} {payout.what}"
         answer = await self._answer(_withdrawal(payout, datetime.now(UTC)), payout.person)
         expected = f"rejected: {payout.reason}" if payout.is_expired else "done"
-        self._seen.check(f"{what} (at first)", expected, _told(answer))
+        self._seen.check(f"{what} (at first)", expected, told(answer))
         if payout.is_expired:  # refused at once: it is told in the answer, and nothing is kept of it
             self._seen.payouts[payout.invoice_id] = {"state": str(answer.outcome), "reason": answer.reason}
             return
@@ -265,7 +230,7 @@ class Play:
         return self._sessions.get(person.account_id, self._stranger) if person else self._stranger
 
     async def _send(self, what: str, command: Command, sender: Person | None, *, message_id: str | None = None) -> None:
-        self._seen.check(what, "done", _told(await self._answer(command, sender, message_id=message_id)))
+        self._seen.check(what, "done", told(await self._answer(command, sender, message_id=message_id)))
 
     async def _answer(self, command: Command, sender: Person | None, *, message_id: str | None = None) -> Answer:
         self._seen.commands += 1
@@ -278,27 +243,9 @@ class Play:
         return lines
 
     async def _watch(self, query: Query, happened: Callable[[View], bool], asker: Person | None = None) -> View:
-        """The view once *happened* is true of it, or as it was when patience ran out (empty: there was nothing).
-
-        Without an *asker* it is the operator who looks.
-        """
+        """As `watch` does it; without an *asker* it is the operator who looks."""
         client = self._session(asker) if asker else self._client
-        give_up_at, looks = time.monotonic() + self._patience_seconds, 0
-        while True:
-            view = await _view(client, query)
-            if (view and happened(view)) or time.monotonic() > give_up_at:
-                return view
-            looks += 1
-            await asyncio.sleep(LOOK_BACK_OFF.seconds_after(looks))
-
-
-async def _view(client: SparkClient, query: Query) -> View:
-    try:
-        return await client.view(query)
-    except ViewRefusedError as refusal:
-        if refusal.code in ("not_found", "unauthenticated"):  # who could not log in sees nothing; that was told
-            return {}
-        raise
+        return await watch(client, query, happened, patience_seconds=self._patience_seconds)
 
 
 def _story_of(sender: Person | None, message_id: str) -> str:
@@ -312,10 +259,6 @@ def _message_id(gift: Gift) -> str:
 
 def _has_ended(view: View) -> bool:
     return view["ended_at"] is not None
-
-
-def _told(answer: Answer) -> str:
-    return f"{answer.outcome}: {answer.reason}" if answer.reason else str(answer.outcome)
 
 
 def _withdrawal(payout: Payout, now: datetime) -> RequestWithdrawal:

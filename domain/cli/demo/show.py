@@ -1,23 +1,20 @@
-"""Shows a performance: bars while it is played, then what came of it."""
+"""Shows what came of a performance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from domain.cli.demo.play import Performance
 from domain.cli.demo.story import Campaign, Payout, Person, Story
+from spark_actors.cli.demo import BAR_WIDTH, make_table, render_failures
 from spark_actors.cli.timeline import render_timeline
 
-BAR_WIDTH = 20
 WAY_EXPLAINED = (
     "Its command was delivered {} times and took effect once. Each line was decided and committed by the "
     "AggregateActor that hosts the aggregate; between the lines the context's Supervisor relayed the event, and a "
@@ -32,44 +29,6 @@ def sats(amount: int) -> str:
     return f"{amount:,} sat"
 
 
-class Bars:
-    """A Stage that shows one bar for each act."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._act = TaskID(0)
-
-    def begin(self, act: str, steps: int) -> None:
-        self._act = self._progress.add_task(act, total=steps)
-
-    def advance(self) -> None:
-        self._progress.advance(self._act)
-
-
-class Silence:
-    """A Stage that shows nothing."""
-
-    def begin(self, act: str, steps: int) -> None:
-        """Nothing to show."""
-
-    def advance(self) -> None:
-        """Nothing to show."""
-
-
-@contextmanager
-def bars() -> Iterator[Bars]:
-    """Bars on standard error while the block runs."""
-    columns = (
-        SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description}", justify="left"),
-        BarColumn(BAR_WIDTH, complete_style="cyan", finished_style="green"),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bars(progress)
-
-
 def render_summary(seen: Performance) -> RenderableType:
     """What came of the story, and what of it is not as expected."""
     parts: list[RenderableType] = [
@@ -81,7 +40,7 @@ def render_summary(seen: Performance) -> RenderableType:
         _money(seen),
     ]
     if seen.failures:
-        parts.append(_failures(seen))
+        parts.append(render_failures(seen.failures))
     spaced = [part for each in parts for part in (Text(), each)]
     return Group(*spaced)
 
@@ -107,7 +66,7 @@ def summary(seen: Performance) -> dict[str, Any]:
 
 def _people(seen: Performance) -> Table:
     story = seen.story
-    table = _table("The people", "who", ">paid in", ">gave", ">received", ">withdrew", ">holds now", "")
+    table = make_table("The people", "who", ">paid in", ">gave", ">received", ">withdrew", ">holds now", "")
     for person in story.people:
         balance = _balance(seen, person)
         amounts = (
@@ -123,7 +82,7 @@ def _people(seen: Performance) -> Table:
 
 
 def _campaigns(seen: Performance) -> Table:
-    table = _table("The campaigns", "what", "by", "", ">raised", ">of", ">donations", "")
+    table = make_table("The campaigns", "what", "by", "", ">raised", ">of", ">donations", "")
     for campaign in seen.story.campaigns:
         view = seen.campaigns.get(campaign.campaign_id, {})
         table.add_row(*_campaign_row(campaign, view))
@@ -150,7 +109,7 @@ def _campaign_row(campaign: Campaign, view: Mapping[str, Any]) -> Iterator[Rende
 
 def _refusals(seen: Performance) -> Table:
     failed = {check.what for check in seen.failures}
-    table = _table("What was refused, and why", "who", "what", "why", "")
+    table = make_table("What was refused, and why", "who", "what", "why", "")
     for each in seen.story.mischief:
         is_right = f"{each.who} {each.what}" not in failed
         table.add_row(each.who, each.what, Text(each.reason, style="yellow"), YES if is_right else NO)
@@ -158,7 +117,7 @@ def _refusals(seen: Performance) -> Table:
 
 
 def _payouts(seen: Performance) -> Table:
-    table = _table("Withdrawals over Lightning", "who", "what", ">amount", "ended", "why", "")
+    table = make_table("Withdrawals over Lightning", "who", "what", ">amount", "ended", "why", "")
     for payout in seen.story.payouts:
         view = seen.payouts.get(payout.invoice_id, {})
         table.add_row(*_payout_row(payout, view))
@@ -199,13 +158,6 @@ def _flows(story: Story) -> tuple[list[int], list[int]]:
     return [person.deposit_sat for person in story.people], [story.withdrawn_by(person) for person in story.people]
 
 
-def _failures(seen: Performance) -> RenderableType:
-    table = _table("", "what", "expected", "seen")
-    for check in seen.failures:
-        table.add_row(check.what, str(check.expected), Text(str(check.seen), style="red"))
-    return Panel(table, title=f"not as expected: {len(seen.failures)}", border_style="red")
-
-
 def _naming(story: Story) -> Any:
     """Ids of the story as the names that they stand for."""
     names = {person.account_id: person.name for person in story.people}
@@ -219,11 +171,3 @@ def _balance(seen: Performance, person: Person) -> int | None:
 
 def _amount(amount: int) -> Text:
     return Text(f"{amount:,}") if amount else Text("–", style="dim")
-
-
-def _table(title: str, *headings: str) -> Table:
-    """A table; a heading that begins with `>` is of numbers."""
-    table = Table(title=title or None, title_justify="left", title_style="bold", header_style="dim", box=None)
-    for heading in headings:
-        table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
-    return table

@@ -16,10 +16,10 @@ from domain.dashboard.views import QUERIES
 from spark_actors.kernel.messages import Event, Query, Sender
 from spark_actors.messaging.envelope import Envelope, decode_data
 from spark_actors.messaging.ports import Received
+from tests.fixtures.application import REGISTRY
 from tests.fixtures.dashboard import Dashboard
+from tests.simulation.satoshi_spark.work import PEOPLE
 from tests.simulation.search import play_one
-from tests.simulation.wiring import registry
-from tests.simulation.work import PEOPLE
 
 CAMPAIGNS = ("c0", "c1")
 PUBLIC = tuple(query for query in QUERIES if query.TYPE.sent_by is Sender.ANYBODY)
@@ -53,7 +53,7 @@ def test_a_stranger_reads_of_donations_only_once_they_are_registered(pages: str,
 
 
 def _received(announced: Sequence[Envelope]) -> Sequence[Received]:
-    return [Received(it, cast(Event, decode_data(registry(), it))) for it in announced]
+    return [Received(it, cast(Event, decode_data(REGISTRY, it))) for it in announced]
 
 
 def _donations(happened: Sequence[Received]) -> tuple[set[str], set[str]]:

@@ -12,12 +12,13 @@ from spark_actors.messaging.unit_of_work import Change, Effect, Unreadable
 from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.tables import AggregateTable
 from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
-from tests.fixtures.aggregates import commit
+from tests.fixtures.aggregates import NOW, commit
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.item import Item
+from tests.shop.orders.messages import OrderLine
 from tests.shop.orders.order import Order, OrderState
 
-TEA, COFFEE = Item("tea", "Tea", 5), Item("coffee", "Coffee", 3)
+TEA, COFFEE = Item("tea", "Tea", 5, {"o1": 2}), Item("coffee", "Coffee", 3)
 
 
 @pytest.fixture
@@ -41,7 +42,8 @@ def items(database: str) -> Iterator[PostgresUnitOfWorkFactory]:
 
 
 def test_a_state_comes_back_as_it_was(database: str) -> None:
-    order = Order("o1", "ann", "tea", 2, OrderState.CONFIRMED)
+    lines = (OrderLine(item_id="tea", quantity=2), OrderLine(item_id="milk", quantity=1))
+    order = Order("o1", "ann", lines, NOW, OrderState.CONFIRMED, frozenset({"tea", "milk"}))
     with closing(units_of(database, "orders")) as factory:
         commit(factory(), [Change("o1", 0, 1, order)])
         assert factory().repository.load(["o1", "o2"]) == {"o1": (order, 1), "o2": (None, 0)}

@@ -8,11 +8,14 @@ from datetime import timedelta
 from spark_actors.kernel.aggregates import changes, creates, handlers
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState
-from tests.shop.inventory.messages import StockRefused, StockReserved
+from tests.shop.inventory.messages import StockRefused, StockReleased, StockReserved
 from tests.shop.orders.messages import (
     MESSAGES,
     CancelOrder,
-    ConfirmOrder,
+    NoteReleased,
+    NoteReserved,
+    OrderCancelled,
+    OrderClosed,
     OrderConfirmed,
     OrderPlaced,
     OrderRejected,
@@ -22,15 +25,19 @@ from tests.shop.orders.messages import (
 from tests.shop.orders.order import Order
 
 
-def confirm_order(event: StockReserved) -> Sequence[ConfirmOrder]:
-    return [ConfirmOrder(order_id=event.order_id)]
+def note_line_reserved(event: StockReserved) -> Sequence[NoteReserved]:
+    return [NoteReserved(order_id=event.order_id, item_id=event.item_id)]
+
+
+def note_line_released(event: StockReleased) -> Sequence[NoteReleased]:
+    return [NoteReleased(order_id=event.order_id, item_id=event.item_id)]
 
 
 def reject_order(event: StockRefused) -> Sequence[RejectOrder]:
-    return [RejectOrder(order_id=event.order_id, reason="out_of_stock")]
+    return [RejectOrder(order_id=event.order_id, reason=event.reason)]
 
 
-def _order(event: OrderPlaced | OrderConfirmed | OrderRejected) -> str:
+def _order(event: OrderPlaced | OrderRejected | OrderCancelled | OrderClosed | OrderConfirmed) -> str:
     return event.order_id
 
 
@@ -39,7 +46,9 @@ ORDER = SagaKind(
     patience=timedelta(minutes=5),
     milestones=(
         SagaMilestone(OrderPlaced, "placed", SagaState.RUNNING, _order),
-        SagaMilestone(OrderRejected, "rejected", SagaState.FAILED, _order),
+        SagaMilestone(OrderRejected, "rejected", SagaState.RUNNING, _order),
+        SagaMilestone(OrderCancelled, "cancelled", SagaState.RUNNING, _order),
+        SagaMilestone(OrderClosed, "closed", SagaState.FAILED, _order),
         SagaMilestone(OrderConfirmed, "confirmed", SagaState.COMPLETED, _order),
     ),
 )
@@ -50,10 +59,11 @@ CONTEXT = BoundedContext(
     aggregate=Order,
     commands=handlers(
         creates(PlaceOrder, Order.place, again="placed"),
-        changes(ConfirmOrder, Order.confirm, missing="not_open"),
+        changes(NoteReserved, Order.note_reserved, missing="not_open"),
+        changes(NoteReleased, Order.note_released, missing="not_awaited"),
         changes(RejectOrder, Order.reject, missing="not_open"),
         changes(CancelOrder, Order.cancel, missing="not_confirmed"),
     ),
-    steps={StockReserved: confirm_order, StockRefused: reject_order},
+    steps={StockReserved: note_line_reserved, StockRefused: reject_order, StockReleased: note_line_released},
     sagas=(ORDER,),
 )

@@ -7,29 +7,46 @@ from dataclasses import dataclass
 from spark_actors.kernel.messages import Command, Event, OwnerOf, Sender, command, event
 
 
-@command("orders.place-order", key="order_id", sent_by=OwnerOf("customer_id"), reasons=("invalid_quantity", "placed"))
 @dataclass(frozen=True, kw_only=True)
-class PlaceOrder(Command):
-    """Order some of an item."""
+class OrderLine:
+    """So much of an item."""
 
-    order_id: str
-    customer_id: str
     item_id: str
     quantity: int
 
 
-@command("orders.confirm-order", key="order_id", sent_by=Sender.OPERATOR, reasons=("not_open",))
+@command("orders.place-order", key="order_id", sent_by=OwnerOf("customer_id"), reasons=("invalid_lines", "placed"))
 @dataclass(frozen=True, kw_only=True)
-class ConfirmOrder(Command):
-    """What was ordered is set aside."""
+class PlaceOrder(Command):
+    """Order some of one item or several, each on one line. All of it is set aside, or nothing."""
 
     order_id: str
+    customer_id: str
+    lines: tuple[OrderLine, ...]
+
+
+@command("orders.note-reserved", key="order_id", sent_by=Sender.OPERATOR, reasons=("not_open",))
+@dataclass(frozen=True, kw_only=True)
+class NoteReserved(Command):
+    """What one line of the order asks for is set aside."""
+
+    order_id: str
+    item_id: str
+
+
+@command("orders.note-released", key="order_id", sent_by=Sender.OPERATOR, reasons=("not_awaited",))
+@dataclass(frozen=True, kw_only=True)
+class NoteReleased(Command):
+    """Nothing is set aside for one line of the order any more."""
+
+    order_id: str
+    item_id: str
 
 
 @command("orders.reject-order", key="order_id", sent_by=Sender.OPERATOR, reasons=("not_open",))
 @dataclass(frozen=True, kw_only=True)
 class RejectOrder(Command):
-    """There is not enough of the item."""
+    """Not all of the order can be had."""
 
     order_id: str
     reason: str
@@ -47,40 +64,57 @@ class CancelOrder(Command):
 @event("orders.order-placed", key="order_id")
 @dataclass(frozen=True, kw_only=True)
 class OrderPlaced(Event):
+    """Somebody has ordered something."""
+
     order_id: str
     customer_id: str
-    item_id: str
-    quantity: int
+    lines: tuple[OrderLine, ...]
 
 
 @event("orders.order-confirmed", key="order_id")
 @dataclass(frozen=True, kw_only=True)
 class OrderConfirmed(Event):
+    """All of an order is set aside."""
+
     order_id: str
 
 
 @event("orders.order-rejected", key="order_id")
 @dataclass(frozen=True, kw_only=True)
 class OrderRejected(Event):
+    """Something of an order cannot be had; what was set aside of the rest goes back."""
+
     order_id: str
+    lines: tuple[OrderLine, ...]
     reason: str
 
 
 @event("orders.order-cancelled", key="order_id")
 @dataclass(frozen=True, kw_only=True)
 class OrderCancelled(Event):
+    """A confirmed order is not wanted any more; what was set aside goes back."""
+
     order_id: str
-    item_id: str
-    quantity: int
+    lines: tuple[OrderLine, ...]
+
+
+@event("orders.order-closed", key="order_id")
+@dataclass(frozen=True, kw_only=True)
+class OrderClosed(Event):
+    """Nothing is set aside any more for an order that was rejected or cancelled."""
+
+    order_id: str
 
 
 MESSAGES = (
     PlaceOrder,
-    ConfirmOrder,
+    NoteReserved,
+    NoteReleased,
     RejectOrder,
     CancelOrder,
     OrderPlaced,
     OrderConfirmed,
     OrderRejected,
     OrderCancelled,
+    OrderClosed,
 )

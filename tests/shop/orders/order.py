@@ -10,9 +10,12 @@ from spark_actors.kernel.aggregates import Aggregate
 from spark_actors.kernel.decisions import Decision, done, rejected
 from tests.shop.orders.messages import (
     CancelOrder,
-    ConfirmOrder,
+    NoteReleased,
+    NoteReserved,
     OrderCancelled,
+    OrderClosed,
     OrderConfirmed,
+    OrderLine,
     OrderPlaced,
     OrderRejected,
     PlaceOrder,
@@ -21,7 +24,7 @@ from tests.shop.orders.messages import (
 
 
 class OrderState(StrEnum):
-    """Where an order stands."""
+    """Where an order stands. All but the first are ends, unless a confirmed one is cancelled."""
 
     PLACED = "placed"
     CONFIRMED = "confirmed"
@@ -35,33 +38,52 @@ class Order(Aggregate):
 
     order_id: str
     customer_id: str
-    item_id: str
-    quantity: int
+    lines: tuple[OrderLine, ...]
+    since: datetime
+    """When it came to stand where it does."""
     state: OrderState = OrderState.PLACED
+    reserved: frozenset[str] = frozenset()
+    """The items of which all that is wanted is set aside."""
+    released: frozenset[str] = frozenset()
+    """Of an order that was rejected or cancelled: the items of which nothing is set aside any more."""
+
+    @property
+    def items(self) -> frozenset[str]:
+        return frozenset(line.item_id for line in self.lines)
 
     @classmethod
     def place(cls, command: PlaceOrder, now: datetime) -> Decision[Order]:
-        if command.quantity < 1:
-            return rejected("invalid_quantity")
-        placed = cls(command.order_id, command.customer_id, command.item_id, command.quantity)
-        told = OrderPlaced(
-            order_id=placed.order_id, customer_id=placed.customer_id, item_id=placed.item_id, quantity=placed.quantity
-        )
+        placed = cls(command.order_id, command.customer_id, command.lines, now)
+        if not placed.lines or len(placed.items) < len(placed.lines) or any(line.quantity < 1 for line in placed.lines):
+            return rejected("invalid_lines")
+        told = OrderPlaced(order_id=placed.order_id, customer_id=placed.customer_id, lines=placed.lines)
         return done(placed, told)
 
-    def confirm(self, command: ConfirmOrder, now: datetime) -> Decision[Order]:
+    def note_reserved(self, command: NoteReserved, now: datetime) -> Decision[Order]:
+        """The order is confirmed with the last of its lines. Of one that was rejected by then all goes back anyway."""
         if self.state != OrderState.PLACED:
             return rejected("not_open")
-        return done(replace(self, state=OrderState.CONFIRMED), OrderConfirmed(order_id=self.order_id))
+        noted = replace(self, reserved=self.reserved | {command.item_id})
+        if noted.reserved < noted.items:
+            return done(noted)
+        return done(replace(noted, state=OrderState.CONFIRMED, since=now), OrderConfirmed(order_id=self.order_id))
+
+    def note_released(self, command: NoteReleased, now: datetime) -> Decision[Order]:
+        """The order is closed with the last of its lines."""
+        has_ended = self.state in (OrderState.REJECTED, OrderState.CANCELLED)
+        if not has_ended or command.item_id in self.released:
+            return rejected("not_awaited")
+        noted = replace(self, released=self.released | {command.item_id})
+        return done(noted, OrderClosed(order_id=self.order_id)) if noted.released == noted.items else done(noted)
 
     def reject(self, command: RejectOrder, now: datetime) -> Decision[Order]:
         if self.state != OrderState.PLACED:
             return rejected("not_open")
-        told = OrderRejected(order_id=self.order_id, reason=command.reason)
-        return done(replace(self, state=OrderState.REJECTED), told)
+        told = OrderRejected(order_id=self.order_id, lines=self.lines, reason=command.reason)
+        return done(replace(self, state=OrderState.REJECTED, since=now), told)
 
     def cancel(self, command: CancelOrder, now: datetime) -> Decision[Order]:
         if self.state != OrderState.CONFIRMED or self.customer_id != command.customer_id:
             return rejected("not_confirmed")
-        told = OrderCancelled(order_id=self.order_id, item_id=self.item_id, quantity=self.quantity)
-        return done(replace(self, state=OrderState.CANCELLED), told)
+        told = OrderCancelled(order_id=self.order_id, lines=self.lines)
+        return done(replace(self, state=OrderState.CANCELLED, since=now), told)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spark_actors.kernel.context import BoundedContext
-from spark_actors.kernel.messages import Query, Sender, query
-from tests.shop.inventory.messages import ItemAdded, StockReleased, StockReserved
+from spark_actors.kernel.messages import OwnerOf, Query, Sender, query
+from tests.shop.overview.rows import READS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +18,32 @@ class ItemLine:
     available: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class OrderSummary:
+    """An order as its customer may see it."""
+
+    order_id: str
+    customer_id: str
+    state: str
+    """placed, confirmed, rejected or cancelled"""
+    reason: str = ""
+    """Why it was rejected."""
+
+
 @query("overview.item", result=ItemLine, sent_by=Sender.ANYBODY)
 @dataclass(frozen=True, kw_only=True)
 class ViewItem(Query):
-    """One item."""
+    """One item, and how much of it is to be had."""
 
     item_id: str
 
 
-CONTEXT = BoundedContext(name="overview", messages=(ViewItem,), reads=(ItemAdded, StockReserved, StockReleased))
+@query("overview.order", result=OrderSummary, sent_by=OwnerOf("customer_id", of_result=True))
+@dataclass(frozen=True, kw_only=True)
+class ViewOrder(Query):
+    """One order, and what has become of it."""
+
+    order_id: str
+
+
+CONTEXT = BoundedContext(name="overview", messages=(ViewItem, ViewOrder), reads=READS)

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from domain.cli.demo.play import Performance, Play
-from domain.cli.demo.show import Silence, render_summary, summary
+from domain.cli.demo.show import render_summary, summary
 from domain.cli.demo.story import Story, write_story
+from spark_actors.cli.demo import Silence
 from spark_actors.ingress.client import SparkClient, UnreachableError
 from spark_actors.kernel.messages import Query
 from tests.unit.cli.fake_daemon import FakeDaemon

@@ -14,6 +14,7 @@ from spark_actors.cli.arguments import choose, parse_message, split_fields, usag
 from spark_actors.cli.errors import ExitCode, UsageMistakeError
 from spark_actors.cli.vocabulary import commands, queries
 from spark_actors.kernel.messages import Command, command
+from tests.shop.orders.messages import OrderLine, PlaceOrder
 
 DONATION = ["campaign_id=c1", "donation_id=d1", "account_id=7", "amount_sat=500"]
 
@@ -40,6 +41,31 @@ def test_values_get_the_types_of_their_fields() -> None:
         wall_id="12", colour=Colour.RED, twice=True, at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), litres=-3
     )
     assert message == expected
+
+
+ORDER = ["order_id=o1", "customer_id=7"]
+
+
+def test_a_list_is_written_as_json() -> None:
+    message = parse_message(PlaceOrder, [*ORDER, 'lines=[{"item_id": "tea", "quantity": 2}]'])
+    assert message == PlaceOrder(order_id="o1", customer_id="7", lines=(OrderLine(item_id="tea", quantity=2),))
+    assert usage(PlaceOrder).endswith(" lines=<JSON>")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("tea", "field lines: expected JSON, got 'tea'"),
+        ("[", "field lines: expected JSON, got '['"),
+        ('{"item_id": "tea"}', "field lines: expected JSON"),
+        ('[{"item_id": "tea"}]', "field lines.0.quantity: "),
+        ('[{"item_id": "tea", "quantity": "some"}]', "field lines.0.quantity: input should be a valid integer"),
+    ],
+)
+def test_what_is_no_list_of_the_right_things_is_refused(lines: str, told: str) -> None:
+    with pytest.raises(UsageMistakeError) as refused:
+        parse_message(PlaceOrder, [*ORDER, f"lines={lines}"])
+    assert told in str(refused.value)
 
 
 def test_a_field_with_a_default_may_be_left_out() -> None:

@@ -21,6 +21,8 @@ import typer
 from spark_actors.cli.app import whole_app
 from tests.fixtures.pages import DOCS, README, ROOT, Block, block, blocks
 
+SHOP = "docs/how-to-write-an-application.md"
+LIKE_THE_SHOP = "unit/docs/test_how_to_write_an_application.py"
 RUN_BY = {  # page and opening -> the test that runs the block, or compares it with what is really said
     ("README.md", "scripts/run"): "acceptance/test_readme.py::test_the_scripts_for_a_start_are_there",
     ("README.md", "ready"): "acceptance/test_readme.py::test_the_daemon_says_that_it_is_ready_as_shown",
@@ -30,7 +32,13 @@ RUN_BY = {  # page and opening -> the test that runs the block, or compares it w
     ("README.md", "import asyncio"): "acceptance/test_readme.py::test_the_client_works_as_it_stands",
     ("docs/one-command.md", "from datetime"): "unit/docs/test_one_command.py::test_the_code_prints_what_the_page_says",
     ("docs/one-command.md", "before"): "unit/docs/test_one_command.py::test_the_code_prints_what_the_page_says",
-    ("docs/how-to-write-an-application.md", "SPARK_APPLICATION"): "acceptance/test_second_application.py::shop",
+    (SHOP, "export SPARK_APPLICATION"): "acceptance/test_second_application.py::shop",
+    (SHOP, "shop/"): f"{LIKE_THE_SHOP}::test_the_files_on_the_page_are_the_shops",
+    (SHOP, "orders "): f"{LIKE_THE_SHOP}::test_the_saga_on_the_page_is_the_shops",
+    (SHOP, "@command"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
+    (SHOP, "def "): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
+    (SHOP, "CONTEXT"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
+    (SHOP, "APPLICATION"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (
         "docs/operations.md",
         "spark-actors status",

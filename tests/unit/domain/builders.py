@@ -71,7 +71,7 @@ def request_withdrawal(**fields: Any) -> RequestWithdrawal:
     return RequestWithdrawal(**{**values, **fields})
 
 
-def funded(account_id: str, amount_sat: int) -> tuple[Command, ...]:
+def funded(account_id: str, amount_sat: int) -> tuple[Command, Command]:
     """An account that is open and holds so much."""
     opened = OpenAccount(account_id=account_id)
     return opened, deposit(account_id=account_id, deposit_id=f"seed-{account_id}", amount_sat=amount_sat)

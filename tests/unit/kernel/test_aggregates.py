@@ -17,7 +17,7 @@ NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
 TEA = Item("tea", "Tea", 5)
 ADD = AddItem(item_id="tea", label="Tea", quantity=5)
 RESERVE = ReserveStock(item_id="tea", order_id="o1", quantity=2)
-RELEASE = ReleaseStock(item_id="tea", order_id="o1", quantity=2)
+RELEASE = ReleaseStock(item_id="tea", order_id="o1")
 
 
 def handler(entry: tuple[object, Handler]) -> Handler:
@@ -70,7 +70,7 @@ def test_a_method_for_another_command_or_aggregate_is_refused_by_the_type_checke
     creates(ReserveStock, Item.add, again="known")  # type: ignore[arg-type]
     creates(AddItem, Item.reserve, again="known")  # type: ignore[arg-type]
     creates(AddItem, Item.add, again=Item.reserve)  # type: ignore[arg-type]
-    creates(AddItem, Item.add, again=Order.confirm)  # type: ignore[arg-type]
+    creates(AddItem, Item.add, again=Order.reject)  # type: ignore[arg-type]
     changes(ReleaseStock, Item.reserve, missing="unknown_item")  # type: ignore[arg-type]
     changes(ReleaseStock, Item.release, missing=Item.out_of_stock)  # type: ignore[arg-type]
     changes(ReleaseStock, Item.release, missing=nobody_has)  # type: ignore[arg-type]

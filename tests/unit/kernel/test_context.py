@@ -19,7 +19,7 @@ from tests.shop.application import APPLICATION
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.inventory.messages import AddItem, ReleaseStock, ReserveStock
 from tests.shop.orders.context import CONTEXT as ORDERS
-from tests.shop.orders.messages import CancelOrder, ConfirmOrder, OrderPlaced, PlaceOrder
+from tests.shop.orders.messages import CancelOrder, OrderPlaced, PlaceOrder, RejectOrder
 from tests.shop.orders.order import Order
 
 
@@ -64,12 +64,12 @@ def test_of_what_fits_together_nothing_is_said(installed: InstalledContext) -> N
 
 def test_a_handler_for_another_command_or_aggregate_is_told() -> None:
     wrong = handlers(
-        creates(AddItem, of_wrong_state, again="known"), changes(ConfirmOrder, Order.confirm, missing="not_open")
+        creates(AddItem, of_wrong_state, again="known"), changes(RejectOrder, Order.reject, missing="not_open")
     )
     assert said(replace(INVENTORY, commands=wrong, steps={})) == (
         "of_wrong_state decides on Order, and the aggregate of inventory is Item; "
-        "inventory handles orders.confirm-order, which is no message of it; "
-        "Order.confirm decides on Order, and the aggregate of inventory is Item"
+        "inventory handles orders.reject-order, which is no message of it; "
+        "Order.reject decides on Order, and the aggregate of inventory is Item"
     )
     mixed_up: dict[type[Command], Handler] = {
         AddItem: ORDERS.commands[PlaceOrder],

@@ -26,6 +26,7 @@ from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.cloudevents import command_body, command_subject
 from spark_actors.messaging.door import Door, RefusedError, outcome_body, refusal_body
 from spark_actors.messaging.envelope import Reply, decode_data
+from tests.shop.orders import messages as orders
 
 REGISTRY = MessageRegistry(
     [*auth.MESSAGES, *accounting.MESSAGES, *crowdfunding.MESSAGES, *bitcoin.MESSAGES, *views.QUERIES]
@@ -251,6 +252,37 @@ def test_no_more_than_three_problems_are_told() -> None:
     error = refusal(a_body(data={f"x{n}": 1 for n in range(10)}))
     assert error.detail.count("is not a known field") == 3
     assert error.detail.endswith("and 7 more")
+
+
+SHOP_REGISTRY = MessageRegistry(orders.MESSAGES)
+SHOP = Door(SHOP_REGISTRY, MAX_BODY_BYTES)
+TEA, MILK = (orders.OrderLine(item_id=item, quantity=2) for item in ("tea", "milk"))
+ORDER = orders.PlaceOrder(order_id="o-1", customer_id="ann", lines=(TEA, MILK))
+
+
+def test_a_list_of_objects_comes_in_as_it_was_sent() -> None:
+    envelope = SHOP.command("spark.commands.orders.place-order", a_body(ORDER), NOW).envelope
+    assert decode_data(SHOP_REGISTRY, envelope) == ORDER
+
+
+@pytest.mark.parametrize(
+    ("lines", "part"),
+    [
+        ({}, "data.lines = an object: expected a JSON array"),
+        ("tea", "data.lines = 'tea': expected a JSON array"),
+        (["tea"], "data.lines.0 = a text: expected a JSON object"),
+        ([{"item_id": "tea"}], "data.lines.0.quantity is missing"),
+        ([{"item_id": "tea", "quantity": "2"}], "data.lines.0.quantity = '2': input should be a valid integer"),
+        ([{"item_id": "a b", "quantity": 2}], "data.lines.0.item_id = 'a b': contains a space"),
+        (
+            [{"item_id": "tea", "quantity": 2, "hot": 1}],
+            "data.lines.0.hot is not a known field: expected only item_id, quantity",
+        ),
+    ],
+)
+def test_what_is_wrong_within_a_list_is_refused_by_its_place(lines: object, part: str) -> None:
+    body = a_body(ORDER, data={"lines": lines})
+    assert part in refusal(body, "spark.commands.orders.place-order", SHOP).detail
 
 
 def test_events_cannot_be_sent_in() -> None:

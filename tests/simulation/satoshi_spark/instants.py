@@ -47,9 +47,10 @@ from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.messages import Command, Event
 from spark_actors.kernel.sagas import SagaProgress, SagaState
 from spark_actors.messaging.envelope import Envelope, decode_data
+from tests.fixtures.application import REGISTRY, WRITING
+from tests.simulation.crowd import Message
 from tests.simulation.history import Committed, Onlooker, label_of
-from tests.simulation.wiring import WRITE_CONTEXTS, Deployment, registry
-from tests.simulation.work import Message
+from tests.simulation.wiring import Deployment
 
 DOES: Mapping[type[Command], type[Event]] = {
     RegisterAccount: AccountRegistered,
@@ -97,7 +98,7 @@ class Instants(Onlooker):
         self._commits += 1
         self._handled |= {label: self._commits for command, _ in commit.marks if (label := label_of(command))}
         for envelope in commit.events:
-            event: Any = decode_data(registry(), envelope)
+            event: Any = decode_data(REGISTRY, envelope)
             yield from self._begun_once(event, envelope.correlation_id)
             yield from self._taken_by_another(event, envelope.correlation_id)
             self._events[type(event)].append(event)
@@ -195,8 +196,8 @@ class SagasSeen:
             )
 
     def _rows(self) -> Iterator[Any]:
-        for context in WRITE_CONTEXTS:
-            yield from self._deployment.schema(context.name).sagas.rows.values()
+        for context in WRITING:
+            yield from self._deployment.schema(context).sagas.rows.values()
 
 
 def _is_of(refused: Any, other: Any) -> bool:
@@ -212,7 +213,7 @@ def _donation(it: DonationRequested | DonationRejected | DonationSeen) -> tuple[
 
 def _command_in(message: Message) -> Any:
     """What was asked for; the times in it are as they were sent, which no event repeats."""
-    wanted = registry().find(message.subject.removeprefix("spark.commands."), 1)
+    wanted = REGISTRY.find(message.subject.removeprefix("spark.commands."), 1)
     return wanted(**json.loads(message.body)["data"])
 
 

@@ -1,0 +1,68 @@
+"""Satoshi Spark as the subject of a simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from domain.application import APPLICATION
+from domain.bitcoin.adapters.worker import LightningWorker
+from domain.dashboard.projection import Occurrence, rows_of
+from spark_actors.kernel.messages import Event
+from spark_actors.kernel.tasks import Workers
+from spark_actors.messaging.envelope import Envelope
+from tests.simulation.crowd import Message
+from tests.simulation.history import History, Onlooker
+from tests.simulation.machine import Machine, Process
+from tests.simulation.satoshi_spark.bugs import BUGS
+from tests.simulation.satoshi_spark.checks import verdict
+from tests.simulation.satoshi_spark.instants import Instants
+from tests.simulation.satoshi_spark.node import BooksOfTheNode, NodeClient
+from tests.simulation.satoshi_spark.work import Donors
+from tests.simulation.subject import Row, Subject
+from tests.simulation.wiring import Deployment, ignore
+
+INVOICE_EXPIRY = timedelta(seconds=8)
+
+
+class SatoshiSpark(Subject):
+    """Its money, and the Lightning node that it works with."""
+
+    application = APPLICATION
+    read_models = "dashboard"
+    bugs = BUGS
+
+    def stories(self, random: Random) -> list[list[Message]]:
+        return Donors(random).stories()
+
+    def outside(self, machine: Machine) -> BooksOfTheNode:
+        return BooksOfTheNode(machine)
+
+    def workers(self, deployment: Deployment, name: str, process: Process) -> Workers:
+        node: Any = NodeClient(deployment.outside, process)
+        worker = LightningWorker(
+            node, invoice_expiry=INVOICE_EXPIRY, call_timeout=timedelta(seconds=2), telemetry=ignore
+        )
+        return Workers(worker.by_task, interval=timedelta(seconds=0.3))
+
+    def rows_of(self, envelope: Envelope, event: Event) -> Sequence[Row]:
+        seen = Occurrence(
+            envelope.message_id,
+            envelope.correlation_id,
+            envelope.causation_id,
+            envelope.sequence,
+            envelope.occurred_at,
+            envelope.data.decode(),
+        )
+        return rows_of(event, seen)
+
+    def onlooker(self, deployment: Deployment, sent: Mapping[str, Message]) -> Onlooker:
+        return Instants(deployment, sent)
+
+    async def verdict(self, deployment: Deployment, history: History) -> Iterable[str]:
+        return verdict(deployment, history, await deployment.outside.books())
+
+
+SUBJECT = SatoshiSpark()
