@@ -13,7 +13,7 @@ from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import clock, log_as, prepare_threshold
 from spark_actors.deployment import Deployment
 from spark_actors.messaging.routing import Slot
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from spark_actors.telemetry.metrics import ActorMetrics
 
 
