@@ -50,6 +50,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPERATOR = bearer(now=NOW)
 PATIENCE_SECONDS = 30
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+DOOR, QUERIES_DOOR = Door(REGISTRY, 40_000), Door(REGISTRY, 10_000)
+"""Made once: to derive their schemas takes longer than most of these tests."""
 
 
 class FakeBroker:
@@ -163,7 +165,7 @@ class Scene:
         self.letters = MemoryDeadLetters()
         self.views = FakeViews()
         self.told: list[TelemetryEvent] = []
-        door, guard = Door(REGISTRY, 40_000), a_guard()
+        guard = a_guard()
         watch = Watch(
             "ingress",
             outbox=None,
@@ -175,7 +177,7 @@ class Scene:
         )
         self.ingress = Ingress(
             self.broker,
-            door,
+            DOOR,
             guard,
             Dispatcher(Placement(1, 10), self.hosts, max_commands=100, telemetry=lambda event: None),
             self.letters,
@@ -189,9 +191,8 @@ class Scene:
         )
 
     def queries(self) -> Queries:
-        door = Door(REGISTRY, 10_000)
         return Queries(
-            door, a_guard(), {**answered_by(self.views.answer), LogIn: no_login}, lambda: NOW, self.told.append
+            QUERIES_DOOR, a_guard(), {**answered_by(self.views.answer), LogIn: no_login}, lambda: NOW, self.told.append
         )
 
     async def count_events(self) -> int:
