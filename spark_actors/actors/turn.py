@@ -191,13 +191,9 @@ def _apply(turn: Turn, envelope: Envelope, decision: Decision[Any], version: int
 
 
 def _by_hand(envelope: Envelope, outcome: Outcome) -> OperatorAction:
-    return OperatorAction(
-        who=envelope.sender,
-        why=envelope.why,
-        action=envelope.name,
-        key=envelope.key,
-        message_id=envelope.message_id,
-        detail=f"{outcome.verdict} {outcome.reason or '-'} {envelope.data.decode(errors='replace')}",
+    detail = f"{outcome.verdict} {outcome.reason or '-'} {envelope.data.decode(errors='replace')}"
+    return OperatorAction(  # by position, as above
+        envelope.sender, envelope.why, envelope.name, envelope.key, envelope.message_id, detail
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from hashlib import blake2b
 from typing import Any
 
@@ -112,9 +113,15 @@ def decode_data(registry: MessageRegistry, envelope: Envelope) -> Message:
     cls = registry.find(envelope.name, envelope.version)
     upcasts = registry.upcasts(envelope.name, envelope.version)
     if not upcasts:
-        return msgspec.json.decode(envelope.data, type=cls)
+        return _decoder(cls).decode(envelope.data)  # type: ignore[arg-type]  # classes can be hashed
     data = upcasted(upcasts, msgspec.json.decode(envelope.data, type=dict[str, Any]), envelope.name)
     return msgspec.convert(data, type=cls)
+
+
+@cache
+def _decoder(cls: type[Message]) -> msgspec.json.Decoder[Message]:
+    """Made once for a class: to look at its fields takes as long as to read a message."""
+    return msgspec.json.Decoder(cls)
 
 
 def upcasted(upcasts: Sequence[Upcast], data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -129,9 +136,10 @@ def upcasted(upcasts: Sequence[Upcast], data: Mapping[str, Any], name: str) -> M
 
 def encode_data(message: Message) -> bytes:
     """A message as JSON."""
-    return msgspec.json.encode(message)
+    return _encode(message)
 
 
+_encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_envelopes = msgspec.msgpack.Decoder(list[Envelope]).decode
 _unpack_replies = msgspec.msgpack.Decoder(list[Reply]).decode

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from spark_actors.kernel.errors import ConstraintError, StaleVersionError
 from spark_actors.messaging.unit_of_work import OperatorAction
 from spark_actors.persistence.connections import Query, Statement, TurnConnection, Waiting
@@ -19,6 +21,8 @@ from spark_actors.persistence.statements import load_for
 from spark_actors.persistence.tables import AggregateTable, aggregate_statements
 
 S = TypeVar("S")
+
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,12 @@ class PostgresUnitOfWork(Generic[S]):
         return self._parking
 
     def audit(self, actions: Sequence[OperatorAction]) -> None:
-        alike: dict[tuple[str, str, str], list[OperatorAction]] = {}
+        alike: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
         for action in actions:
-            alike.setdefault((action.who, action.why, action.action), []).append(action)
-        self._audited += [Statement(self._sql.actions["add"], _columns(group)) for group in alike.values()]
+            alike.setdefault(action[:3], []).append(action[3:])
+        for (who, why, name), commands in alike.items():
+            params = {"who": who, "why": why, "action": name, "commands": _encode(commands).decode()}
+            self._audited.append(Statement(self._sql.actions["add"], params))
 
     def commit(self) -> None:
         queued = [*self._marks, *self._changes, *self._events, *self._parked, *self._audited]
@@ -138,15 +144,3 @@ class PostgresUnitOfWorkFactory:
     def close(self) -> None:
         """Close the connection; the next unit of work makes another."""
         self._connection.close()
-
-
-def _columns(actions: Sequence[OperatorAction]) -> dict[str, object]:
-    """Of actions of one kind, by one and for one reason."""
-    return {
-        "who": actions[0].who,
-        "why": actions[0].why,
-        "action": actions[0].action,
-        "keys": [action.key for action in actions],
-        "message_ids": [action.message_id for action in actions],
-        "details": [action.detail for action in actions],
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from domain.accounting.messages import OpenAccount
 from spark_actors.kernel.messages import Command
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KeyState
+from spark_actors.messaging.unit_of_work import OperatorAction
+from spark_actors.persistence.operator_desk import OperatorDesk
 from tests.contracts.test_parked_commands import release
 from tests.contracts.test_turns import Host, balance, sent
 from tests.fixtures.stores import MemoryStores, PostgresStores, Stores
@@ -39,9 +42,8 @@ def actions(stores: Stores) -> list[tuple[Any, ...]]:
     if isinstance(stores, MemoryStores):
         return [tuple(action) for action in stores._stores["accounting"].actions]
     assert isinstance(stores, PostgresStores)
-    query = "SELECT who, why, action, key, message_id, detail FROM accounting.operator_actions ORDER BY action_id"
-    with psycopg.connect(stores._dsn) as connection:
-        return connection.execute(query).fetchall()
+    told = OperatorDesk({"accounting": stores._dsn}).actions("accounting", limit=100)
+    return [tuple(action[name] for name in OperatorAction._fields) for action in reversed(told)]
 
 
 def test_the_ledger_says_who_sent_a_movement_and_nothing_of_what_the_sagas_do(stores: Stores) -> None:
@@ -61,6 +63,19 @@ def test_who_moves_money_by_hand_is_remembered_with_the_reason_and_what_came_of_
             f"rejected insufficient_funds {missed.data.decode()}",
         ),
     ]
+
+
+def test_what_was_done_by_hand_is_told_command_by_command_the_newest_first(postgres_stores: PostgresStores) -> None:
+    host, desk = Host(postgres_stores), OperatorDesk({"accounting": postgres_stores._dsn})
+    host.take(*funded("ann", 100), *(by_hand(deposit(deposit_id=each, amount_sat=5)) for each in ("a", "b", "c")))
+    host.take(by_hand(deposit(deposit_id='é"\\', amount_sat=5), 'a "word"'))
+    told = desk.actions("accounting", limit=3)
+    assert [(each["why"], each["subscriber"], each["key"]) for each in told] == [
+        ('a "word"', "commands", "ann"),
+        ("an audit", "commands", "ann"),
+        ("an audit", "commands", "ann"),
+    ]
+    assert [json.loads(each["detail"].removeprefix("done - "))["deposit_id"] for each in told] == ['é"\\', "c", "b"]
 
 
 def test_what_is_not_stored_leaves_no_trace_of_a_hand(stores: Stores) -> None:

@@ -102,9 +102,14 @@ INSERT INTO {schema}.operator_actions (who, why, action, subscriber, key, messag
 VALUES (%(who)s, %(why)s, %(action)s, %(subscriber)s, %(key)s, %(message_id)s, %(detail)s)
 
 -- actions
--- What operators have done, the newest first.
-SELECT acted_at, who, why, action, subscriber, key, message_id, detail
-FROM {schema}.operator_actions ORDER BY action_id DESC LIMIT %(limit)s
+-- What operators have done, the newest first; commands of one turn that are alike are one row.
+SELECT acted_at, who, why, action, subscriber,
+       coalesce(command ->> 0, key) AS key,
+       coalesce(command ->> 1, message_id) AS message_id,
+       coalesce(command ->> 2, detail) AS detail
+FROM {schema}.operator_actions LEFT JOIN LATERAL
+    json_array_elements(commands) WITH ORDINALITY AS each (command, place) ON true
+ORDER BY action_id DESC, place DESC LIMIT %(limit)s
 
 -- keys
 -- Keys that wait, the longest first, and how many messages wait for each.

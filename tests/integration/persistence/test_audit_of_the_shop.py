@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from spark_actors.cli.audit import checks_of
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import commit, created
 from tests.fixtures.business import STOCK
 from tests.shop.inventory.item import Item

@@ -48,6 +48,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPERATOR = bearer(now=NOW)
 PATIENCE_SECONDS = 30
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
+DOOR, QUERIES_DOOR = Door(REGISTRY, 40_000), Door(REGISTRY, 10_000)
+"""Made once: to derive their schemas takes longer than most of these tests."""
 
 
 class FakeBroker:
@@ -174,7 +176,7 @@ class Scene:
         )
         self.ingress = Ingress(
             self.broker,
-            Admission(Door(REGISTRY, 40_000), a_guard(), self.refused, lambda: NOW),
+            Admission(DOOR, a_guard(), self.refused, lambda: NOW),
             Dispatcher(Placement(1, 10), self.hosts, max_commands=100, telemetry=lambda event: None),
             self.queries(),
             Pace(limits, self.count_events, self.told.append),
@@ -182,9 +184,8 @@ class Scene:
         )
 
     def queries(self) -> Queries:
-        door = Door(REGISTRY, 10_000)
         return Queries(
-            door, a_guard(), {**answered_by(self.views.answer), LogIn: no_login}, lambda: NOW, self.told.append
+            QUERIES_DOOR, a_guard(), {**answered_by(self.views.answer), LogIn: no_login}, lambda: NOW, self.told.append
         )
 
     async def count_events(self) -> int:

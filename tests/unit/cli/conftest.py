@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
@@ -25,6 +27,9 @@ def error_of(result: Result) -> dict[str, Any]:
     return told
 
 
+built = cache(typer.main.get_command)
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in os.environ:
@@ -34,9 +39,11 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def cli() -> Cli:
-    """Runs the command line with these words."""
+def cli(monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Runs the command line with these words. It is put together once: for each run, that would be most of its time."""
     from spark_actors.cli.app import whole_app
+
+    monkeypatch.setattr("typer.testing._get_command", built)
 
     def run(*words: str, stdin: str = "") -> Result:
         return CliRunner().invoke(whole_app(), list(words), input=stdin, prog_name="spark-actors")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.main
 
 from domain.crowdfunding.messages import DonateToCampaign
 from domain.dashboard.views import ViewCampaigns
@@ -29,7 +28,7 @@ from spark_actors.ingress.client import (
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.messaging.identity import Principal
 from tests.fixtures.identity import LEEWAY_SECONDS, REALM
-from tests.unit.cli.conftest import Cli, error_of
+from tests.unit.cli.conftest import Cli, built, error_of
 from tests.unit.cli.fakes import FakeClient
 
 DONATE = (
@@ -44,7 +43,7 @@ def every_command() -> list[tuple[str, ...]]:
         inner = getattr(group, "commands", {})
         return [words, *(found for name, one in inner.items() for found in below(one, (*words, name)))]
 
-    return below(typer.main.get_command(whole_app()), ())
+    return below(built(whole_app()), ())
 
 
 def is_group(words: tuple[str, ...]) -> bool:
