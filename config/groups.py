@@ -94,7 +94,7 @@ Leeway = Annotated[float, _Number, Field(ge=0, le=300)]
 Rate = Annotated[float, _Number, Field(ge=0, le=1)]
 Text = Annotated[str, Field(min_length=1)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
-SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
+SigningKeyText = Annotated[SecretStr, AfterValidator(_signing_key)]
 Servers = Annotated[str, AfterValidator(_servers)]
 Instance = Annotated[str, AfterValidator(_instance)]
 Schema = Annotated[str, AfterValidator(_schema)]
@@ -110,7 +110,7 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
-class Postgres(Group):
+class PostgresSettings(Group):
     dsn: Dsn = _NO_DSN
     listen_dsn: Dsn = _NO_DSN
     prepared_statements: bool = True
@@ -121,7 +121,7 @@ class Postgres(Group):
         return self.context_dsn.get(schema, _NO_DSN).get_secret_value() or self.dsn.get_secret_value()
 
 
-class Nats(Group):
+class NatsSettings(Group):
     url: Servers = Field(default="", repr=False)
     token: SecretStr = SecretStr("")
     port: Port = 4222
@@ -130,17 +130,17 @@ class Nats(Group):
     ack_wait_seconds: Seconds = 30
 
 
-class Ray(Group):
+class RaySettings(Group):
     address: str = ""
     namespace: Text = "spark"
 
 
-class Http(Group):
+class HttpSettings(Group):
     host: Text = "127.0.0.1"
     port: Port = 9464
 
 
-class Placement(Group):
+class PlacementSettings(Group):
     aggregate_actors: Count = 2
     resident_instances: Count = 50_000
     resident_bytes: Annotated[int, _Number, Field(ge=1_048_576)] = 67_108_864
@@ -148,7 +148,7 @@ class Placement(Group):
     dedicated_kinds: dict[WritingContext, Count] = Field(default_factory=dict)
 
 
-class Ingress(Group):
+class IngressSettings(Group):
     max_in_flight_commands: Count = 1000
     max_body_bytes: Annotated[int, _Number, Field(ge=1, le=1_048_576)] = 65_536
     max_relay_backlog_events: Count = 100_000
@@ -167,8 +167,8 @@ class Ingress(Group):
         return groups
 
 
-class Identity(Group):
-    keys: tuple[SigningKey, ...] = ()
+class IdentitySettings(Group):
+    keys: tuple[SigningKeyText, ...] = ()
     keys_file: str = ""
     issuer: Text = "spark-actors"
     audience: Text = "spark"
@@ -186,12 +186,12 @@ class Identity(Group):
         return value
 
 
-class Turns(Group):
+class TurnsSettings(Group):
     max_commands: Count = 500
     max_attempts: Count = 5
 
 
-class Relay(Group):
+class RelaySettings(Group):
     batch_events: Count = 500
     max_in_flight_events: Count = 2000
     poll_interval_seconds: Seconds = 1.0
@@ -210,14 +210,14 @@ class Relay(Group):
         return _at_least("relay.retry_base_seconds", info.data.get("retry_base_seconds"), value)
 
 
-class Retention(Group):
+class RetentionSettings(Group):
     inbox_days: Count = 7
     sagas_days: Count = 30
     dead_letters_days: Count = 365
     refused_messages: Count = 10_000
 
 
-class Supervision(Group):
+class SupervisionSettings(Group):
     heartbeat_seconds: Seconds = 0.5
     patience_seconds: Seconds = 10
 
@@ -227,11 +227,11 @@ class Supervision(Group):
         return _at_least("supervision.heartbeat_seconds", info.data.get("heartbeat_seconds"), value)
 
 
-class Shutdown(Group):
+class ShutdownSettings(Group):
     grace_seconds: Seconds = 15
 
 
-class Log(Group):
+class LogSettings(Group):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
     file_max_bytes: Annotated[int, _Number, Field(ge=1_000_000)] = 50_000_000

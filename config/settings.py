@@ -15,20 +15,20 @@ from config.groups import (
     SCHEMAS,
     WRITING,
     Group,
-    Http,
-    Identity,
-    Ingress,
-    Log,
-    Nats,
-    Placement,
-    Postgres,
-    Ray,
-    Relay,
-    Retention,
-    Shutdown,
-    Supervision,
+    HttpSettings,
+    IdentitySettings,
+    IngressSettings,
+    LogSettings,
+    NatsSettings,
+    PlacementSettings,
+    PostgresSettings,
+    RaySettings,
+    RelaySettings,
+    RetentionSettings,
+    ShutdownSettings,
+    SupervisionSettings,
     Text,
-    Turns,
+    TurnsSettings,
 )
 from spark_actors.application import Application, ApplicationError, load_application
 
@@ -55,29 +55,33 @@ class Settings(Group):
 
     application: Text = "domain.application:APPLICATION"
     data_dir: Annotated[Path, BeforeValidator(_named), AfterValidator(_absolute)] = Path(".spark")
-    postgres: Postgres = Field(default_factory=Postgres)
-    nats: Nats = Field(default_factory=Nats)
-    ray: Ray = Field(default_factory=Ray)
-    http: Http = Field(default_factory=Http)
-    placement: Placement = Field(default_factory=Placement)
-    ingress: Ingress = Field(default_factory=Ingress)
-    identity: Identity = Field(default_factory=Identity)
-    turns: Turns = Field(default_factory=Turns)
-    relay: Relay = Field(default_factory=Relay)
-    retention: Retention = Field(default_factory=Retention)
-    supervision: Supervision = Field(default_factory=Supervision)
-    shutdown: Shutdown = Field(default_factory=Shutdown)
-    log: Log = Field(default_factory=Log)
+    postgres: PostgresSettings = Field(default_factory=PostgresSettings)
+    nats: NatsSettings = Field(default_factory=NatsSettings)
+    ray: RaySettings = Field(default_factory=RaySettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    placement: PlacementSettings = Field(default_factory=PlacementSettings)
+    ingress: IngressSettings = Field(default_factory=IngressSettings)
+    identity: IdentitySettings = Field(default_factory=IdentitySettings)
+    turns: TurnsSettings = Field(default_factory=TurnsSettings)
+    relay: RelaySettings = Field(default_factory=RelaySettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    supervision: SupervisionSettings = Field(default_factory=SupervisionSettings)
+    shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
 
     @field_validator("ray")
     @classmethod
-    def _reaches_what_it_stands_on(cls, ray: Ray, info: ValidationInfo) -> Ray:
+    def _reaches_what_it_stands_on(cls, ray: RaySettings, info: ValidationInfo) -> RaySettings:
         """Actors may live on any machine of a cluster, and what is built in listens on this one alone."""
         postgres, nats = info.data.get("postgres"), info.data.get("nats")
         schemas = (info.context or {}).get(SCHEMAS, ())
         missing = [
-            *(["postgres.dsn"] if isinstance(postgres, Postgres) and not all(map(postgres.dsn_of, schemas)) else []),
-            *(["nats.url"] if isinstance(nats, Nats) and not nats.url else []),
+            *(
+                ["postgres.dsn"]
+                if isinstance(postgres, PostgresSettings) and not all(map(postgres.dsn_of, schemas))
+                else []
+            ),
+            *(["nats.url"] if isinstance(nats, NatsSettings) and not nats.url else []),
         ]
         if ray.address and missing:
             wanted = (
@@ -88,12 +92,12 @@ class Settings(Group):
 
     @field_validator("retention")
     @classmethod
-    def _outlasts_what_comes_again(cls, retention: Retention, info: ValidationInfo) -> Retention:
+    def _outlasts_what_comes_again(cls, retention: RetentionSettings, info: ValidationInfo) -> RetentionSettings:
         """What the daemon itself hands over again must find the inbox remembering it."""
         nats, relay = info.data.get("nats"), info.data.get("relay")
         waits = {
-            "nats.ack_wait_seconds": nats.ack_wait_seconds if isinstance(nats, Nats) else 0,
-            "relay.retry_ceiling_seconds": relay.retry_ceiling_seconds if isinstance(relay, Relay) else 0,
+            "nats.ack_wait_seconds": nats.ack_wait_seconds if isinstance(nats, NatsSettings) else 0,
+            "relay.retry_ceiling_seconds": relay.retry_ceiling_seconds if isinstance(relay, RelaySettings) else 0,
         }
         name, longest = max(waits.items(), key=lambda wait: wait[1])
         if longest >= retention.inbox_days * DAY_SECONDS:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from config.groups import Count, Group, Pause, Rate, Retention, Seconds
+from config.groups import Count, Group, Pause, Rate, RetentionSettings, Seconds
 from config.settings import Settings
 
 
@@ -34,7 +34,7 @@ class Lightning(Group):
     simulated: SimulatedLightning = Field(default_factory=SimulatedLightning)
 
 
-class SparkRetention(Retention):
+class SparkRetention(RetentionSettings):
     activity_days: Count = 90
 
 

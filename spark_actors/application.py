@@ -19,14 +19,14 @@ from spark_actors.kernel.messages import Bearer, MessageRegistry, Query
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.crash_points import PassPoint, pass_unharmed
 from spark_actors.messaging.examples import Examples
-from spark_actors.messaging.ports import INGRESS, Answers
+from spark_actors.messaging.ports import INGRESS, QueryHandlers
 from spark_actors.messaging.scrubbing import Scrubber
 from spark_actors.persistence.tables import AggregateTable, documents
 
 if TYPE_CHECKING:
     import typer
 
-    from spark_actors.actors.context import Part
+    from spark_actors.actors.context import EventHandler
     from spark_actors.actors.loop import Loop
     from spark_actors.identity.tokens import TokenIssuer
     from spark_actors.messaging.ports import Clock, CommandSender, Telemetry
@@ -102,7 +102,7 @@ def unwrapped(data_dir: Path) -> Wrapping:
 class Reactions:
     """What a context does about events, beside its sagas and its tasks, and works at on its own."""
 
-    parts: Sequence[Part] = ()
+    parts: Sequence[EventHandler] = ()
     loops: Sequence[Loop] = ()
 
 
@@ -121,7 +121,7 @@ class InstalledContext:
     workers: Callable[[Edge], Awaitable[Workers]] | None = None
     """Who does its durable tasks; None if it has none."""
     reactions: Callable[[Edge], Awaitable[Reactions]] | None = None
-    answers: Callable[[Edge], Awaitable[Answers]] | None = None
+    answers: Callable[[Edge], Awaitable[QueryHandlers]] | None = None
     """Who answers its queries."""
     harmless: Collection[str] | None = None
     """For a context whose messages have to do with passwords: the fields that hold none. Of what is refused for it only

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from config.settings import Settings
 from spark_actors.application import Application, load_application
 from spark_actors.embedded.data_dir import DataDir, write_private_file
-from spark_actors.identity.keys import SigningKey, TokenKeysError, new_key, parse_keys
+from spark_actors.identity.signing_keys import SigningKey, TokenKeysError, new_key, parse_keys
 
 if TYPE_CHECKING:
     from spark_actors.identity.tokens import TokenIssuer

@@ -14,9 +14,9 @@ ORDER = ("auth", "crowdfunding", "bitcoin", "accounting")
 
 _SQL = {name: text.encode() for name, text in load(__package__, "money.sql").items()}
 
-Movement: TypeAlias = tuple[str, str, int, str]
+MovementRow: TypeAlias = tuple[str, str, int, str]
 """Debit account, credit account, satoshis, kind."""
-Movements: TypeAlias = Mapping[str, Movement]
+Movements: TypeAlias = Mapping[str, MovementRow]
 """By idempotency key."""
 
 

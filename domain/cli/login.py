@@ -60,12 +60,12 @@ def login(
 
 def _keep(target: Target, session: Session, file: Path | None) -> Path:
     """Keep the token in *file*, or else among the logins; gives where it is."""
-    from spark_actors.cli.acting import Login, Logins
+    from spark_actors.cli.acting import Logins, RememberedLogin
     from spark_actors.embedded.data_dir import write_private_file
 
     if file is not None:
         write_private_file(file, f"{session.token}\n")
         return file
     logins = Logins()
-    logins.keep(target.place, Login(session.account_id, session.expires_at.isoformat(), session.token))
+    logins.keep(target.place, RememberedLogin(session.account_id, session.expires_at.isoformat(), session.token))
     return logins.file

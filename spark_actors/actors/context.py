@@ -55,7 +55,7 @@ Refusals = Mapping[str, Refusal]
 """By message id."""
 
 
-class Part(Protocol):
+class EventHandler(Protocol):
     """One thing that a context does with events."""
 
     async def take(self, received: Sequence[Received]) -> Refusals:
@@ -181,7 +181,7 @@ class Projecting:
 class ContextActor:
     """Takes events for one context; safe to call for several batches at once."""
 
-    def __init__(self, context: BoundedContext, registry: MessageRegistry, parts: Sequence[Part]) -> None:
+    def __init__(self, context: BoundedContext, registry: MessageRegistry, parts: Sequence[EventHandler]) -> None:
         self._name = context.name
         self._registry = registry
         self._parts = parts
@@ -219,7 +219,7 @@ class ContextActor:
         return received, refusals
 
 
-async def _guarded(part: Part, received: Sequence[Received]) -> Refusals:
+async def _guarded(part: EventHandler, received: Sequence[Received]) -> Refusals:
     """What *part* says; if it raises something unforeseen, the events that it raises for are found and refused."""
     try:
         return await part.take(received)

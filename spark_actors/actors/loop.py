@@ -13,7 +13,7 @@ from spark_actors.actors import tuning
 
 log = structlog.get_logger(__name__)
 
-Step = Callable[[], Awaitable[float]]
+Round = Callable[[], Awaitable[float]]
 """Does one round and gives how many seconds to wait before the next (0: at once); `Loop.wake` ends the wait.
 
 What it raises is a failure: it is retried after a back-off that grows with each, and no wake ends that pause.
@@ -44,7 +44,7 @@ class Loop:
     hand end.
     """
 
-    def __init__(self, name: str, step: Step) -> None:
+    def __init__(self, name: str, step: Round) -> None:
         self.name = name
         self._step = step
         self._task: asyncio.Task[None] | None = None

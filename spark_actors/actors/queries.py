@@ -10,7 +10,7 @@ from spark_actors.messaging.answers import AnswerBody, Cut, error_body, view_ans
 from spark_actors.messaging.bursts import BurstLog
 from spark_actors.messaging.door import Door, RefusedError
 from spark_actors.messaging.identity import Guard
-from spark_actors.messaging.ports import Answers, Clock, Telemetry
+from spark_actors.messaging.ports import Clock, QueryHandlers, Telemetry
 from spark_actors.messaging.telemetry import AnswerCut
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class Queries:
         self,
         door: Door,
         guard: Guard,
-        answers: Answers,
+        answers: QueryHandlers,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:

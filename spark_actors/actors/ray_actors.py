@@ -15,11 +15,11 @@ import ray
 
 from spark_actors.actors import tuning
 from spark_actors.actors.aggregate import AggregateActor as PlainAggregateActor
+from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.context import ContextService
 from spark_actors.actors.ports import Report
 from spark_actors.actors.progress import Progress
 from spark_actors.actors.root import RootSupervisor as PlainRootSupervisor
-from spark_actors.actors.unit import Unit
 
 OPTIONS: dict[str, Any] = {
     "lifetime": "detached",  # the death of whoever made it must not end it
@@ -99,12 +99,12 @@ class AggregateActor:
 class _AsyncShell:
     """Holds a unit. Calls run concurrently on one event loop."""
 
-    def __init__(self, name: str, build: Callable[[], Awaitable[Unit]]) -> None:
+    def __init__(self, name: str, build: Callable[[], Awaitable[Assembly]]) -> None:
         self._name = name
         self._build = build
         self._incarnation = uuid4().hex
         self._building = asyncio.Lock()
-        self._unit: Unit | None = None
+        self._unit: Assembly | None = None
 
     async def start(self) -> None:
         """Build and begin the service; starting again does nothing."""
@@ -133,7 +133,7 @@ class _AsyncShell:
             await self._unit.service.stop()
             await self._unit.close()
 
-    async def _started(self) -> Unit:
+    async def _started(self) -> Assembly:
         if self._unit is None:
             await self.start()
         return self._unit  # type: ignore[return-value]  # started just now

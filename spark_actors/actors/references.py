@@ -22,10 +22,10 @@ import structlog
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
 from spark_actors.actors import names, tuning
+from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.ray_actors import BY_KIND, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
-from spark_actors.actors.unit import Unit
 from spark_actors.messaging.routing import Slot
 
 log = structlog.get_logger(__name__)
@@ -227,7 +227,7 @@ class RayRoot:
         self._namespace = namespace
         self._actor: Any = None
 
-    def start(self, build: Callable[[], Awaitable[Unit]]) -> None:
+    def start(self, build: Callable[[], Awaitable[Assembly]]) -> None:
         """End what earlier drivers of the deployment have left, then make the root; it starts everything else.
 
         Only for who owns the deployment's tables. What the actors hold is in Postgres, so ending them costs nothing but

@@ -17,7 +17,7 @@ from spark_actors.actors.ports import Report
 log = structlog.get_logger(__name__)
 
 
-class MetricsBoard(Protocol):
+class Board(Protocol):
     """Adds up what the actors have measured."""
 
     def observe(self, actor_name: str, incarnation: str, snapshot: bytes) -> None: ...
@@ -50,7 +50,7 @@ class RootSupervisor:
     def __init__(
         self,
         tiers: Sequence[Sequence[Keeper]],
-        board: MetricsBoard,
+        board: Board,
         own_metrics: Callable[[], bytes],
         *,
         grace_seconds: float,

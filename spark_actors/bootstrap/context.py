@@ -6,11 +6,11 @@ import os
 from functools import partial
 
 from spark_actors.actors import names
-from spark_actors.actors.context import ContextActor, ContextService, Part, Steps, Tracking
+from spark_actors.actors.assembly import Assembly
+from spark_actors.actors.context import ContextActor, ContextService, EventHandler, Steps, Tracking
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.tasks import TaskListing, TaskWorker
-from spark_actors.actors.unit import Unit
 from spark_actors.application import Reactions
 from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import Parts, PartsEdge
@@ -25,7 +25,7 @@ def context_keeper(parts: Parts, name: str) -> Keeper:
     return parts.keeper(names.context_actor(name), "ContextActor", partial(context_unit, parts.deployment, name))
 
 
-async def context_unit(deployment: Deployment, name: str) -> Unit:
+async def context_unit(deployment: Deployment, name: str) -> Assembly:
     """The ContextActor of one context."""
     parts = Parts(deployment, names.context_actor(name))
     installed = parts.application.installed(name)
@@ -33,7 +33,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     os.nice(tuning.READERS_NICENESS if installed.may_lag else tuning.RELAY_NICENESS)
     dispatcher = parts.dispatcher()
     edge = parts.edge(name, dispatcher)
-    does: list[Part] = []
+    does: list[EventHandler] = []
     if context.sagas:
         does.append(Tracking(context, PostgresSagaLog(await edge.pool(), name), parts.metrics))
     if context.steps:
@@ -42,7 +42,7 @@ async def context_unit(deployment: Deployment, name: str) -> Unit:
     reactions = await installed.reactions(edge) if installed.reactions else Reactions()
     actor = ContextActor(context, parts.registry, [*does, *tasks.parts, *reactions.parts])
     loops = [*tasks.loops, *reactions.loops]
-    return Unit(ContextService(actor, dispatcher, loops), parts.metrics.snapshot, close=parts.close)
+    return Assembly(ContextService(actor, dispatcher, loops), parts.metrics.snapshot, close=parts.close)
 
 
 async def _tasks(parts: Parts, edge: PartsEdge, context: BoundedContext) -> Reactions:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from spark_actors.actors import names
-from spark_actors.actors.unit import Unit
+from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.watch import Watch
 from spark_actors.application import ApplicationError
 from spark_actors.bootstrap import tuning
@@ -17,17 +17,17 @@ from spark_actors.bootstrap.sizes import groups_of
 from spark_actors.deployment import Deployment
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging import cloudevents
-from spark_actors.messaging.ports import INGRESS, Answer, Answers, CommandSender
+from spark_actors.messaging.ports import INGRESS, CommandSender, QueryHandler, QueryHandlers
 from spark_actors.persistence.connections import Pool
 from spark_actors.persistence.maintenance import DeadLetterMaintenance
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from spark_actors.identity.tokens import Realm
-    from spark_actors.ingress.nats_broker import NatsSettings
+    from spark_actors.ingress.nats_broker import BrokerSettings
 
 
-async def ingress_unit(deployment: Deployment, group: int) -> Unit:
+async def ingress_unit(deployment: Deployment, group: int) -> Assembly:
     """The Ingress of one group of contexts."""
     from spark_actors.actors.admission import Admission
     from spark_actors.actors.ingress import Ingress
@@ -79,7 +79,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Unit:
         watch,
         pass_point=parts.wrapping.pass_point,
     )
-    return Unit(service, parts.metrics.snapshot, close=parts.close)
+    return Assembly(service, parts.metrics.snapshot, close=parts.close)
 
 
 async def _pools_by_context(parts: Parts, pool: Pool) -> dict[str, Pool]:
@@ -98,9 +98,9 @@ def _realm(settings: Settings) -> Realm:
     return Realm(settings.identity.issuer, settings.identity.audience)
 
 
-async def _answers(parts: Parts, sender: CommandSender) -> Answers:
+async def _answers(parts: Parts, sender: CommandSender) -> QueryHandlers:
     """Who answers which query. Raises ApplicationError if there is one that nobody answers."""
-    answers: dict[type[Query], Answer] = {}
+    answers: dict[type[Query], QueryHandler] = {}
     for each in parts.application.contexts:
         if each.answers:
             answers |= await each.answers(parts.edge(each.name, sender))
@@ -110,9 +110,9 @@ async def _answers(parts: Parts, sender: CommandSender) -> Answers:
     return answers
 
 
-def nats_settings(deployment: Deployment, group: int) -> NatsSettings:
+def nats_settings(deployment: Deployment, group: int) -> BrokerSettings:
     """What the Ingress of a group asks of the broker."""
-    from spark_actors.ingress.nats_broker import NatsSettings
+    from spark_actors.ingress.nats_broker import BrokerSettings
 
     settings = deployment.settings
     groups = groups_of(deployment.application, settings)
@@ -120,7 +120,7 @@ def nats_settings(deployment: Deployment, group: int) -> NatsSettings:
     # queue must not overlap): then the broker refuses it.
     alone = len(groups) == 1
     everything = (cloudevents.COMMAND_SUBJECTS,)
-    return NatsSettings(
+    return BrokerSettings(
         url=deployment.nats_url,
         token=deployment.nats_token,
         replicas=settings.nats.stream_replicas,

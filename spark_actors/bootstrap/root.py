@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from spark_actors.actors import names
+from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.root import RootSupervisor
-from spark_actors.actors.unit import Unit
 from spark_actors.bootstrap.aggregate import aggregate_actor
 from spark_actors.bootstrap.context import context_keeper
 from spark_actors.bootstrap.ingress import ingress_unit
@@ -18,7 +18,7 @@ from spark_actors.deployment import Deployment
 from spark_actors.telemetry.board import MetricsBoard
 
 
-async def root_unit(deployment: Deployment) -> Unit:
+async def root_unit(deployment: Deployment) -> Assembly:
     """The root supervisor."""
     parts = Parts(deployment, names.ROOT)
     hosts = [
@@ -41,9 +41,9 @@ async def root_unit(deployment: Deployment) -> Unit:
         parts.metrics.snapshot,
         grace_seconds=parts.settings.shutdown.grace_seconds,
     )
-    return Unit(service, parts.metrics.snapshot, close=parts.close)
+    return Assembly(service, parts.metrics.snapshot, close=parts.close)
 
 
-def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Unit]]:
+def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Assembly]]:
     """What makes the root supervisor in its own process."""
     return partial(root_unit, deployment)

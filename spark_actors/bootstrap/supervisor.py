@@ -6,12 +6,12 @@ import os
 from datetime import timedelta
 
 from spark_actors.actors import names
+from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.lane_runner import RelayLimits
 from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import RelayPorts
 from spark_actors.actors.references import RayHosts, RaySubscribers
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
-from spark_actors.actors.unit import Unit
 from spark_actors.actors.watch import Watch
 from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.context import context_keeper
@@ -30,7 +30,7 @@ from spark_actors.persistence.tasks import PostgresDurableTasks
 from spark_actors.persistence.wake_ups import PostgresWakeUps
 
 
-async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
+async def supervisor_unit(deployment: Deployment, name: str) -> Assembly:
     """The Supervisor of one context with an outbox."""
     parts = Parts(deployment, names.supervisor(name))
     os.nice(tuning.RELAY_NICENESS)
@@ -58,7 +58,7 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Unit:
     )
     relay = _relay(parts, name, outbox, subscriptions)
     service = Supervisor(watch, relay, releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds)
-    return Unit(
+    return Assembly(
         service,
         parts.metrics.snapshot,
         children=lambda: [keeper.report] if keeper.report else [],

@@ -39,7 +39,7 @@ class Acting:
 
 
 @dataclass(frozen=True)
-class Login:
+class RememberedLogin:
     """A login that is remembered."""
 
     account_id: str
@@ -88,17 +88,17 @@ class Logins:
     def __init__(self) -> None:
         self.file = caller.config_folder() / "logins.json"
 
-    def find(self, place: str) -> Login | None:
+    def find(self, place: str) -> RememberedLogin | None:
         """The login at the daemon of *place*, if there is one, good or ended."""
         kept = self._read().get(place)
-        return Login(**kept) if kept else None
+        return RememberedLogin(**kept) if kept else None
 
-    def keep(self, place: str, login: Login) -> None:
+    def keep(self, place: str, login: RememberedLogin) -> None:
         """Remember a login instead of an earlier one there."""
         with self._changed() as logins:
             logins[place] = asdict(login)
 
-    def forget(self, place: str) -> Login | None:
+    def forget(self, place: str) -> RememberedLogin | None:
         """Remember it no longer; gives what was remembered."""
         login = self.find(place)
         if login is not None:

@@ -45,7 +45,7 @@ What a command was asked for is on standard output, what went wrong on standard 
 """
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """A command that is made of commands. Shared options that stand before the command are handed on to it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -56,7 +56,7 @@ class Group(TyperGroup):
         return rest
 
 
-class OneLineErrors(Group):
+class OneLineErrors(CommandGroup):
     """Says what went wrong in one line on standard error, and with the exit code: never a traceback."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -161,7 +161,7 @@ def _help_if_alone(
 def _group(name: str, help_: str, epilog: str = "") -> typer.Typer:
     """A command that is made of commands; it belongs to the app already."""
     group = typer.Typer(
-        cls=Group,
+        cls=CommandGroup,
         help=help_,
         context_settings=HELP_NAMES,
         callback=_help_if_alone,

@@ -144,7 +144,7 @@ def _own_operator_token(settings: Settings) -> str:
     """For who holds the keys; empty for others."""
     from spark_actors.deployment import signing_keys, token_issuer
     from spark_actors.embedded.data_dir import DataDir
-    from spark_actors.identity.keys import TokenKeysError
+    from spark_actors.identity.signing_keys import TokenKeysError
     from spark_actors.messaging.identity import Role
 
     try:

@@ -35,7 +35,7 @@ View = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Check:
+class Expectation:
     """Something that must be so, and what was seen."""
 
     what: str
@@ -145,7 +145,7 @@ def make_table(title: str, *headings: str) -> Table:
     return made
 
 
-def render_failures(failures: Sequence[Check]) -> RenderableType:
+def render_failures(failures: Sequence[Expectation]) -> RenderableType:
     """What is not as expected."""
     rows = make_table("", "what", "expected", "seen")
     for check in failures:

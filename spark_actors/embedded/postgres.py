@@ -30,8 +30,8 @@ from spark_actors.embedded.data_dir import DataDir, make_private_folder, write_p
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError, ServiceTimeoutError
 from spark_actors.embedded.processes import (
     ChildProcess,
-    Command,
-    Identity,
+    ProcessUser,
+    Program,
     end_leftover,
     find_leftover,
     require_main_thread,
@@ -231,14 +231,14 @@ class Cluster:
     def exists(self) -> bool:
         return (self.data / "PG_VERSION").exists()
 
-    def identity(self) -> Identity | None:
+    def identity(self) -> ProcessUser | None:
         """Who the server runs as: this user; for root, the owner of existing data or a user id kept for it."""
         if os.geteuid() != 0:
             return None
         if self.data.exists():
             found = self.data.stat()
-            return Identity(found.st_uid, found.st_gid)
-        return Identity(SERVICE_UID, SERVICE_UID)
+            return ProcessUser(found.st_uid, found.st_gid)
+        return ProcessUser(SERVICE_UID, SERVICE_UID)
 
     def prepare(self) -> None:
         """Make the folders; when root starts the server, its user shall reach the binaries."""
@@ -301,11 +301,11 @@ class Cluster:
             shutil.rmtree(draft, ignore_errors=True)
             raise
 
-    def server_command(self, socket_folder: Path, settings: Mapping[str, str]) -> Command:
+    def server_command(self, socket_folder: Path, settings: Mapping[str, str]) -> Program:
         sockets = f"../{socket_folder.name}" if socket_folder.parent == self.folder else str(socket_folder)
         own = {"unix_socket_directories": sockets, "port": str(PORT), "log_directory": f"../{self.logs.name}"}
         options = [f"--{name}={value}" for name, value in {**settings, **own}.items()]
-        return Command(
+        return Program(
             name=SERVICE,
             arguments=[str(self._binaries / "postgres"), "-D", HERE, *options],
             folder=self.data,
@@ -316,7 +316,7 @@ class Cluster:
             death_signal=signal.SIGINT,
         )
 
-    def _run_initdb(self, draft: Path, identity: Identity | None, *, durable: bool) -> None:
+    def _run_initdb(self, draft: Path, identity: ProcessUser | None, *, durable: bool) -> None:
         """Make the files of an empty server. The superuser's password is handed over in memory, never in a file."""
         password = os.memfd_create("password")
         try:
@@ -329,7 +329,7 @@ class Cluster:
         finally:
             os.close(password)
 
-    def _run_sql(self, draft: Path, identity: Identity | None, *, durable: bool) -> None:
+    def _run_sql(self, draft: Path, identity: ProcessUser | None, *, durable: bool) -> None:
         """Make the role and the database in single-user mode, which needs neither a running server nor a password."""
         password = self._data_dir.secret("postgres-password")
         statements = (
@@ -345,7 +345,7 @@ class Cluster:
         program: str,
         arguments: list[str],
         folder: Path,
-        identity: Identity | None,
+        identity: ProcessUser | None,
         text: str,
         passed: Sequence[int] = (),
     ) -> None:
@@ -390,7 +390,7 @@ def _trees_of(binaries: Path) -> list[Path]:
     return [binaries.parent, *binaries.parents[2].glob(f"{binaries.parents[1].name}.libs")]
 
 
-def _initdb_identity() -> Identity | None:
+def _initdb_identity() -> ProcessUser | None:
     """Who makes a new database: this user or, for root, somebody else. Raises EmbeddedServiceError without a name."""
     try:
         if os.geteuid() != 0:
@@ -401,10 +401,10 @@ def _initdb_identity() -> Identity | None:
         who = f"user {os.geteuid()}" if os.geteuid() else f"user {INITDB_USER!r}"
         remedy = "add an entry to /etc/passwd, or use a Postgres of your own (postgres.dsn)"
         raise EmbeddedServiceError(f"postgres cannot be set up: {who} is not known on this machine; {remedy}") from None
-    return Identity(entry.pw_uid, entry.pw_gid)
+    return ProcessUser(entry.pw_uid, entry.pw_gid)
 
 
-def _give(path: Path, identity: Identity | None) -> None:
+def _give(path: Path, identity: ProcessUser | None) -> None:
     """Make the identity the owner of a file, or of a folder and all in it. Does nothing for None."""
     if identity is None:
         return

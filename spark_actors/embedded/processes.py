@@ -24,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Identity:
+class ProcessUser:
     """The user and group that a child process runs as."""
 
     uid: int
@@ -32,7 +32,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Command:
+class Program:
     """What to run, and how. `environment` is the child's whole environment: nothing is inherited."""
 
     name: str
@@ -40,7 +40,7 @@ class Command:
     folder: Path
     output: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    identity: Identity | None = None  # None: this process's own
+    identity: ProcessUser | None = None  # None: this process's own
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGTERM  # what the kernel sends it when the daemon dies
 
@@ -48,7 +48,7 @@ class Command:
 class ChildProcess:
     """A service's process: launched once, awaited, stopped. `stop` is safe at any time and from any thread."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Program) -> None:
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -138,7 +138,7 @@ for descriptor in sys.argv[1:]:
 """
 
 
-class Guard:
+class Watchdog:
     """A tiny process that kills the given others as soon as this process is gone, however it went.
 
     It is for processes that this one did not start itself. It holds them by file descriptors, which mean these very

@@ -19,7 +19,7 @@ import psutil
 from spark_actors.embedded import tuning
 from spark_actors.embedded.data_dir import DataDir, is_plain, make_private_folder
 from spark_actors.embedded.errors import EmbeddedServiceError, ServiceLostError, ServiceTimeoutError
-from spark_actors.embedded.processes import Guard, require_main_thread, wait_until
+from spark_actors.embedded.processes import Watchdog, require_main_thread, wait_until
 
 SERVICE = "ray"
 RAYLET = "raylet"  # Ray's name for it
@@ -69,7 +69,7 @@ class EmbeddedRay:
         self._cpus = cpus  # idle worker processes that Ray keeps warm; actors here ask for none
         self._preload_modules = tuple(preload_modules)  # imported by each actor's process before it takes work
         self._node: Any = None
-        self._guard: Guard | None = None
+        self._guard: Watchdog | None = None
         self._sockets: Path | None = None
         self._raylet_pid = 0
 
@@ -214,13 +214,13 @@ def _start_head_node(temporary: Path, sockets: Path, cpus: int) -> Any:
     return HeadNode(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True)
 
 
-def _guard_agents(node: Any) -> Guard:
+def _guard_agents(node: Any) -> Watchdog:
     """See to it that the raylet's agents go with a killed daemon.
 
     The kernel kills the raylet then, but not what the raylet started. Actors notice within seconds; the two agents
     first try for a minute to report to the GCS, which is dead as well.
     """
-    return Guard(_processes_of(node))
+    return Watchdog(_processes_of(node))
 
 
 def _processes_of(node: Any) -> list[psutil.Process]:

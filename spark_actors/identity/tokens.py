@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 import jwt
 from jwt.types import Options
 
-from spark_actors.identity.keys import SigningKey
+from spark_actors.identity.signing_keys import SigningKey
 from spark_actors.kernel.ids import is_subject
 from spark_actors.messaging.cloudevents import AUTHORIZATION_CHARACTERS
 from spark_actors.messaging.door import RefusedError

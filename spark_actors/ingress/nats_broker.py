@@ -45,7 +45,7 @@ from nats.js.api import (
 
 from spark_actors.ingress import tuning
 from spark_actors.ingress.nats_client import ONE_TRY, OnError, SturdyClient, connected_to_any, shown
-from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
+from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError, Responder
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.bursts import BurstLog
 
@@ -75,7 +75,7 @@ class UnfitStreamError(BrokerUnavailableError):
 
 
 @dataclass(frozen=True)
-class NatsSettings:
+class BrokerSettings:
     """How to reach the server and what to ask of it."""
 
     url: str
@@ -133,7 +133,7 @@ class _StreamInfo(msgspec.Struct):
 class NatsBroker:
     """One ingress group's connection. `pull` is for one caller at a time."""
 
-    def __init__(self, settings: NatsSettings) -> None:
+    def __init__(self, settings: BrokerSettings) -> None:
         self._settings = settings
         self._nats: Client | None = None
         self._name = f"{settings.group}_{uuid4().hex}"
@@ -239,7 +239,7 @@ class NatsBroker:
             for subject, body in replies:
                 await connection.publish(subject, body)
 
-    async def answer_queries(self, answer: Answer) -> None:
+    async def answer_queries(self, answer: Responder) -> None:
         connection = self._connected()
 
         async def respond(message: Msg) -> None:
@@ -487,7 +487,7 @@ def beyond(difference: float, uncertainty: float) -> float:
 
 def what_loses(found: StreamConfig) -> list[str]:
     """What of a stream that somebody else has made loses, or keeps for ever, what it has confirmed; each in words."""
-    foreign = [subject for subject in found.subjects or [] if not subject.startswith(cloudevents.COMMANDS)]
+    foreign = [subject for subject in found.subjects or [] if not subject.startswith(cloudevents.COMMAND_PREFIX)]
     per_subject = (found.max_msgs_per_subject or 0) > 0 and not found.discard_new_per_subject
     checks = (
         (found.retention != RetentionPolicy.WORK_QUEUE, f"retention is {_word(found.retention)}, not workqueue"),

@@ -51,7 +51,7 @@ class BrokerLag:
     """By how many seconds at least the broker's clock is ahead of ours; below zero, behind."""
 
 
-Answer = Callable[[str, bytes, str, int], Awaitable[bytes]]
+Responder = Callable[[str, bytes, str, int], Awaitable[bytes]]
 """(subject, body, what the sender showed of who it is, bytes that a reply may have) -> the body of the reply."""
 
 
@@ -79,7 +79,7 @@ class Broker(Protocol):
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
         """Publish bodies of at most `answer_bytes` to reply subjects; nobody may be listening any more."""
 
-    async def answer_queries(self, answer: Answer) -> None:
+    async def answer_queries(self, answer: Responder) -> None:
         """From now on, answer each request on the query subjects."""
 
     async def lag(self) -> BrokerLag:

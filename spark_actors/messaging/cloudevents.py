@@ -31,9 +31,9 @@ ATTRIBUTE_PREFIX = "ce-"
 """What the header of an attribute begins with. Names of headers are compared without regard to case."""
 HEADERS_CHARACTERS = 16_384
 """Names and values of an event's headers together, at most."""
-COMMANDS = "spark.commands."
+COMMAND_PREFIX = "spark.commands."
 """What the subject of every command begins with."""
-COMMAND_SUBJECTS = f"{COMMANDS}>"
+COMMAND_SUBJECTS = f"{COMMAND_PREFIX}>"
 QUERY_SUBJECTS = "spark.queries.>"
 _REPLY_SUBJECT = re.compile(r"(?!\$|spark\.)[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*", re.ASCII)
 """Tokens of printable ASCII without wildcards; not the server's own subjects and not ours."""
@@ -164,17 +164,17 @@ def authorization(token: str) -> dict[str, str]:
 
 def commands_of(context: str) -> str:
     """Every command of one context."""
-    return f"{COMMANDS}{context}.>"
+    return f"{COMMAND_PREFIX}{context}.>"
 
 
 def context_of(subject: str) -> str:
     """The context whose commands come on *subject*, if there is one of that name; empty if it is for no commands."""
-    return subject.removeprefix(COMMANDS).partition(".")[0] if subject.startswith(COMMANDS) else ""
+    return subject.removeprefix(COMMAND_PREFIX).partition(".")[0] if subject.startswith(COMMAND_PREFIX) else ""
 
 
 def command_subject(message: MessageType) -> str:
     """Where a command is published: `spark.commands.<context>.<kebab-name>`."""
-    return f"{COMMANDS}{message.name}"
+    return f"{COMMAND_PREFIX}{message.name}"
 
 
 def query_subject(message: MessageType) -> str:

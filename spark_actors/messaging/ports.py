@@ -288,9 +288,9 @@ class Received(NamedTuple):
     event: Event
 
 
-Answer: TypeAlias = Callable[[Any], Awaitable[object | None]]
+QueryHandler: TypeAlias = Callable[[Any], Awaitable[object | None]]
 """Answers a query; None: there is no such thing. Raises StorageUnavailableError, or RefusedError for what is wrong."""
-Answers: TypeAlias = Mapping[type[Query], Answer]
+QueryHandlers: TypeAlias = Mapping[type[Query], QueryHandler]
 
 
 class CommandSender(Protocol):

@@ -16,7 +16,7 @@ import psycopg
 
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import PATIENT, Query, Row, connect
+from spark_actors.persistence.connections import PATIENT, Row, SqlText, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -51,9 +51,9 @@ class Snapshot:
 
     def __init__(self, connection: psycopg.Connection, schema: str, params: Mapping[str, object], limit: int) -> None:
         self._connection, self._params, self._limit = connection, params, limit
-        self.messaging: Mapping[str, Query] = load_for("audit_messaging", schema)
+        self.messaging: Mapping[str, SqlText] = load_for("audit_messaging", schema)
 
-    def check(self, name: str, statement: Query) -> Check:
+    def check(self, name: str, statement: SqlText) -> Check:
         """A check whose statement gives the findings: rows of subject and detail, at most `%(limit)s`.
 
         It may speak of `%(stuck_after)s`, too.
@@ -64,14 +64,14 @@ class Snapshot:
         """A check whose findings are worked out by the caller."""
         return Check(name, tuple(islice(findings, self._limit)))
 
-    def pages(self, statement: Query) -> Iterator[list[Row]]:
+    def pages(self, statement: SqlText) -> Iterator[list[Row]]:
         """The rows of a statement in the order of their first column, page by page: `%(limit)s` behind `%(after)s`."""
         after = ""
         while page := self.rows(statement, after=after, limit=tuning.AUDIT_PAGE_ROWS):
             yield page
             after = page[-1][0]
 
-    def rows(self, statement: Query, **params: object) -> list[Row]:
+    def rows(self, statement: SqlText, **params: object) -> list[Row]:
         """The rows of a statement."""
         return self._connection.execute(statement, {**self._params, **params}).fetchall()
 

@@ -28,7 +28,7 @@ from spark_actors.persistence import tuning
 from spark_actors.persistence.arrays import ArrayDumper
 from spark_actors.persistence.errors import translated
 
-Query: TypeAlias = bytes
+SqlText: TypeAlias = bytes
 Row: TypeAlias = tuple[Any, ...]
 Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
 """Makes what is entered for as long as the server has been asked and has not answered."""
@@ -97,11 +97,11 @@ PATIENT = Limits(lock=5, statement=3_600, idle=3_600)
 class Statement:
     """One statement to send, with its parameters by name."""
 
-    query: Query
+    query: SqlText
     params: Mapping[str, object] = field(default_factory=dict)
 
 
-class Session(AsyncConnection):
+class DatabaseSession(AsyncConnection):
     """A connection of a pool. It asks for the limits, and does without where a pooler stands between."""
 
     @classmethod
@@ -137,7 +137,7 @@ def make_pool(dsn: str, *, max_size: int = tuning.POOL_SIZE, prepare_threshold: 
     """
     return Pool(
         conninfo(dsn),
-        connection_class=Session,
+        connection_class=DatabaseSession,
         kwargs={"autocommit": True, "prepare_threshold": prepare_threshold},
         configure=_adapt,
         min_size=1,

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 from spark_actors.kernel.decisions import Outcome, Verdict
 from spark_actors.messaging.unit_of_work import Handled, InboxMark
-from spark_actors.persistence.connections import Query, Statement, TurnConnection
+from spark_actors.persistence.connections import SqlText, Statement, TurnConnection
 
 
 class PostgresInbox:
     """Port `Inbox`. What is marked goes to *queue*, which the unit of work commits."""
 
-    def __init__(self, sql: Mapping[str, Query], connection: TurnConnection, queue: list[Statement]) -> None:
+    def __init__(self, sql: Mapping[str, SqlText], connection: TurnConnection, queue: list[Statement]) -> None:
         self._sql, self._connection, self._queue = sql, connection, queue
 
     def handled(self, message_ids: Sequence[str]) -> Mapping[str, Handled]:

@@ -10,7 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.kernel.errors import RowLockedError
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import Query
+from spark_actors.persistence.connections import SqlText
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -57,7 +57,7 @@ class DeadLetterMaintenance:
             await forget(self._pool, self._sql["forget"], now, self._retention)
 
 
-async def drop_partitions(pool: AsyncConnectionPool, query: Query, params: Mapping[str, object]) -> None:
+async def drop_partitions(pool: AsyncConnectionPool, query: SqlText, params: Mapping[str, object]) -> None:
     """Drop what *query* says is old; while somebody reads the table nothing is dropped: that is for the next run.
 
     Whoever waits for the lock of a whole table has all others wait behind him, so this waits for moments only.
@@ -72,7 +72,7 @@ async def drop_partitions(pool: AsyncConnectionPool, query: Query, params: Mappi
         _logger.info("old partitions stay for now: somebody reads their table")
 
 
-async def forget(pool: AsyncConnectionPool, query: Query, now: datetime, retention: timedelta) -> None:
+async def forget(pool: AsyncConnectionPool, query: SqlText, now: datetime, retention: timedelta) -> None:
     """Delete what is older, a few rows at a time, so that neither locks nor vacuum ever have much to do.
 
     It is as late as the earlier of two clocks says, *now* and the database's: one that is ahead must not forget.

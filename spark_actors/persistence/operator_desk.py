@@ -31,7 +31,7 @@ from spark_actors.messaging.cloudevents import context_of
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.messaging.unit_of_work import COMMANDS
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import Query, connect
+from spark_actors.persistence.connections import SqlText, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -279,7 +279,7 @@ class OperatorDesk:
     @contextmanager
     def _acting(
         self, letter: Letter, operator: Operator, action: str, detail: str = ""
-    ) -> Iterator[tuple[psycopg.Connection[Any], Mapping[str, Query], dict[str, Any]]]:
+    ) -> Iterator[tuple[psycopg.Connection[Any], Mapping[str, SqlText], dict[str, Any]]]:
         """A transaction that has the letter to itself, and audits. Raises DeskError if it was given up already."""
         about = {**vars(letter), **vars(operator)}
         with self._connected(letter.context) as (connection, sql):
@@ -291,7 +291,7 @@ class OperatorDesk:
             _audit(connection, sql, about, action, detail or letter.reason)
 
     @contextmanager
-    def _connected(self, context: str) -> Iterator[tuple[psycopg.Connection[Any], Mapping[str, Query]]]:
+    def _connected(self, context: str) -> Iterator[tuple[psycopg.Connection[Any], Mapping[str, SqlText]]]:
         """A transaction in the database of one context."""
         if context not in self._dsn:
             raise DeskError(f"there is no context {context!r} with dead letters: there are {', '.join(self._dsn)}")
@@ -315,7 +315,7 @@ def _refuse_empty(key: str) -> None:
         raise DeskError("an empty key is nobody's: expected the key of an aggregate instance")
 
 
-def _refuse_forgotten(connection: psycopg.Connection[Any], sql: Mapping[str, Query], letter: Letter) -> None:
+def _refuse_forgotten(connection: psycopg.Connection[Any], sql: Mapping[str, SqlText], letter: Letter) -> None:
     """Raises ForgottenError if a letter's message may have been handled, and the inbox would not know."""
     what = f"letter {letter.address}"
     if letter.subscriber != COMMANDS:
@@ -326,7 +326,7 @@ def _refuse_forgotten(connection: psycopg.Connection[Any], sql: Mapping[str, Que
 
 
 def _refuse_forgotten_events(
-    connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any]
+    connection: psycopg.Connection[Any], sql: Mapping[str, SqlText], about: Mapping[str, Any]
 ) -> None:
     """Raises ForgottenError if events that wait for a key are older than what the inbox knows."""
     if about["subscriber"] != COMMANDS:
@@ -335,29 +335,29 @@ def _refuse_forgotten_events(
             _refuse_before(connection, sql, f"an event that waits for {about['key']!r}", oldest)
 
 
-def _refuse_before(connection: psycopg.Connection[Any], sql: Mapping[str, Query], what: str, at: datetime) -> None:
+def _refuse_before(connection: psycopg.Connection[Any], sql: Mapping[str, SqlText], what: str, at: datetime) -> None:
     since = _one(connection, sql["known_since"], {})
     if since is None or at < since:
         raise ForgottenError(what, at, since)
 
 
-def _is_there(connection: psycopg.Connection[Any], query: Query, about: Mapping[str, Any]) -> bool:
+def _is_there(connection: psycopg.Connection[Any], query: SqlText, about: Mapping[str, Any]) -> bool:
     return connection.execute(query, about).fetchone() is not None
 
 
-def _one(connection: psycopg.Connection[Any], query: Query, about: Mapping[str, Any]) -> Any:
+def _one(connection: psycopg.Connection[Any], query: SqlText, about: Mapping[str, Any]) -> Any:
     """The one value of a statement; None if there is none."""
     row = connection.execute(query, about).fetchone()
     return row[0] if row else None
 
 
-def _release(connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any]) -> None:
+def _release(connection: psycopg.Connection[Any], sql: Mapping[str, SqlText], about: Mapping[str, Any]) -> None:
     if connection.execute(sql["release_key"], about).rowcount == 0:
         raise DeskError(f"{about['subscriber']} {about['key']!r} does not wait")
 
 
 def _refuse_again(
-    connection: psycopg.Connection[Any], sql: Mapping[str, Query], about: Mapping[str, Any], reason: str
+    connection: psycopg.Connection[Any], sql: Mapping[str, SqlText], about: Mapping[str, Any], reason: str
 ) -> None:
     if about["subscriber"] == COMMANDS:
         connection.execute(sql["refuse_again"], {**about, "reason": reason})
@@ -365,7 +365,7 @@ def _refuse_again(
 
 def _audit(
     connection: psycopg.Connection[Any],
-    sql: Mapping[str, Query],
+    sql: Mapping[str, SqlText],
     about: Mapping[str, Any],
     action: str,
     detail: str = "",

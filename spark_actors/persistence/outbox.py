@@ -26,7 +26,7 @@ from psycopg_pool import AsyncConnectionPool
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import OutboxBacklog, PendingMessage
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import Query, Statement
+from spark_actors.persistence.connections import SqlText, Statement
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.missed_events import PostgresMissedEvents
 from spark_actors.persistence.parking import PostgresParkedEvents
@@ -47,7 +47,7 @@ def hint_statement(context: str) -> Statement:
 class PostgresOutbox:
     """Port `Outbox`. What is added goes to *queue*, which the unit of work commits."""
 
-    def __init__(self, statements: Mapping[str, Query], queue: list[Statement]) -> None:
+    def __init__(self, statements: Mapping[str, SqlText], queue: list[Statement]) -> None:
         self._sql, self._queue = statements, queue
 
     def add(self, messages: Sequence[Envelope]) -> None:

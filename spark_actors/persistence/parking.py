@@ -13,7 +13,7 @@ from spark_actors.messaging.envelope import Envelope, content_digest
 from spark_actors.messaging.ports import DeadLetter, ParkedKey, ParkedSummary, Revision, letter_of
 from spark_actors.messaging.unit_of_work import COMMANDS, Failure
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import Query, Statement, TurnConnection
+from spark_actors.persistence.connections import SqlText, Statement, TurnConnection
 from spark_actors.persistence.dead_letters import columns_of, storable, storable_key
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.rows import envelope_in, message_columns
@@ -25,8 +25,8 @@ class PostgresParking:
 
     def __init__(
         self,
-        sql: Mapping[str, Query],
-        letters_sql: Mapping[str, Query],
+        sql: Mapping[str, SqlText],
+        letters_sql: Mapping[str, SqlText],
         connection: TurnConnection,
         queue: list[Statement],
     ) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from spark_actors.kernel.errors import ConstraintError, StaleVersionError
 from spark_actors.messaging.unit_of_work import OperatorAction
-from spark_actors.persistence.connections import Query, Statement, TurnConnection, Waiting
+from spark_actors.persistence.connections import SqlText, Statement, TurnConnection, Waiting
 from spark_actors.persistence.inbox import PostgresInbox
 from spark_actors.persistence.outbox import PostgresOutbox, hint_statement
 from spark_actors.persistence.parking import PostgresParking
@@ -29,12 +29,12 @@ _encode = msgspec.json.Encoder().encode
 class _Sql:
     """A context's statements, made once."""
 
-    aggregate: Mapping[str, Query]
-    inbox: Mapping[str, Query]
-    outbox: Mapping[str, Query]
-    parking: Mapping[str, Query]
-    letters: Mapping[str, Query]
-    actions: Mapping[str, Query]
+    aggregate: Mapping[str, SqlText]
+    inbox: Mapping[str, SqlText]
+    outbox: Mapping[str, SqlText]
+    parking: Mapping[str, SqlText]
+    letters: Mapping[str, SqlText]
+    actions: Mapping[str, SqlText]
     hint: Statement
 
 

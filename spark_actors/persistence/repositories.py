@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from spark_actors.messaging.unit_of_work import Change, Effect, Unreadable, Versioned
-from spark_actors.persistence.connections import Query, Row, Statement, TurnConnection
+from spark_actors.persistence.connections import Row, SqlText, Statement, TurnConnection
 from spark_actors.persistence.rules import Rule, Values, claims_by_rule, offenders, probe
 from spark_actors.persistence.tables import AggregateTable, Book
 
@@ -18,7 +18,7 @@ class PostgresRepository(Generic[S]):
     """Port `Repository`. What is saved goes to *queue*, which the unit of work commits."""
 
     def __init__(
-        self, table: AggregateTable[S], sql: Mapping[str, Query], connection: TurnConnection, queue: list[Statement]
+        self, table: AggregateTable[S], sql: Mapping[str, SqlText], connection: TurnConnection, queue: list[Statement]
     ) -> None:
         self._table, self._sql, self._connection, self._queue = table, sql, connection, queue
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import Session, conninfo
+from spark_actors.persistence.connections import DatabaseSession, conninfo
 from spark_actors.persistence.outbox import channel_of
 
 _logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class PostgresWakeUps:
             await connection.close()
 
     async def _listen(self) -> AsyncConnection:
-        connection = await Session.connect(conninfo(self._dsn), autocommit=True)
+        connection = await DatabaseSession.connect(conninfo(self._dsn), autocommit=True)
         try:
             await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
         except BaseException:

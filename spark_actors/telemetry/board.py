@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from spark_actors.telemetry import tuning
 from spark_actors.telemetry.catalogue import CATALOGUE, Measure
-from spark_actors.telemetry.snapshot import SampleKey, Snapshot, unpack
+from spark_actors.telemetry.snapshot import MetricsSnapshot, SampleKey, unpack
 
 Samples = dict[SampleKey, float]
 
@@ -26,7 +26,7 @@ class MetricsBoard:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._live: dict[str, tuple[str | int, Snapshot]] = {}
+        self._live: dict[str, tuple[str | int, MetricsSnapshot]] = {}
         self._retired: Samples = {}
         self._retired_names: OrderedDict[tuple[str, str | int], None] = OrderedDict()
         self._registry = CollectorRegistry()

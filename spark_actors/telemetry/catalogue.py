@@ -50,7 +50,7 @@ def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -
     return Measure(name, "histogram", text, labels, buckets)
 
 
-COMMANDS = _counter(
+COMMANDS_HANDLED = _counter(
     "spark_commands_total",
     "Commands handled and committed, by how they ended: done, rejected (the business said no), failed (a bug), parked.",
     *("context", "name", "outcome"),
@@ -179,7 +179,7 @@ OUTSIDE_CALL_DURATION = _histogram(
 )
 
 CATALOGUE: tuple[Measure, ...] = (
-    COMMANDS,
+    COMMANDS_HANDLED,
     TURN_COMMANDS,
     TURN_DURATION,
     INBOX_DUPLICATES,

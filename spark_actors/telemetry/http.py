@@ -36,7 +36,7 @@ class NotListeningError(SparkError):
         return f"no telemetry on {self.host}:{self.port}: {self.reason}; choose another http.host or http.port"
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     """A response."""
 
     status: HTTPStatus
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-Route = Callable[[], Answer]
+Endpoint = Callable[[], Response]
 
 
 class TelemetryServer:
@@ -64,8 +64,8 @@ class TelemetryServer:
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._host, self._wanted_port = host, port
-        self._routes: dict[str, Route] = {
-            "/metrics": lambda: Answer(HTTPStatus.OK, CONTENT_TYPE_LATEST, metrics()),
+        self._routes: dict[str, Endpoint] = {
+            "/metrics": lambda: Response(HTTPStatus.OK, CONTENT_TYPE_LATEST, metrics()),
             "/healthz": lambda: _alive(liveness()),
             "/readyz": lambda: _ready(readiness()),
             "/status": lambda: _json(HTTPStatus.OK, status()),
@@ -113,7 +113,7 @@ class TelemetryServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], routes: Mapping[str, Route]) -> None:
+    def __init__(self, address: tuple[str, int], routes: Mapping[str, Endpoint]) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.routes = routes
         super().__init__(address, _Handler)
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Probes and scrapes are too many to log."""
 
 
-def _listen(host: str, port: int, routes: Mapping[str, Route]) -> _Server:
+def _listen(host: str, port: int, routes: Mapping[str, Endpoint]) -> _Server:
     try:
         return _Server((host, port), routes)
     except OSError as error:
@@ -154,7 +154,7 @@ def _listen(host: str, port: int, routes: Mapping[str, Route]) -> _Server:
     return _Server((host, 0), routes)
 
 
-def _guarded(path: str, route: Route) -> Answer:
+def _guarded(path: str, route: Endpoint) -> Response:
     logger = structlog.get_logger(__name__)
     try:
         return route()
@@ -163,21 +163,21 @@ def _guarded(path: str, route: Route) -> Answer:
         return _json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "see the log"})
 
 
-def _alive(problems: Sequence[str]) -> Answer:
+def _alive(problems: Sequence[str]) -> Response:
     """*problems* are those that only a new start of the daemon solves."""
     status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
     return _json(status, {"alive": not problems, "problems": list(problems)})
 
 
-def _ready(parts: Readiness) -> Answer:
+def _ready(parts: Readiness) -> Response:
     ready = not any(parts.values())
     status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
     return _json(status, {"ready": ready, "parts": {part: reason or "ready" for part, reason in parts.items()}})
 
 
-def _not_found() -> Answer:
+def _not_found() -> Response:
     return _json(HTTPStatus.NOT_FOUND, {"error": "there are /metrics, /healthz, /readyz and /status"})
 
 
-def _json(status: HTTPStatus, content: Mapping[str, Any]) -> Answer:
-    return Answer(status, "application/json", json.dumps(content, default=str).encode() + b"\n")
+def _json(status: HTTPStatus, content: Mapping[str, Any]) -> Response:
+    return Response(status, "application/json", json.dumps(content, default=str).encode() + b"\n")

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
-MASK = "***"
-
 _SECRET_NAMES = ("password", "passwd", "token", "dsn", "preimage", "authorization", "secret")
 _WORD = "|".join(_SECRET_NAMES)
 _QUOTED = r"'(?:[^'\\]|\\.){0,999}'|\"(?:[^\"\\]|\\.){0,999}\""

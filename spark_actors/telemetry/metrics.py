@@ -35,7 +35,7 @@ from spark_actors.messaging.telemetry import (
 )
 from spark_actors.telemetry import catalogue
 from spark_actors.telemetry.catalogue import CATALOGUE, Measure
-from spark_actors.telemetry.snapshot import SampleKey, Snapshot, pack
+from spark_actors.telemetry.snapshot import MetricsSnapshot, SampleKey, pack
 
 
 class ActorMetrics:
@@ -65,7 +65,7 @@ class ActorMetrics:
     def snapshot(self) -> bytes:
         """All numbers so far, packed for `MetricsBoard.observe`."""
         samples = [sample for family in self._registry.collect() for sample in _samples(family)]
-        return pack(Snapshot(next(self._taken), samples))
+        return pack(MetricsSnapshot(next(self._taken), samples))
 
     @singledispatchmethod
     def _record(self, event: object) -> None:
@@ -74,7 +74,7 @@ class ActorMetrics:
     @_record.register
     def _turn_taken(self, event: TurnTaken) -> None:
         for (name, verdict), commands in event.outcomes.items():
-            self._add(catalogue.COMMANDS, commands, event.context, name, verdict)
+            self._add(catalogue.COMMANDS_HANDLED, commands, event.context, name, verdict)
         if event.duplicates:
             self._add(catalogue.INBOX_DUPLICATES, event.duplicates, event.context)
         if event.commands:

@@ -17,7 +17,7 @@ class SampleKey(NamedTuple):
     """Values in the order of the catalogue; a bucket's bound comes last."""
 
 
-class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+class MetricsSnapshot(msgspec.Struct, frozen=True, array_like=True):
     """All numbers of one actor."""
 
     taken: int
@@ -26,13 +26,13 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Snapshot).decode
+_decode = msgspec.msgpack.Decoder(MetricsSnapshot).decode
 
 
-def pack(snapshot: Snapshot) -> bytes:
+def pack(snapshot: MetricsSnapshot) -> bytes:
     return _encode(snapshot)
 
 
-def unpack(payload: bytes) -> Snapshot:
+def unpack(payload: bytes) -> MetricsSnapshot:
     """Raises msgspec.DecodeError for anything that `pack` did not make."""
     return _decode(payload)

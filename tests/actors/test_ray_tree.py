@@ -15,8 +15,8 @@ from domain.bitcoin.messages import RequestDeposit
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewDonation, ViewInvoice, ViewTimeline
 from spark_actors.actors import names
+from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.references import RayRoot
-from spark_actors.actors.unit import Unit
 from spark_actors.bootstrap.sizes import sessions_needed
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.ingress.client import SOURCE
@@ -170,5 +170,5 @@ def test_a_daemon_ends_what_its_predecessors_left_and_nobody_elses_actors(ray_no
     assert eventually(lambda: there() == set())
 
 
-async def no_unit() -> Unit:
+async def no_unit() -> Assembly:
     raise RuntimeError("nothing is built here")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spark_actors.actors.unit import Unit
+from spark_actors.actors.assembly import Assembly
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.liveness import Liveness
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 NAMESPACE = "root-gone"
 
 
-async def an_empty_tree() -> Unit:
+async def an_empty_tree() -> Assembly:
     from spark_actors.actors.root import RootSupervisor
 
     service = RootSupervisor((), MetricsBoard(), lambda: b"", grace_seconds=1)
-    return Unit(service, lambda: b"")
+    return Assembly(service, lambda: b"")
 
 
 @pytest.fixture

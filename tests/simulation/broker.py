@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
+from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError, Responder
 from tests.simulation.crowd import Message
 from tests.simulation.machine import Machine, Process
 
@@ -150,7 +150,7 @@ class SimulatedBroker:
             self._server.answer(subject, body, subject.partition("/")[0])
         await self._boundary("broker.reply.after")
 
-    async def answer_queries(self, answer: Answer) -> None:
+    async def answer_queries(self, answer: Responder) -> None:
         """Nobody asks."""
 
     async def lag(self) -> BrokerLag:

@@ -11,10 +11,11 @@ from typing import Any
 from spark_actors.actors import names
 from spark_actors.actors.admission import Admission
 from spark_actors.actors.aggregate import AggregateActor
+from spark_actors.actors.assembly import Service
 from spark_actors.actors.context import (
     ContextActor,
     ContextService,
-    Part,
+    EventHandler,
     Projecting,
     Refusal,
     Steps,
@@ -34,7 +35,6 @@ from spark_actors.actors.refused import RefusedMessages
 from spark_actors.actors.root import RootSupervisor
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
-from spark_actors.actors.unit import Service
 from spark_actors.actors.watch import Watch
 from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
@@ -261,7 +261,7 @@ class Deployment:
     def context(self, name: str, process: Process) -> ContextShell:
         context = self.subject.application.installed(name).context
         dispatcher = NotingDispatcher(process, self.placement, RayStandIn(process))
-        does: list[Part] = [Refusing(process, self.refusals_left)]
+        does: list[EventHandler] = [Refusing(process, self.refusals_left)]
         if context.sagas:
             does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), ignore))
         if context.steps:

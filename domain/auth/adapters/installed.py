@@ -8,10 +8,10 @@ from domain.auth.adapters.tables import USERS
 from domain.auth.context import CONTEXT
 from domain.auth.messages import LogIn
 from spark_actors.application import Edge, InstalledContext
-from spark_actors.messaging.ports import Answers
+from spark_actors.messaging.ports import QueryHandlers
 
 
-async def _answers(edge: Edge) -> Answers:
+async def _answers(edge: Edge) -> QueryHandlers:
     """Logins, with threads and connections that end with the process."""
     from domain.auth.adapters.attempts import AttemptLimits, Attempts
     from domain.auth.adapters.credentials import PostgresCredentials

@@ -24,7 +24,7 @@ from domain.dashboard.views import (
     ViewInvoice,
     ViewTimeline,
 )
-from spark_actors.cli.demo import NOT_THERE, PATIENCE_SECONDS, Check, Stage, View, act, told, watch
+from spark_actors.cli.demo import NOT_THERE, PATIENCE_SECONDS, Expectation, Stage, View, act, told, watch
 from spark_actors.ingress.client import SOURCE, Answer, SparkClient, ViewRefusedError
 from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging.identity import Role, identity_of
@@ -38,7 +38,7 @@ class Performance:
     """What was seen of a story."""
 
     story: Story
-    checks: list[Check] = field(default_factory=list)
+    checks: list[Expectation] = field(default_factory=list)
     accounts: dict[str, View] = field(default_factory=dict)
     """The account overview of each person, by account id."""
     campaigns: dict[str, View] = field(default_factory=dict)
@@ -50,10 +50,10 @@ class Performance:
     seconds: float = 0.0
 
     def check(self, what: str, expected: object, seen: object) -> None:
-        self.checks.append(Check(what, expected, seen))
+        self.checks.append(Expectation(what, expected, seen))
 
     @property
-    def failures(self) -> list[Check]:
+    def failures(self) -> list[Expectation]:
         return [check for check in self.checks if not check.is_met]
 
 

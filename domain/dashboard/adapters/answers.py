@@ -27,7 +27,7 @@ from domain.dashboard.views import (
     ViewInvoice,
     ViewTimeline,
 )
-from spark_actors.messaging.ports import Answers
+from spark_actors.messaging.ports import QueryHandlers
 from spark_actors.persistence import statements
 from spark_actors.persistence.errors import translated
 
@@ -47,7 +47,7 @@ class PostgresViews:
     def __init__(self, pool: AsyncConnectionPool) -> None:
         self._pool = pool
         self._statements = statements.load(__package__, "dashboard.sql")
-        self.answers: Answers = {
+        self.answers: QueryHandlers = {
             ViewAccountOverview: self._account_overview,
             ViewCampaigns: self._campaigns,
             ViewCampaign: self._campaign,

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from domain.dashboard.context import CONTEXT
 from spark_actors.application import Edge, InstalledContext, Reactions
-from spark_actors.messaging.ports import Answers
+from spark_actors.messaging.ports import QueryHandlers
 
 
 async def _reactions(edge: Edge) -> Reactions:
@@ -22,7 +22,7 @@ async def _reactions(edge: Edge) -> Reactions:
     return Reactions([Projecting(CONTEXT, PostgresProjection(pool))], [housekeeping])
 
 
-async def _answers(edge: Edge) -> Answers:
+async def _answers(edge: Edge) -> QueryHandlers:
     from domain.dashboard.adapters.answers import PostgresViews
 
     return PostgresViews(await edge.pool()).answers

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from spark_actors.embedded.errors import ServiceFailedError, ServiceTimeoutError
-from spark_actors.embedded.processes import ChildProcess, Command, find_leftover, open_process
+from spark_actors.embedded.processes import ChildProcess, Program, find_leftover, open_process
 from tests.integration.embedded.conftest import ROOT
 
 DEAF = """
@@ -21,8 +21,8 @@ while True:
 """
 
 
-def python(code: str, folder: Path) -> Command:
-    return Command("service", [sys.executable, "-c", code], folder, folder / "output.log")
+def python(code: str, folder: Path) -> Program:
+    return Program("service", [sys.executable, "-c", code], folder, folder / "output.log")
 
 
 def test_a_service_that_ends_at_once_is_an_error_with_its_last_words(tmp_path: Path) -> None:

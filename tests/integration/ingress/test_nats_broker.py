@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
 from spark_actors.ingress import nats_broker, tuning
-from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings
+from spark_actors.ingress.nats_broker import STREAM, BrokerSettings, NatsBroker
 from spark_actors.ingress.nats_client import SturdyClient
 from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError
 from spark_actors.messaging import cloudevents
@@ -32,8 +32,8 @@ GOOD = b"spark.commands.good"
 LIMIT = 1_000
 
 
-def settings_for(server: EmbeddedNats) -> NatsSettings:
-    return NatsSettings(
+def settings_for(server: EmbeddedNats) -> BrokerSettings:
+    return BrokerSettings(
         url=server.url,
         token=server.token,
         replicas=1,
@@ -331,7 +331,7 @@ def test_what_comes_while_the_connection_ends_does_not_overtake_what_comes_again
 
 
 @asynccontextmanager
-async def opened(settings: NatsSettings) -> AsyncIterator[NatsBroker]:
+async def opened(settings: BrokerSettings) -> AsyncIterator[NatsBroker]:
     """One more broker on the same stream."""
     broker = NatsBroker(settings)
     await broker.open()

@@ -18,9 +18,9 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from domain.accounting.messages import OpenAccount
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
-from spark_actors.embedded.processes import ChildProcess, Command
+from spark_actors.embedded.processes import ChildProcess, Program
 from spark_actors.ingress.client import SparkClient, UnreachableError
-from spark_actors.ingress.nats_broker import STREAM, NatsBroker, NatsSettings, UnfitStreamError
+from spark_actors.ingress.nats_broker import STREAM, BrokerSettings, NatsBroker, UnfitStreamError
 from spark_actors.ingress.port import BrokerUnavailableError
 from tests.fixtures.daemon import eventually
 from tests.integration.ingress.test_nats_broker import pulled, settings_for
@@ -208,19 +208,19 @@ accounts {{
 
 
 @pytest.fixture
-def demanding(tmp_path: Path) -> Iterator[NatsSettings]:
+def demanding(tmp_path: Path) -> Iterator[BrokerSettings]:
     """A server whose account wants to know beforehand how large each stream may get."""
     configuration = tmp_path / "nats.conf"
     configuration.write_text(ACCOUNT.format(folder=tmp_path))
     server = ChildProcess(
-        Command("nats", [str(nats_server_path()), "--config", str(configuration)], tmp_path, tmp_path / "output")
+        Program("nats", [str(nats_server_path()), "--config", str(configuration)], tmp_path, tmp_path / "output")
     )
     server.launch()
     try:
         ports = tmp_path / f"nats-server_{server.pid}.ports"
         assert eventually(lambda: ports.exists() and ports.read_text().endswith("}"))
         address = ports.read_text().split("nats://")[1].split('"')[0]
-        yield NatsSettings(
+        yield BrokerSettings(
             url=f"nats://spark:secret@{address}",
             token="",
             replicas=1,
@@ -237,7 +237,7 @@ def demanding(tmp_path: Path) -> Iterator[NatsSettings]:
         server.stop(grace_seconds=5)
 
 
-def test_an_account_that_demands_a_size_gets_the_one_in_the_settings(demanding: NatsSettings) -> None:
+def test_an_account_that_demands_a_size_gets_the_one_in_the_settings(demanding: BrokerSettings) -> None:
     async def play() -> None:
         broker = NatsBroker(demanding)
         with pytest.raises(BrokerUnavailableError, match="max bytes"):

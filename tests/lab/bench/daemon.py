@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.embedded.postgres import EmbeddedPostgres
-from spark_actors.embedded.processes import ChildProcess, Command
+from spark_actors.embedded.processes import ChildProcess, Program
 from tests.lab.bench.machine import ROOT
 
 READY_SECONDS = 120.0
@@ -60,9 +60,9 @@ def settings_text(placement: Mapping[str, int], views_dsn: str = "") -> str:
     return PORTS + placed + apart
 
 
-def _command(home: Path, data_dir: DataDir, settings: Path) -> Command:
+def _command(home: Path, data_dir: DataDir, settings: Path) -> Program:
     arguments = ["run", "--data-dir", str(data_dir.path), "--config", str(settings)]
-    return Command(
+    return Program(
         name="the daemon",
         arguments=[sys.executable, "-m", "spark_actors.cli", *arguments],
         folder=ROOT,

@@ -17,7 +17,7 @@ import psutil
 
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.embedded.postgres import SUPERUSER, EmbeddedPostgres
-from spark_actors.embedded.processes import ChildProcess, Command
+from spark_actors.embedded.processes import ChildProcess, Program
 from spark_actors.kernel.errors import DetailedError
 from tests.lab.chaos.disk import Disk
 from tests.lab.chaos.queries import as_superuser
@@ -200,9 +200,9 @@ class Target:
         except OSError:
             return ""
 
-    def _command(self) -> Command:
+    def _command(self) -> Program:
         arguments = ["run", "--data-dir", str(self.data_dir.path), "--config", str(self._settings)]
-        return Command(
+        return Program(
             name="the daemon",
             arguments=[sys.executable, "-m", "spark_actors.cli", *arguments],
             folder=ROOT,

@@ -8,7 +8,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from spark_actors.actors.context import Projecting
 from spark_actors.application import Edge, InstalledContext, Reactions
-from spark_actors.messaging.ports import Answers, Received
+from spark_actors.messaging.ports import QueryHandlers, Received
 from spark_actors.persistence.errors import translated
 from tests.shop.overview.context import CONTEXT, ItemLine, OrderSummary, ViewItem, ViewOrder
 from tests.shop.overview.rows import ItemSeen, OrderSeen, row_of
@@ -57,7 +57,7 @@ async def _reactions(edge: Edge) -> Reactions:
     return Reactions([Projecting(CONTEXT, OverviewProjection(await edge.pool()))])
 
 
-async def _answers(edge: Edge) -> Answers:
+async def _answers(edge: Edge) -> QueryHandlers:
     pool = await edge.pool()
 
     async def item(query: ViewItem) -> ItemLine | None:

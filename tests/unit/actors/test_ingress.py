@@ -26,7 +26,7 @@ from spark_actors.actors.queries import Queries
 from spark_actors.actors.refused import RefusedMessages
 from spark_actors.actors.tuning import LOGGED_REFUSALS, REFUSED_KEPT_BYTES
 from spark_actors.actors.watch import Watch
-from spark_actors.ingress.port import Answer, Arrival, BrokerLag, BrokerUnavailableError
+from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError, Responder
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import Command, MessageRegistry, Query
@@ -90,7 +90,7 @@ class FakeBroker:
             self.history.append(f"replied {subject}")
             self.replies[subject] = json.loads(body)
 
-    async def answer_queries(self, answer: Answer) -> None:
+    async def answer_queries(self, answer: Responder) -> None:
         self.answer = answer
 
     async def lag(self) -> BrokerLag:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from config.groups import Ingress
+from config.groups import IngressSettings
 from config.settings import Settings
 from spark_actors.bootstrap.ingress import nats_settings
 from spark_actors.deployment import Deployment
-from spark_actors.ingress.nats_broker import NatsSettings
+from spark_actors.ingress.nats_broker import BrokerSettings
 from tests.fixtures.application import WRITING as ALL
 
 
-def broker_settings(*groups: tuple[str, ...]) -> list[NatsSettings]:
-    settings = Settings(ingress=Ingress.model_validate({"groups": groups}))
+def broker_settings(*groups: tuple[str, ...]) -> list[BrokerSettings]:
+    settings = Settings(ingress=IngressSettings.model_validate({"groups": groups}))
     deployment = Deployment(settings, {}, {}, "", "", log_file=Path(), ray_namespace="spark")
     return [nats_settings(deployment, group) for group in range(len(groups))]
 

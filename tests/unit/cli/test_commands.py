@@ -15,7 +15,7 @@ from domain.dashboard.views import ViewCampaigns
 from spark_actors.cli.app import whole_app
 from spark_actors.cli.errors import EXIT_CODES, ExitCode
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
-from spark_actors.identity.keys import parse_keys
+from spark_actors.identity.signing_keys import parse_keys
 from spark_actors.identity.tokens import TokenVerifier
 from spark_actors.ingress.client import (
     Answer,

@@ -10,7 +10,7 @@ import pytest
 from config import SettingsError, load_settings
 from spark_actors.deployment import signing_keys
 from spark_actors.embedded.data_dir import DataDir
-from spark_actors.identity.keys import TokenKeysError
+from spark_actors.identity.signing_keys import TokenKeysError
 
 ONE, TWO = (f"k{number}:{str(number) * 32}" for number in (1, 2))
 

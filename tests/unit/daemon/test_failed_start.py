@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config.groups import Http
+from config.groups import HttpSettings
 from config.settings import Settings
 from spark_actors import daemon
 from spark_actors.actors import references
@@ -55,7 +55,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_host_that_is_not_ours_leaves_no_actor_behind(tmp_path: Path, done: list[str]) -> None:
-    settings = Settings(data_dir=tmp_path, http=Http(host="192.0.2.1"))
+    settings = Settings(data_dir=tmp_path, http=HttpSettings(host="192.0.2.1"))
     with pytest.raises(NotListeningError, match="192.0.2.1"):
         daemon.run_daemon(settings)
     assert done == ["started", "stopped"]

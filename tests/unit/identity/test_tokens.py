@@ -11,7 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
-from spark_actors.identity.keys import SigningKey, TokenKeysError, new_key, parse_keys
+from spark_actors.identity.signing_keys import SigningKey, TokenKeysError, new_key, parse_keys
 from spark_actors.identity.tokens import Realm, TokenVerifier
 from spark_actors.messaging.cloudevents import AUTHORIZATION_CHARACTERS
 from spark_actors.messaging.door import RefusedError

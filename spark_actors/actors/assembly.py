@@ -27,7 +27,7 @@ async def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Unit:
+class Assembly:
     """A service with everything that was built for it."""
 
     service: Service
