@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from spark_actors.messaging.scrubbing import MASK
+
 _SECRET_NAMES = ("password", "passwd", "token", "dsn", "preimage", "authorization", "secret")
 _WORD = "|".join(_SECRET_NAMES)
 _QUOTED = r"'(?:[^'\\]|\\.){0,999}'|\"(?:[^\"\\]|\\.){0,999}\""
