@@ -16,7 +16,7 @@ from spark_actors.bootstrap.parts import (
 )
 from spark_actors.deployment import Deployment
 from spark_actors.messaging.routing import Slot
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from spark_actors.telemetry.metrics import ActorMetrics
 
 

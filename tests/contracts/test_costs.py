@@ -26,7 +26,7 @@ from spark_actors.messaging.envelope import (
     unpack_replies,
 )
 from spark_actors.persistence.connections import Statement, TurnConnection
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
 from tests.fixtures.application import CONTEXTS, TABLES
 from tests.fixtures.daemon import eventually

@@ -93,7 +93,7 @@ MUTANTS = (
     Mutant(
         2,
         "the events are committed in a transaction of their own, before the state",
-        f"{STORE}/uow.py",
+        f"{STORE}/postgres_unit_of_work.py",
         "queued = [*self._marks, *self._changes, *self._events, *self._parked, *self._audited]",
         "self._connection.transact([*self._events], [])\n"
         "        queued = [*self._marks, *self._changes, *self._parked]",
@@ -102,7 +102,7 @@ MUTANTS = (
     Mutant(
         2,
         "the inbox mark is committed in a transaction of its own, before the state",
-        f"{STORE}/uow.py",
+        f"{STORE}/postgres_unit_of_work.py",
         "queued = [*self._marks, *self._changes, *self._events, *self._parked, *self._audited]",
         "self._connection.transact([*self._marks], [])\n"
         "        queued = [*self._changes, *self._events, *self._parked]",

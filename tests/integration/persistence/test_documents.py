@@ -10,8 +10,8 @@ import pytest
 from spark_actors.kernel.errors import ConstraintError, StaleVersionError
 from spark_actors.messaging.unit_of_work import Change, Effect, Unreadable
 from spark_actors.persistence.migrations import migrate
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from spark_actors.persistence.tables import AggregateTable
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import commit
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.item import Item

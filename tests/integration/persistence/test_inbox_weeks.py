@@ -17,7 +17,7 @@ from spark_actors.kernel.errors import DuplicateMessageError
 from spark_actors.messaging.unit_of_work import Handled
 from spark_actors.persistence.maintenance import PostgresMaintenance
 from spark_actors.persistence.migrations import Migration, migrate, migrate_schema, migrations_of
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import a_mark, commit
 from tests.fixtures.application import TABLES
 from tests.fixtures.stores import PostgresStores

@@ -12,7 +12,7 @@ from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.kernel.messages import MessageRegistry
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.messaging.routing import Placement, Slot
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
 from tests.fixtures.application import CONTEXTS, TABLES
 from tests.fixtures.stores import Async

@@ -14,7 +14,7 @@ from domain.bitcoin.invoice import InvoiceState
 from spark_actors.kernel.errors import ConstraintError
 from spark_actors.messaging.unit_of_work import Change
 from spark_actors.persistence.migrations import migrate, migrate_schema, migrations_of
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import NOW, a_credit, a_movement, a_refund, a_withdrawal, commit, created
 from tests.fixtures.application import TABLES
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from spark_actors.persistence.connections import make_pool
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from spark_actors.persistence.relay_backlog import PostgresRelayBacklog
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import an_event, commit
 from tests.fixtures.application import TABLES
 

@@ -14,7 +14,7 @@ from spark_actors.kernel.errors import ConstraintError, StaleVersionError, Stora
 from spark_actors.messaging.unit_of_work import Change, Versioned
 from spark_actors.persistence.connections import Statement
 from spark_actors.persistence.errors import UNSTORABLE_VALUE
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import a_mark, a_user, an_account, an_event, commit, created, forced
 from tests.fixtures.application import TABLES
 

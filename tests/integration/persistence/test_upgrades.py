@@ -15,7 +15,7 @@ from domain.shared.money import Satoshis
 from spark_actors.kernel.errors import ConstraintError
 from spark_actors.messaging.unit_of_work import Change
 from spark_actors.persistence.migrations import migrate_schema, migrations_of
-from spark_actors.persistence.uow import PostgresUnitOfWorkFactory
+from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.fixtures.aggregates import a_campaign, a_request, commit
 from tests.fixtures.application import TABLES
 
