@@ -159,7 +159,7 @@ def decide_turn(
 def _decide(rules: TurnRules, envelope: Envelope, state: object, now: datetime, refused_by: str) -> Decision[Any]:
     command: Any = decode_data(rules.registry, envelope)
     handler = rules.context.refusals[refused_by] if refused_by else rules.context.commands[type(command)]
-    return handler(state, command, now)
+    return handler.missing(command, now) if state is None else handler.existing(state, command, now)
 
 
 def _outgoing(envelope: Envelope, events: Sequence[Event], sequence: int, now: datetime) -> list[Envelope]:

@@ -40,15 +40,12 @@ C = TypeVar("C", bound=Command)
 
 @dataclass(frozen=True)
 class Handler:
-    """What decides on a command: `handler(state or None, command, time of the turn)` gives a Decision. Pure."""
+    """The two functions that decide on a command. Pure."""
 
     missing: Callable[[Any, datetime], Decision[Any]]
-    """Where the instance does not exist."""
+    """(command, time of the turn), where the instance does not exist."""
     existing: Callable[[Any, Any, datetime], Decision[Any]]
-    """Where it does."""
-
-    def __call__(self, state: Any, command: Any, now: datetime) -> Decision[Any]:
-        return self.missing(command, now) if state is None else self.existing(state, command, now)
+    """(instance, command, time of the turn), where it does."""
 
 
 def creates(

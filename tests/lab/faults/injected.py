@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -63,11 +62,15 @@ class DeadlyMessages:
         return replace(context, commands=commands, steps={kind: self._step(it) for kind, it in context.steps.items()})
 
     def _handler(self, handler: Handler) -> Handler:
-        def handle(state: Any, command: Command, now: datetime) -> Decision[Any]:
+        def missing(command: Command, now: datetime) -> Decision[Any]:
             self._die_of(Deadly.COMMAND, command)
-            return handler(state, command, now)
+            return handler.missing(command, now)
 
-        return Handler(missing=partial(handle, None), existing=handle)
+        def existing(state: Any, command: Command, now: datetime) -> Decision[Any]:
+            self._die_of(Deadly.COMMAND, command)
+            return handler.existing(state, command, now)
+
+        return Handler(missing, existing)
 
     def _step(self, step: Step) -> Step:
         def take(event: Event) -> Sequence[Command]:

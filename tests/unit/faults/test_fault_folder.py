@@ -114,10 +114,10 @@ def test_a_deadly_message_kills_each_process_that_handles_it_until_that_is_mende
     deadly, harmless = (Deposit(account_id="ann", deposit_id=name, amount_sat=5) for name in ("d1", "d2"))
     folder.set_deadly(Deadly.COMMAND, "d1")
     for command in (deadly, harmless, deadly):
-        context.commands[Deposit](None, command, NOW)
+        context.commands[Deposit].missing(command, NOW)
     assert strikes == [signal.SIGKILL, signal.SIGKILL]
     folder.set_deadly(Deadly.COMMAND, "")
-    assert context.commands[Deposit](None, deadly, NOW).outcome.verdict is Verdict.DONE
+    assert context.commands[Deposit].missing(deadly, NOW).outcome.verdict is Verdict.DONE
     assert len(strikes) == 2
 
 
@@ -129,7 +129,7 @@ def test_a_deadly_event_kills_who_takes_its_saga_further_and_not_who_decides_its
     folder.set_deadly(Deadly.EVENT, "i1")
     (command,) = context.steps[DepositPaid](paid)
     assert strikes == [signal.SIGKILL]
-    context.commands[Deposit](None, command, NOW)
+    context.commands[Deposit].missing(command, NOW)
     assert strikes == [signal.SIGKILL]
 
 

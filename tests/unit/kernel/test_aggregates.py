@@ -34,28 +34,28 @@ def nobody_has(command: AddItem, now: datetime) -> Decision[Item]:
 
 def test_a_command_that_creates_makes_the_instance_once() -> None:
     add = handler(creates(AddItem, Item.add, again="known"))
-    assert add(None, ADD, NOON) == Item.add(ADD, NOON)
-    assert add(TEA, ADD, NOON) == rejected("known")
-    assert handler(creates(AddItem, Item.add, again=added_again))(TEA, ADD, NOON) == rejected("known as Tea")
+    assert add.missing(ADD, NOON) == Item.add(ADD, NOON)
+    assert add.existing(TEA, ADD, NOON) == rejected("known")
+    assert handler(creates(AddItem, Item.add, again=added_again)).existing(TEA, ADD, NOON) == rejected("known as Tea")
 
 
 def test_a_command_that_changes_is_for_an_instance_that_exists() -> None:
     release = handler(changes(ReleaseStock, Item.release, missing="unknown_item"))
-    assert release(TEA, RELEASE, NOON) == TEA.release(RELEASE, NOON)
-    assert release(None, RELEASE, NOON) == rejected("unknown_item")
+    assert release.existing(TEA, RELEASE, NOON) == TEA.release(RELEASE, NOON)
+    assert release.missing(RELEASE, NOON) == rejected("unknown_item")
     reserve = handler(changes(ReserveStock, Item.reserve, missing=Item.out_of_stock))
-    assert reserve(None, RESERVE, NOON) == Item.out_of_stock(RESERVE, NOON)
+    assert reserve.missing(RESERVE, NOON) == Item.out_of_stock(RESERVE, NOON)
 
 
-@pytest.mark.parametrize("state", [None, TEA])
-def test_a_refusal_says_the_same_whether_or_not_the_instance_exists(state: Item | None) -> None:
-    assert refuses("label_taken")(state, ADD, NOON) == rejected("label_taken")
-    assert refuses(nobody_has)(state, ADD, NOON) == rejected("nobody has Tea")
+def test_a_refusal_says_the_same_whether_or_not_the_instance_exists() -> None:
+    for refusal, reason in ((refuses("label_taken"), "label_taken"), (refuses(nobody_has), "nobody has Tea")):
+        assert refusal.missing(ADD, NOON) == refusal.existing(TEA, ADD, NOON) == rejected(reason)
 
 
 def test_a_refusal_may_say_something_else_where_the_instance_exists() -> None:
     refusal = refuses(nobody_has, existing=added_again)
-    assert [refusal(state, ADD, NOON).outcome.reason for state in (None, TEA)] == ["nobody has Tea", "known as Tea"]
+    assert refusal.missing(ADD, NOON) == rejected("nobody has Tea")
+    assert refusal.existing(TEA, ADD, NOON) == rejected("known as Tea")
 
 
 def test_a_command_has_one_handler() -> None:
