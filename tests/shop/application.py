@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 async def _card_workers(edge: Edge) -> Workers:
-    from tests.shop.orders.adapters import CardWorker, SimulatedCardCompany
+    from tests.shop.orders.adapters import BOOKS, CardWorker, SimulatedCardCompany
 
-    return Workers(CardWorker(SimulatedCardCompany(edge.data_dir / "card-company.sqlite3")).by_task)
+    return Workers(CardWorker(SimulatedCardCompany(edge.data_dir / BOOKS)).by_task)
 
 
 def _audit() -> OwnAudit:

@@ -15,6 +15,8 @@ from tests.shop.orders.tasks import ChargeCard, RefundCard
 
 T = TypeVar("T")
 
+BOOKS = "card-company.sqlite3"
+"""The file in the daemon's data dir."""
 LIMIT = 20
 """So many pieces of one order a card is good for."""
 BUSY_SECONDS = 5.0
