@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Never, Union, get_args, get_origin, get_type_hints
 
 from spark_actors.kernel.aggregates import Aggregate, Handler
 from spark_actors.kernel.messages import Command, Event, Message, Upcaster
@@ -138,9 +138,9 @@ def _of_sent(context: BoundedContext, name: str, given: Any) -> Iterator[str]:
 
 
 def _members(given: Any) -> tuple[Any, ...]:
-    """What a sequence is annotated to hold."""
+    """What a sequence is annotated to hold; of `Never` there is none."""
     (held,) = get_args(given) or (given,)
-    return _alternatives(held)
+    return tuple(each for each in _alternatives(held) if each is not Never)
 
 
 def _annotations(function: Callable[..., Any]) -> tuple[str, list[Any], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.architecture.test_imports import BUSINESS
-from tests.fixtures.daemon import Daemon, environment
+from tests.fixtures.daemon import Daemon, environment, eventually
 from tests.fixtures.pages import ROOT, block
+from tests.shop.orders.adapters import BOOKS, SimulatedCardCompany
 
 HOW_TO = ROOT / "docs" / "how-to-write-an-application.md"
 PATIENCE_SECONDS = 30
@@ -59,6 +61,10 @@ def until_available(shop: Daemon, item_id: str, wanted: int) -> None:
         assert time.monotonic() < deadline, f"there are {seen} of {item_id}"
 
 
+def state_of(shop: Daemon, order_id: str) -> str:
+    return str(told(shop, "view", "overview.order", f"order_id={order_id}").get("state"))
+
+
 @pytest.mark.timeout(240)
 def test_the_shop_sells_what_it_has_and_takes_back_what_is_not_wanted(shop: Daemon) -> None:
     def send(command: str, *fields: str) -> tuple[str, str]:
@@ -93,13 +99,37 @@ def test_its_demo_is_told_in_a_minute_as_often_as_one_likes_and_ends_with_its_au
     assert time.monotonic() - began < 60
     again = shop.cli("demo")
     assert again.stdout == first.stdout
-    assert [word for word in ("confirmed", "rejected", "out_of_stock", "cancelled") if word not in first.stdout] == []
+    words = ("confirmed", "rejected", "out_of_stock", "card_declined", "cancelled")
+    assert [word for word in words if word not in first.stdout] == []
     assert "every confirmed order has what it asks for" in first.stdout
     assert "The audit has passed." in first.stdout
     summary = told(shop, "demo")
     assert summary["passed"]
     assert summary["audit"]["passed"]
-    assert {item: view["available"] for item, view in summary["items"].items()} == {"tea": 3, "milk": 1}
+    assert {item: view["available"] for item, view in summary["items"].items()} == {
+        "tea": 3,
+        "milk": 1,
+        "candles": 30,
+    }
+
+
+@pytest.mark.timeout(120)
+def test_a_card_company_that_does_not_answer_is_seen_as_a_task_and_asked_until_it_does(shop: Daemon) -> None:
+    company = SimulatedCardCompany(shop.data_dir / BOOKS)
+    asyncio.run(company.silence("eve"))
+    assert told(shop, "send", "inventory.add-item", "item_id=salt", "label=Salt", "quantity=2")["outcome"] == "done"
+    order = ("order_id=o9", "customer_id=eve", lines(salt=2))
+    assert told(shop, "send", "orders.place-order", *order)["outcome"] == "done"
+
+    assert eventually(lambda: told(shop, "tasks", "--failing") != [])
+    [task] = told(shop, "tasks", "--failing")
+    assert (task["name"], task["key"]) == ("orders.charge-card", "o9")
+    assert task["problem"] == "the card company does not answer about eve"
+    assert eventually(lambda: state_of(shop, "o9") == "reserved")
+
+    asyncio.run(company.speak("eve"))
+    assert eventually(lambda: state_of(shop, "o9") == "confirmed")
+    assert eventually(lambda: told(shop, "tasks") == [])
 
 
 def test_its_commands_are_its_own(shop: Daemon) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from tests.architecture.test_imports import KERNEL, PUBLISHED_NAMES, ROOT, name_of, within
 
 SHOP = "tests.shop"
-EDGES = tuple(f"{SHOP}.{name}" for name in ("overview.adapters", "audit", "cli", "demo", "application"))
+EDGES = tuple(
+    f"{SHOP}.{name}" for name in ("orders.adapters", "overview.adapters", "audit", "cli", "demo", "application")
+)
 PUBLISHED = (*PUBLISHED_NAMES, "spark_actors.cli", "spark_actors.ingress.client")
 MODULES = {name_of(path): path for path in sorted((ROOT / "tests" / "shop").rglob("*.py"))}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spark_actors.application import Application, InstalledContext
+from spark_actors.application import Application, Edge, InstalledContext
+from spark_actors.kernel.tasks import Workers
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.orders.context import CONTEXT as ORDERS
 from tests.shop.overview.adapters import INSTALLED as OVERVIEW
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     import typer
 
     from spark_actors.persistence.audit import OwnAudit
+
+
+async def _card_workers(edge: Edge) -> Workers:
+    from tests.shop.orders.adapters import BOOKS, CardWorker, SimulatedCardCompany
+
+    return Workers(CardWorker(SimulatedCardCompany(edge.data_dir / BOOKS)).by_task)
 
 
 def _audit() -> OwnAudit:
@@ -31,7 +38,7 @@ def _add_commands(app: typer.Typer) -> None:
 APPLICATION = Application(
     name="Shop",
     contexts=(
-        InstalledContext(context=ORDERS),
+        InstalledContext(context=ORDERS, workers=_card_workers),
         InstalledContext(context=INVENTORY, unique={"items_label_unique": ("label",)}),
         OVERVIEW,
     ),

@@ -49,7 +49,7 @@ def _forgotten(inventory: Snapshot, orders: Snapshot) -> Iterator[Finding]:
         for item_id, reserved in page:
             for order_id, quantity in sorted(reserved.items()):
                 state, had_time = known.get(order_id, ("unknown", True))
-                if state not in ("placed", "confirmed") and had_time:
+                if state not in ("placed", "reserved", "confirmed") and had_time:
                     yield Finding(item_id, f"{quantity} are set aside for {order_id}, which is {state}")
 
 

@@ -10,7 +10,7 @@ from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
 
 EXAMPLES = """
 Ann, Bob and Cleo order tea and milk. Bob wants more milk than there is: the tea that was set aside for him goes back.
-Cleo changes her mind. Then it is counted what there is, and the daemon is audited.
+Dan orders more candles than his card is good for: they go back, too. Cleo changes her mind. Then it is counted what there is, and the daemon is audited.
 It can be run as often as you like: each telling has orders and items of its own.
 
 Exit code: 0 all as expected · 1 something is not · 3 no daemon.
@@ -18,7 +18,7 @@ Exit code: 0 all as expected · 1 something is not · 3 no daemon.
 
 
 def demo(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
-    """Play a story against the running daemon: orders, a compensation, a cancellation, and an audit."""
+    """Play a story against the running daemon: orders, two compensations, a cancellation, and an audit."""
     import secrets
 
     from spark_actors.cli.daemon import Target

@@ -1,4 +1,4 @@
-"""The story of the shop's demo: a few orders, one of which cannot be had and one that is not wanted any more."""
+"""The story of the shop's demo: a few orders; one cannot be had, one not be paid for, and one is not wanted any more."""
 
 from __future__ import annotations
 
@@ -17,14 +17,21 @@ from tests.shop.inventory.messages import AddItem
 from tests.shop.orders.messages import CancelOrder, OrderLine, PlaceOrder
 from tests.shop.overview.context import ViewItem, ViewOrder
 
-STOCK = {"tea": 5, "milk": 2}
+STOCK = {"tea": 5, "milk": 2, "candles": 30}
 ORDERS: Mapping[str, Mapping[str, int]] = {
     "Ann": {"tea": 2, "milk": 1},
     "Bob": {"tea": 2, "milk": 2},
     "Cleo": {"tea": 1},
+    "Dan": {"candles": 25},
 }
-ENDS = {"Ann": "confirmed", "Bob": "rejected", "Cleo": "cancelled"}
-LEFT = {"tea": 3, "milk": 1}
+ENDS = {
+    "Ann": ("confirmed", ""),
+    "Bob": ("rejected", "out_of_stock"),
+    "Cleo": ("cancelled", ""),
+    "Dan": ("rejected", "card_declined"),
+}
+"""How each order ends, and why."""
+LEFT = {"tea": 3, "milk": 1, "candles": 30}
 """What is to be had in the end: only Ann has something."""
 DELIVERIES = 3
 """How often Ann's order is sent, under one message id: it counts once."""
@@ -80,8 +87,9 @@ class Play:
         """Play all acts. Raises ClientError if the daemon goes away."""
         await act(self._stage, "Filling the shelves", map(self._add, STOCK))
         await act(self._stage, "Ann orders", [self._order("Ann", DELIVERIES, "confirmed")])
-        others = [self._order("Bob", 1, "rejected"), self._order("Cleo", 1, "confirmed")]
-        await act(self._stage, "Bob and Cleo order, at once", others)
+        others = {"Bob": "rejected", "Cleo": "confirmed", "Dan": "rejected"}
+        orders = [self._order(who, 1, state) for who, state in others.items()]
+        await act(self._stage, "Bob, Cleo and Dan order, at once", orders)
         await act(self._stage, "Cleo changes her mind", [self._cancel("Cleo")])
         await act(self._stage, "Looking at it", [*map(self._look_at_order, ENDS), *map(self._look_at_item, LEFT)])
         return self._seen
@@ -104,8 +112,10 @@ class Play:
         await self._send(f"{who} cancels", CancelOrder(order_id=self._id(who), customer_id=who))
 
     async def _look_at_order(self, who: str) -> None:
-        self._seen.orders[who] = view = await self._watch_order(who, ENDS[who])
-        self._check(f"{who}'s order in the end", ENDS[who], view.get("state"))
+        state, why = ENDS[who]
+        self._seen.orders[who] = view = await self._watch_order(who, state)
+        self._check(f"{who}'s order in the end", state, view.get("state"))
+        self._check(f"why {who}'s order ended so", why, view.get("reason"))
 
     async def _look_at_item(self, item: str) -> None:
         query = ViewItem(item_id=self._id(item))

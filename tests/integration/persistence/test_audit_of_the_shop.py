@@ -23,11 +23,15 @@ SINCE = datetime.now(UTC) - timedelta(minutes=2)
 
 @pytest.fixture
 def shop(emptied_shop_database: str) -> str:
-    """Ann's order is confirmed, Bob's is rejected."""
+    """Ann's order is confirmed, Bob's is rejected, Cleo's is being paid for."""
     tea = (OrderLine(item_id="tea", quantity=2),)
-    orders = [Order("o1", "ann", tea, SINCE, OrderState.CONFIRMED), Order("o2", "bob", tea, SINCE, OrderState.REJECTED)]
+    orders = [
+        Order("o1", "ann", tea, SINCE, OrderState.CONFIRMED),
+        Order("o2", "bob", tea, SINCE, OrderState.REJECTED),
+        Order("o3", "cleo", tea, SINCE, OrderState.RESERVED),
+    ]
     _store(emptied_shop_database, "orders", {order.order_id: order for order in orders})
-    _store(emptied_shop_database, "inventory", {"tea": Item("tea", "Tea", 3, {"o1": 2})})
+    _store(emptied_shop_database, "inventory", {"tea": Item("tea", "Tea", 4, {"o1": 2, "o3": 2})})
     return emptied_shop_database
 
 
@@ -55,7 +59,7 @@ def test_a_sound_shop_passes(shop: str) -> None:
 @pytest.mark.parametrize(
     ("quantities", "expected"),
     [
-        ({"o1": 4}, ("nothing is sold that is not there", "tea", "of 3 there are set aside 4")),
+        ({"o1": 5}, ("nothing is sold that is not there", "tea", "of 4 there are set aside 5")),
         (
             {"o1": 2, "o2": 1},
             (

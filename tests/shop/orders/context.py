@@ -12,6 +12,7 @@ from tests.shop.inventory.messages import StockRefused, StockReleased, StockRese
 from tests.shop.orders.messages import (
     MESSAGES,
     CancelOrder,
+    NoteCharged,
     NoteReleased,
     NoteReserved,
     OrderCancelled,
@@ -19,10 +20,12 @@ from tests.shop.orders.messages import (
     OrderConfirmed,
     OrderPlaced,
     OrderRejected,
+    OrderReserved,
     PlaceOrder,
     RejectOrder,
 )
 from tests.shop.orders.order import Order
+from tests.shop.orders.tasks import ChargeCard, RefundCard, charge_card, refund_card
 
 
 def note_line_reserved(event: StockReserved) -> Sequence[NoteReserved]:
@@ -37,7 +40,9 @@ def reject_order(event: StockRefused) -> Sequence[RejectOrder]:
     return [RejectOrder(order_id=event.order_id, reason=event.reason)]
 
 
-def _order(event: OrderPlaced | OrderRejected | OrderCancelled | OrderClosed | OrderConfirmed) -> str:
+def _order(
+    event: OrderPlaced | OrderReserved | OrderRejected | OrderCancelled | OrderClosed | OrderConfirmed,
+) -> str:
     return event.order_id
 
 
@@ -46,6 +51,7 @@ ORDER = SagaKind(
     patience=timedelta(minutes=5),
     milestones=(
         SagaMilestone(OrderPlaced, "placed", SagaState.RUNNING, _order),
+        SagaMilestone(OrderReserved, "reserved", SagaState.RUNNING, _order),
         SagaMilestone(OrderRejected, "rejected", SagaState.RUNNING, _order),
         SagaMilestone(OrderCancelled, "cancelled", SagaState.RUNNING, _order),
         SagaMilestone(OrderClosed, "closed", SagaState.FAILED, _order),
@@ -55,15 +61,17 @@ ORDER = SagaKind(
 
 CONTEXT = BoundedContext(
     name="orders",
-    messages=MESSAGES,
+    messages=(*MESSAGES, ChargeCard, RefundCard),
     aggregate=Order,
     commands=handlers(
         creates(PlaceOrder, Order.place, again="placed"),
         changes(NoteReserved, Order.note_reserved, missing="not_open"),
+        changes(NoteCharged, Order.note_charged, missing="not_awaited"),
         changes(NoteReleased, Order.note_released, missing="not_awaited"),
         changes(RejectOrder, Order.reject, missing="not_open"),
         changes(CancelOrder, Order.cancel, missing="not_confirmed"),
     ),
     steps={StockReserved: note_line_reserved, StockRefused: reject_order, StockReleased: note_line_released},
     sagas=(ORDER,),
+    tasks={OrderReserved: charge_card, OrderCancelled: refund_card},
 )

@@ -34,6 +34,14 @@ class NoteReserved(Command):
     item_id: str
 
 
+@command("orders.note-charged", key="order_id", sent_by=Sender.OPERATOR, reasons=("not_awaited",))
+@dataclass(frozen=True, kw_only=True)
+class NoteCharged(Command):
+    """The customer was charged for the order."""
+
+    order_id: str
+
+
 @command("orders.note-released", key="order_id", sent_by=Sender.OPERATOR, reasons=("not_awaited",))
 @dataclass(frozen=True, kw_only=True)
 class NoteReleased(Command):
@@ -46,7 +54,7 @@ class NoteReleased(Command):
 @command("orders.reject-order", key="order_id", sent_by=Sender.OPERATOR, reasons=("not_open",))
 @dataclass(frozen=True, kw_only=True)
 class RejectOrder(Command):
-    """Not all of the order can be had."""
+    """Not all of the order can be had, or the customer's card was declined."""
 
     order_id: str
     reason: str
@@ -55,7 +63,7 @@ class RejectOrder(Command):
 @command("orders.cancel-order", key="order_id", sent_by=OwnerOf("customer_id"), reasons=("not_confirmed",))
 @dataclass(frozen=True, kw_only=True)
 class CancelOrder(Command):
-    """The customer does not want it any more; what was set aside goes back."""
+    """The customer does not want it any more; what was set aside goes back, and so does what was charged."""
 
     order_id: str
     customer_id: str
@@ -71,10 +79,20 @@ class OrderPlaced(Event):
     lines: tuple[OrderLine, ...]
 
 
+@event("orders.order-reserved", key="order_id")
+@dataclass(frozen=True, kw_only=True)
+class OrderReserved(Event):
+    """All of an order is set aside; now it is to be paid for."""
+
+    order_id: str
+    customer_id: str
+    lines: tuple[OrderLine, ...]
+
+
 @event("orders.order-confirmed", key="order_id")
 @dataclass(frozen=True, kw_only=True)
 class OrderConfirmed(Event):
-    """All of an order is set aside."""
+    """All of an order is set aside, and the customer was charged for it."""
 
     order_id: str
 
@@ -82,7 +100,7 @@ class OrderConfirmed(Event):
 @event("orders.order-rejected", key="order_id")
 @dataclass(frozen=True, kw_only=True)
 class OrderRejected(Event):
-    """Something of an order cannot be had; what was set aside of the rest goes back."""
+    """An order cannot be had, or not be paid for; what was set aside goes back."""
 
     order_id: str
     lines: tuple[OrderLine, ...]
@@ -92,7 +110,7 @@ class OrderRejected(Event):
 @event("orders.order-cancelled", key="order_id")
 @dataclass(frozen=True, kw_only=True)
 class OrderCancelled(Event):
-    """A confirmed order is not wanted any more; what was set aside goes back."""
+    """A confirmed order is not wanted any more; what was set aside goes back, and so does what was charged."""
 
     order_id: str
     lines: tuple[OrderLine, ...]
@@ -109,10 +127,12 @@ class OrderClosed(Event):
 MESSAGES = (
     PlaceOrder,
     NoteReserved,
+    NoteCharged,
     NoteReleased,
     RejectOrder,
     CancelOrder,
     OrderPlaced,
+    OrderReserved,
     OrderConfirmed,
     OrderRejected,
     OrderCancelled,

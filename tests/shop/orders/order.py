@@ -10,6 +10,7 @@ from spark_actors.kernel.aggregates import Aggregate
 from spark_actors.kernel.decisions import Decision, done, rejected
 from tests.shop.orders.messages import (
     CancelOrder,
+    NoteCharged,
     NoteReleased,
     NoteReserved,
     OrderCancelled,
@@ -18,15 +19,17 @@ from tests.shop.orders.messages import (
     OrderLine,
     OrderPlaced,
     OrderRejected,
+    OrderReserved,
     PlaceOrder,
     RejectOrder,
 )
 
 
 class OrderState(StrEnum):
-    """Where an order stands. All but the first are ends, unless a confirmed one is cancelled."""
+    """Where an order stands. All but the first two are ends, unless a confirmed one is cancelled."""
 
     PLACED = "placed"
+    RESERVED = "reserved"
     CONFIRMED = "confirmed"
     REJECTED = "rejected"
     CANCELLED = "cancelled"
@@ -60,13 +63,19 @@ class Order(Aggregate):
         return done(placed, told)
 
     def note_reserved(self, command: NoteReserved, now: datetime) -> Decision[Order]:
-        """The order is confirmed with the last of its lines. Of one that was rejected by then all goes back anyway."""
+        """The order is reserved with the last of its lines. Of one that was rejected by then all goes back anyway."""
         if self.state != OrderState.PLACED:
             return rejected("not_open")
         noted = replace(self, reserved=self.reserved | {command.item_id})
         if noted.reserved < noted.items:
             return done(noted)
-        return done(replace(noted, state=OrderState.CONFIRMED, since=now), OrderConfirmed(order_id=self.order_id))
+        told = OrderReserved(order_id=self.order_id, customer_id=self.customer_id, lines=self.lines)
+        return done(replace(noted, state=OrderState.RESERVED, since=now), told)
+
+    def note_charged(self, command: NoteCharged, now: datetime) -> Decision[Order]:
+        if self.state != OrderState.RESERVED:
+            return rejected("not_awaited")
+        return done(replace(self, state=OrderState.CONFIRMED, since=now), OrderConfirmed(order_id=self.order_id))
 
     def note_released(self, command: NoteReleased, now: datetime) -> Decision[Order]:
         """The order is closed with the last of its lines."""
@@ -77,7 +86,7 @@ class Order(Aggregate):
         return done(noted, OrderClosed(order_id=self.order_id)) if noted.released == noted.items else done(noted)
 
     def reject(self, command: RejectOrder, now: datetime) -> Decision[Order]:
-        if self.state != OrderState.PLACED:
+        if self.state not in (OrderState.PLACED, OrderState.RESERVED):
             return rejected("not_open")
         told = OrderRejected(order_id=self.order_id, lines=self.lines, reason=command.reason)
         return done(replace(self, state=OrderState.REJECTED, since=now), told)

@@ -25,7 +25,7 @@ class OrderSummary:
     order_id: str
     customer_id: str
     state: str
-    """placed, confirmed, rejected or cancelled"""
+    """placed, reserved, confirmed, rejected or cancelled"""
     reason: str = ""
     """Why it was rejected."""
 

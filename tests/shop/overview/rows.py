@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from spark_actors.kernel.messages import Event
 from tests.shop.inventory.messages import ItemAdded, StockReceived, StockReleased, StockReserved
-from tests.shop.orders.messages import OrderCancelled, OrderConfirmed, OrderPlaced, OrderRejected
+from tests.shop.orders.messages import OrderCancelled, OrderConfirmed, OrderPlaced, OrderRejected, OrderReserved
 
 _STATES: dict[type[Event], str] = {
     OrderPlaced: "placed",
+    OrderReserved: "reserved",
     OrderConfirmed: "confirmed",
     OrderRejected: "rejected",
     OrderCancelled: "cancelled",

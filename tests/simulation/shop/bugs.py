@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from spark_actors.kernel.decisions import Decision, done, rejected
+from spark_actors.kernel.tasks import NotYet
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.inventory.item import Item
 from tests.shop.inventory.messages import ReleaseStock, ReserveStock, StockRefused, StockReleased, StockReserved
+from tests.shop.orders.adapters import CardWorker
 from tests.shop.orders.context import CONTEXT as ORDERS
-from tests.shop.orders.messages import NoteReserved, OrderCancelled, OrderConfirmed, OrderRejected
+from tests.shop.orders.messages import NoteReserved, OrderCancelled, OrderRejected, OrderReserved, RejectOrder
 from tests.shop.orders.order import Order, OrderState
+from tests.shop.orders.tasks import ChargeCard, RefundCard
 from tests.simulation.bugs import RUNTIME_BUGS, Bug
 
 
@@ -42,7 +46,24 @@ def _from_what_others_have(item: Item | None, command: ReserveStock, now: dateti
 def _with_the_first_line(order: Order | None, command: NoteReserved, now: datetime) -> Decision[Order]:
     if order is None or order.state != OrderState.PLACED:
         return rejected("not_open")
-    return done(replace(order, state=OrderState.CONFIRMED, since=now), OrderConfirmed(order_id=order.order_id))
+    told = OrderReserved(order_id=order.order_id, customer_id=order.customer_id, lines=order.lines)
+    return done(replace(order, state=OrderState.RESERVED, since=now), told)
+
+
+_charge = CardWorker.charge
+
+
+async def _give_up_on_silence(self: CardWorker, task: ChargeCard) -> Any:
+    answer = await _charge(self, task)
+    return [RejectOrder(order_id=task.order_id, reason="card_declined")] if isinstance(answer, NotYet) else answer
+
+
+_refund = CardWorker.refund
+
+
+async def _refund_once(self: CardWorker, task: RefundCard) -> Any:
+    await _refund(self, task)
+    return []
 
 
 BUGS: Mapping[str, Bug] = {
@@ -62,7 +83,14 @@ BUGS: Mapping[str, Bug] = {
     "oversold": Bug(
         "An order takes what is set aside for others.", ((INVENTORY.commands, ReserveStock, _from_what_others_have),)
     ),
-    "confirmed-too-early": Bug(
-        "An order is confirmed with the first of its lines.", ((ORDERS.commands, NoteReserved, _with_the_first_line),)
+    "charged-too-early": Bug(
+        "An order is charged for with the first of its lines.", ((ORDERS.commands, NoteReserved, _with_the_first_line),)
+    ),
+    "silence-is-a-decline": Bug(
+        "A card company that does not answer counts as one that declines.",
+        ((CardWorker, "charge", _give_up_on_silence),),
+    ),
+    "refund-not-repeated": Bug(
+        "A refund of which nothing is heard counts as done.", ((CardWorker, "refund", _refund_once),)
     ),
 }

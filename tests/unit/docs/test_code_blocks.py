@@ -35,6 +35,8 @@ RUN_BY = {  # page and opening -> the test that runs the block, or compares it w
     (SHOP, "export SPARK_APPLICATION"): "acceptance/test_second_application.py::shop",
     (SHOP, "shop/"): f"{LIKE_THE_SHOP}::test_the_files_on_the_page_are_the_shops",
     (SHOP, "orders "): f"{LIKE_THE_SHOP}::test_the_saga_on_the_page_is_the_shops",
+    (SHOP, "@task"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
+    (SHOP, "async def "): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "@command"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "def "): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "CONTEXT"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import pytest
 
-from spark_actors.kernel.context import BoundedContext
+from spark_actors.kernel.messages import Event
+from spark_actors.kernel.sagas import Step
+from spark_actors.kernel.tasks import ToDo
 from tests.fixtures.pages import ROOT, Block, block, blocks
 from tests.shop.application import APPLICATION
 
@@ -38,13 +41,25 @@ def test_the_files_on_the_page_are_the_shops() -> None:
     }
 
 
-def commands_after(context: BoundedContext, event: str) -> set[str]:
-    [step] = [step for each, step in context.steps.items() if each.__name__ == event]
-    return set(re.findall(r"\w+", str(step.__annotations__["return"]))) - {"Sequence"}
+def follow(table: Mapping[type[Event], Step | ToDo], event: str) -> set[str]:
+    """The commands, or tasks, that *table* says follow from the event."""
+    [function] = [function for each, function in table.items() if each.__name__ == event]
+    return set(re.findall(r"\w+", str(function.__annotations__["return"]))) - {"Sequence"}
 
 
 def test_the_saga_on_the_page_is_the_shops() -> None:
     shown = re.findall(r"^\w+ +(\w+) +-> (\w+) +(\w+)", block(PAGE, "orders ").text, re.MULTILINE)
-    assert len(shown) == 5
+    contexts = {each.name: each.context for each in APPLICATION.contexts}
+    assert {(event, context) for event, context, _ in shown} == {
+        (event.__name__, name) for name, context in contexts.items() for event in context.steps
+    }
     for event, context, command in shown:
-        assert commands_after(APPLICATION.installed(context).context, event) == {command}
+        assert follow(contexts[context].steps, event) == {command}
+
+
+def test_the_tasks_of_the_saga_on_the_page_are_the_shops() -> None:
+    shown = re.findall(r"^\w+ +(\w+) +=> outside +(\w+)", block(PAGE, "orders ").text, re.MULTILINE)
+    tasks = APPLICATION.installed("orders").context.tasks
+    assert {event for event, _ in shown} == {event.__name__ for event in tasks}
+    for event, task in shown:
+        assert follow(tasks, event) == {task}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Never
 
 import pytest
 
@@ -18,9 +18,12 @@ from spark_actors.kernel.tasks import NotYet, Task, Workers
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.inventory.messages import AddItem, ReleaseStock, ReserveStock
-from tests.shop.orders.context import CONTEXT as ORDERS
-from tests.shop.orders.messages import CancelOrder, OrderPlaced, PlaceOrder, RejectOrder
+from tests.shop.orders.context import CONTEXT
+from tests.shop.orders.messages import MESSAGES, CancelOrder, OrderPlaced, PlaceOrder, RejectOrder
 from tests.shop.orders.order import Order
+
+ORDERS = replace(CONTEXT, messages=MESSAGES, tasks={})
+"""Without what it has to do outside."""
 
 
 def of_wrong_state(command: AddItem, now: datetime) -> Decision[Order]:
@@ -140,6 +143,10 @@ async def asks(task: AskTheCarrier) -> Sequence[CancelOrder] | NotYet:
     return []
 
 
+async def says_nothing(task: AskTheCarrier) -> Sequence[Never] | NotYet:
+    return []
+
+
 async def adds(task: PlaceOrder) -> Sequence[AddItem] | NotYet:
     return []
 
@@ -162,6 +169,7 @@ def test_what_is_to_be_done_for_another_event_or_is_another_contexts_task_is_tol
 
 def test_a_task_that_nobody_does_or_a_worker_for_another_one_is_told() -> None:
     assert mistakes_of_workers(ASKING, Workers({AskTheCarrier: asks})) == []
+    assert mistakes_of_workers(ASKING, Workers({AskTheCarrier: says_nothing})) == []
     assert mistakes_of_workers(ASKING, Workers({})) == ["nobody does orders.ask-the-carrier"]
     assert mistakes_of_workers(ASKING, Workers({AskTheCarrier: adds})) == [
         "adds takes PlaceOrder, and does AskTheCarrier",
