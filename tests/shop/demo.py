@@ -1,4 +1,4 @@
-"""The story of the shop's demo: a few orders; one cannot be had, one not be paid for, and one is not wanted any more."""
+"""The story of the shop's demo: orders, one that cannot be had, one not paid for, and one that is given up."""
 
 from __future__ import annotations
 
