@@ -10,8 +10,8 @@ from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
 
 EXAMPLES = """
 Ann, Bob and Cleo order tea and milk. Bob wants more milk than there is: the tea that was set aside for him goes back.
-Dan orders more candles than his card is good for: they go back, too. Cleo changes her mind. Then it is counted what
-there is, and the daemon is audited.
+Dan orders more candles than his card is good for: they go back, too. Cleo changes her mind.
+Then it is counted what there is, and the daemon is audited.
 It can be run as often as you like: each telling has orders and items of its own.
 
 Exit code: 0 all as expected · 1 something is not · 3 no daemon.
