@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from spark_actors.cli.demo import Check, Stage, View, act, make_table, render_failures, told, watch
+from spark_actors.cli.demo import Expectation, Stage, View, act, make_table, render_failures, told, watch
 from spark_actors.ingress.client import SparkClient
 from spark_actors.kernel.messages import Command
 from tests.shop.inventory.messages import AddItem
@@ -41,13 +41,13 @@ DELIVERIES = 3
 class Performance:
     """What was seen."""
 
-    checks: list[Check] = field(default_factory=list)
+    checks: list[Expectation] = field(default_factory=list)
     orders: dict[str, View] = field(default_factory=dict)
     """By customer."""
     items: dict[str, View] = field(default_factory=dict)
 
     @property
-    def failures(self) -> Sequence[Check]:
+    def failures(self) -> Sequence[Expectation]:
         return [check for check in self.checks if not check.is_met]
 
     @property
@@ -129,7 +129,7 @@ class Play:
         self._check(what, "done", told(await self._client.send(command, message_id=message_id)))
 
     def _check(self, what: str, expected: object, seen: object) -> None:
-        self._seen.checks.append(Check(what, expected, seen))
+        self._seen.checks.append(Expectation(what, expected, seen))
 
     def _id(self, name: str) -> str:
         return f"{name.lower()}-{self._suffix}".replace(" ", "-")
