@@ -1,4 +1,9 @@
-"""The plugins that bring the fixtures of the whole suite."""
+"""The plugins that bring the fixtures of the whole suite, and how its examples are searched for."""
+
+from hypothesis import Phase, settings
+
+UNSHRUNK = "unshrunk"
+"""For whoever only wants to know whether a test fails: a smaller example may take minutes to find."""
 
 pytest_plugins = (
     "tests.fixtures.postgres",
@@ -7,3 +12,5 @@ pytest_plugins = (
     "tests.fixtures.nats",
     "tests.fixtures.ray",
 )
+
+settings.register_profile(UNSHRUNK, phases=[Phase.explicit, Phase.reuse, Phase.generate])

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.conftest import UNSHRUNK
 from tests.mutants.catalogue import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +78,8 @@ class ProvingGround:
         return Verdict(mutant, failed, "" if code in (FAILED, PASSED) else f"pytest ended with {code}:\n{said}")
 
     def _run(self, tests: Iterable[str]) -> tuple[int, str]:
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", *tests]
+        quick = ["-q", "-p", "no:cacheprovider", "--tb=line", f"--hypothesis-profile={UNSHRUNK}"]
+        command = [sys.executable, "-m", "pytest", *quick, *tests]
         environment = {**os.environ, "PYTHONPATH": str(self._folder), "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(
             command, cwd=self._folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
