@@ -122,7 +122,7 @@ class InstalledContext:
     """Who does its durable tasks; None if it has none."""
     reactions: Callable[[Edge], Awaitable[Reactions]] | None = None
     answers: Callable[[Edge], Awaitable[QueryHandlers]] | None = None
-    """Who answers its queries."""
+    """Who answers those of its queries that its `views` do not."""
     harmless: Collection[str] | None = None
     """For a context whose messages have to do with passwords: the fields that hold none. Of what is refused for it only
     these are kept. None for others."""
@@ -185,6 +185,11 @@ class Application:
             raise ApplicationError(self.name, f"{installed.name}: its tasks and who does them do not both exist")
         if wrong := mistakes(installed.context):
             raise ApplicationError(self.name, f"{installed.name}: {'; '.join(wrong)}")
+        views = installed.context.views
+        if not installed.answers:
+            for each in installed.context.messages:
+                if issubclass(each, Query) and each not in views:
+                    raise ApplicationError(self.name, f"{installed.name}: nobody answers {each.TYPE.name}")
         rules = {rule.name for rule in installed.stored.rules} if installed.stored else set()
         if unknown := rules ^ installed.context.refusals.keys():
             told = ", ".join(sorted(unknown))

@@ -100,10 +100,15 @@ def _realm(settings: Settings) -> Realm:
 
 async def _answers(parts: Parts, sender: CommandSender) -> QueryHandlers:
     """Who answers which query. Raises ApplicationError if there is one that nobody answers."""
+    from spark_actors.persistence.views import views
+
     answers: dict[type[Query], QueryHandler] = {}
     for each in parts.application.contexts:
+        edge = parts.edge(each.name, sender)
+        if each.stored and each.context.views:
+            answers |= views(each.context, each.stored, await edge.pool())
         if each.answers:
-            answers |= await each.answers(parts.edge(each.name, sender))
+            answers |= await each.answers(edge)
     for cls in parts.registry:
         if issubclass(cls, Query) and cls not in answers:
             raise ApplicationError(parts.application.name, f"nobody answers the query {cls.TYPE.name}")

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
-from types import UnionType
-from typing import Any, Never, Union, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Never, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from spark_actors.kernel.aggregates import Aggregate, Handler
-from spark_actors.kernel.messages import Command, Event, Message, Upcaster
+from spark_actors.kernel.messages import Command, Event, Message, Query, Upcaster
 from spark_actors.kernel.sagas import SagaKind, Step
 from spark_actors.kernel.tasks import NotYet, Task, ToDo, Workers
+
+View: TypeAlias = Callable[[Any, Any], object | None]
+"""(instance, query): what the query gives of the instance; None: nothing. Pure."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class BoundedContext:
     """How older versions of its messages are read; never taken away while one may lie in an outbox or a broker."""
     commands: Mapping[type[Command], Handler] = field(default_factory=dict)
     """Each command has one handler, which says what becomes of it whether or not its instance exists."""
+    views: Mapping[type[Query], View] = field(default_factory=dict)
+    """Queries for one instance, each answered from its state as it was committed last; of none there is no answer."""
     refusals: Mapping[str, Handler] = field(default_factory=dict)
     """What decides instead when the named constraint of the database has refused a decision."""
     steps: Mapping[type[Event], Step] = field(default_factory=dict)
@@ -57,12 +62,16 @@ class BoundedContext:
 def mistakes(context: BoundedContext) -> list[str]:
     """What of the tables does not fit together, in words: to be asked at start-up, so that no running daemon finds it.
 
-    By the annotations: a handler takes its command and decides on the aggregate, as a refusal does; a step takes its
-    event and says which commands it sends, each of this context; what follows as a task is one of this context's, too.
+    Each command has a handler. By the annotations: a handler takes its command and decides on the aggregate, as a
+    refusal does; a view takes the aggregate and its query, and gives what the query says; a step takes its event and
+    says which commands it sends, each of this context; what follows as a task is one of this context's, too.
     """
+    commands = [each for each in context.messages if issubclass(each, Command)]
     return [
         *_of_aggregate(context),
+        *(f"nobody handles {each.TYPE.name}" for each in commands if each not in context.commands),
         *(each for command, handler in context.commands.items() for each in _of_handler(context, command, handler)),
+        *(each for query, view in context.views.items() for each in _of_view(context, query, view)),
         *(each for handler in context.refusals.values() for each in _of_decisions(context, handler)),
         *(each for event, step in context.steps.items() for each in _of_step(context, event, step)),
         *(each for event, to_do in context.tasks.items() for each in _of_to_do(context, event, to_do)),
@@ -102,6 +111,20 @@ def _of_decisions(context: BoundedContext, handler: Handler) -> Iterator[str]:
         (state,) = get_args(given) or (given,)
         if context.aggregate is None or not _takes(state, context.aggregate):
             yield f"{name} decides on {_word(state)}, and the aggregate of {context.name} is {_word(context.aggregate)}"
+
+
+def _of_view(context: BoundedContext, query: type[Query], view: View) -> Iterator[str]:
+    if query.TYPE.context != context.name or query not in context.messages:
+        yield f"{context.name} answers {query.TYPE.name}, which is no message of it"
+    if query.TYPE.key_field not in get_type_hints(query):
+        yield f"{query.TYPE.name} names no instance: its key is {query.TYPE.key_field!r}"
+    name, (state, asked), given = _annotations(view)
+    if context.aggregate is None or not _takes(state, context.aggregate):
+        yield f"{name} shows {_word(state)}, and the aggregate of {context.name} is {_word(context.aggregate)}"
+    if not _takes(asked, query):
+        yield f"{name} takes {_word(asked)}, and answers {_word(query)}"
+    if not all(each is NoneType or _takes(query.RESULT, each) for each in _alternatives(given)):
+        yield f"{name} gives {_word(given)}, and {_word(query)} asks for {_word(query.RESULT)}"
 
 
 def _of_step(context: BoundedContext, event: type[Event], step: Step) -> Iterator[str]:

@@ -52,7 +52,7 @@ class MessageType:
     version: int
     kind: Kind
     key_field: str
-    """The field that names the aggregate instance (empty for a query)."""
+    """The field that names the aggregate instance; empty for a query that asks for no single one."""
     sent_by: SentBy | None = None
     """Who may send it from outside. None: nobody has said, so operators alone; an event is sent by nobody."""
     needs_why: bool = False
@@ -119,13 +119,16 @@ def event(name: str, *, key: str, version: int = 1, is_former: bool = False) -> 
 
 
 def query(
-    name: str, *, result: type, sent_by: SentBy | None = None, version: int = 1
+    name: str, *, result: type, key: str = "", sent_by: SentBy | None = None, version: int = 1
 ) -> Callable[[type[Query]], type[Query]]:
-    """Register the wire name of a query and the type of what it returns."""
+    """Register the wire name of a query and the type of what it returns.
+
+    *key* is the field that names the aggregate instance, for a query that a context answers from one of its own.
+    """
 
     def register(cls: type[Query]) -> type[Query]:
         cls.RESULT = result
-        return _named(MessageType(name, version, "query", "", sent_by))(cls)
+        return _named(MessageType(name, version, "query", key, sent_by))(cls)
 
     return register
 

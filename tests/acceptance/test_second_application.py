@@ -62,7 +62,7 @@ def until_available(shop: Daemon, item_id: str, wanted: int) -> None:
 
 
 def state_of(shop: Daemon, order_id: str) -> str:
-    return str(told(shop, "view", "overview.order", f"order_id={order_id}").get("state"))
+    return str(told(shop, "view", "orders.order", f"order_id={order_id}").get("state"))
 
 
 @pytest.mark.timeout(240)
@@ -84,7 +84,7 @@ def test_the_shop_sells_what_it_has_and_takes_back_what_is_not_wanted(shop: Daem
     while {row["saga_id"]: row["state"] for row in told(shop, "sagas", "list")} != ended:
         assert time.monotonic() < deadline
     until_available(shop, "tea", 2)
-    assert told(shop, "view", "overview.order", "order_id=o3")["reason"] == "out_of_stock"
+    assert told(shop, "view", "orders.order", "order_id=o3")["reason"] == "out_of_stock"
     assert send("orders.cancel-order", "order_id=o2", "customer_id=ann") == ("rejected", "not_confirmed")
     assert send("orders.cancel-order", "order_id=o1", "customer_id=ann") == ("done", "")
     until_available(shop, "tea", 5)
@@ -158,7 +158,7 @@ def test_nobody_hears_a_word_of_another_business(shop: Daemon, words: tuple[str,
     assert BUSINESS.findall(shown.stdout + shown.stderr) == []
 
 
-@pytest.mark.parametrize("words", [(), ("orders.place-order",), ("overview.order",), ("--asyncapi",)], ids=" ".join)
+@pytest.mark.parametrize("words", [(), ("orders.place-order",), ("orders.order",), ("--asyncapi",)], ids=" ".join)
 def test_its_messages_are_told_in_its_own_words(words: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "spark_actors.cli", "messages", *words]
     env = {**environment(), VARIABLE: SHOP}

@@ -14,8 +14,8 @@ from spark_actors.cli.demo import Expectation, Stage, View, act, make_table, ren
 from spark_actors.ingress.client import SparkClient
 from spark_actors.kernel.messages import Command
 from tests.shop.inventory.messages import AddItem
-from tests.shop.orders.messages import CancelOrder, OrderLine, PlaceOrder
-from tests.shop.overview.context import ViewItem, ViewOrder
+from tests.shop.orders.messages import CancelOrder, OrderLine, PlaceOrder, ViewOrder
+from tests.shop.overview.context import ViewItem
 
 STOCK = {"tea": 5, "milk": 2, "candles": 30}
 ORDERS: Mapping[str, Mapping[str, int]] = {

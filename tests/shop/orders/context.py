@@ -23,6 +23,7 @@ from tests.shop.orders.messages import (
     OrderReserved,
     PlaceOrder,
     RejectOrder,
+    ViewOrder,
 )
 from tests.shop.orders.order import Order
 from tests.shop.orders.tasks import ChargeCard, RefundCard, charge_card, refund_card
@@ -71,6 +72,7 @@ CONTEXT = BoundedContext(
         changes(RejectOrder, Order.reject, missing="not_open"),
         changes(CancelOrder, Order.cancel, missing="not_confirmed"),
     ),
+    views={ViewOrder: Order.summary},
     steps={StockReserved: note_line_reserved, StockRefused: reject_order, StockReleased: note_line_released},
     sagas=(ORDER,),
     tasks={OrderReserved: charge_card, OrderCancelled: refund_card},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spark_actors.kernel.messages import Command, Event, OwnerOf, Sender, command, event
+from spark_actors.kernel.messages import Command, Event, OwnerOf, Query, Sender, command, event, query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +124,26 @@ class OrderClosed(Event):
     order_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class OrderSummary:
+    """An order as its customer may see it."""
+
+    order_id: str
+    customer_id: str
+    state: str
+    """placed, reserved, confirmed, rejected or cancelled"""
+    reason: str
+    """Why it was rejected."""
+
+
+@query("orders.order", key="order_id", result=OrderSummary, sent_by=OwnerOf("customer_id", of_result=True))
+@dataclass(frozen=True, kw_only=True)
+class ViewOrder(Query):
+    """One order, and what has become of it."""
+
+    order_id: str
+
+
 MESSAGES = (
     PlaceOrder,
     NoteReserved,
@@ -137,4 +157,5 @@ MESSAGES = (
     OrderRejected,
     OrderCancelled,
     OrderClosed,
+    ViewOrder,
 )

@@ -20,8 +20,10 @@ from tests.shop.orders.messages import (
     OrderPlaced,
     OrderRejected,
     OrderReserved,
+    OrderSummary,
     PlaceOrder,
     RejectOrder,
+    ViewOrder,
 )
 
 
@@ -49,6 +51,8 @@ class Order(Aggregate):
     """The items of which all that is wanted is set aside."""
     released: frozenset[str] = frozenset()
     """Of an order that was rejected or cancelled: the items of which nothing is set aside any more."""
+    reason: str = ""
+    """Why it was rejected."""
 
     @property
     def items(self) -> frozenset[str]:
@@ -89,10 +93,15 @@ class Order(Aggregate):
         if self.state not in (OrderState.PLACED, OrderState.RESERVED):
             return rejected("not_open")
         told = OrderRejected(order_id=self.order_id, lines=self.lines, reason=command.reason)
-        return done(replace(self, state=OrderState.REJECTED, since=now), told)
+        return done(replace(self, state=OrderState.REJECTED, since=now, reason=command.reason), told)
 
     def cancel(self, command: CancelOrder, now: datetime) -> Decision[Order]:
         if self.state != OrderState.CONFIRMED or self.customer_id != command.customer_id:
             return rejected("not_confirmed")
         told = OrderCancelled(order_id=self.order_id, lines=self.lines)
         return done(replace(self, state=OrderState.CANCELLED, since=now), told)
+
+    def summary(self, query: ViewOrder) -> OrderSummary:
+        return OrderSummary(
+            order_id=self.order_id, customer_id=self.customer_id, state=self.state.value, reason=self.reason
+        )

@@ -10,8 +10,8 @@ from spark_actors.actors.context import Projecting
 from spark_actors.application import Edge, InstalledContext, Reactions
 from spark_actors.messaging.ports import QueryHandlers, Received
 from spark_actors.persistence.errors import translated
-from tests.shop.overview.context import CONTEXT, ItemLine, OrderSummary, ViewItem, ViewOrder
-from tests.shop.overview.rows import ItemSeen, OrderSeen, row_of
+from tests.shop.overview.context import CONTEXT, ItemLine, ViewItem
+from tests.shop.overview.rows import row_of
 
 # As `merged` of the rows says it.
 _MERGE_ITEM = """
@@ -22,19 +22,7 @@ _MERGE_ITEM = """
         available = CASE WHEN excluded.sequence > known.sequence THEN excluded.available ELSE known.available END,
         sequence = greatest(known.sequence, excluded.sequence)
 """
-_MERGE_ORDER = """
-    INSERT INTO overview.orders AS known (order_id, customer_id, state, reason, sequence)
-    VALUES (%(order_id)s, %(customer_id)s, %(state)s, %(reason)s, %(sequence)s)
-    ON CONFLICT (order_id) DO UPDATE SET
-        customer_id = coalesce(known.customer_id, excluded.customer_id),
-        state = CASE WHEN excluded.sequence > known.sequence THEN excluded.state ELSE known.state END,
-        reason = CASE WHEN excluded.sequence > known.sequence THEN excluded.reason ELSE known.reason END,
-        sequence = greatest(known.sequence, excluded.sequence)
-"""
 _ITEM = "SELECT item_id, label, available FROM overview.items WHERE item_id = %s AND label IS NOT NULL"
-_ORDER = """
-    SELECT order_id, customer_id, state, reason FROM overview.orders WHERE order_id = %s AND customer_id IS NOT NULL
-"""
 
 
 class OverviewProjection:
@@ -44,13 +32,10 @@ class OverviewProjection:
         self._pool = pool
 
     async def apply(self, received: Sequence[Received]) -> None:
-        rows = [row_of(item.event, item.envelope.sequence) for item in received]
-        items = [row._asdict() for row in rows if isinstance(row, ItemSeen)]
-        orders = [row._asdict() for row in rows if isinstance(row, OrderSeen)]
+        items = [row_of(each.event, each.envelope.sequence)._asdict() for each in received]
         with translated():
             async with self._pool.connection() as connection, connection.cursor() as cursor:
                 await cursor.executemany(_MERGE_ITEM, items)
-                await cursor.executemany(_MERGE_ORDER, orders)
 
 
 async def _reactions(edge: Edge) -> Reactions:
@@ -66,13 +51,7 @@ async def _answers(edge: Edge) -> QueryHandlers:
                 row = await (await connection.execute(_ITEM, (query.item_id,))).fetchone()
         return ItemLine(item_id=row[0], label=row[1], available=row[2]) if row else None
 
-    async def order(query: ViewOrder) -> OrderSummary | None:
-        with translated():
-            async with pool.connection() as connection:
-                row = await (await connection.execute(_ORDER, (query.order_id,))).fetchone()
-        return OrderSummary(order_id=row[0], customer_id=row[1], state=row[2], reason=row[3]) if row else None
-
-    return {ViewItem: item, ViewOrder: order}
+    return {ViewItem: item}
 
 
 INSTALLED = InstalledContext(

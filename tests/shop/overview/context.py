@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spark_actors.kernel.context import BoundedContext
-from spark_actors.kernel.messages import OwnerOf, Query, Sender, query
+from spark_actors.kernel.messages import Query, Sender, query
 from tests.shop.overview.rows import READS
 
 
@@ -18,18 +18,6 @@ class ItemLine:
     available: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class OrderSummary:
-    """An order as its customer may see it."""
-
-    order_id: str
-    customer_id: str
-    state: str
-    """placed, reserved, confirmed, rejected or cancelled"""
-    reason: str = ""
-    """Why it was rejected."""
-
-
 @query("overview.item", result=ItemLine, sent_by=Sender.ANYBODY)
 @dataclass(frozen=True, kw_only=True)
 class ViewItem(Query):
@@ -38,12 +26,4 @@ class ViewItem(Query):
     item_id: str
 
 
-@query("overview.order", result=OrderSummary, sent_by=OwnerOf("customer_id", of_result=True))
-@dataclass(frozen=True, kw_only=True)
-class ViewOrder(Query):
-    """One order, and what has become of it."""
-
-    order_id: str
-
-
-CONTEXT = BoundedContext(name="overview", messages=(ViewItem, ViewOrder), reads=READS)
+CONTEXT = BoundedContext(name="overview", messages=(ViewItem,), reads=READS)

@@ -7,16 +7,8 @@ from typing import NamedTuple
 
 from spark_actors.kernel.messages import Event
 from tests.shop.inventory.messages import ItemAdded, StockReceived, StockReleased, StockReserved
-from tests.shop.orders.messages import OrderCancelled, OrderConfirmed, OrderPlaced, OrderRejected, OrderReserved
 
-_STATES: dict[type[Event], str] = {
-    OrderPlaced: "placed",
-    OrderReserved: "reserved",
-    OrderConfirmed: "confirmed",
-    OrderRejected: "rejected",
-    OrderCancelled: "cancelled",
-}
-READS: tuple[type[Event], ...] = (ItemAdded, StockReceived, StockReserved, StockReleased, *_STATES)
+READS: tuple[type[Event], ...] = (ItemAdded, StockReceived, StockReserved, StockReleased)
 
 
 class ItemSeen(NamedTuple):
@@ -38,29 +30,6 @@ class ItemSeen(NamedTuple):
         return latest._replace(label=self.label or other.label)
 
 
-class OrderSeen(NamedTuple):
-    """An order as one event tells of it."""
-
-    order_id: str
-    customer_id: str | None
-    """None: the event does not say."""
-    state: str
-    reason: str
-    sequence: int
-    """Which version of the order that is."""
-
-    @property
-    def key(self) -> str:
-        return self.order_id
-
-    def merged(self, other: OrderSeen) -> OrderSeen:
-        latest = other if other.sequence > self.sequence else self
-        return latest._replace(customer_id=self.customer_id or other.customer_id)
-
-
-def row_of(event: Event, sequence: int) -> ItemSeen | OrderSeen:
+def row_of(event: Event, sequence: int) -> ItemSeen:
     """The row that one of the events in `READS` tells of; *sequence* is its envelope's."""
-    if state := _STATES.get(type(event)):
-        customer_id, reason = getattr(event, "customer_id", None), getattr(event, "reason", "")
-        return OrderSeen(event.key, customer_id, state, reason, sequence)
     return ItemSeen(event.key, getattr(event, "label", None), getattr(event, "available", 0), sequence)

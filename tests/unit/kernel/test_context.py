@@ -11,16 +11,25 @@ import pytest
 
 from spark_actors.application import Application, ApplicationError, Edge, InstalledContext
 from spark_actors.kernel.aggregates import Aggregate, Handler, changes, creates, handlers, refuses
-from spark_actors.kernel.context import BoundedContext, mistakes, mistakes_of_workers
+from spark_actors.kernel.context import BoundedContext, View, mistakes, mistakes_of_workers
 from spark_actors.kernel.decisions import Decision, done
-from spark_actors.kernel.messages import Command, MessageRegistry, task
+from spark_actors.kernel.messages import Command, MessageRegistry, Query, query, task
 from spark_actors.kernel.tasks import NotYet, Task, Workers
 from tests.shop.application import APPLICATION
 from tests.shop.inventory.context import CONTEXT as INVENTORY
 from tests.shop.inventory.messages import AddItem, ReleaseStock, ReserveStock
 from tests.shop.orders.context import CONTEXT
-from tests.shop.orders.messages import MESSAGES, CancelOrder, OrderPlaced, PlaceOrder, RejectOrder
+from tests.shop.orders.messages import (
+    MESSAGES,
+    CancelOrder,
+    OrderPlaced,
+    OrderSummary,
+    PlaceOrder,
+    RejectOrder,
+    ViewOrder,
+)
 from tests.shop.orders.order import Order
+from tests.shop.overview.context import ViewItem
 
 ORDERS = replace(CONTEXT, messages=MESSAGES, tasks={})
 """Without what it has to do outside."""
@@ -69,7 +78,8 @@ def test_a_handler_for_another_command_or_aggregate_is_told() -> None:
     wrong = handlers(
         creates(AddItem, of_wrong_state, again="known"), changes(RejectOrder, Order.reject, missing="not_open")
     )
-    assert said(replace(INVENTORY, commands=wrong, steps={})) == (
+    messages = (AddItem,)
+    assert said(replace(INVENTORY, messages=messages, commands=wrong, steps={})) == (
         "of_wrong_state decides on Order, and the aggregate of inventory is Item; "
         "inventory handles orders.reject-order, which is no message of it; "
         "Order.reject decides on Order, and the aggregate of inventory is Item"
@@ -94,8 +104,60 @@ def test_a_refusal_for_another_aggregate_is_told() -> None:
     )
 
 
+def test_a_command_that_nobody_handles_is_told() -> None:
+    commands = {command: handler for command, handler in ORDERS.commands.items() if command is not CancelOrder}
+    assert said(replace(ORDERS, commands=commands)) == "nobody handles orders.cancel-order"
+
+
+def of_an_order(order: Order, query: ViewOrder) -> OrderSummary | None:
+    return None
+
+
+def of_a_shelf(shelf: Shelf, query: ViewOrder) -> OrderSummary:
+    raise NotImplementedError
+
+
+def for_an_item(order: Order, query: ViewItem) -> OrderSummary:
+    raise NotImplementedError
+
+
+def of_itself(order: Order, query: ViewOrder) -> Order:
+    return order
+
+
+@query("orders.anything", result=OrderSummary)
+@dataclass(frozen=True)
+class ViewAnything(Query):
+    pass
+
+
+def of_anything(order: Order, query: ViewAnything) -> OrderSummary:
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("views", "words"),
+    [
+        ({ViewOrder: of_an_order}, ""),
+        ({ViewOrder: of_a_shelf}, "of_a_shelf shows Shelf, and the aggregate of orders is Order"),
+        ({ViewOrder: for_an_item}, "for_an_item takes ViewItem, and answers ViewOrder"),
+        ({ViewOrder: of_itself}, "of_itself gives Order, and ViewOrder asks for OrderSummary"),
+        ({ViewAnything: of_anything}, "orders.anything names no instance: its key is ''"),
+    ],
+)
+def test_a_view_of_something_else_is_told(views: dict[type[Query], View], words: str) -> None:
+    assert said(replace(ORDERS, messages=(*ORDERS.messages, ViewAnything), views=views)) == words
+
+
+def test_a_view_of_anothers_query_is_told() -> None:
+    assert said(replace(INVENTORY, views={ViewOrder: of_an_order})) == (
+        "inventory answers orders.order, which is no message of it; "
+        "of_an_order shows Order, and the aggregate of inventory is Item"
+    )
+
+
 def test_an_aggregate_that_is_none_or_can_be_changed_in_place_is_told() -> None:
-    nothing = replace(INVENTORY, commands={}, refusals={}, steps={})
+    nothing = replace(INVENTORY, messages=(), commands={}, refusals={}, steps={})
     assert said(replace(nothing, aggregate=Shelf)) == "Shelf, the aggregate of inventory, is no frozen dataclass"
     unmarked: Any = Drawer
     assert said(replace(nothing, aggregate=unmarked)) == "Drawer, the aggregate of inventory, is no Aggregate"
@@ -116,6 +178,7 @@ def test_an_application_whose_parts_do_not_fit_together_is_none() -> None:
         ((orders, orders), "two contexts, or the ingress too, are called orders"),
         ((inventory,), "inventory: not both a rule of the table and a refusal of the domain: items_label_unique"),
         ((replace(orders, context=replace(ORDERS, aggregate=None)),), "the aggregate of orders is None"),
+        ((replace(orders, context=replace(ORDERS, views={})),), "orders: nobody answers orders.order"),
     ):
         with pytest.raises(ApplicationError, match=words):
             Application(name="A test", contexts=contexts)

@@ -4,10 +4,3 @@ CREATE TABLE items (
     available bigint NOT NULL,
     sequence bigint NOT NULL
 );
-CREATE TABLE orders (
-    order_id text CONSTRAINT orders_pkey PRIMARY KEY,
-    customer_id text,
-    state text NOT NULL,
-    reason text NOT NULL,
-    sequence bigint NOT NULL
-);
