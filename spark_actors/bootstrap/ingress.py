@@ -108,7 +108,10 @@ async def _answers(parts: Parts, sender: CommandSender) -> QueryHandlers:
         if each.stored and each.context.views:
             answers |= views(each.context, each.stored, await edge.pool())
         if each.answers:
-            answers |= await each.answers(edge)
+            own = await each.answers(edge)
+            if twice := [query.TYPE.name for query in own if query in each.context.views]:
+                raise ApplicationError(parts.application.name, f"{twice[0]} is answered twice")
+            answers |= own
     for cls in parts.registry:
         if issubclass(cls, Query) and cls not in answers:
             raise ApplicationError(parts.application.name, f"nobody answers the query {cls.TYPE.name}")

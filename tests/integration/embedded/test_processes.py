@@ -75,8 +75,8 @@ def sleeper() -> subprocess.Popen[bytes]:
 
 KEEP = """
 import sys, psutil
-from spark_actors.embedded.processes import Guard
-Guard([psutil.Process(int(sys.argv[1]))])
+from spark_actors.embedded.processes import Watchdog
+Watchdog([psutil.Process(int(sys.argv[1]))])
 """
 
 

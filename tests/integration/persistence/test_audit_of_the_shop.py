@@ -18,17 +18,15 @@ from tests.shop.inventory.item import Item
 from tests.shop.orders.messages import OrderLine
 from tests.shop.orders.order import Order, OrderState
 
-SINCE = datetime.now(UTC) - timedelta(minutes=2)
-
 
 @pytest.fixture
 def shop(emptied_shop_database: str) -> str:
     """Ann's order is confirmed, Bob's is rejected, Cleo's is being paid for."""
-    tea = (OrderLine(item_id="tea", quantity=2),)
+    tea, since = (OrderLine(item_id="tea", quantity=2),), datetime.now(UTC) - timedelta(minutes=2)
     orders = [
-        Order("o1", "ann", tea, SINCE, OrderState.CONFIRMED),
-        Order("o2", "bob", tea, SINCE, OrderState.REJECTED),
-        Order("o3", "cleo", tea, SINCE, OrderState.RESERVED),
+        Order("o1", "ann", tea, since, OrderState.CONFIRMED),
+        Order("o2", "bob", tea, since, OrderState.REJECTED),
+        Order("o3", "cleo", tea, since, OrderState.RESERVED),
     ]
     _store(emptied_shop_database, "orders", {order.order_id: order for order in orders})
     _store(emptied_shop_database, "inventory", {"tea": Item("tea", "Tea", 4, {"o1": 2, "o3": 2})})
