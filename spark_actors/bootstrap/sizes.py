@@ -43,7 +43,7 @@ def sessions_needed(
     for _ in groups_of(application, settings):
         need[dsn[INGRESS]] += POOL_SIZE
         for each in application.contexts:
-            need[dsn[each.name]] += POOL_SIZE if each.answers else 0
+            need[dsn[each.name]] += POOL_SIZE if each.answers or each.context.views else 0
         for elsewhere in {dsn[each.name] for each in application.writing} - {dsn[INGRESS]}:
             need[elsewhere] += POOL_SIZE  # a look at how far the relays are behind
     for direct in set(listen_dsn.values()):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
-from zlib import crc32
 
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.messages import MessageRegistry
+from spark_actors.messaging.buckets import bucket_of, slots_by_bucket
 from spark_actors.messaging.envelope import Envelope, decode_data
 
 
@@ -29,7 +29,8 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class Placement:
-    """Maps every aggregate instance to one slot, the same in every process and for the life of the deployment.
+    """Maps every aggregate instance to one slot, the same in every process and for as long as the pools keep their
+    sizes; when one grows or shrinks, no more move than must (`buckets.py`).
 
     Placement is only a matter of speed: should two actors ever hold one instance, the store accepts one of them.
     """
@@ -54,14 +55,24 @@ class Placement:
         """The slot that hosts the instance *key* of *context*."""
         if self.dedicated_instances and f"{context}:{key}" in self.dedicated_instances:
             return self._own(self.dedicated_instances.index(f"{context}:{key}"))
-        spread = crc32(key.encode())  # not hash(): it must agree between processes
-        if actors := self.dedicated_kinds.get(context):
-            return self._dedicated(context, spread % actors)
-        return self._shared[spread % self.shared_actors]
+        return self._by_bucket.get(context, self._shared_by_bucket)[bucket_of(key)]
 
     @cached_property
     def _shared(self) -> tuple[Slot, ...]:
         return tuple(Slot("shared", index, self.resident_instances) for index in range(self.shared_actors))
+
+    @cached_property
+    def _shared_by_bucket(self) -> tuple[Slot, ...]:
+        return tuple(self._shared[number] for number in slots_by_bucket(self.shared_actors))
+
+    @cached_property
+    def _by_bucket(self) -> Mapping[str, tuple[Slot, ...]]:
+        """Of the contexts whose instances each have a whole actor."""
+        return {
+            kind: tuple(self._dedicated(kind, number) for number in slots_by_bucket(count))
+            for kind, count in self.dedicated_kinds.items()
+            if count
+        }
 
     def _dedicated(self, kind: str, index: int) -> Slot:
         return Slot(f"dedicated-{kind}", index, 1)
