@@ -93,55 +93,45 @@ def _rejection(command: Command, reason: Reason) -> Event | None:
                 purpose=command.purpose,
             )
         case Withdraw():
-            return WithdrawalRejected(
-                account_id=command.account_id,
-                withdrawal_id=command.withdrawal_id,
-                amount_sat=command.amount_sat,
-                reason=reason,
-                purpose=command.purpose,
-            )
+            return _of_withdrawal(WithdrawalRejected, command, reason)
         case RefundWithdrawal():
-            return WithdrawalRefundRejected(
-                account_id=command.account_id,
-                withdrawal_id=command.withdrawal_id,
-                amount_sat=command.amount_sat,
-                reason=reason,
-                purpose=command.purpose,
-            )
+            return _of_withdrawal(WithdrawalRefundRejected, command, reason)
         case RequestTransfer():
-            return TransferRejected(
-                transfer_id=command.transfer_id,
-                from_account_id=command.from_account_id,
-                to_account_id=command.to_account_id,
-                amount_sat=command.amount_sat,
-                purpose=command.purpose,
-                reference=command.reference,
-                reason=reason,
-            )
+            return _of_transfer(TransferRejected, command, reason)
         case CreditTransfer():
-            if reason not in _SENDS_BACK:
-                return None
-            return TransferCreditRefused(
-                transfer_id=command.transfer_id,
-                from_account_id=command.from_account_id,
-                to_account_id=command.to_account_id,
-                amount_sat=command.amount_sat,
-                purpose=command.purpose,
-                reference=command.reference,
-                reason=reason,
-            )
+            return _of_transfer(TransferCreditRefused, command, reason) if reason in _SENDS_BACK else None
         case RefundTransfer():
-            return TransferRefundRejected(
-                transfer_id=command.transfer_id,
-                from_account_id=command.from_account_id,
-                to_account_id=command.to_account_id,
-                amount_sat=command.amount_sat,
-                purpose=command.purpose,
-                reference=command.reference,
-                reason=reason,
-            )
+            return _of_transfer(TransferRefundRejected, command, reason)
         case _:
             raise BrokenRuleError("refuses_its_own_commands", command.TYPE.name, "a command of accounting")
+
+
+def _of_withdrawal(
+    event: type[WithdrawalRejected | WithdrawalRefundRejected], command: Withdraw | RefundWithdrawal, reason: Reason
+) -> Event:
+    return event(
+        account_id=command.account_id,
+        withdrawal_id=command.withdrawal_id,
+        amount_sat=command.amount_sat,
+        reason=reason,
+        purpose=command.purpose,
+    )
+
+
+def _of_transfer(
+    event: type[TransferRejected | TransferCreditRefused | TransferRefundRejected],
+    command: RequestTransfer | CreditTransfer | RefundTransfer,
+    reason: Reason,
+) -> Event:
+    return event(
+        transfer_id=command.transfer_id,
+        from_account_id=command.from_account_id,
+        to_account_id=command.to_account_id,
+        amount_sat=command.amount_sat,
+        purpose=command.purpose,
+        reference=command.reference,
+        reason=reason,
+    )
 
 
 KEY_TAKEN: Mapping[type[Command], Reason] = {

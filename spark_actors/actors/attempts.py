@@ -77,7 +77,7 @@ _SAID: Mapping[type[Exception], _Said] = MappingProxyType(
         RowLockedError: _Said("row_locked", Next.LEAVE_OUT, Next.HAND_BACK),
         StorageUnavailableError: _Said("unavailable", Next.HAND_BACK, Next.HAND_BACK),
         ConstraintError: _Said("constraint", Next.REFUSE, Next.REFUSE),
-        Exception: _Said("constraint", Next.ISOLATE, Next.ISOLATE),
+        Exception: _Said("raised", Next.ISOLATE, Next.ISOLATE),
     }
 )
 _RETRIES = (Next.ASK_INBOX, Next.ASK_PARKING, Next.ASK_BOTH)

@@ -101,7 +101,7 @@ def test_nothing_is_given_up_or_halved_because_the_store_is_away(attempt: Attemp
 
 def test_metrics_and_dead_letters_name_the_reason() -> None:
     assert retry_reason(RowLockedError("ann")) == "row_locked"
-    assert retry_reason(ValueError("bug")) == "constraint"
+    assert retry_reason(ValueError("bug")) == "raised"
     assert failure_reason(BROKEN) == "store_refused_no_overdraft"
     assert failure_reason(ValueError("bug")) == "turn_raised_ValueError"
 
