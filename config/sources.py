@@ -21,9 +21,10 @@ from pydantic_settings import SettingsError as UnreadableVariableError
 from config.caller import TOKEN
 from config.errors import SettingsError
 from config.groups import INSIDE
+from config.node import FOLDER
 
 PREFIX = "SPARK_"
-NO_SETTINGS = frozenset({TOKEN})
+NO_SETTINGS = frozenset({TOKEN, FOLDER})
 """Variables of ours that are no settings."""
 DELIMITER = "__"
 MASK = "***"

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import FrameType
-from typing import TextIO
-from uuid import uuid4
+from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
@@ -32,6 +31,8 @@ from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.embedded.space import shortage
 from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.identity import Role
+from spark_actors.messaging.ports import INGRESS
+from spark_actors.persistence.cluster import current_epoch, next_epoch
 from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.ownership import OwnerLock, deployment_id
 from spark_actors.persistence.room import refuse_too_few_connections
@@ -40,6 +41,9 @@ from spark_actors.telemetry.liveness import Liveness
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.tail import LogTail
 from spark_actors.version import version
+
+if TYPE_CHECKING:
+    from spark_actors.actors.references import RayRoot
 
 log = structlog.get_logger(__name__)
 
@@ -208,7 +212,7 @@ def _deployment(
         nats_url=nats.url if nats else settings.nats.url,
         nats_token=nats.token if nats else settings.nats.token.get_secret_value(),
         log_file=data_dir.logs / "daemon.jsonl",
-        ray_namespace=names.namespace(settings.ray.namespace, deployment_id(dsn[schemas[0]]), uuid4().hex[:12]),
+        ray_namespace=f"{names.deployment(settings.ray.namespace, deployment_id(dsn[schemas[0]]))}/0",
         keys=signing_keys(settings, data_dir, make=True),
     )
 
@@ -232,15 +236,10 @@ def _connect_ray(deployment: Deployment, ray_node: EmbeddedRay | None) -> None:
 
 
 def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
-    from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
-    from spark_actors.bootstrap.root import root_builder
-
-    deployment = _remembering_the_queue(surroundings.deployment)
+    deployment, root = _tree(_remembering_the_queue(surroundings.deployment))
     settings = deployment.settings
-    root = RayRoot(deployment.ray_namespace)
     signals.install()
     configure_logging("daemon", deployment.log_file, settings.log.level)
-    root.start(root_builder(deployment))
     liveness = Liveness()
     server = TelemetryServer(
         settings.http.host,
@@ -274,6 +273,25 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
                 is_worthwhile=lambda: surroundings.is_whole,
                 has_cluster=lambda: surroundings.has_ray,
             )
+
+
+def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
+    """The tree that lives already, if it was made by the same release with the same settings; else a new one."""
+    from spark_actors.actors.references import RayRoot  # after the environment of Ray is set
+    from spark_actors.bootstrap.root import root_builder
+
+    dsn, fingerprint = deployment.dsn[INGRESS], deployment.fingerprint
+    deployment.keep(deployment.settings.data_dir)
+    epoch = current_epoch(dsn)
+    if (epoch.fingerprint, epoch.release) == (fingerprint, version()):
+        root = RayRoot(epoch.namespace)
+        if root.adopt():
+            log.info("tree_adopted", epoch=epoch.number)
+            return replace(deployment, ray_namespace=epoch.namespace), root
+    epoch = next_epoch(dsn, names.deployment_of(deployment.ray_namespace), fingerprint, version())
+    deployment, root = replace(deployment, ray_namespace=epoch.namespace), RayRoot(epoch.namespace)
+    root.start(root_builder(deployment.origin))
+    return deployment, root
 
 
 def _can_go_on(surroundings: Surroundings, signals: Signals) -> bool:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from config.node import node_folder
 from config.settings import Settings
+from spark_actors.actors import names
 from spark_actors.application import Application, load_application
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.identity.signing_keys import SigningKey, TokenKeysError, new_key, parse_keys
+from spark_actors.kernel.errors import SparkError
 
 if TYPE_CHECKING:
     from spark_actors.identity.tokens import TokenIssuer
+
+
+class DeploymentUnknownError(SparkError):
+    """A node was given an actor of a deployment that it knows nothing of."""
+
+    def __init__(self, namespace: str, reason: str) -> None:
+        super().__init__(namespace, reason)
+        self.namespace, self.reason = namespace, reason
+
+    def __str__(self) -> str:
+        return f"this node does not know the deployment of {self.namespace}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -30,7 +47,7 @@ class Deployment:
     nats_token: str
     log_file: Path
     ray_namespace: str
-    """Of this daemon's actors alone (see `names.namespace`)."""
+    """Of one tree of actors alone (see `names.namespace`)."""
     keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     """Of tokens, the one that signs first. Without any, nobody is known."""
 
@@ -38,6 +55,48 @@ class Deployment:
     def application(self) -> Application:
         """What the deployment runs."""
         return load_application(self.settings.application)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two deployments apart that act differently; the same on every node of one that has the same settings.
+
+        Where the services are, and what belongs to one machine, does not count: nodes may reach the same by other ways.
+        """
+        common = self.settings.model_dump(mode="json", exclude={"data_dir", "http", "log", "nats", "postgres", "ray"})
+        told = (common, [key.line for key in self.keys])
+        return sha256(repr(told).encode()).hexdigest()[:12]
+
+    @property
+    def origin(self) -> Origin:
+        """What its actors are told of it."""
+        return Origin(self.ray_namespace, self.settings.data_dir)
+
+    def keep(self, folder: Path) -> None:
+        """Write it where the actors of a node find it: they are made by somebody who must not tell them secrets."""
+        write_private_file(folder / _file_of(self.ray_namespace), pickle.dumps(self))
+
+
+class Origin(NamedTuple):
+    """From where an actor learns what it belongs to. Holds no secrets: Ray may write it to disk."""
+
+    namespace: str
+    folder: Path
+    """Where to look on a node that has no folder of its own: the driver's, which others may not have."""
+
+
+@cache
+def deployment_of(origin: Origin) -> Deployment:
+    """As this node has it. Raises DeploymentUnknownError."""
+    file = (node_folder() or origin.folder) / _file_of(origin.namespace)
+    try:
+        kept: Deployment = pickle.loads(file.read_bytes())
+    except OSError as error:
+        raise DeploymentUnknownError(origin.namespace, f"{file}: {error.strerror}") from None
+    return replace(kept, ray_namespace=origin.namespace)
+
+
+def _file_of(namespace: str) -> str:
+    return f"{names.deployment_of(namespace).replace('/', '-')}.deployment"
 
 
 def token_issuer(settings: Settings, keys: tuple[SigningKey, ...]) -> TokenIssuer:

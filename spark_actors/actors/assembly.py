@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from spark_actors.actors.ports import Report
+from spark_actors.actors.routes import Routes
 
 
 class Service(Protocol):
@@ -33,7 +33,7 @@ class Assembly:
     service: Service
     metrics: Callable[[], bytes]
     """A snapshot for the metrics board."""
-    children: Callable[[], Sequence[Report]] = tuple
-    """The last reports of the actors that it keeps alive."""
+    routes: Routes = field(default_factory=Routes)
+    """By which it finds other actors; who calls none has one all the same."""
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
     """Gives back connections, after the service has stopped."""

@@ -1,28 +1,41 @@
-"""Names of actors, `spark/<context or pool>/<kind>/<id>`, and of their namespaces: built here and nowhere else."""
+"""Names of places, `spark/<context or pool>/<kind>/<id>`, of the actors that fill them, `<place>@<incarnation>`, and of
+their namespaces: built here and nowhere else."""
 
 from __future__ import annotations
 
 from spark_actors.messaging.routing import Slot
 
 ROOT = "spark/root/supervisor/0"
+AGGREGATE = "aggregate"
+"""The kind of the actors that instances live in."""
 
 
-def namespace(shared: str, deployment: str, daemon: str) -> str:
-    """Where the actors of one daemon live, in the part of a cluster that is called *shared*.
+def deployment(shared: str, id: str) -> str:
+    """What the namespaces of all trees of a deployment begin with, in the part of a cluster that is called *shared*.
 
-    So a daemon meets no actor of another, and ends none but its own, and those that earlier daemons of its deployment
-    have left there.
+    The rest is the epoch: so a tree meets no actor of another, and ends none but its own, and those that earlier trees
+    of its deployment have left there.
     """
-    return f"{shared}/{deployment}/{daemon}"
+    return f"{shared}/{id}"
+
+
+def deployment_of(namespace: str) -> str:
+    """The deployment that a tree's namespace belongs to."""
+    return namespace.rpartition("/")[0]
 
 
 def is_of_predecessor(namespace: str, mine: str) -> bool:
-    """Whether the actors in *namespace* are of another daemon of the same deployment as those in *mine*."""
-    return namespace != mine and "/" in mine and namespace.rpartition("/")[0] == mine.rpartition("/")[0]
+    """Whether the actors in *namespace* are of another tree of the same deployment as those in *mine*."""
+    return namespace != mine and "/" in mine and deployment_of(namespace) == deployment_of(mine)
+
+
+def incarnation(place: str, number: int) -> str:
+    """What Ray calls an actor that fills *place*: no two that ever did have the same name."""
+    return f"{place}@{number}"
 
 
 def aggregate_actor(slot: Slot) -> str:
-    return f"spark/pool/aggregate/{slot.name}"
+    return f"spark/pool/{AGGREGATE}/{slot.name}"
 
 
 def context_actor(context: str) -> str:
@@ -38,5 +51,5 @@ def ingress(group: int) -> str:
 
 
 def kind_of(name: str) -> str:
-    """The kind in an actor's name: aggregate, context, supervisor or ingress."""
+    """The kind in a place's name: aggregate, context, supervisor or ingress."""
     return name.split("/")[2]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from spark_actors.actors import names
+from spark_actors.actors.fence import Fence
+from spark_actors.actors.routes import RouteTable
 from spark_actors.messaging.crash_points import PassPoint, pass_unharmed
 from spark_actors.messaging.ports import Clock, OutboxReader, Telemetry, WakeUps
 from spark_actors.messaging.routing import Slot
@@ -24,7 +27,8 @@ class Report(msgspec.Struct, frozen=True):
     """A snapshot for the metrics board."""
     problems: list[str] = []
     """Why it cannot do its work just now; empty when it can."""
-    children: list[Report] = []
+    routes: int = 0
+    """The version of the route table that it goes by; 0 for one that calls nobody, or has not been told yet."""
     unmoved_seconds: float = 0.0
     """For how long what it has in hand has not moved, although nobody keeps it waiting; 0 when nothing is in hand."""
 
@@ -87,27 +91,49 @@ class RelayPorts:
 class ActorSpec:
     """An actor that is to be kept alive."""
 
-    name: str
+    place: str
     kind: str
     """The class that it shows in process lists: AggregateActor, ContextActor, Supervisor, Ingress."""
     build: Callable[..., object]
-    """Makes the plain object inside the actor, in its process. Picklable: a function of the composition root."""
+    """Makes the plain object inside the actor, in its process. Picklable, and without secrets: the actor runtime may
+    write it to disk."""
+    fence: Callable[[int], Fence]
+    """Makes the fence of an incarnation, in its process; as picklable."""
+    starts_first: bool = False
+    """Whether, when it moves, the new one begins before the old one ends; else after it."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One actor that fills, or has filled, a place."""
+
+    spec: ActorSpec
+    incarnation: int
+    node_id: str
+    handle: Any
+    """What calls are made on."""
+
+    def __str__(self) -> str:
+        return names.incarnation(self.spec.place, self.incarnation)
 
 
 class Children(Protocol):
-    """Starts and watches actors. Each call raises ActorUnavailableError when the actor is not there."""
+    """Starts, watches and ends actors. Calls raise ActorUnavailableError when the actor is not there."""
 
-    async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
-        """Make the actor, or adopt the one that lives under this name; returns once it has started its work.
+    async def start(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+        """Make an actor on that node and no other; gives it once it has started its work."""
 
-        One that lives already and does not answer within *patience_seconds* is not adopted.
+    async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+        """One that was made before, by whomever."""
+
+    async def report(self, actor: Actor, routes: RouteTable | None, patience_seconds: float) -> Report:
+        """Ask how it is, and tell it newer routes: it answers beside its work.
+
+        One that does not in time raises ActorUnavailableError too.
         """
 
-    async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
-        """Ask how it is: it answers beside its work. One that does not in time raises ActorUnavailableError too."""
-
-    async def kill(self, spec: ActorSpec) -> None:
+    async def kill(self, actor: Actor) -> None:
         """End it at once, if it is there."""
 
-    async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:
+    async def stop(self, actor: Actor, grace_seconds: float) -> None:
         """Let it finish what it has in hand, then end it; after *grace_seconds* it is ended anyway."""

@@ -17,9 +17,11 @@ from spark_actors.actors import tuning
 from spark_actors.actors.aggregate import AggregateActor as PlainAggregateActor
 from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.context import ContextService
+from spark_actors.actors.fence import Fence
 from spark_actors.actors.ports import Report
 from spark_actors.actors.progress import Progress
 from spark_actors.actors.root import RootSupervisor as PlainRootSupervisor
+from spark_actors.actors.routes import RouteTable
 
 OPTIONS: dict[str, Any] = {
     "lifetime": "detached",  # the death of whoever made it must not end it
@@ -27,9 +29,14 @@ OPTIONS: dict[str, Any] = {
     "max_restarts": 0,  # its keeper replaces it: Ray's budget knows neither back-off nor a time window
     "max_task_retries": 0,  # whoever called sends again, in order; Ray's retries jump the queue
     "enable_task_events": False,  # costs a third of the calls per second and memory in the GCS
-    "scheduling_strategy": "SPREAD",
 }
-ROOT_OPTIONS: dict[str, Any] = {**OPTIONS, "max_restarts": -1}  # nobody else could replace it
+HEAD_RESOURCE = "node:__internal_head__"
+"""Ray's name for what the head node has and no other."""
+ROOT_OPTIONS: dict[str, Any] = {
+    **OPTIONS,
+    "max_restarts": -1,  # nobody else could replace it
+    "resources": {HEAD_RESOURCE: 0.001},  # where it comes back with Ray's own head
+}
 BESIDE = "beside"
 """The name of a thread that answers while the one that works is busy."""
 
@@ -43,18 +50,23 @@ class AggregateActor:
     All but `report` runs in one thread, to which its connections and its niceness belong.
     """
 
-    def __init__(self, name: str, build: Callable[[Progress], Hosted]) -> None:
-        self._name = name
-        self._build = build
-        self._incarnation = uuid4().hex
+    def __init__(
+        self, place: str, incarnation: int, build: Callable[[Progress], Hosted], fence: Callable[[int], Fence]
+    ) -> None:
+        self._place, self._incarnation = place, incarnation
+        self._build, self._make_fence = build, fence
+        self._process = uuid4().hex
         self._progress = Progress()
         self._started = threading.Event()
         self._actor: PlainAggregateActor
         self._metrics: Callable[[], bytes]
+        self._fence: Fence
 
     def start(self) -> None:
         if not self._started.is_set():
             self._actor, self._metrics = self._build(self._progress)
+            self._fence = self._make_fence(self._incarnation)
+            self._fence.start()
             _spare_collector()
             self._started.set()
 
@@ -78,13 +90,14 @@ class AggregateActor:
         return self._progress.keep(token)
 
     @ray.method(concurrency_group=BESIDE)
-    def report(self) -> bytes:
+    def report(self, table: RouteTable | None) -> bytes:
         self._started.wait()
+        self._fence.asked()
         waits = self._progress.waits_for_store_seconds
         return msgspec.msgpack.encode(
             Report(
-                self._name,
-                self._incarnation,
+                self._place,
+                self._process,
                 os.getpid(),
                 self._metrics(),
                 [f"has been waiting for Postgres for {waits:.0f} s"] if waits > tuning.SLOW_STORE_SECONDS else [],
@@ -99,31 +112,40 @@ class AggregateActor:
 class _AsyncShell:
     """Holds a unit. Calls run concurrently on one event loop."""
 
-    def __init__(self, name: str, build: Callable[[], Awaitable[Assembly]]) -> None:
-        self._name = name
-        self._build = build
-        self._incarnation = uuid4().hex
+    def __init__(
+        self, place: str, incarnation: int, build: Callable[[], Awaitable[Assembly]], fence: Callable[[int], Fence]
+    ) -> None:
+        self._place, self._incarnation = place, incarnation
+        self._build, self._make_fence = build, fence
+        self._process = uuid4().hex
         self._building = asyncio.Lock()
         self._unit: Assembly | None = None
+        self._fence: Fence | None = None
 
     async def start(self) -> None:
         """Build and begin the service; starting again does nothing."""
         async with self._building:
             if self._unit is None:
                 self._unit = await self._build()
+                self._fence = self._make_fence(self._incarnation)
+                self._fence.start()
                 _spare_collector()
                 await self._unit.service.start()
 
-    async def report(self) -> bytes:
+    async def report(self, table: RouteTable | None) -> bytes:
         unit = await self._started()
+        if self._fence:
+            self._fence.asked()
+        if table:
+            unit.routes.take(table)
         return msgspec.msgpack.encode(
             Report(
-                self._name,
-                self._incarnation,
+                self._place,
+                self._process,
                 os.getpid(),
                 unit.metrics(),
                 unit.service.problems(),
-                list(unit.children()),
+                routes=unit.routes.version,
             )
         )
 
@@ -160,8 +182,18 @@ class Ingress(_AsyncShell):
     """Holds an Ingress."""
 
 
-class RootSupervisor(_AsyncShell):
-    """Holds the RootSupervisor."""
+class RootSupervisor:
+    """Holds the RootSupervisor. It starts itself, also when Ray has started it again and nobody asks for anything."""
+
+    def __init__(self, place: str, build: Callable[[], Awaitable[Assembly]]) -> None:
+        self._build = build
+        self._building = asyncio.Lock()
+        self._unit: Assembly | None = None
+        ray.get_runtime_context().current_actor.start.remote()
+
+    async def start(self) -> None:
+        """Build and begin the service; starting again does nothing."""
+        await self._root()
 
     async def metrics(self) -> bytes:
         return (await self._root()).metrics()
@@ -169,8 +201,21 @@ class RootSupervisor(_AsyncShell):
     async def status(self) -> bytes:
         return msgspec.json.encode((await self._root()).status())
 
+    async def stop(self) -> None:
+        """Drain the tree."""
+        await (await self._root()).stop()
+        if self._unit is not None:
+            await self._unit.close()
+
     async def _root(self) -> PlainRootSupervisor:
-        return (await self._started()).service  # type: ignore[return-value]  # what the composition root built it with
+        async with self._building:
+            if self._unit is None:
+                self._unit = await self._build()
+                _spare_collector()
+                await self._unit.service.start()
+        root: PlainRootSupervisor = self._unit.service  # type: ignore[assignment]  # what the composition root built
+        root.asked()
+        return root
 
 
 def _spare_collector() -> None:

@@ -1,4 +1,4 @@
-"""All calls to Ray actors: by name, with Ray's errors translated once, and none without a time limit.
+"""All calls to Ray actors, with Ray's errors translated once, and none without a time limit.
 
 What Ray does for a call of its own API (find an actor by name, make one, end one) it does while the caller waits, and
 for as long as the GCS is away: up to a minute. So a thread waits, never an event loop. A call to an actor does not
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Future, wait
 from functools import partial
 from threading import Thread
@@ -19,13 +19,17 @@ from uuid import uuid4
 import msgspec
 import ray
 import structlog
+from ray._private.state import state
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from spark_actors.actors import names, tuning
 from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.errors import ActorUnavailableError
-from spark_actors.actors.ports import ActorSpec, Report
-from spark_actors.actors.ray_actors import BY_KIND, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
+from spark_actors.actors.ports import Actor, ActorSpec, Report
+from spark_actors.actors.ray_actors import BY_KIND, HEAD_RESOURCE, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
+from spark_actors.actors.routes import Routes, RouteTable
+from spark_actors.cluster.nodes import Sighting
 from spark_actors.messaging.routing import Slot
 
 log = structlog.get_logger(__name__)
@@ -59,59 +63,15 @@ def _begun(call: Callable[[], T]) -> Future[T]:
     return answer
 
 
-class Directory:
-    """Finds actors by name and remembers them until a call fails."""
-
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
-        self._handles: dict[str, Any] = {}
-
-    async def find(self, name: str) -> Any:
-        """Raises ActorUnavailableError if no actor lives under *name*, or Ray cannot say so."""
-        if name in self._handles:
-            return self._handles[name]
-        try:
-            find = partial(ray.get_actor, name, namespace=self._namespace)
-            handle: Any = await in_thread(find, tuning.CLUSTER_SECONDS)
-        except ValueError as error:
-            raise ActorUnavailableError(name, "no actor has this name now") from error
-        except (RayError, TimeoutError) as error:
-            raise ActorUnavailableError(name, f"cannot be looked up: {_word(error)}") from error
-        self._handles[name] = handle
-        return handle
-
-    def forget(self, name: str) -> None:
-        self._handles.pop(name, None)
-
-    async def call(self, name: str, call: Callable[[Any], Awaitable[T]], seconds: float) -> T:
-        """What the actor called *name* answers.
-
-        Dead or silent for so long: ActorUnavailableError, and looked up anew next time.
-        """
-        actor = await self.find(name)
-        try:
-            async with asyncio.timeout(seconds):
-                return await call(actor)
-        except RayTaskError:
-            raise  # the actor lives and has raised this itself
-        except (RayError, TimeoutError) as error:
-            self.forget(name)
-            raise ActorUnavailableError(name, _word(error), _has_died(error)) from error
-
-    async def keep(self, name: str) -> str:
-        """Have the actor kept for one call: gives the token that this call is to show.
-
-        Raises ActorUnavailableError if it cannot be just now. Whatever the actor dies of meanwhile is somebody else's,
-        so this never says `has_died`.
-        """
-        token = uuid4().hex
-        try:
-            is_kept = await self.call(name, lambda actor: actor.keep.remote(token), tuning.ANSWER_SECONDS)
-        except ActorUnavailableError as error:
-            raise ActorUnavailableError(error.actor, error.detail) from error
-        if not is_kept:
-            raise ActorUnavailableError(name, "has something else in hand")
-        return token
+async def answer_of(place: str, call: Awaitable[T], seconds: float) -> T:
+    """What the actor at *place* answers within so many seconds. Dead or silent for so long: ActorUnavailableError."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except RayTaskError:
+        raise  # the actor lives and has raised this itself
+    except (RayError, TimeoutError) as error:
+        raise ActorUnavailableError(place, _word(error), _has_died(error)) from error
 
 
 def _has_died(error: Exception) -> bool:
@@ -119,105 +79,156 @@ def _has_died(error: Exception) -> bool:
     return isinstance(error, ActorDiedError) and "killed by `ray.kill`" not in str(error)
 
 
-class RayHosts:
+class _Others:
+    """Actors that are called by their places."""
+
+    def __init__(self, routes: Routes) -> None:
+        self._routes = routes
+
+    async def _call(self, place: str, call: Callable[[Any], Awaitable[T]], seconds: float = tuning.WORK_SECONDS) -> T:
+        return await self._routes.call(place, lambda actor: answer_of(place, call(actor), seconds))
+
+    async def _keep(self, place: str) -> str:
+        """Have the actor kept for one call: gives the token that this call is to show.
+
+        Raises ActorUnavailableError if it cannot be just now. Whatever the actor dies of meanwhile is somebody else's,
+        so this never says `has_died`.
+        """
+        token = uuid4().hex
+        try:
+            is_kept = await self._call(place, lambda actor: actor.keep.remote(token), tuning.ANSWER_SECONDS)
+        except ActorUnavailableError as error:
+            raise ActorUnavailableError(error.actor, error.detail) from error
+        if not is_kept:
+            raise ActorUnavailableError(place, "has something else in hand")
+        return token
+
+
+class RayHosts(_Others):
     """The AggregateActors, by slot."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-
     async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        name = names.aggregate_actor(slot)
-        answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_turn.remote(context, payload), tuning.WORK_SECONDS
+        answer: bytes = await self._call(
+            names.aggregate_actor(slot), lambda actor: actor.take_turn.remote(context, payload)
         )
         return answer
 
     async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        name = names.aggregate_actor(slot)
-        token = await self._directory.keep(name)
-        answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_turn.remote(context, payload, token), tuning.WORK_SECONDS
-        )
+        place = names.aggregate_actor(slot)
+        token = await self._keep(place)
+        answer: bytes = await self._call(place, lambda actor: actor.take_turn.remote(context, payload, token))
         return answer
 
     async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        name = names.aggregate_actor(slot)
-        answer: bytes = await self._directory.call(
-            name, lambda actor: actor.bury.remote(context, payload), tuning.WORK_SECONDS
-        )
+        answer: bytes = await self._call(names.aggregate_actor(slot), lambda actor: actor.bury.remote(context, payload))
         return answer
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
-        name = names.aggregate_actor(slot)
-        more: list[str] = await self._directory.call(
-            name, lambda actor: actor.release.remote(context, list(keys), at_once), tuning.WORK_SECONDS
+        more: list[str] = await self._call(
+            names.aggregate_actor(slot), lambda actor: actor.release.remote(context, list(keys), at_once)
         )
         return more
 
 
-class RaySubscribers:
+class RaySubscribers(_Others):
     """The ContextActors, by context."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
-
     async def take_events(self, subscriber: str, payload: bytes, *, alone: bool = False) -> bytes:
-        name = names.context_actor(subscriber)
-        token = await self._directory.keep(name) if alone else ""
-        answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_events.remote(payload, token), tuning.WORK_SECONDS
-        )
+        place = names.context_actor(subscriber)
+        token = await self._keep(place) if alone else ""
+        answer: bytes = await self._call(place, lambda actor: actor.take_events.remote(payload, token))
         return answer
 
 
 class RayChildren:
-    """Makes actors, asks them how they are, ends them."""
+    """Makes actors, each on the node that it is told, asks them how they are, ends them."""
 
-    def __init__(self, directory: Directory, namespace: str) -> None:
-        self._directory = directory
+    def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
-        kind = BY_KIND[names.kind_of(spec.name)]
-        make = kind.options(name=spec.name, namespace=self._namespace, get_if_exists=True, **OPTIONS).remote
+    async def start(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+        # Hard: Ray would put an actor that asks for nothing anywhere, also where a node has just died.
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        name = names.incarnation(spec.place, incarnation)
+        made = BY_KIND[names.kind_of(spec.place)].options(
+            name=name, namespace=self._namespace, scheduling_strategy=there, **OPTIONS
+        )
+        make = partial(made.remote, spec.place, incarnation, spec.build, spec.fence)
         try:
-            # One that is there already need not be made: a new root must not wait for a hung actor as for a new one.
-            patience = patience_seconds if await self._is_there(spec.name) else tuning.START_SECONDS
-            actor = await in_thread(partial(make, spec.name, spec.build), tuning.START_SECONDS)
-            async with asyncio.timeout(patience):
-                await actor.start.remote()
-        except (ValueError, RayError, TimeoutError) as error:  # ValueError: the name was freed meanwhile
-            raise ActorUnavailableError(spec.name, f"could not be started: {_word(error)}") from error
-
-    async def _is_there(self, name: str) -> bool:
-        self._directory.forget(name)
+            handle = await in_thread(make, tuning.CLUSTER_SECONDS)
+            actor = Actor(spec, incarnation, node_id, handle)
+        except (ValueError, RayError, TimeoutError) as error:
+            raise ActorUnavailableError(spec.place, f"could not be made: {_word(error)}") from error
         try:
-            await self._directory.find(name)
-        except ActorUnavailableError:
-            return False
-        self._directory.forget(name)
-        return True
+            await answer_of(spec.place, handle.start.remote(), tuning.START_SECONDS)
+        except RayTaskError as error:
+            await self.kill(actor)
+            raise ActorUnavailableError(spec.place, f"could not be started: {_word(error)}") from error
+        except (ActorUnavailableError, asyncio.CancelledError):
+            end_soon(handle)
+            raise
+        return actor
 
-    async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
-        answer: bytes = await self._directory.call(spec.name, lambda actor: actor.report.remote(), patience_seconds)
+    async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+        find = partial(ray.get_actor, names.incarnation(spec.place, incarnation), namespace=self._namespace)
+        try:
+            return Actor(spec, incarnation, node_id, await in_thread(find, tuning.CLUSTER_SECONDS))
+        except (ValueError, RayError, TimeoutError) as error:
+            raise ActorUnavailableError(spec.place, f"cannot be found: {_word(error)}") from error
+
+    async def report(self, actor: Actor, routes: RouteTable | None, patience_seconds: float) -> Report:
+        answer: bytes = await answer_of(actor.spec.place, actor.handle.report.remote(routes), patience_seconds)
         return msgspec.msgpack.decode(answer, type=Report)
 
-    async def kill(self, spec: ActorSpec) -> None:
-        self._directory.forget(spec.name)
+    async def kill(self, actor: Actor) -> None:
         try:
-            # In two steps: one that comes too late must not end the actor that has the name by then.
-            actor = await self._directory.find(spec.name)
-            await in_thread(partial(ray.kill, actor), tuning.CLUSTER_SECONDS)
-        except (ActorUnavailableError, RayError, TimeoutError) as error:
-            log.debug("not_ended", actor=spec.name, error=_word(error))
-        self._directory.forget(spec.name)
+            await in_thread(partial(ray.kill, actor.handle), tuning.CLUSTER_SECONDS)
+        except (RayError, TimeoutError) as error:
+            log.debug("not_ended", actor=str(actor), error=_word(error))
 
-    async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:
+    async def stop(self, actor: Actor, grace_seconds: float) -> None:
         try:
-            await self._directory.call(spec.name, lambda actor: actor.stop.remote(), grace_seconds)
+            await answer_of(actor.spec.place, actor.handle.stop.remote(), grace_seconds)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from draining, it must end
-            log.warning("not_drained", actor=spec.name, error=str(error))
-        await self.kill(spec)
+            log.warning("not_drained", actor=str(actor), error=str(error))
+        await self.kill(actor)
+
+
+def end_soon(handle: Any) -> None:
+    """End an actor without waiting for it."""
+    _begun(partial(ray.kill, handle))
+
+
+class RayNodes:
+    """Port `RayView`."""
+
+    async def nodes(self) -> Sequence[Sighting]:
+        try:
+            found, draining = await in_thread(_nodes, tuning.CLUSTER_SECONDS)
+        except (RayError, TimeoutError) as error:
+            raise ActorUnavailableError("Ray's GCS", _word(error)) from error
+        return [
+            Sighting(
+                node_id=node["NodeID"],
+                name=node["NodeManagerHostname"],
+                address=node["NodeManagerAddress"],
+                is_alive=node["Alive"],
+                is_draining=node["NodeID"] in draining,
+            )
+            for node in sorted(found, key=lambda node: HEAD_RESOURCE not in node["Resources"])
+        ]
+
+    @staticmethod
+    def own_node() -> str:
+        """The id of the node on which this process lives."""
+        return str(ray.get_runtime_context().get_node_id())
+
+
+_all_nodes: Callable[[], list[dict[str, Any]]] = ray.nodes
+
+
+def _nodes() -> tuple[list[dict[str, Any]], Collection[str]]:
+    return list(_all_nodes()), state.get_draining_nodes()
 
 
 class RayRoot:
@@ -227,8 +238,17 @@ class RayRoot:
         self._namespace = namespace
         self._actor: Any = None
 
+    def adopt(self) -> bool:
+        """Whether the tree lives already, left by an earlier driver: then it is this one's from now on."""
+        try:
+            find = partial(ray.get_actor, names.ROOT, namespace=self._namespace)
+            self._actor = within(find, tuning.CLUSTER_SECONDS)
+        except (ValueError, RayError, TimeoutError):
+            return False
+        return True
+
     def start(self, build: Callable[[], Awaitable[Assembly]]) -> None:
-        """End what earlier drivers of the deployment have left, then make the root; it starts everything else.
+        """End what earlier trees of the deployment have left, then make the root; it starts everything else.
 
         Only for who owns the deployment's tables. What the actors hold is in Postgres, so ending them costs nothing but
         the time to start anew.
@@ -248,7 +268,7 @@ class RayRoot:
         return answer
 
     def answers(self) -> bool:
-        """Whether the root is there. Asking sets one that Ray has started again to work."""
+        """Whether the root is there."""
         try:
             self.status()
         except ActorUnavailableError:

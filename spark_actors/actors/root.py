@@ -1,18 +1,33 @@
-"""The root supervisor: starts, heals and drains the tree of actors. All that it knows can be found out again."""
+"""The root supervisor: places, starts, moves, heals and drains all other actors.
+
+Round after round it compares what should be (the store) with what is (Ray, heartbeats), and does what is missing. All
+that it knows can be found out again: one that Ray has started anew adopts the actors that live.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 import structlog
 
-from spark_actors.actors import names
+from spark_actors.actors import names, tuning
+from spark_actors.actors.fence import Fence
 from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.ports import Report
+from spark_actors.actors.loop import Loop
+from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.actors.seating import Seating
+from spark_actors.cluster.nodes import Expected, NodeState, Sighting, Verdict, judge
+from spark_actors.cluster.placing import Place, moves
+from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView
+from spark_actors.messaging.ports import Telemetry
+from spark_actors.messaging.telemetry import NodesMeasured
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +43,19 @@ class ActorStatus(msgspec.Struct, frozen=True):
     """One actor as `status` shows it."""
 
     actor: str
+    node: str
     pid: int
     problems: list[str]
+
+
+class NodeStatus(msgspec.Struct, frozen=True):
+    """One node as `status` shows it."""
+
+    node: str
+    address: str
+    state: NodeState
+    reason: str
+    actors: int
 
 
 class TreeStatus(msgspec.Struct, frozen=True):
@@ -38,62 +64,219 @@ class TreeStatus(msgspec.Struct, frozen=True):
     ready: bool
     problems: list[str]
     actors: list[ActorStatus]
+    nodes: list[NodeStatus]
+
+
+@dataclass(frozen=True)
+class RootPorts:
+    """What the root learns from, and tells."""
+
+    store: ClusterStore
+    ray: RayView
+    own_node: str
+    """The id of the node on which it lives."""
+    expected: Expected
+    """Of every node."""
+    fence: Callable[[int], Fence]
+    """Sees to it that a root with a successor ends itself."""
+    board: Board
+    own_metrics: Callable[[], bytes]
+    telemetry: Telemetry
+    now: Callable[[], float] = time.monotonic
 
 
 class RootSupervisor:
-    """Keeps all actors but those that a Supervisor keeps.
+    """Keeps all actors.
 
     *tiers* go from the way in to the store; draining stops one after the other, so that first nothing comes in and then
     nothing is under way.
     """
 
     def __init__(
-        self,
-        tiers: Sequence[Sequence[Keeper]],
-        board: Board,
-        own_metrics: Callable[[], bytes],
-        *,
-        grace_seconds: float,
+        self, tiers: Sequence[Sequence[Keeper]], seating: Seating, ports: RootPorts, *, grace_seconds: float
     ) -> None:
         self._tiers = tiers
-        self._board = board
-        self._own_metrics = own_metrics
+        self._by_place = {keeper.spec.place: keeper for tier in tiers for keeper in tier}
+        self._seating = seating
+        self._ports = ports
         self._grace_seconds = grace_seconds
+        self._number = 0
+        """Of this root; 0 before it has become one."""
+        self._fence: Fence | None = None
+        self._sightings: Sequence[Sighting] = ()
+        self._verdicts: dict[str, Verdict] = {}
+        self._looked_at = ports.now()
+        self._telling: asyncio.TimerHandle | None = None
+        self._loop = Loop("reconcile", self.reconcile)
+        seating.places = {each.place: _place(each) for each in self._specs}
+        seating.is_known = self._is_known
+        seating.on_change = self._tell_soon
 
     @property
-    def _keepers(self) -> list[Keeper]:
-        return [keeper for tier in self._tiers for keeper in tier]
+    def _specs(self) -> list[ActorSpec]:
+        return [keeper.spec for keeper in self._by_place.values()]
 
     async def start(self) -> None:
-        for keeper in reversed(self._keepers):
-            keeper.start()
+        self._loop.start()
 
     async def stop(self) -> None:
         """Drain, tier by tier."""
+        await self._loop.stop()
         for tier in self._tiers:
             ends = await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in tier), return_exceptions=True)
             for keeper, end in zip(tier, ends, strict=True):
                 if isinstance(end, Exception):  # the other actors and tiers are stopped all the same
-                    log.error("not_stopped", actor=keeper.spec.name, exc_info=end)
+                    log.error("not_stopped", actor=keeper.spec.place, exc_info=end)
+        await self._seating.all_ended()
+        if self._fence:
+            self._fence.stop()
+
+    def asked(self) -> None:
+        """The driver has asked for something: it knows this root."""
+        if self._fence:
+            self._fence.asked()
+
+    async def reconcile(self) -> float:
+        """One round. Gives the seconds until the next. Raises what keeps it from knowing how things are."""
+        late = self._ports.now() - self._looked_at
+        self._sightings = await self._ports.ray.nodes()
+        rows = await self._ports.store.read()
+        self._verdicts = self._judged(rows, listened=late < tuning.CLUSTER_LOOK_SECONDS + tuning.LAG_SECONDS)
+        self._seating.usable = [
+            each.node_id for each in self._sightings if self._state(each.node_id) is NodeState.ACTIVE
+        ]
+        if not self._number:
+            await self._begin(rows)
+        await self._note(rows)
+        for keeper in self._by_place.values():
+            if keeper.node_id and self._state(keeper.node_id) in (NodeState.SUSPECT, NodeState.GONE):
+                keeper.give_up()
+        self._move(rows)
+        self._looked_at = self._ports.now()
+        return tuning.CLUSTER_LOOK_SECONDS
+
+    async def _begin(self, rows: ClusterRows) -> None:
+        """Become the root, and let the keepers adopt what an earlier one has left, or start it."""
+        self._number = await self._ports.store.become_root()
+        self._fence = self._ports.fence(self._number)
+        self._fence.start()
+        # Tables of this root are newer than all of those before it.
+        self._seating.begin(self._number, rows.seats, version=self._number << 20)
+        for tier in reversed(self._tiers):
+            for keeper in tier:
+                keeper.start()
+
+    def _judged(self, rows: ClusterRows, *, listened: bool) -> dict[str, Verdict]:
+        inhabited = set(self._seating.seats.values())
+        silent = {node for node in inhabited if self._is_silent(node)} if listened else set[str]()
+        return judge(
+            self._sightings,
+            rows.nodes,
+            self._ports.expected,
+            own_node=self._ports.own_node,
+            silent=silent,
+            inhabited=inhabited,
+            patience_seconds=tuning.NODE_SILENT_SECONDS if listened else float("inf"),
+        )
+
+    def _is_silent(self, node_id: str) -> bool:
+        """Whether every actor there that has ever answered has been silent for too long, and there is one."""
+        heard = [
+            silent
+            for keeper in self._by_place.values()
+            if keeper.node_id == node_id and (silent := keeper.silent_seconds) is not None
+        ]
+        return bool(heard) and min(heard) > tuning.NODE_SILENT_SECONDS
+
+    def _state(self, node_id: str) -> NodeState:
+        verdict = self._verdicts.get(node_id)
+        return verdict.state if verdict else NodeState.GONE
+
+    async def _note(self, rows: ClusterRows) -> None:
+        """Write what has changed about nodes, and tell of it."""
+        changed = {
+            node_id: verdict
+            for node_id, verdict in self._verdicts.items()
+            if (row := rows.nodes.get(node_id)) is None or (row.state, row.reason) != (verdict.state, verdict.reason)
+        }
+        if changed:
+            await self._ports.store.note(self._number, self._sightings, changed)
+            for node_id, verdict in changed.items():
+                log.info("node_changed", node=node_id, state=verdict.state, reason=verdict.reason)
+        count = Counter(verdict.state for verdict in self._verdicts.values())
+        self._ports.telemetry(NodesMeasured({state: count[state] for state in NodeState}))
+
+    def _move(self, rows: ClusterRows) -> None:
+        """Have actors move, a few at a time, to where they should be."""
+        seats = {place: keeper.node_id for place, keeper in self._by_place.items() if keeper.report or keeper.is_moving}
+        leaving = {node for node in seats.values() if self._state(node) in (NodeState.DRAINING, NodeState.REFUSED)}
+        wanted = {place: seat.wanted_node for place, seat in rows.seats.items() if seat.wanted_node}
+        under_way = sum(keeper.is_moving for keeper in self._by_place.values())
+        for move in moves(self._seating.places.values(), seats, self._seating.usable, leaving, wanted):
+            keeper = self._by_place[move.place]
+            if under_way < tuning.MOVES_AT_ONCE and not keeper.is_moving:
+                keeper.move(move.node_id)
+                under_way += 1
+
+    def _is_known(self, version: int) -> bool:
+        """Whether all actors that are there, and call others, go by a table of this version."""
+        reports = [keeper.report for keeper in self._by_place.values()]
+        return all(report.routes >= version for report in reports if report and not _is_called_only(report))
+
+    def _tell_soon(self) -> None:
+        """Have everybody told the new table; several changes that come together are told together."""
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(tuning.ROUTES_LOOK_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        for keeper in self._by_place.values():
+            keeper.wake()
 
     def problems(self) -> list[str]:
-        return [problem for keeper in self._keepers if (problem := keeper.problem)]
+        """Why the tree cannot do its work just now; empty when it can."""
+        if self._loop.problem:
+            return [self._loop.problem]
+        refused = [
+            f"node {node_id}: {verdict.reason}"
+            for node_id, verdict in self._verdicts.items()
+            if verdict.state in (NodeState.SUSPECT, NodeState.REFUSED)
+        ]
+        return [*(problem for keeper in self._by_place.values() if (problem := keeper.problem)), *refused]
 
     def status(self) -> TreeStatus:
         problems = self.problems()
-        actors = [ActorStatus(report.actor, report.pid, report.problems) for report in self._reports()]
-        root = ActorStatus(names.ROOT, os.getpid(), [])
-        return TreeStatus(not problems, problems, [root, *actors])
+        actors = [
+            ActorStatus(keeper.report.actor, keeper.node_id, keeper.report.pid, keeper.report.problems)
+            for keeper in self._by_place.values()
+            if keeper.report
+        ]
+        root = ActorStatus(names.ROOT, self._ports.own_node, os.getpid(), [])
+        return TreeStatus(not problems, problems, [root, *actors], self._nodes())
+
+    def _nodes(self) -> list[NodeStatus]:
+        inhabitants = Counter(self._seating.seats.values())
+        return [
+            NodeStatus(each.node_id, each.address, verdict.state, verdict.reason, inhabitants[each.node_id])
+            for each in self._sightings
+            if (verdict := self._verdicts.get(each.node_id)) and verdict.state is not NodeState.GONE
+        ]
 
     def metrics(self) -> bytes:
         """What all actors have measured, living and dead, as Prometheus text."""
-        self._board.observe(names.ROOT, "", self._own_metrics())
-        for report in self._reports():
-            self._board.observe(report.actor, report.incarnation, report.metrics)
-        return self._board.render()
-
-    def _reports(self) -> Iterator[Report]:
-        for keeper in self._keepers:
+        board = self._ports.board
+        board.observe(names.ROOT, "", self._ports.own_metrics())
+        for keeper in self._by_place.values():
             if keeper.report:
-                yield keeper.report
-                yield from keeper.report.children
+                board.observe(keeper.report.actor, keeper.report.incarnation, keeper.report.metrics)
+        return board.render()
+
+
+def _place(spec: ActorSpec) -> Place:
+    kind = names.kind_of(spec.place)
+    return Place(spec.place, kind, is_mobile=kind == names.AGGREGATE)
+
+
+def _is_called_only(report: Report) -> bool:
+    """Whether it is an AggregateActor, which calls nobody."""
+    return names.kind_of(report.actor) == names.AGGREGATE

@@ -1,4 +1,4 @@
-"""The Supervisor of a context: relays its outbox, watches its sagas' deadlines, keeps its ContextActor alive."""
+"""The Supervisor of a context: relays its outbox, watches its sagas' deadlines, keeps its tables in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import timedelta
 
 from spark_actors.actors import tuning
-from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.lane_runner import LaneRunner, RelayLimits
 from spark_actors.actors.loop import Loop, time_to_grow
 from spark_actors.actors.parking import CommandReleases, ParkedKeys
@@ -137,31 +136,25 @@ class OutboxRelay:
 
 
 class Supervisor:
-    """Relay, watch and the keeper of the ContextActor of one context, as one actor."""
+    """Relay and watch of one context, as one actor."""
 
-    def __init__(
-        self, watch: Watch, relay: OutboxRelay, releases: CommandReleases, keeper: Keeper, *, grace_seconds: float
-    ) -> None:
+    def __init__(self, watch: Watch, relay: OutboxRelay, releases: CommandReleases) -> None:
         self._releases = releases.loop
         self._watch = watch
         self._relay = relay
-        self._keeper = keeper
-        self._grace_seconds = grace_seconds
 
     async def start(self) -> None:
-        self._keeper.start()
         self._watch.start()
         self._relay.start()
         self._releases.start()
 
     async def stop(self) -> None:
-        """Finish what is in hand, then end the ContextActor."""
+        """Finish what is in hand."""
         await self._releases.stop()
         await self._relay.stop()
         await self._watch.stop()
-        await self._keeper.stop(self._grace_seconds)
 
     def problems(self) -> list[str]:
         """Why it cannot do its work just now."""
         loops = [*self._watch.loops, *self._relay.loops, self._releases]
-        return [problem for problem in [*(loop.problem for loop in loops), self._keeper.problem] if problem]
+        return [loop.problem for loop in loops if loop.problem]

@@ -65,11 +65,45 @@ freely."""
 CLUSTER_SECONDS = 5.0
 """Time-out of Ray's own calls, which block for as long as its control service is away. May be changed; tests of
 liveness wait for several of these."""
+ROUTE_SECONDS = 5.0
+"""How long a call waits for a way to an actor that is being replaced, before whoever wants it counts a failure. May be
+changed: longer than a replacement takes, or senders count failures that are none."""
 TURN_KEPT_SECONDS = 5.0
 """For so long a host's next turn is kept for who has asked to be alone with it. Longer than a call takes to come, or
 nobody is ever alone with a host under load; meanwhile the host does nothing."""
 CONTEXT_KEPT_SECONDS = 2.0
 """The same at a ContextActor, which also waits for so long until those inside have gone."""
+
+# --- the cluster: where actors live ---
+
+NODE_SILENT_SECONDS = 2.0
+"""A node whose actors have all been silent for so long, and which sends no heartbeats either, is suspected: what is
+there is made anew elsewhere. May be changed: how soon keys of a lost machine are served again against actors that are
+replaced for nothing because a machine was slow. Not lower than several heartbeats."""
+LAG_SECONDS = 0.5
+"""A root whose own round came so much too late has not listened: it suspects nobody for what it has not heard. May be
+changed."""
+CLUSTER_LOOK_SECONDS = 0.5
+"""How often the root compares what should be with what is. May be changed: how soon operators' wishes and new nodes are
+seen against queries at rest."""
+MOVES_AT_ONCE = 2
+"""Actors that move between nodes at the same time. May be changed: how soon a node is empty against how much the moves
+disturb the work."""
+ROUTES_SECONDS = 5.0
+"""How long an actor that moves waits for every sender to have heard of the new one before the old one is ended. May be
+changed; who has not heard by then sees a call fail, and makes it again by the next table."""
+ROUTES_LOOK_SECONDS = 0.02
+"""How often it looks whether they have. May be changed freely."""
+UNASKED_SECONDS = 10.0
+"""After this an actor that nobody has asked for a heartbeat looks whether its place is still its own. May be changed,
+well above heartbeats: how long a zombie lives against looks in vain."""
+FENCE_LOOK_SECONDS = 2.0
+"""How often it looks from then on. May be changed freely."""
+UNSURE_SECONDS = 600.0
+"""An actor that nobody asks, and that cannot ask the store either for so long, ends itself: without the store it can
+do nothing. May be changed, well above the longest time that the store may be away."""
+FENCED_EXIT_CODE = 75
+"""Of a process that ends itself because it has a successor (EX_TEMPFAIL of sysexits.h). May be changed freely."""
 
 # --- the watch over tables ---
 

@@ -11,16 +11,15 @@ from spark_actors.actors.lookups import HostedContext
 from spark_actors.actors.progress import Progress
 from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import clock, log_as, prepare_threshold
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Origin, deployment_of
 from spark_actors.messaging.routing import Slot
 from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from spark_actors.telemetry.metrics import ActorMetrics
 
 
-def aggregate_actor(
-    deployment: Deployment, slot: Slot, progress: Progress
-) -> tuple[AggregateActor, Callable[[], bytes]]:
+def aggregate_actor(origin: Origin, slot: Slot, progress: Progress) -> tuple[AggregateActor, Callable[[], bytes]]:
     """An AggregateActor for one slot, which notes its *progress*, and its metrics."""
+    deployment = deployment_of(origin)
     log_as(deployment, names.aggregate_actor(slot))
     os.nice(tuning.HOST_NICENESS)
     metrics, application = ActorMetrics(), deployment.application

@@ -1,33 +1,26 @@
-"""The ContextActor of one context: what it does of each event, and what keeps it."""
+"""The ContextActor of one context: what it does of each event."""
 
 from __future__ import annotations
 
 import os
-from functools import partial
 
 from spark_actors.actors import names
 from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.context import ContextActor, ContextService, EventHandler, Steps, Tracking
-from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.application import Reactions
 from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import Parts, PartsEdge
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Origin
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.persistence.saga_log import PostgresSagaLog
 from spark_actors.persistence.tasks import PostgresDurableTasks
 
 
-def context_keeper(parts: Parts, name: str) -> Keeper:
-    """What keeps the ContextActor of one context."""
-    return parts.keeper(names.context_actor(name), "ContextActor", partial(context_unit, parts.deployment, name))
-
-
-async def context_unit(deployment: Deployment, name: str) -> Assembly:
+async def context_unit(origin: Origin, name: str) -> Assembly:
     """The ContextActor of one context."""
-    parts = Parts(deployment, names.context_actor(name))
+    parts = Parts(origin, names.context_actor(name))
     installed = parts.application.installed(name)
     context = parts.wrapping.context(installed.context)
     os.nice(tuning.READERS_NICENESS if installed.may_lag else tuning.RELAY_NICENESS)
@@ -42,7 +35,7 @@ async def context_unit(deployment: Deployment, name: str) -> Assembly:
     reactions = await installed.reactions(edge) if installed.reactions else Reactions()
     actor = ContextActor(context, parts.registry, [*does, *tasks.parts, *reactions.parts])
     loops = [*tasks.loops, *reactions.loops]
-    return Assembly(ContextService(actor, dispatcher, loops), parts.metrics.snapshot, close=parts.close)
+    return Assembly(ContextService(actor, dispatcher, loops), parts.metrics.snapshot, parts.routes, parts.close)
 
 
 async def _tasks(parts: Parts, edge: PartsEdge, context: BoundedContext) -> Reactions:

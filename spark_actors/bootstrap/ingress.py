@@ -14,7 +14,7 @@ from spark_actors.application import ApplicationError
 from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import Parts, clock, placement
 from spark_actors.bootstrap.sizes import groups_of
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Deployment, Origin
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import INGRESS, CommandSender, QueryHandler, QueryHandlers
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from spark_actors.ingress.nats_broker import BrokerSettings
 
 
-async def ingress_unit(deployment: Deployment, group: int) -> Assembly:
+async def ingress_unit(origin: Origin, group: int) -> Assembly:
     """The Ingress of one group of contexts."""
     from spark_actors.actors.admission import Admission
     from spark_actors.actors.ingress import Ingress
@@ -41,8 +41,8 @@ async def ingress_unit(deployment: Deployment, group: int) -> Assembly:
     from spark_actors.persistence.refused_messages import PostgresRefusedMessages
     from spark_actors.persistence.relay_backlog import PostgresRelayBacklog
 
-    parts = Parts(deployment, names.ingress(group))
-    settings = parts.settings
+    parts = Parts(origin, names.ingress(group))
+    deployment, settings = parts.deployment, parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
     verifier = TokenVerifier(
         deployment.keys,
@@ -79,7 +79,7 @@ async def ingress_unit(deployment: Deployment, group: int) -> Assembly:
         watch,
         pass_point=parts.wrapping.pass_point,
     )
-    return Assembly(service, parts.metrics.snapshot, close=parts.close)
+    return Assembly(service, parts.metrics.snapshot, parts.routes, parts.close)
 
 
 async def _pools_by_context(parts: Parts, pool: Pool) -> dict[str, Pool]:

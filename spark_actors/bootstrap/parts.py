@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from inspect import isawaitable
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from spark_actors.actors.dispatcher import Dispatcher
-from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.ports import ActorSpec
-from spark_actors.actors.references import Directory, RayChildren, RayHosts
+from spark_actors.actors.fence import Fence
+from spark_actors.actors.references import RayHosts
+from spark_actors.actors.routes import Routes
 from spark_actors.bootstrap.sizes import placement_of
-from spark_actors.deployment import Deployment, token_issuer
-from spark_actors.messaging.ports import CommandSender
+from spark_actors.deployment import Deployment, Origin, deployment_of, token_issuer
+from spark_actors.messaging.ports import INGRESS, CommandSender
 from spark_actors.messaging.routing import Placement
+from spark_actors.persistence.cluster import newest_incarnation
 from spark_actors.persistence.connections import Pool, make_pool
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.metrics import ActorMetrics
@@ -42,8 +44,10 @@ def placement(deployment: Deployment) -> Placement:
 class Parts:
     """What every asynchronous unit is made of: metrics, connections (closed at the end), ways to other actors."""
 
-    def __init__(self, deployment: Deployment, actor: str) -> None:
-        log_as(deployment, actor)
+    def __init__(self, origin: Origin, place: str) -> None:
+        """Raises DeploymentUnknownError if this node does not know what is to run in *namespace*."""
+        deployment = deployment_of(origin)
+        log_as(deployment, place)
         self.deployment = deployment
         self.settings = deployment.settings
         self.metrics = ActorMetrics()
@@ -51,7 +55,7 @@ class Parts:
         self.wrapping = self.application.wrapping(self.settings.data_dir)
         self.clock = self.wrapping.clock(clock)
         self.registry = self.application.registry
-        self.directory = Directory(deployment.ray_namespace)
+        self.routes = Routes()
         self.open = AsyncExitStack()
         """What is to be closed after the service has stopped."""
 
@@ -65,20 +69,10 @@ class Parts:
     def dispatcher(self) -> Dispatcher:
         return Dispatcher(
             placement(self.deployment),
-            RayHosts(self.directory),
+            RayHosts(self.routes),
             max_commands=self.settings.turns.max_commands,
             telemetry=self.metrics,
             draw=chance,
-        )
-
-    def keeper(self, name: str, kind: str, build: Callable[[], object]) -> Keeper:
-        supervision = self.settings.supervision
-        return Keeper(
-            ActorSpec(name, kind, build),
-            RayChildren(self.directory, self.deployment.ray_namespace),
-            heartbeat_seconds=supervision.heartbeat_seconds,
-            patience_seconds=supervision.patience_seconds,
-            telemetry=self.metrics,
         )
 
     def edge(self, context: str, sender: CommandSender) -> PartsEdge:
@@ -114,6 +108,11 @@ class PartsEdge:
                 await done
 
         self._parts.open.push_async_callback(closed)
+
+
+def fence_of(origin: Origin, place: str, incarnation: int) -> Fence:
+    """What sees to it that an actor with a successor ends itself."""
+    return Fence(place, incarnation, partial(newest_incarnation, deployment_of(origin).dsn[INGRESS], place))
 
 
 def log_as(deployment: Deployment, process: str) -> None:

@@ -2,48 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from spark_actors.actors import names
 from spark_actors.actors.assembly import Assembly
-from spark_actors.actors.root import RootSupervisor
+from spark_actors.actors.fence import Fence
+from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.ports import ActorSpec
+from spark_actors.actors.references import RayChildren, RayNodes
+from spark_actors.actors.root import RootPorts, RootSupervisor
+from spark_actors.actors.seating import Seating
 from spark_actors.bootstrap.aggregate import aggregate_actor
-from spark_actors.bootstrap.context import context_keeper
+from spark_actors.bootstrap.context import context_unit
 from spark_actors.bootstrap.ingress import ingress_unit
-from spark_actors.bootstrap.parts import Parts, placement
+from spark_actors.bootstrap.parts import Parts, fence_of, placement
 from spark_actors.bootstrap.sizes import groups_of
 from spark_actors.bootstrap.supervisor import supervisor_unit
-from spark_actors.deployment import Deployment
+from spark_actors.cluster.nodes import Expected
+from spark_actors.deployment import Origin, deployment_of
+from spark_actors.messaging.ports import INGRESS
+from spark_actors.persistence.cluster import PostgresClusterStore, newest_root
 from spark_actors.telemetry.board import MetricsBoard
+from spark_actors.version import version
 
 
-async def root_unit(deployment: Deployment) -> Assembly:
+async def root_unit(origin: Origin) -> Assembly:
     """The root supervisor."""
-    parts = Parts(deployment, names.ROOT)
-    hosts = [
-        parts.keeper(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, deployment, slot))
-        for slot in placement(deployment).slots
-    ]
-    supervisors = [
-        parts.keeper(names.supervisor(name), "Supervisor", partial(supervisor_unit, deployment, name))
-        for name in (each.name for each in parts.application.writing)
-    ]
-    # A context without an outbox has nothing for a Supervisor to do.
-    readers = [context_keeper(parts, each.name) for each in parts.application.contexts if not each.is_writing]
-    ingresses = [
-        parts.keeper(names.ingress(group), "Ingress", partial(ingress_unit, deployment, group))
-        for group in range(len(groups_of(parts.application, parts.settings)))
-    ]
+    parts = Parts(origin, names.ROOT)
+    store = PostgresClusterStore(await parts.pool(INGRESS))
+    seating = Seating(store, placement(parts.deployment))
+    supervision, grace_seconds = parts.settings.supervision, parts.settings.shutdown.grace_seconds
+
+    def keepers(specs: Iterable[ActorSpec]) -> list[Keeper]:
+        return [
+            Keeper(
+                spec,
+                RayChildren(origin.namespace),
+                seating,
+                heartbeat_seconds=supervision.heartbeat_seconds,
+                patience_seconds=supervision.patience_seconds,
+                grace_seconds=grace_seconds,
+                telemetry=parts.metrics,
+            )
+            for spec in specs
+        ]
+
     service = RootSupervisor(
-        (ingresses, supervisors, readers, hosts),
-        MetricsBoard(),
-        parts.metrics.snapshot,
-        grace_seconds=parts.settings.shutdown.grace_seconds,
+        [keepers(tier) for tier in _tiers(parts)],
+        seating,
+        RootPorts(
+            store,
+            RayNodes(),
+            own_node=RayNodes.own_node(),
+            expected=Expected(version(), parts.deployment.fingerprint),
+            fence=partial(_root_fence, origin),
+            board=MetricsBoard(),
+            own_metrics=parts.metrics.snapshot,
+            telemetry=parts.metrics,
+        ),
+        grace_seconds=grace_seconds,
     )
     return Assembly(service, parts.metrics.snapshot, close=parts.close)
 
 
-def root_builder(deployment: Deployment) -> Callable[[], Awaitable[Assembly]]:
+def _tiers(parts: Parts) -> list[list[ActorSpec]]:
+    """All actors but the root, from the way in to the store."""
+    origin, application = parts.deployment.origin, parts.application
+
+    def spec(place: str, kind: str, build: Callable[..., object], *, starts_first: bool) -> ActorSpec:
+        return ActorSpec(place, kind, build, partial(fence_of, origin, place), starts_first)
+
+    ingresses = [
+        spec(names.ingress(group), "Ingress", partial(ingress_unit, origin, group), starts_first=True)
+        for group in range(len(groups_of(application, parts.settings)))
+    ]
+    # Two relays of one outbox, or two ContextActors, would do everything twice: safe, but a waste.
+    supervisors = [
+        spec(names.supervisor(name), "Supervisor", partial(supervisor_unit, origin, name), starts_first=False)
+        for name in (each.name for each in application.writing)
+    ]
+    contexts = [
+        spec(names.context_actor(name), "ContextActor", partial(context_unit, origin, name), starts_first=False)
+        for name in (each.name for each in application.contexts)
+    ]
+    hosts = [
+        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), starts_first=True)
+        for slot in placement(parts.deployment).slots
+    ]
+    return [ingresses, supervisors, contexts, hosts]
+
+
+def _root_fence(origin: Origin, number: int) -> Fence:
+    return Fence(names.ROOT, number, partial(newest_root, deployment_of(origin).dsn[INGRESS]))
+
+
+def root_builder(origin: Origin) -> Callable[[], Awaitable[Assembly]]:
     """What makes the root supervisor in its own process."""
-    return partial(root_unit, deployment)
+    return partial(root_unit, origin)

@@ -14,9 +14,8 @@ from spark_actors.actors.references import RayHosts, RaySubscribers
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.watch import Watch
 from spark_actors.bootstrap import tuning
-from spark_actors.bootstrap.context import context_keeper
 from spark_actors.bootstrap.parts import Parts, chance, placement
-from spark_actors.deployment import Deployment
+from spark_actors.deployment import Origin
 from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.ports import Maintenance
 from spark_actors.messaging.retry import RetryPolicy
@@ -30,9 +29,9 @@ from spark_actors.persistence.tasks import PostgresDurableTasks
 from spark_actors.persistence.wake_ups import PostgresWakeUps
 
 
-async def supervisor_unit(deployment: Deployment, name: str) -> Assembly:
+async def supervisor_unit(origin: Origin, name: str) -> Assembly:
     """The Supervisor of one context with an outbox."""
-    parts = Parts(deployment, names.supervisor(name))
+    parts = Parts(origin, names.supervisor(name))
     os.nice(tuning.RELAY_NICENESS)
     pool = await parts.pool(name)
     subscriptions = Subscriptions(parts.application.bounded_contexts, parts.registry)
@@ -47,23 +46,16 @@ async def supervisor_unit(deployment: Deployment, name: str) -> Assembly:
         clock=parts.clock,
         telemetry=parts.metrics,
     )
-    keeper = context_keeper(parts, name)
     releases = CommandReleases(
         name,
         outbox.parking,
-        placement(deployment),
-        RayHosts(parts.directory),
+        placement(parts.deployment),
+        RayHosts(parts.routes),
         clock=parts.clock,
         telemetry=parts.metrics,
     )
     relay = _relay(parts, name, outbox, subscriptions)
-    service = Supervisor(watch, relay, releases, keeper, grace_seconds=parts.settings.shutdown.grace_seconds)
-    return Assembly(
-        service,
-        parts.metrics.snapshot,
-        children=lambda: [keeper.report] if keeper.report else [],
-        close=parts.close,
-    )
+    return Assembly(Supervisor(watch, relay, releases), parts.metrics.snapshot, parts.routes, parts.close)
 
 
 def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader, subscriptions: Subscriptions) -> OutboxRelay:
@@ -75,7 +67,7 @@ def _relay(parts: Parts, name: str, outbox: PostgresOutboxReader, subscriptions:
         RelayPorts(
             outbox,
             wake_ups,
-            RaySubscribers(parts.directory),
+            RaySubscribers(parts.routes),
             clock=parts.clock,
             telemetry=parts.metrics,
             pass_point=parts.wrapping.pass_point,

@@ -192,12 +192,12 @@ def make_private_folder(path: Path) -> None:
     path.chmod(PRIVATE)
 
 
-def write_private_file(path: Path, content: str) -> None:
+def write_private_file(path: Path, content: str | bytes) -> None:
     """Replace the file in one step, readable for its owner alone from its first byte on."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mkstemp makes it 0600
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

@@ -154,6 +154,21 @@ class ActorRestarted:
 
 
 @dataclass(frozen=True)
+class ActorMoved:
+    """An actor lives on another node now."""
+
+    kind: str
+
+
+@dataclass(frozen=True)
+class NodesMeasured:
+    """The nodes of the cluster."""
+
+    by_state: Mapping[str, int]
+    """Every state is there, also with 0."""
+
+
+@dataclass(frozen=True)
 class IngressMeasured:
     """How far the ingress is behind the broker."""
 
@@ -227,6 +242,8 @@ TelemetryEvent: TypeAlias = (
     | SagasEnded
     | SagasMeasured
     | ActorRestarted
+    | ActorMoved
+    | NodesMeasured
     | IngressMeasured
     | ClocksCompared
     | AnswerCut

@@ -141,6 +141,12 @@ SAGA_DURATION = _histogram(
 ACTOR_RESTARTS = _counter(
     "spark_actor_restarts_total", "Actors that died and were replaced; look for the reason in the log.", "kind"
 )
+ACTOR_MOVES = _counter("spark_actor_moves_total", "Actors that moved to another node while both lived.", "kind")
+NODES = _part(
+    "spark_nodes",
+    "Nodes of the cluster by state; suspect, draining and refused ones have their reason in `spark-actors nodes`.",
+    "state",
+)
 INGRESS_WAITING = _part(
     "spark_ingress_waiting_messages", "Commands in the broker that were not pulled yet: the ingress lag."
 )
@@ -202,6 +208,8 @@ CATALOGUE: tuple[Measure, ...] = (
     SAGAS_ENDED,
     SAGA_DURATION,
     ACTOR_RESTARTS,
+    ACTOR_MOVES,
+    NODES,
     INGRESS_WAITING,
     INGRESS_IN_FLIGHT,
     CLOCK_SKEW,

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric
 
 from spark_actors.messaging.telemetry import (
+    ActorMoved,
     ActorRestarted,
     AnswerCut,
     ClocksCompared,
@@ -23,6 +24,7 @@ from spark_actors.messaging.telemetry import (
     LoginTried,
     MessagesBuried,
     MissedMeasured,
+    NodesMeasured,
     OutboxMeasured,
     OutsideAsked,
     SagasEnded,
@@ -157,6 +159,15 @@ class ActorMetrics:
     @_record.register
     def _actor_restarted(self, event: ActorRestarted) -> None:
         self._add(catalogue.ACTOR_RESTARTS, 1, event.kind)
+
+    @_record.register
+    def _actor_moved(self, event: ActorMoved) -> None:
+        self._add(catalogue.ACTOR_MOVES, 1, event.kind)
+
+    @_record.register
+    def _nodes_measured(self, event: NodesMeasured) -> None:
+        for state, nodes in event.by_state.items():
+            self._set(catalogue.NODES, nodes, state)
 
     @_record.register
     def _ingress_measured(self, event: IngressMeasured) -> None:

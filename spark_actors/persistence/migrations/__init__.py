@@ -104,7 +104,7 @@ def migrations_of(application: Application, schema: str) -> list[Migration]:
     ours = resources.files(__package__)
     indexes: Mapping[str, str] = {}
     if schema == INGRESS:
-        folders = [("dead_letters", ours)]
+        folders = [("dead_letters", ours), ("cluster", ours)]
     else:
         installed = application.installed(schema)
         folders = [(shared, ours) for shared in ("dead_letters", "messaging") if installed.is_writing]

@@ -1,0 +1,99 @@
+"""Who sits where: what all keepers share, and tell the actors in one table of routes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from spark_actors.actors import tuning
+from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.ports import Actor
+from spark_actors.actors.routes import Route, RouteTable
+from spark_actors.cluster.placing import Place, choose
+from spark_actors.cluster.ports import ClusterStore, Seat
+from spark_actors.messaging.routing import Placement
+
+
+class Seating:
+    """The seats of all places, as the store knows them and as the actors are told."""
+
+    def __init__(self, store: ClusterStore, placement: Placement) -> None:
+        self._store = store
+        self._root = 0
+        self._seats: dict[str, str] = {}
+        self._inherited: dict[str, Seat] = {}
+        self.places: Mapping[str, Place] = {}
+        self.usable: Sequence[str] = ()
+        """Nodes on which actors may be placed, the one to be filled first in front."""
+        self.table = RouteTable(0, placement)
+        self.is_known: Callable[[int], bool] = lambda version: True
+        """Whether all who call others have been told a table of this version."""
+        self.on_change: Callable[[], None] = lambda: None
+        self._endings: set[asyncio.Task[None]] = set()
+
+    def begin(self, root: int, seats: Mapping[str, Seat], *, version: int) -> None:
+        """From now on as this root, on what an earlier one has left. Tables are newer than *version*."""
+        self._root, self._inherited = root, dict(seats)
+        self._seats = {
+            place: seat.node_id for place, seat in seats.items() if place in self.places and seat.node_id in self.usable
+        }
+        self.table = RouteTable(version, self.table.placement)
+
+    @property
+    def seats(self) -> Mapping[str, str]:
+        """The node of each place that has an actor, or is getting one."""
+        return self._seats
+
+    def node_of(self, place: str) -> str:
+        return self._seats.get(place, "")
+
+    def inherited(self, place: str) -> Seat | None:
+        """Who sat there when this root began, asked for the first time."""
+        return self._inherited.pop(place, None)
+
+    def choose(self, place: str) -> str:
+        """The node for *place*, which counts as its own from now on. Raises ActorUnavailableError if there is none."""
+        if not self.usable:
+            raise ActorUnavailableError(place, "no node is there to place it on")
+        self._seats[place] = choose(self.places[place], self._seats, self.places, self.usable)
+        return self._seats[place]
+
+    async def seat(self, place: str, node_id: str) -> int:
+        """Note durably that an actor is about to be made there; gives its incarnation.
+
+        Raises StorageUnavailableError, SupersededError.
+        """
+        incarnation = await self._store.seat(self._root, place, node_id)
+        self._seats[place] = node_id
+        return incarnation
+
+    def publish(self, actor: Actor) -> None:
+        """Have everybody told the way to this actor."""
+        route = Route(actor.incarnation, actor.handle)
+        self._seats[actor.spec.place] = actor.node_id
+        routes = {**self.table.routes, actor.spec.place: route}
+        self._changed(RouteTable(self.table.version + 1, self.table.placement, routes))
+
+    def _changed(self, table: RouteTable) -> None:
+        self.table = table
+        self.on_change()
+
+    async def known_everywhere(self, version: int) -> None:
+        """Wait until everybody knows a table of this version, but not for ever: one who is away learns it later."""
+        try:
+            async with asyncio.timeout(tuning.ROUTES_SECONDS):
+                while not self.is_known(version):
+                    await asyncio.sleep(tuning.ROUTES_LOOK_SECONDS)
+        except TimeoutError:
+            return
+
+    def end(self, ending: Coroutine[Any, Any, None]) -> None:
+        """Let an actor end beside everything else."""
+        task = asyncio.create_task(ending)
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def all_ended(self) -> None:
+        if self._endings:
+            await asyncio.wait(self._endings)
