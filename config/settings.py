@@ -14,6 +14,7 @@ from config.groups import (
     INSIDE,
     SCHEMAS,
     WRITING,
+    ClusterSettings,
     Group,
     HttpSettings,
     IdentitySettings,
@@ -58,6 +59,7 @@ class Settings(Group):
     postgres: PostgresSettings = Field(default_factory=PostgresSettings)
     nats: NatsSettings = Field(default_factory=NatsSettings)
     ray: RaySettings = Field(default_factory=RaySettings)
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
     placement: PlacementSettings = Field(default_factory=PlacementSettings)
     ingress: IngressSettings = Field(default_factory=IngressSettings)
@@ -89,6 +91,15 @@ class Settings(Group):
             )
             raise PydanticCustomError("elsewhere", "{wanted}", {"wanted": wanted, INSIDE: "address"})
         return ray
+
+    @field_validator("cluster")
+    @classmethod
+    def _one_part(cls, cluster: ClusterSettings, info: ValidationInfo) -> ClusterSettings:
+        ray = info.data.get("ray")
+        if cluster.listen and isinstance(ray, RaySettings) and ray.address:
+            wanted = "nothing, when ray.address is set: nodes join that cluster"
+            raise PydanticCustomError("elsewhere", "{wanted}", {"wanted": wanted, INSIDE: "listen"})
+        return cluster
 
     @field_validator("retention")
     @classmethod

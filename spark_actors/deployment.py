@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.node import node_folder
 from config.settings import Settings
@@ -62,7 +62,9 @@ class Deployment:
 
         Where the services are, and what belongs to one machine, does not count: nodes may reach the same by other ways.
         """
-        common = self.settings.model_dump(mode="json", exclude={"data_dir", "http", "log", "nats", "postgres", "ray"})
+        exclude: Any = dict.fromkeys(("cluster", "data_dir", "http", "log", "nats", "postgres", "ray"), True)
+        exclude["identity"] = {"keys", "keys_file"}  # wherever they come from, it is they that count
+        common = self.settings.model_dump(mode="json", exclude=exclude)
         told = (common, [key.line for key in self.keys])
         return sha256(repr(told).encode()).hexdigest()[:12]
 

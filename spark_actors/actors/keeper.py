@@ -188,13 +188,15 @@ class Keeper:
         """Fill the place anew on another node, and let the old actor end once nobody turns to it any more."""
         log.info("actor_moves", actor=str(old), to=node_id)
         if not self.spec.starts_first:
-            self.report = None
+            self.report = self._heard_at = None
             await self._children.stop(old, self._grace_seconds)
             self._actor = None
         try:
             new = await self._made(node_id)
         except ActorUnavailableError:
             self._target = ""  # whoever wanted it there looks anew
+            if self._actor is not None:
+                await self._seating.seat_again(self._actor)
             raise
         self._fill(new)
         if self.spec.starts_first:

@@ -18,12 +18,13 @@ import msgspec
 import structlog
 
 from spark_actors.actors import names, tuning
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.fence import Fence
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.seating import Seating
-from spark_actors.cluster.nodes import Expected, NodeState, Sighting, Verdict, judge
+from spark_actors.cluster.nodes import Common, NodeState, Sighting, Verdict, judge
 from spark_actors.cluster.placing import Place, moves
 from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView
 from spark_actors.messaging.ports import Telemetry
@@ -75,7 +76,7 @@ class RootPorts:
     ray: RayView
     own_node: str
     """The id of the node on which it lives."""
-    expected: Expected
+    expected: Common
     """Of every node."""
     fence: Callable[[int], Fence]
     """Sees to it that a root with a successor ends itself."""
@@ -107,6 +108,8 @@ class RootSupervisor:
         self._verdicts: dict[str, Verdict] = {}
         self._looked_at = ports.now()
         self._telling: asyncio.TimerHandle | None = None
+        self._examining: dict[str, asyncio.Task[None]] = {}
+        self._examine_at: dict[str, float] = {}
         self._loop = Loop("reconcile", self.reconcile)
         seating.places = {each.place: _place(each) for each in self._specs}
         seating.is_known = self._is_known
@@ -151,6 +154,7 @@ class RootSupervisor:
         for keeper in self._by_place.values():
             if keeper.node_id and self._state(keeper.node_id) in (NodeState.SUSPECT, NodeState.GONE):
                 keeper.give_up()
+        self._examine(rows)
         self._move(rows)
         self._looked_at = self._ports.now()
         return tuning.CLUSTER_LOOK_SECONDS
@@ -205,6 +209,27 @@ class RootSupervisor:
                 log.info("node_changed", node=node_id, state=verdict.state, reason=verdict.reason)
         count = Counter(verdict.state for verdict in self._verdicts.values())
         self._ports.telemetry(NodesMeasured({state: count[state] for state in NodeState}))
+
+    def _examine(self, rows: ClusterRows) -> None:
+        """Look at nodes that do not speak for themselves, once they have had the time to; again if that fails."""
+        now = self._ports.now()
+        for node_id, verdict in self._verdicts.items():
+            if verdict.state is not NodeState.JOINING or node_id not in rows.nodes:
+                continue
+            due = self._examine_at.setdefault(node_id, now + tuning.INTRODUCTION_SECONDS)
+            if now >= due and (node_id not in self._examining or self._examining[node_id].done()):
+                self._examine_at[node_id] = now + tuning.EXAMINE_AGAIN_SECONDS
+                self._examining[node_id] = asyncio.create_task(self._examine_one(node_id))
+
+    async def _examine_one(self, node_id: str) -> None:
+        try:
+            found = await self._ports.ray.examine(node_id)
+        except ActorUnavailableError as error:
+            log.warning("node_not_examined", node=node_id, error=str(error))
+            verdict = Verdict(NodeState.JOINING, f"nothing of this deployment works there: {error.detail}")
+            await self._ports.store.note(self._number, self._sightings, {node_id: verdict})
+        else:
+            await self._ports.store.introduce(self._number, node_id, found)
 
     def _move(self, rows: ClusterRows) -> None:
         """Have actors move, a few at a time, to where they should be."""

@@ -68,6 +68,11 @@ class Seating:
         self._seats[place] = node_id
         return incarnation
 
+    async def seat_again(self, actor: Actor) -> None:
+        """Note durably that this actor keeps its place, since its successor never came to be. Raises like `seat`."""
+        self._seats[actor.spec.place] = actor.node_id
+        await self._store.seat_again(self._root, actor.spec.place, Seat(actor.incarnation, actor.node_id))
+
     def publish(self, actor: Actor) -> None:
         """Have everybody told the way to this actor."""
         route = Route(actor.incarnation, actor.handle)

@@ -19,7 +19,7 @@ from spark_actors.bootstrap.ingress import ingress_unit
 from spark_actors.bootstrap.parts import Parts, fence_of, placement
 from spark_actors.bootstrap.sizes import groups_of
 from spark_actors.bootstrap.supervisor import supervisor_unit
-from spark_actors.cluster.nodes import Expected
+from spark_actors.cluster.nodes import Common
 from spark_actors.deployment import Origin, deployment_of
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.cluster import PostgresClusterStore, newest_root
@@ -53,9 +53,9 @@ async def root_unit(origin: Origin) -> Assembly:
         seating,
         RootPorts(
             store,
-            RayNodes(),
+            RayNodes(partial(_look, origin)),
             own_node=RayNodes.own_node(),
-            expected=Expected(version(), parts.deployment.fingerprint),
+            expected=_look(origin),
             fence=partial(_root_fence, origin),
             board=MetricsBoard(),
             own_metrics=parts.metrics.snapshot,
@@ -91,6 +91,11 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
         for slot in placement(parts.deployment).slots
     ]
     return [ingresses, supervisors, contexts, hosts]
+
+
+def _look(origin: Origin) -> Common:
+    """What the node on which this is called has in common with others. Raises DeploymentUnknownError."""
+    return Common(version(), deployment_of(origin).fingerprint)
 
 
 def _root_fence(origin: Origin, number: int) -> Fence:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from spark_actors.cli.daemon import Target
@@ -13,12 +15,22 @@ the word ready. Ctrl-C finishes what is under way and stops; a second Ctrl-C sto
 
 With servers of your own: set [bold]SPARK_POSTGRES__DSN[/], [bold]SPARK_NATS__URL[/], [bold]SPARK_RAY__ADDRESS[/]
 (or name them in a file, with --config).
+
+As the head of a cluster: [bold]spark-actors run --listen 10.0.0.1[/], and on the other machines
+[bold]spark-actors node[/].
 """
 
 
-def run(data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
+def run(
+    listen: Annotated[
+        str | None,
+        typer.Option("--listen", help="This machine's address, at which nodes join.", show_default=False),
+    ] = None,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
     """Start the daemon and stay in the foreground."""
-    settings = Target(data_dir, config).settings()
+    settings = Target(data_dir, config).settings(cluster__listen=listen)
     from spark_actors.daemon import run_daemon  # takes a moment: only after the settings have proved good
 
     raise typer.Exit(run_daemon(settings))

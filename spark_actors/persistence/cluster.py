@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg.rows import class_row, dict_row
 
-from spark_actors.cluster.nodes import NodeRow, NodeState, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict
 from spark_actors.cluster.ports import ClusterRows, Seat, SupersededError
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.connections import Pool, SqlText, connect
@@ -49,6 +49,10 @@ class PostgresClusterStore:
             raise SupersededError(root)
         return int(row[0])
 
+    async def seat_again(self, root: int, place: str, seat: Seat) -> None:
+        about = {"place": place, "incarnation": seat.incarnation, "node_id": seat.node_id}
+        await self._as_root(root, self._sql["seat_again"], about)
+
     async def vacate(self, root: int, place: str) -> None:
         await self._as_root(root, self._sql["vacate"], {"place": place})
 
@@ -63,6 +67,9 @@ class PostgresClusterStore:
             "reasons": [verdict.reason for verdict in verdicts.values()],
         }
         await self._as_root(root, self._sql["note"], about)
+
+    async def introduce(self, root: int, node_id: str, found: Common) -> None:
+        await self._as_root(root, self._sql["introduce"], {"node_id": node_id, **vars(found)})
 
     async def _as_root(self, root: int, statement: SqlText, about: Mapping[str, object]) -> None:
         with translated():

@@ -18,11 +18,16 @@ SELECT pool, slots FROM {schema}.pools
 
 -- seat
 -- The next incarnation of a place, if this is still the root.
-INSERT INTO {schema}.places AS ours (place, incarnation, node_id)
-SELECT %(place)s, 1, %(node_id)s FROM {schema}.deployment WHERE root = %(root)s
+INSERT INTO {schema}.places AS ours (place, incarnation, issued, node_id)
+SELECT %(place)s, 1, 1, %(node_id)s FROM {schema}.deployment WHERE root = %(root)s
 ON CONFLICT (place) DO UPDATE
-    SET incarnation = ours.incarnation + 1, node_id = excluded.node_id, since = now()
+    SET incarnation = ours.issued + 1, issued = ours.issued + 1, node_id = excluded.node_id, since = now()
 RETURNING incarnation
+
+-- seat_again
+-- An actor that had the place before has it again, since its successor never came to be, if this is still the root.
+UPDATE {schema}.places SET incarnation = %(incarnation)s, node_id = %(node_id)s
+WHERE place = %(place)s AND EXISTS (SELECT FROM {schema}.deployment WHERE root = %(root)s)
 
 -- vacate
 -- A place that is no more, if this is still the root.
@@ -41,6 +46,11 @@ FROM unnest(%(node_ids)s::text[], %(names)s::text[], %(addresses)s::text[], %(st
 WHERE EXISTS (SELECT FROM {schema}.deployment WHERE root = %(root)s)
 ON CONFLICT (node_id) DO UPDATE SET state = excluded.state, reason = excluded.reason, since = now()
     WHERE (ours.state, ours.reason) IS DISTINCT FROM (excluded.state, excluded.reason)
+
+-- introduce
+-- What was found out about a node, if this is still the root.
+UPDATE {schema}.nodes SET release = %(release)s, fingerprint = %(fingerprint)s
+WHERE node_id = %(node_id)s AND EXISTS (SELECT FROM {schema}.deployment WHERE root = %(root)s)
 
 -- forget_nodes
 -- Nodes that are gone for long.

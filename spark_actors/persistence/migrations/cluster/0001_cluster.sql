@@ -34,7 +34,8 @@ CREATE TABLE nodes (
 
 CREATE TABLE places (
     place text COLLATE "C" NOT NULL CONSTRAINT places_pkey PRIMARY KEY,
-    incarnation bigint NOT NULL,                -- grows with each actor that is made for it
+    incarnation bigint NOT NULL,                -- of the actor that has a right to it
+    issued bigint NOT NULL,                     -- the highest number that an actor made for it was ever given
     node_id text COLLATE "C" NOT NULL,
     since timestamptz NOT NULL DEFAULT now(),
     wanted_node text NOT NULL DEFAULT ''        -- where an operator wishes it to be; empty: wherever
