@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -35,10 +35,11 @@ from spark_actors.messaging.identity import Role
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.node import facts_of, keep_beating
 from spark_actors.persistence.cluster import current_epoch, next_epoch
+from spark_actors.persistence.key_record import refuse_foreign_keys, remember_keys
 from spark_actors.persistence.migrations import migrate
-from spark_actors.persistence.ownership import OwnerLock, deployment_id
+from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock, deployment_id
 from spark_actors.persistence.room import refuse_too_few_connections
-from spark_actors.signals import Signals, StopAtOnce
+from spark_actors.signals import Signals, StopAtOnce, StopWanted
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.liveness import Liveness
 from spark_actors.telemetry.logs import configure_logging
@@ -116,7 +117,17 @@ class Surroundings:
         return self.lost is None and not any(keeper.has_ended for keeper in self.keepers)
 
 
-def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
+@dataclass(frozen=True)
+class Manner:
+    """How a daemon is to start."""
+
+    is_standby: bool = False
+    """While another daemon works on the tables it waits, and takes over when that ends; else it refuses to start."""
+    takes_new_keys: bool = False
+    """It starts although it has none of the keys that signed the tokens of what may still wait."""
+
+
+def run_daemon(settings: Settings, out: TextIO = sys.stdout, manner: Manner = Manner()) -> int:
     """Run until SIGTERM or Ctrl-C; returns the exit code.
 
     0: drained and stopped. 130: a second signal ended it at once. Raises SparkError if it cannot start or go on: Ray
@@ -135,8 +146,11 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
         tail.start()
         stack.callback(tail.stop)
         try:
-            with services(settings, data_dir) as surroundings:
+            with services(settings, data_dir, manner, signals) as surroundings:
                 _run_tree(surroundings, data_dir, signals, out)
+        except StopWanted:
+            log.info("stopped_before_it_began")
+            return 0
         except StopAtOnce:
             log.warning("stopped_at_once")
             return 128 + signal.SIGINT
@@ -145,8 +159,12 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
 
 
 @contextmanager
-def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
-    """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side."""
+def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Signals) -> Iterator[Surroundings]:
+    """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side.
+
+    On standby nothing is started beside the store before the tables are its own. Raises StopWanted if it is to end
+    before that.
+    """
     postgres = _embedded_postgres(settings, data_dir) if settings.needs_embedded_postgres else None
     nats = EmbeddedNats(data_dir, _nats_options(settings)) if settings.needs_embedded_nats else None
     ray_node = (
@@ -164,16 +182,20 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
         def prepare_store() -> tuple[Deployment, OwnerLock]:
             deployment = _deployment(settings, data_dir, postgres, nats)
             owner = OwnerLock(deployment.listen_dsn.values())
-            owner.take()
+            _own(owner, manner, signals)
             stack.callback(owner.release)
             refuse_too_few_connections(
                 sessions_needed(deployment.application, settings, deployment.dsn, deployment.listen_dsn)
             )
             if applied := migrate(deployment.application, deployment.dsn):
                 log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
+            if not manner.takes_new_keys:
+                refuse_foreign_keys(deployment.dsn[INGRESS], deployment.keys)
             return deployment, owner
 
         store = beside.submit(prepare_store)
+        if manner.is_standby:
+            wait([store])
         if ray_node:
             stack.callback(ray_node.stop)
             ray_node.launch()
@@ -183,6 +205,19 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
         kept = {"postgres": postgres, "nats": nats, "ray": ray_node}
         keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
         yield Surroundings(deployment, keepers, owner, ray_node, postgres)
+
+
+def _own(owner: OwnerLock, manner: Manner, signals: Signals) -> None:
+    """Take the tables; on standby as soon as nobody else has them. Raises OwnedElsewhereError, StopWanted."""
+    while True:
+        try:
+            return owner.take()
+        except OwnedElsewhereError as error:
+            if not manner.is_standby:
+                raise
+            log.info("standing_by", owner=error.holder, since=error.since)
+        if signals.stop_wanted.is_set():
+            raise StopWanted
 
 
 def _deployment(
@@ -286,6 +321,7 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
     from spark_actors.bootstrap.root import root_builder
 
     dsn, fingerprint = deployment.dsn[INGRESS], deployment.fingerprint
+    remember_keys(dsn, deployment.keys)
     deployment.keep(deployment.settings.data_dir)
     epoch = current_epoch(dsn)
     if (epoch.fingerprint, epoch.release) == (fingerprint, version()):

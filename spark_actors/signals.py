@@ -11,6 +11,10 @@ class StopAtOnce(BaseException):
     """A second signal came: end everything without draining. All that was acknowledged is in Postgres."""
 
 
+class StopWanted(Exception):
+    """A first signal came before there was anything to drain."""
+
+
 class Signals:
     """SIGTERM and Ctrl-C: the first asks for a drain, the second ends it. Install after Ray, which sets its own."""
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from spark_actors.cli.daemon import Target
+from spark_actors.cli.errors import UsageMistakeError
 from spark_actors.cli.options import ConfigOption, DataDirOption
 
 EXAMPLES = """
@@ -26,11 +27,22 @@ def run(
         str | None,
         typer.Option("--listen", help="This machine's address, at which nodes join.", show_default=False),
     ] = None,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="While another daemon works on the tables, wait; take over when it ends.")
+    ] = False,
+    new_keys: Annotated[
+        bool,
+        typer.Option(
+            "--new-keys", help="Start with none of the keys that were in use: what they signed, and waits, is refused."
+        ),
+    ] = False,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Start the daemon and stay in the foreground."""
     settings = Target(data_dir, config).settings(cluster__listen=listen)
-    from spark_actors.daemon import run_daemon  # takes a moment: only after the settings have proved good
+    if standby and settings.needs_embedded_postgres:
+        raise UsageMistakeError("--standby is for a Postgres that outlives this machine: set postgres.dsn")
+    from spark_actors.daemon import Manner, run_daemon  # takes a moment: only after the settings have proved good
 
-    raise typer.Exit(run_daemon(settings))
+    raise typer.Exit(run_daemon(settings, manner=Manner(is_standby=standby, takes_new_keys=new_keys)))

@@ -90,3 +90,11 @@ RETURNING state, reason
 -- leave
 -- A node is to be emptied.
 UPDATE {schema}.nodes SET is_to_leave = true WHERE node_id = %(node_id)s
+
+-- keys
+-- Digests of the keys that were in use last.
+SELECT keys FROM {schema}.deployment
+
+-- use_keys
+-- These keys are in use from now on.
+UPDATE {schema}.deployment SET keys = %(keys)s WHERE keys <> %(keys)s

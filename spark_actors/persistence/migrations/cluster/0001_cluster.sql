@@ -6,6 +6,7 @@ CREATE TABLE deployment (
     fingerprint text NOT NULL DEFAULT '',       -- of the release and the settings that the tree was made with
     release text NOT NULL DEFAULT '',
     namespace text NOT NULL DEFAULT '',         -- of its actors
+    keys text[] NOT NULL DEFAULT '{}',          -- digests of those that sign tokens
     since timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT deployment_is_one CHECK (is_only)
 );
