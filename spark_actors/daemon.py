@@ -34,7 +34,7 @@ from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.identity import Role
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.node import facts_of, keep_beating
-from spark_actors.persistence.cluster import current_epoch, next_epoch
+from spark_actors.persistence.cluster import current_tree, new_tree, open_tree
 from spark_actors.persistence.key_record import refuse_foreign_keys, remember_keys
 from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock, deployment_id
@@ -323,15 +323,16 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
     dsn, fingerprint = deployment.dsn[INGRESS], deployment.fingerprint
     remember_keys(dsn, deployment.keys)
     deployment.keep(deployment.settings.data_dir)
-    epoch = current_epoch(dsn)
-    if (epoch.fingerprint, epoch.release) == (fingerprint, version()):
-        root = RayRoot(epoch.namespace)
+    current = current_tree(dsn)
+    if current and (current.fingerprint, current.release) == (fingerprint, version()):
+        root = RayRoot(current.namespace)
         if root.adopt():
-            log.info("tree_adopted", epoch=epoch.number)
-            return replace(deployment, ray_namespace=epoch.namespace), root
-    epoch = next_epoch(dsn, names.deployment_of(deployment.ray_namespace), fingerprint, version())
-    deployment, root = replace(deployment, ray_namespace=epoch.namespace), RayRoot(epoch.namespace)
+            log.info("tree_adopted", epoch=current.epoch)
+            return replace(deployment, ray_namespace=current.namespace), root
+    tree = new_tree(dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint)
+    deployment, root = replace(deployment, ray_namespace=tree.namespace), RayRoot(tree.namespace)
     root.start(root_builder(deployment.origin))
+    open_tree(dsn, tree.epoch)
     return deployment, root
 
 

@@ -25,7 +25,7 @@ from spark_actors.embedded.errors import HeadUnreachableError
 from spark_actors.embedded.ray_node import DEFAULT_PORT, JoiningRay, RayNode, Standing
 from spark_actors.kernel.errors import SparkError, StorageUnavailableError
 from spark_actors.messaging.ports import INGRESS
-from spark_actors.persistence.cluster import current_epoch
+from spark_actors.persistence.cluster import newest_tree
 from spark_actors.persistence.membership import Membership, NodeFacts
 from spark_actors.signals import Signals, StopAtOnce
 from spark_actors.telemetry.board import MetricsBoard
@@ -124,11 +124,11 @@ def _deployment(settings: Settings, data_dir: DataDir, signals: Signals) -> Depl
     application_dsn = {schema: settings.dsn_of(schema) for schema in _schemas(settings)}
     while not signals.stop_wanted.is_set():
         try:
-            namespace = current_epoch(application_dsn[INGRESS]).namespace
+            tree = newest_tree(application_dsn[INGRESS])
         except StorageUnavailableError as error:
             log.warning("store_away", error=str(error))
-            namespace = ""
-        if namespace:
+            tree = None
+        if tree:
             deployment = Deployment(
                 settings=settings,
                 dsn=application_dsn,
@@ -136,7 +136,7 @@ def _deployment(settings: Settings, data_dir: DataDir, signals: Signals) -> Depl
                 nats_url=settings.nats.url,
                 nats_token=settings.nats.token.get_secret_value(),
                 log_file=data_dir.logs / "node.jsonl",
-                ray_namespace=namespace,
+                ray_namespace=tree.namespace,
                 keys=signing_keys(settings, data_dir, make=False),
             )
             deployment.keep(data_dir.path)

@@ -30,7 +30,7 @@ from spark_actors.version import version
 async def root_unit(origin: Origin) -> Assembly:
     """The root supervisor."""
     parts = Parts(origin, names.ROOT)
-    store = PostgresClusterStore(await parts.pool(INGRESS))
+    store = PostgresClusterStore(await parts.pool(INGRESS), names.epoch_of(origin.namespace))
     seating = Seating(store, placement(parts.deployment))
     supervision, grace_seconds = parts.settings.supervision, parts.settings.shutdown.grace_seconds
 
@@ -99,7 +99,8 @@ def _look(origin: Origin) -> Common:
 
 
 def _root_fence(origin: Origin, number: int) -> Fence:
-    return Fence(names.ROOT, number, partial(newest_root, deployment_of(origin).dsn[INGRESS]))
+    newest = partial(newest_root, deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace))
+    return Fence(names.ROOT, number, newest)
 
 
 def root_builder(origin: Origin) -> Callable[[], Awaitable[Assembly]]:

@@ -48,7 +48,10 @@ class ClusterStore(Protocol):
     """The durable word on where everything is. Each call raises StorageUnavailableError while the store is away."""
 
     async def become_root(self) -> int:
-        """A number higher than that of any root before; those may write no more from now on."""
+        """A number higher than that of any root before; those may write no more from now on.
+
+        Raises SupersededError if there is no such tree (any more).
+        """
 
     async def read(self) -> ClusterRows:
         """All that is written."""
