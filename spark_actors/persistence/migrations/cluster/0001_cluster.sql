@@ -1,3 +1,4 @@
+-- expands
 -- Where the deployment runs. Each tree's root alone writes what is its own; nodes and operators add what they wish.
 CREATE TABLE trees (
     epoch bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT trees_pkey PRIMARY KEY,
@@ -50,3 +51,17 @@ CREATE TABLE pools (
     slots integer NOT NULL,                     -- instead of what the settings say
     CONSTRAINT pools_have_slots CHECK (slots BETWEEN 1 AND 4096)
 );
+
+CREATE TABLE hand_overs (
+    hand_over bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT hand_overs_pkey PRIMARY KEY,
+    python text NOT NULL DEFAULT '',            -- interpreter of the release that is to take over; empty: the same one
+    release text NOT NULL DEFAULT '',
+    wished_at timestamptz NOT NULL DEFAULT now(),
+    state text NOT NULL DEFAULT 'wished',
+    detail text NOT NULL DEFAULT '',
+    since timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT hand_overs_state_known
+        CHECK (state IN ('wished', 'warming', 'handing over', 'done', 'refused', 'aborted'))
+);
+
+CREATE UNIQUE INDEX hand_overs_one_at_a_time ON hand_overs ((true)) WHERE state IN ('wished', 'warming', 'handing over');
