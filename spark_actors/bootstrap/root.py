@@ -30,7 +30,7 @@ from spark_actors.version import version
 async def root_unit(origin: Origin) -> Assembly:
     """The root supervisor."""
     parts = Parts(origin, names.ROOT)
-    store = PostgresClusterStore(await parts.pool(INGRESS))
+    store = PostgresClusterStore(await parts.pool(INGRESS), origin.namespace)
     seating = Seating(store, placement(parts.deployment))
     supervision, grace_seconds = parts.settings.supervision, parts.settings.shutdown.grace_seconds
 

@@ -36,6 +36,8 @@ class Seat:
 class ClusterRows:
     """What is written of the cluster."""
 
+    root: int = 0
+    """The number of the root that may write; 0 before the first."""
     seats: Mapping[str, Seat] = field(default_factory=dict)
     """By place."""
     nodes: Mapping[str, NodeRow] = field(default_factory=dict)
@@ -48,7 +50,10 @@ class ClusterStore(Protocol):
     """The durable word on where everything is. Each call raises StorageUnavailableError while the store is away."""
 
     async def become_root(self) -> int:
-        """A number higher than that of any root before; those may write no more from now on."""
+        """A number higher than that of any root before; those may write no more from now on.
+
+        Raises SupersededError for the root of a tree that is not the one that was made last.
+        """
 
     async def read(self) -> ClusterRows:
         """All that is written."""

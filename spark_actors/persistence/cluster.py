@@ -16,25 +16,31 @@ from spark_actors.persistence.statements import load_for
 
 
 class PostgresClusterStore:
-    """Port `ClusterStore`."""
+    """Port `ClusterStore`, for the tree in one namespace."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, namespace: str) -> None:
+        self._pool, self._namespace = pool, namespace
         self._sql = load_for("cluster", INGRESS)
 
     async def become_root(self) -> int:
         with translated():
             async with self._pool.connection() as connection:
-                row = await (await connection.execute(self._sql["become_root"])).fetchone()
-        return int(row[0]) if row else 0
+                row = await (
+                    await connection.execute(self._sql["become_root"], {"namespace": self._namespace})
+                ).fetchone()
+        if row is None:
+            raise SupersededError(0)
+        return int(row[0])
 
     async def read(self) -> ClusterRows:
         with translated():
             async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+                root = await (await cursor.execute(self._sql["root"])).fetchone()
                 seats = await (await cursor.execute(self._sql["seats"])).fetchall()
                 nodes = await (await cursor.execute(self._sql["nodes"])).fetchall()
                 pools = await (await cursor.execute(self._sql["pools"])).fetchall()
         return ClusterRows(
+            root["root"] if root else 0,
             {row.pop("place"): Seat(**row) for row in seats},
             {row["node_id"]: NodeRow(**{**row, "state": NodeState(row["state"])}) for row in nodes},
             {row["pool"]: row["slots"] for row in pools},

@@ -1,6 +1,6 @@
 -- become_root
--- The next root's number.
-UPDATE {schema}.deployment SET root = root + 1 RETURNING root
+-- The next root's number, for one of the tree that was made last.
+UPDATE {schema}.deployment SET root = root + 1 WHERE namespace = %(namespace)s RETURNING root
 
 -- seats
 -- Who fills which place.
@@ -17,9 +17,9 @@ FROM {schema}.nodes ORDER BY joined_at, node_id
 SELECT pool, slots FROM {schema}.pools
 
 -- seat
--- The next incarnation of a place, if this is still the root.
+-- The next incarnation of a place, if this is still the root, and stays it until this is written.
 INSERT INTO {schema}.places AS ours (place, incarnation, node_id)
-SELECT %(place)s, 1, %(node_id)s FROM {schema}.deployment WHERE root = %(root)s
+SELECT %(place)s, 1, %(node_id)s FROM {schema}.deployment WHERE root = %(root)s FOR SHARE
 ON CONFLICT (place) DO UPDATE
     SET incarnation = ours.incarnation + 1, node_id = excluded.node_id, since = now()
 RETURNING incarnation
@@ -59,9 +59,9 @@ SELECT root FROM {schema}.deployment
 SELECT epoch AS number, fingerprint, release, namespace FROM {schema}.deployment
 
 -- next_epoch
--- A new tree is about to be made.
+-- A new tree is about to be made: roots of earlier ones may write no more.
 UPDATE {schema}.deployment
-SET epoch = epoch + 1, fingerprint = %(fingerprint)s, release = %(release)s, since = now(),
+SET epoch = epoch + 1, root = root + 1, fingerprint = %(fingerprint)s, release = %(release)s, since = now(),
     namespace = %(deployment)s || '/' || epoch + 1
 RETURNING epoch AS number, fingerprint, release, namespace
 
