@@ -153,21 +153,26 @@ class RayChildren:
         made = BY_KIND[names.kind_of(spec.place)].options(
             name=name, namespace=self._namespace, scheduling_strategy=there, **OPTIONS
         )
-        make = partial(made.remote, spec.place, incarnation, spec.build, spec.fence)
+        making = _begun(partial(made.remote, spec.place, incarnation, spec.build, spec.fence))
         try:
-            handle = await in_thread(make, tuning.CLUSTER_SECONDS)
-            actor = Actor(spec, incarnation, node_id, handle)
-        except (ValueError, RayError, TimeoutError) as error:
+            async with asyncio.timeout(tuning.CLUSTER_SECONDS):
+                actor = await asyncio.wrap_future(making)
+        except (ValueError, RayError) as error:
             raise ActorUnavailableError(spec.place, f"could not be made: {_word(error)}") from error
+        except (TimeoutError, asyncio.CancelledError) as error:
+            making.add_done_callback(_end_what_was_made)
+            if isinstance(error, TimeoutError):
+                raise ActorUnavailableError(spec.place, f"could not be made: {_word(error)}") from error
+            raise
         try:
-            await answer_of(spec.place, handle.start.remote(), tuning.START_SECONDS)
+            await answer_of(spec.place, actor.start.remote(), tuning.START_SECONDS)
         except RayTaskError as error:
-            await self.kill(actor)
+            end_soon(actor)
             raise ActorUnavailableError(spec.place, f"could not be started: {_word(error)}") from error
         except (ActorUnavailableError, asyncio.CancelledError):
-            end_soon(handle)
+            end_soon(actor)
             raise
-        return actor
+        return Actor(spec, incarnation, node_id, actor)
 
     async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         find = partial(ray.get_actor, names.incarnation(spec.place, incarnation), namespace=self._namespace)
@@ -197,6 +202,12 @@ class RayChildren:
 def end_soon(handle: Any) -> None:
     """End an actor without waiting for it."""
     _begun(partial(ray.kill, handle))
+
+
+def _end_what_was_made(making: Future[Any]) -> None:
+    """Nobody waits for it any more, and nobody knows it."""
+    if not making.cancelled() and making.exception() is None:
+        end_soon(making.result())
 
 
 class RayNodes:

@@ -36,6 +36,8 @@ class Seat:
 class ClusterRows:
     """What is written of the cluster."""
 
+    root: int = 0
+    """The number of the root that may write; 0 before the first."""
     seats: Mapping[str, Seat] = field(default_factory=dict)
     """By place."""
     nodes: Mapping[str, NodeRow] = field(default_factory=dict)

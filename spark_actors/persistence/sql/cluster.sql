@@ -17,9 +17,10 @@ FROM {schema}.nodes ORDER BY joined_at, node_id
 SELECT pool, slots FROM {schema}.pools
 
 -- seat
--- The next incarnation of a place, if this is still the root.
+-- The next incarnation of a place, if this is still the root, and stays it until this is written.
 INSERT INTO {schema}.places AS ours (epoch, place, incarnation, issued, node_id)
 SELECT epoch, %(place)s, 1, 1, %(node_id)s FROM {schema}.trees WHERE epoch = %(epoch)s AND root = %(root)s
+FOR SHARE
 ON CONFLICT (epoch, place) DO UPDATE
     SET incarnation = ours.issued + 1, issued = ours.issued + 1, node_id = excluded.node_id, since = now()
 RETURNING incarnation

@@ -14,6 +14,8 @@ from spark_actors import daemon
 from spark_actors.actors import references
 from spark_actors.deployment import Deployment
 from spark_actors.embedded.data_dir import DataDir
+from spark_actors.messaging.ports import INGRESS
+from spark_actors.persistence.cluster import Epoch
 from spark_actors.persistence.ownership import OwnerLock
 from spark_actors.telemetry.http import NotListeningError
 
@@ -43,10 +45,13 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     @contextmanager
     def services(settings: Settings, data_dir: DataDir) -> Iterator[daemon.Surroundings]:
         file = data_dir.path / "file"
-        deployment = Deployment(settings, {}, {}, "", "", log_file=file, ray_namespace="spark")
+        deployment = Deployment(settings, {INGRESS: ""}, {}, "", "", log_file=file, ray_namespace="spark")
         yield daemon.Surroundings(deployment, (), OwnerLock([]), None)
 
     monkeypatch.setattr(daemon, "services", services)
+    epoch = Epoch(1, "", "", "spark/1")
+    monkeypatch.setattr(daemon, "current_epoch", lambda dsn: epoch)
+    monkeypatch.setattr(daemon, "next_epoch", lambda *told: epoch)
     monkeypatch.setattr(daemon, "configure_logging", lambda *words: None)
     monkeypatch.setattr(daemon.Signals, "install", lambda signals: None)
     monkeypatch.setattr(NotedRoot, "done", [], raising=False)
