@@ -25,6 +25,7 @@ from spark_actors.actors.ray_actors import OPTIONS
 from spark_actors.actors.references import RayChildren, RayHosts, RayNodes, RaySubscribers
 from spark_actors.actors.routes import Routes
 from spark_actors.actors.tuning import CLUSTER_SECONDS
+from spark_actors.cluster.nodes import Common
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.routing import Slot
 from tests.actors.conftest import PATIENCE_SECONDS
@@ -126,10 +127,10 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
     calls: Sequence[Callable[[], Awaitable[object]]] = (
         lambda: RayHosts(routes).take_turn(SLOT, "accounting", b""),
         lambda: RaySubscribers(routes).take_events("accounting", b""),
-        lambda: children.start(spec, 2, node),
+        lambda: children.make(spec, 2, node),
         lambda: children.find(spec, 1, node),
         lambda: children.report(actor, None, 1),
-        lambda: RayNodes().nodes(),
+        lambda: RayNodes(lambda: Common("", "")).nodes(),
         lambda: children.stop(actor, 1),
         lambda: children.kill(actor),
     )
@@ -151,7 +152,7 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
     assert took < 3 * CLUSTER_SECONDS
     with pytest.raises(ActorUnavailableError, match="cannot be found"):
         asyncio.run(children.find(spec, 1, node))
-    assert [each.is_alive for each in asyncio.run(RayNodes().nodes())] == [True]
+    assert [each.is_alive for each in asyncio.run(RayNodes(lambda: Common("", "")).nodes())] == [True]
 
 
 def test_an_actor_that_is_made_after_nobody_waits_for_it_any_more_is_ended(ray_node: EmbeddedRay) -> None:
@@ -160,7 +161,7 @@ def test_an_actor_that_is_made_after_nobody_waits_for_it_any_more_is_ended(ray_n
 
     async def play() -> None:
         with frozen_gcs(), pytest.raises(ActorUnavailableError, match="could not be made"):
-            await children.start(spec, 1, RayNodes.own_node())
+            await children.make(spec, 1, RayNodes.own_node())
 
     asyncio.run(play())
     # It is made as soon as the head answers again, and goes by its name until then and no longer.

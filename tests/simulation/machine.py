@@ -22,7 +22,7 @@ from spark_actors.actors.fence import Fence
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import Actor, ActorSpec, Report
 from spark_actors.actors.routes import Routes, RouteTable
-from spark_actors.cluster.nodes import Sighting
+from spark_actors.cluster.nodes import Common, Sighting
 from spark_actors.messaging.crash_points import CrashPoint
 from spark_actors.messaging.envelope import Envelope
 from tests.simulation.faults import Faults
@@ -364,7 +364,7 @@ class SimulatedChildren:
     def __init__(self, machine: Machine, caller: Process) -> None:
         self._machine, self._caller = machine, caller
 
-    async def start(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+    async def make(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         await self._caller.boundary("children.start", None)
         node = self._machine.nodes[node_id]
         try:
@@ -374,7 +374,7 @@ class SimulatedChildren:
             if node.is_declared_dead:
                 raise ActorUnavailableError(spec.place, "its node is dead")
             child = self._machine.born(spec.place, incarnation, node)
-            self._machine.spawn(self._begin(child, spec))
+            self._machine.spawn(self._build(child, spec))
             try:
                 async with asyncio.timeout(tuning.START_SECONDS):
                     await self._machine.ask(self._caller, child, _nothing)
@@ -385,6 +385,10 @@ class SimulatedChildren:
             await self._caller.gate()
             raise ActorUnavailableError(spec.place, "does not start") from error
         return Actor(spec, incarnation, node_id, child)
+
+    async def begin(self, actor: Actor) -> None:
+        await self._caller.boundary("children.begin", None)
+        await self._machine.ask(self._caller, actor.handle, lambda shell: shell.start())
 
     async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         await self._caller.gate()
@@ -412,14 +416,13 @@ class SimulatedChildren:
             pass
         await self.kill(actor)
 
-    async def _begin(self, child: Process, spec: ActorSpec) -> None:
+    async def _build(self, child: Process, spec: ActorSpec) -> None:
         await asyncio.sleep(self._machine.faults.random.uniform(0.05, 0.8))
         await child.gate()
         build: Any = spec.build()
         shell = build(child)
         shell.fence = spec.fence(child)  # type: ignore[arg-type]  # here a process knows its own number
         shell.fence.start()
-        await shell.start()
         child.ready.set_result(shell)
 
 
@@ -436,3 +439,6 @@ class SimulatedRay:
     async def nodes(self) -> Sequence[Sighting]:
         await self._caller.boundary("ray.nodes", _unavailable("Ray's GCS"))
         return [Sighting(node.node_id, "", "", not node.is_declared_dead) for node in self._machine.nodes.values()]
+
+    async def examine(self, node_id: str) -> Common:
+        return Common("", "")

@@ -39,7 +39,7 @@ from spark_actors.actors.seating import Seating
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.watch import Watch
-from spark_actors.cluster.nodes import Expected, NodeRow
+from spark_actors.cluster.nodes import Common, NodeRow
 from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.ports import INGRESS, Received
@@ -70,7 +70,7 @@ PROJECTION = "projection"
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS, PATIENCE_SECONDS, GRACE_SECONDS = 0.7, 2.5, 3.0
-EXPECTED = Expected("1", "the same")
+EXPECTED = Common("1", "the same")
 """Of every node."""
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
@@ -365,10 +365,12 @@ class Deployment:
         children = SimulatedChildren(self.machine, process)
         time = asyncio.get_running_loop().time
 
-        def keeper(place: str, kind: str, build: Callable[[Process], object], *, starts_first: bool) -> Keeper:
+        def keeper(
+            place: str, kind: str, build: Callable[[Process], object], *, is_called_only: bool = False
+        ) -> Keeper:
             fence: Any = partial(self._fence, place)
             return Keeper(
-                ActorSpec(place, kind, lambda: build, fence, starts_first),
+                ActorSpec(place, kind, lambda: build, fence, is_called_only),
                 children,
                 seating,
                 heartbeat_seconds=HEARTBEAT_SECONDS,
@@ -379,18 +381,18 @@ class Deployment:
             )
 
         supervisors = [
-            keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name), starts_first=False)
+            keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name))
             for name in (context.name for context in self.subject.writing)
         ]
         contexts = [
-            keeper(names.context_actor(name), "ContextActor", partial(self.context, name), starts_first=False)
+            keeper(names.context_actor(name), "ContextActor", partial(self.context, name))
             for name in (*(context.name for context in self.subject.writing), self.subject.read_models)
         ]
         hosts = [
-            keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), starts_first=True)
+            keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), is_called_only=True)
             for slot in self.placement.slots
         ]
-        ingress = keeper(names.ingress(0), "Ingress", partial(self.ingress, 0), starts_first=True)
+        ingress = keeper(names.ingress(0), "Ingress", partial(self.ingress, 0))
         board: Any = None
         ports = RootPorts(
             store,
