@@ -135,6 +135,15 @@ class RaySettings(Group):
     namespace: Text = "spark"
 
 
+class ClusterSettings(Group):
+    listen: str = ""
+    join: str = Field(default="", repr=False)
+    token: SecretStr = SecretStr("")
+    port: Port = 6379
+    postgres_port: Port = 5432
+    drain_seconds: Seconds = 60
+
+
 class HttpSettings(Group):
     host: Text = "127.0.0.1"
     port: Port = 9464

@@ -8,34 +8,38 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
+from config.node import set_node_folder
 from config.settings import Settings
 from spark_actors.actors import names
 from spark_actors.application import load_application
 from spark_actors.bootstrap.sizes import sessions_needed
 from spark_actors.deployment import Deployment, signing_keys, token_issuer
-from spark_actors.embedded.data_dir import DaemonCard, DataDir
+from spark_actors.embedded.addresses import LOOPBACK, Address
+from spark_actors.embedded.data_dir import DaemonCard, DataDir, write_private_file
 from spark_actors.embedded.keeping import ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.embedded.space import shortage
+from spark_actors.join_file import JOIN_FILE, join_file
 from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.identity import Role
 from spark_actors.messaging.ports import INGRESS
-from spark_actors.persistence.cluster import current_epoch, next_epoch
+from spark_actors.node import facts_of, keep_beating
+from spark_actors.persistence.cluster import current_tree, new_tree, open_tree
+from spark_actors.persistence.key_record import refuse_foreign_keys, remember_keys
 from spark_actors.persistence.migrations import migrate
-from spark_actors.persistence.ownership import OwnerLock, deployment_id
+from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock, deployment_id
 from spark_actors.persistence.room import refuse_too_few_connections
+from spark_actors.signals import Signals, StopAtOnce, StopWanted
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.liveness import Liveness
 from spark_actors.telemetry.logs import configure_logging
@@ -75,26 +79,6 @@ class NotReadyError(SparkError):
         return f"not ready after {self.seconds:.0f} s: {'; '.join(self.problems) or 'no answer from the actors'}"
 
 
-class StopAtOnce(BaseException):
-    """A second signal came: end everything without draining. All that was acknowledged is in Postgres."""
-
-
-class Signals:
-    """SIGTERM and Ctrl-C: the first asks for a drain, the second ends it. Install after Ray, which sets its own."""
-
-    def __init__(self) -> None:
-        self.stop_wanted = Event()
-
-    def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.stop_wanted.is_set():
-            raise StopAtOnce
-        self.stop_wanted.set()
-
-
 @dataclass(frozen=True)
 class Surroundings:
     """What the actors stand on, and what keeps those parts of it alive that are built in."""
@@ -103,6 +87,7 @@ class Surroundings:
     keepers: Sequence[ServiceKeeper]
     owner: OwnerLock
     ray_node: EmbeddedRay | None
+    postgres: EmbeddedPostgres | None
 
     def look_after(self) -> None:
         """Start again what has ended by itself."""
@@ -132,7 +117,17 @@ class Surroundings:
         return self.lost is None and not any(keeper.has_ended for keeper in self.keepers)
 
 
-def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
+@dataclass(frozen=True)
+class Manner:
+    """How a daemon is to start."""
+
+    is_standby: bool = False
+    """While another daemon works on the tables it waits, and takes over when that ends; else it refuses to start."""
+    takes_new_keys: bool = False
+    """It starts although it has none of the keys that signed the tokens of what may still wait."""
+
+
+def run_daemon(settings: Settings, out: TextIO = sys.stdout, manner: Manner = Manner()) -> int:
     """Run until SIGTERM or Ctrl-C; returns the exit code.
 
     0: drained and stopped. 130: a second signal ended it at once. Raises SparkError if it cannot start or go on: Ray
@@ -151,8 +146,11 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
         tail.start()
         stack.callback(tail.stop)
         try:
-            with services(settings, data_dir) as surroundings:
+            with services(settings, data_dir, manner, signals) as surroundings:
                 _run_tree(surroundings, data_dir, signals, out)
+        except StopWanted:
+            log.info("stopped_before_it_began")
+            return 0
         except StopAtOnce:
             log.warning("stopped_at_once")
             return 128 + signal.SIGINT
@@ -161,11 +159,20 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout) -> int:
 
 
 @contextmanager
-def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
-    """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side."""
+def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Signals) -> Iterator[Surroundings]:
+    """Postgres, broker and Ray node: those built in that the settings do not replace, started side by side.
+
+    On standby nothing is started beside the store before the tables are its own. Raises StopWanted if it is to end
+    before that.
+    """
     postgres = _embedded_postgres(settings, data_dir) if settings.needs_embedded_postgres else None
-    nats = EmbeddedNats(data_dir, NatsOptions(port=settings.nats.port)) if settings.needs_embedded_nats else None
-    ray_node = EmbeddedRay(data_dir) if settings.needs_embedded_ray else None
+    nats = EmbeddedNats(data_dir, _nats_options(settings)) if settings.needs_embedded_nats else None
+    ray_node = (
+        EmbeddedRay(data_dir, listen=_listens_at(settings, settings.cluster.port))
+        if settings.needs_embedded_ray
+        else None
+    )
+    set_node_folder(data_dir.path)
     with ThreadPoolExecutor(1) as beside, ExitStack() as stack:  # what waits for a service ends once that is stopped
         for service in (postgres, nats):
             if service:
@@ -175,25 +182,42 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
         def prepare_store() -> tuple[Deployment, OwnerLock]:
             deployment = _deployment(settings, data_dir, postgres, nats)
             owner = OwnerLock(deployment.listen_dsn.values())
-            owner.take()
+            _own(owner, manner, signals)
             stack.callback(owner.release)
             refuse_too_few_connections(
                 sessions_needed(deployment.application, settings, deployment.dsn, deployment.listen_dsn)
             )
             if applied := migrate(deployment.application, deployment.dsn):
                 log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
+            if not manner.takes_new_keys:
+                refuse_foreign_keys(deployment.dsn[INGRESS], deployment.keys)
             return deployment, owner
 
         store = beside.submit(prepare_store)
+        if manner.is_standby:
+            wait([store])
         if ray_node:
             stack.callback(ray_node.stop)
             ray_node.launch()
         deployment, owner = store.result()
         owner.watch()
         _connect_ray(deployment, ray_node)
-        kept = {"postgres": postgres, "nats": nats}
+        kept = {"postgres": postgres, "nats": nats, "ray": ray_node}
         keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
-        yield Surroundings(deployment, keepers, owner, ray_node)
+        yield Surroundings(deployment, keepers, owner, ray_node, postgres)
+
+
+def _own(owner: OwnerLock, manner: Manner, signals: Signals) -> None:
+    """Take the tables; on standby as soon as nobody else has them. Raises OwnedElsewhereError, StopWanted."""
+    while True:
+        try:
+            return owner.take()
+        except OwnedElsewhereError as error:
+            if not manner.is_standby:
+                raise
+            log.info("standing_by", owner=error.holder, since=error.since)
+        if signals.stop_wanted.is_set():
+            raise StopWanted
 
 
 def _deployment(
@@ -222,7 +246,20 @@ def _embedded_postgres(settings: Settings, data_dir: DataDir) -> EmbeddedPostgre
     application = load_application(settings.application)
     here = dict.fromkeys(application.schemas, "here")
     needed = sessions_needed(application, settings, here, here)["here"] + RESERVED_SESSIONS
-    return EmbeddedPostgres(data_dir, extra_settings={"max_connections": str(max(USUAL_SESSIONS, needed))})
+    return EmbeddedPostgres(
+        data_dir,
+        listen=_listens_at(settings, settings.cluster.postgres_port),
+        extra_settings={"max_connections": str(max(USUAL_SESSIONS, needed))},
+    )
+
+
+def _listens_at(settings: Settings, port: int) -> Address | None:
+    """Where what is built in listens for other machines; None: for none."""
+    return Address(settings.cluster.listen, port) if settings.cluster.listen else None
+
+
+def _nats_options(settings: Settings) -> NatsOptions:
+    return NatsOptions(host=settings.cluster.listen or LOOPBACK, port=settings.nats.port)
 
 
 def _connect_ray(deployment: Deployment, ray_node: EmbeddedRay | None) -> None:
@@ -255,9 +292,12 @@ def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, o
             server.start()
             _wait_until_ready(root.problems, surroundings, signals)
             if not signals.stop_wanted.is_set():
+                _write_join_file(surroundings, data_dir)
                 _announce(deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
+            if surroundings.ray_node:
+                stack.callback(keep_beating(deployment.dsn[INGRESS], facts_of(surroundings.ray_node, deployment)))
             liveness.begin()
             while not signals.stop_wanted.wait(WATCH_SECONDS) and _can_go_on(surroundings, signals):
                 surroundings.look_after()
@@ -281,16 +321,18 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
     from spark_actors.bootstrap.root import root_builder
 
     dsn, fingerprint = deployment.dsn[INGRESS], deployment.fingerprint
+    remember_keys(dsn, deployment.keys)
     deployment.keep(deployment.settings.data_dir)
-    epoch = current_epoch(dsn)
-    if (epoch.fingerprint, epoch.release) == (fingerprint, version()):
-        root = RayRoot(epoch.namespace)
+    current = current_tree(dsn)
+    if current and (current.fingerprint, current.release) == (fingerprint, version()):
+        root = RayRoot(current.namespace)
         if root.adopt():
-            log.info("tree_adopted", epoch=epoch.number)
-            return replace(deployment, ray_namespace=epoch.namespace), root
-    epoch = next_epoch(dsn, names.deployment_of(deployment.ray_namespace), fingerprint, version())
-    deployment, root = replace(deployment, ray_namespace=epoch.namespace), RayRoot(epoch.namespace)
+            log.info("tree_adopted", epoch=current.epoch)
+            return replace(deployment, ray_namespace=current.namespace), root
+    tree = new_tree(dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint)
+    deployment, root = replace(deployment, ray_namespace=tree.namespace), RayRoot(tree.namespace)
     root.start(root_builder(deployment.origin))
+    open_tree(dsn, tree.epoch)
     return deployment, root
 
 
@@ -349,6 +391,20 @@ def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, out: 
     )
     log.info("daemon_started", nats_url=deployment.nats_url, metrics_url=metrics_url)
     print(f"ready  nats {deployment.nats_url}  metrics {metrics_url}  data {data_dir.path}", file=out, flush=True)
+
+
+def _write_join_file(surroundings: Surroundings, data_dir: DataDir) -> None:
+    """Everything that a node needs to know, if nodes can join: an operator copies it to each."""
+    ray_node, postgres = surroundings.ray_node, surroundings.postgres
+    if ray_node is None or not surroundings.deployment.settings.cluster.listen:
+        return
+    text = join_file(
+        surroundings.deployment,
+        head=ray_node.address,
+        ray_token=ray_node.token,
+        postgres_dsn=postgres.network_dsn() if postgres else "",
+    )
+    write_private_file(data_dir.path / JOIN_FILE, text)
 
 
 def _renew_token(deployment: Deployment, data_dir: DataDir) -> None:

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.node import node_folder
-from config.settings import Settings
+from config.settings import Settings, settings_of
 from spark_actors.actors import names
 from spark_actors.application import Application, load_application
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.identity.signing_keys import SigningKey, TokenKeysError, new_key, parse_keys
 from spark_actors.kernel.errors import SparkError
+from spark_actors.version import version
 
 if TYPE_CHECKING:
     from spark_actors.identity.tokens import TokenIssuer
@@ -62,7 +63,9 @@ class Deployment:
 
         Where the services are, and what belongs to one machine, does not count: nodes may reach the same by other ways.
         """
-        common = self.settings.model_dump(mode="json", exclude={"data_dir", "http", "log", "nats", "postgres", "ray"})
+        exclude: Any = dict.fromkeys(("cluster", "data_dir", "http", "log", "nats", "postgres", "ray"), True)
+        exclude["identity"] = {"keys", "keys_file"}  # wherever they come from, it is they that count
+        common = self.settings.model_dump(mode="json", exclude=exclude)
         told = (common, [key.line for key in self.keys])
         return sha256(repr(told).encode()).hexdigest()[:12]
 
@@ -73,7 +76,16 @@ class Deployment:
 
     def keep(self, folder: Path) -> None:
         """Write it where the actors of a node find it: they are made by somebody who must not tell them secrets."""
-        write_private_file(folder / _file_of(self.ray_namespace), pickle.dumps(self))
+        plain = {
+            "settings": self.settings.plain,
+            "dsn": dict(self.dsn),
+            "listen_dsn": dict(self.listen_dsn),
+            "nats_url": self.nats_url,
+            "nats_token": self.nats_token,
+            "log_file": str(self.log_file),
+            "keys": [key.line for key in self.keys],
+        }
+        write_private_file(folder / _file_of(self.ray_namespace), pickle.dumps((version(), pickle.dumps(self), plain)))
 
 
 class Origin(NamedTuple):
@@ -89,10 +101,27 @@ def deployment_of(origin: Origin) -> Deployment:
     """As this node has it. Raises DeploymentUnknownError."""
     file = (node_folder() or origin.folder) / _file_of(origin.namespace)
     try:
-        kept: Deployment = pickle.loads(file.read_bytes())
+        release, kept, plain = pickle.loads(file.read_bytes())
     except OSError as error:
         raise DeploymentUnknownError(origin.namespace, f"{file}: {error.strerror}") from None
-    return replace(kept, ray_namespace=origin.namespace)
+    if release != version():  # its classes may be others
+        return _of_another_release(plain, origin.namespace)
+    ours: Deployment = pickle.loads(kept)
+    return replace(ours, ray_namespace=origin.namespace)
+
+
+def _of_another_release(plain: Mapping[str, Any], namespace: str) -> Deployment:
+    """Raises SettingsError for what this release does not know any more."""
+    return Deployment(
+        settings=settings_of(plain["settings"]),
+        dsn=plain["dsn"],
+        listen_dsn=plain["listen_dsn"],
+        nats_url=plain["nats_url"],
+        nats_token=plain["nats_token"],
+        log_file=Path(plain["log_file"]),
+        ray_namespace=namespace,
+        keys=parse_keys(plain["keys"], "the keys of the deployment"),
+    )
 
 
 def _file_of(namespace: str) -> str:

@@ -11,6 +11,7 @@ pytest_plugins = (
     "tests.fixtures.pgbouncer",
     "tests.fixtures.nats",
     "tests.fixtures.ray",
+    "tests.fixtures.cluster",
 )
 
 settings.register_profile(UNSHRUNK, phases=[Phase.explicit, Phase.reuse, Phase.generate])

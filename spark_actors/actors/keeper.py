@@ -124,15 +124,22 @@ class Keeper:
         try:
             await asyncio.wait([self._round])
             if self._is_given_up and self._round.cancelled():
-                self._target = ""
-                if self._actor is not None and self._actor.node_id == self.waits_for_node:
-                    log.warning("actor_given_up", actor=str(self._actor), node=self.waits_for_node)
-                    self._lose(self._actor)
+                await self._after_giving_up()
                 return 0
             return self._round.result()
         finally:
             self._round.cancel()
             self._round, self._is_given_up, self.waits_for_node = None, False, ""
+
+    async def _after_giving_up(self) -> None:
+        self._target = ""
+        if self._actor is None:
+            return
+        if self._actor.node_id == self.waits_for_node:
+            log.warning("actor_given_up", actor=str(self._actor), node=self.waits_for_node)
+            self._lose(self._actor)
+        else:
+            await self._seating.seat_again(self._actor)
 
     async def _one_round(self) -> float:
         if self._actor is None:
@@ -210,6 +217,10 @@ class Keeper:
             self._actor = None
         try:
             new = await self._made(node_id)
+        except ActorUnavailableError:
+            if self._actor is not None:
+                await self._seating.seat_again(self._actor)
+            raise
         finally:
             self._target = ""
         if self.spec.starts_first:

@@ -29,7 +29,7 @@ from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Actor, ActorSpec, Report
 from spark_actors.actors.ray_actors import BY_KIND, HEAD_RESOURCE, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
 from spark_actors.actors.routes import Routes, RouteTable
-from spark_actors.cluster.nodes import Sighting
+from spark_actors.cluster.nodes import Common, Sighting
 from spark_actors.messaging.routing import Slot
 
 log = structlog.get_logger(__name__)
@@ -212,6 +212,19 @@ def _end_what_was_made(making: Future[Any]) -> None:
 
 class RayNodes:
     """Port `RayView`."""
+
+    def __init__(self, look: Callable[[], Common]) -> None:
+        """*look* is called on a node that is to be examined: picklable, and without secrets."""
+        self._look = look
+
+    async def examine(self, node_id: str) -> Common:
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        try:
+            found: Common = await answer_of(f"node {node_id}", look.remote(), tuning.START_SECONDS)
+        except RayTaskError as error:
+            raise ActorUnavailableError(f"node {node_id}", _word(error)) from error
+        return found
 
     async def nodes(self) -> Sequence[Sighting]:
         try:

@@ -18,12 +18,13 @@ import msgspec
 import structlog
 
 from spark_actors.actors import names, tuning
+from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.fence import Fence
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.seating import Seating
-from spark_actors.cluster.nodes import Expected, NodeState, Sighting, Verdict, judge
+from spark_actors.cluster.nodes import Common, NodeState, Sighting, Verdict, judge
 from spark_actors.cluster.placing import Place, moves
 from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView, SupersededError
 from spark_actors.messaging.ports import Telemetry
@@ -75,7 +76,7 @@ class RootPorts:
     ray: RayView
     own_node: str
     """The id of the node on which it lives."""
-    expected: Expected
+    expected: Common
     """Of every node."""
     fence: Callable[[int], Fence]
     """Sees to it that a root with a successor ends itself."""
@@ -107,7 +108,11 @@ class RootSupervisor:
         self._sightings: Sequence[Sighting] = ()
         self._verdicts: dict[str, Verdict] = {}
         self._looked_at = ports.now()
+        self._sure_from = 0.0
+        """From then on nobody lives whom an earlier root was about to end."""
         self._telling: asyncio.TimerHandle | None = None
+        self._examining: dict[str, asyncio.Task[None]] = {}
+        self._examine_at: dict[str, float] = {}
         self._loop = Loop("reconcile", self.reconcile)
         seating.places = {each.place: _place(each) for each in self._specs}
         seating.is_known = self._is_known
@@ -166,6 +171,7 @@ class RootSupervisor:
         for keeper in self._by_place.values():
             if (node := keeper.waits_for_node) and self._state(node) in (NodeState.SUSPECT, NodeState.GONE):
                 keeper.give_up()
+        self._examine(rows)
         self._move(rows)
 
     async def _rows(self) -> ClusterRows:
@@ -185,6 +191,8 @@ class RootSupervisor:
         self._fence.start()
         # Tables of this root are newer than all of those before it.
         self._seating.begin(number, rows.seats, version=number << 20)
+        if rows.seats:
+            self._sure_from = self._ports.now() + tuning.UNASKED_SECONDS + 2 * tuning.FENCE_LOOK_SECONDS
 
     async def _let_go(self) -> None:
         """Another is the root: neither ask nor end anybody any more, or those who have successors would live on."""
@@ -193,7 +201,7 @@ class RootSupervisor:
     def _judged(self, rows: ClusterRows, *, listened: bool) -> dict[str, Verdict]:
         inhabited = {*self._seating.inhabited, *(keeper.waits_for_node for keeper in self._by_place.values())}
         silent = {node for node in inhabited if self._is_silent(node)} if listened else set[str]()
-        return judge(
+        verdicts = judge(
             self._sightings,
             rows.nodes,
             self._ports.expected,
@@ -202,6 +210,12 @@ class RootSupervisor:
             inhabited=inhabited,
             patience_seconds=tuning.NODE_SILENT_SECONDS if listened else float("inf"),
         )
+        if self._ports.now() >= self._sure_from:
+            return verdicts
+        return {
+            node_id: Verdict(NodeState.DRAINING) if verdict.state is NodeState.DRAINED else verdict
+            for node_id, verdict in verdicts.items()
+        }
 
     def _is_silent(self, node_id: str) -> bool:
         """Whether every actor there that has ever answered has been silent for too long, and there is one."""
@@ -229,6 +243,27 @@ class RootSupervisor:
                 log.info("node_changed", node=node_id, state=verdict.state, reason=verdict.reason)
         count = Counter(verdict.state for verdict in self._verdicts.values())
         self._ports.telemetry(NodesMeasured({state: count[state] for state in NodeState}))
+
+    def _examine(self, rows: ClusterRows) -> None:
+        """Look at nodes that do not speak for themselves, once they have had the time to; again if that fails."""
+        now = self._ports.now()
+        for node_id, verdict in self._verdicts.items():
+            if verdict.state is not NodeState.JOINING or node_id not in rows.nodes:
+                continue
+            due = self._examine_at.setdefault(node_id, now + tuning.INTRODUCTION_SECONDS)
+            if now >= due and (node_id not in self._examining or self._examining[node_id].done()):
+                self._examine_at[node_id] = now + tuning.EXAMINE_AGAIN_SECONDS
+                self._examining[node_id] = asyncio.create_task(self._examine_one(node_id))
+
+    async def _examine_one(self, node_id: str) -> None:
+        try:
+            found = await self._ports.ray.examine(node_id)
+        except ActorUnavailableError as error:
+            log.warning("node_not_examined", node=node_id, error=str(error))
+            verdict = Verdict(NodeState.JOINING, f"nothing of this deployment works there: {error.detail}")
+            await self._ports.store.note(self._number, self._sightings, {node_id: verdict})
+        else:
+            await self._ports.store.introduce(self._number, node_id, found)
 
     def _move(self, rows: ClusterRows) -> None:
         """Have actors move, a few at a time, to where they should be."""

@@ -71,6 +71,11 @@ class Seating:
         """
         return await self._store.seat(self._root, place, node_id)
 
+    async def seat_again(self, actor: Actor) -> None:
+        """Note durably that this actor keeps its place, since its successor never came to be. Raises like `seat`."""
+        self._seats[actor.spec.place] = actor.node_id
+        await self._store.seat_again(self._root, actor.spec.place, Seat(actor.incarnation, actor.node_id))
+
     def publish(self, actor: Actor) -> None:
         """Have everybody told the way to this actor."""
         route = Route(actor.incarnation, actor.handle)

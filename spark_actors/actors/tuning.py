@@ -86,6 +86,10 @@ changed."""
 CLUSTER_LOOK_SECONDS = 0.5
 """How often the root compares what should be with what is. May be changed: how soon operators' wishes and new nodes are
 seen against queries at rest."""
+INTRODUCTION_SECONDS = 3.0
+"""So long a new node may take to say what it runs; then it is looked at. May be changed freely."""
+EXAMINE_AGAIN_SECONDS = 15.0
+"""How often a node on which nothing of ours works is looked at again. May be changed: each look starts a process."""
 MOVES_AT_ONCE = 2
 """Actors that move between nodes at the same time. May be changed: how soon a node is empty against how much the moves
 disturb the work."""

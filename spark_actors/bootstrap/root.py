@@ -19,7 +19,7 @@ from spark_actors.bootstrap.ingress import ingress_unit
 from spark_actors.bootstrap.parts import Parts, fence_of, placement
 from spark_actors.bootstrap.sizes import groups_of
 from spark_actors.bootstrap.supervisor import supervisor_unit
-from spark_actors.cluster.nodes import Expected
+from spark_actors.cluster.nodes import Common
 from spark_actors.deployment import Origin, deployment_of
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.cluster import PostgresClusterStore, newest_root
@@ -30,7 +30,7 @@ from spark_actors.version import version
 async def root_unit(origin: Origin) -> Assembly:
     """The root supervisor."""
     parts = Parts(origin, names.ROOT)
-    store = PostgresClusterStore(await parts.pool(INGRESS), origin.namespace)
+    store = PostgresClusterStore(await parts.pool(INGRESS), names.epoch_of(origin.namespace))
     seating = Seating(store, placement(parts.deployment))
     supervision, grace_seconds = parts.settings.supervision, parts.settings.shutdown.grace_seconds
 
@@ -53,9 +53,9 @@ async def root_unit(origin: Origin) -> Assembly:
         seating,
         RootPorts(
             store,
-            RayNodes(),
+            RayNodes(partial(_look, origin)),
             own_node=RayNodes.own_node(),
-            expected=Expected(version(), parts.deployment.fingerprint),
+            expected=_look(origin),
             fence=partial(_root_fence, origin),
             board=MetricsBoard(),
             own_metrics=parts.metrics.snapshot,
@@ -93,8 +93,14 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
     return [ingresses, supervisors, contexts, hosts]
 
 
+def _look(origin: Origin) -> Common:
+    """What the node on which this is called has in common with others. Raises DeploymentUnknownError."""
+    return Common(version(), deployment_of(origin).fingerprint)
+
+
 def _root_fence(origin: Origin, number: int) -> Fence:
-    return Fence(names.ROOT, number, partial(newest_root, deployment_of(origin).dsn[INGRESS]))
+    newest = partial(newest_root, deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace))
+    return Fence(names.ROOT, number, newest)
 
 
 def root_builder(origin: Origin) -> Callable[[], Awaitable[Assembly]]:

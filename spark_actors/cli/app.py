@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from spark_actors.cli import (
     audit,
+    cluster,
     completion,
     dead_letters,
     identity,
@@ -25,6 +26,7 @@ from spark_actors.cli import (
     status,
     tasks,
     token,
+    upgrade,
     view,
 )
 from spark_actors.cli import messages as messages_
@@ -177,6 +179,13 @@ app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("send", epilog=send.EXAMPLES)(send.send)
 app.command("view", epilog=view.EXAMPLES)(view.view)
 app.command("status", epilog=status.EXAMPLES)(status.status)
+
+app.command("node", epilog=cluster.NODE_EXAMPLES)(cluster.node)
+app.command("nodes")(cluster.nodes)
+app.command("drain", epilog=cluster.DRAIN_EXAMPLES)(cluster.drain)
+app.command("move", epilog=cluster.MOVE_EXAMPLES)(cluster.move)
+app.command("upgrade", epilog=upgrade.UPGRADE_EXAMPLES)(upgrade.upgrade)
+app.command("reload", epilog=upgrade.RELOAD_EXAMPLES)(upgrade.reload)
 
 _sagas = _group("sagas", "Look at sagas: the stories under way, and how far each has come.")
 _sagas.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)

@@ -11,7 +11,7 @@ class NodeState(StrEnum):
     """What may happen at a node."""
 
     JOINING = "joining"
-    """Seen by the cluster or by itself, not by both yet."""
+    """It is not known yet whether it fits; if that cannot be found out, the reason says why."""
     ACTIVE = "active"
     """Actors may be placed there."""
     SUSPECT = "suspect"
@@ -46,7 +46,7 @@ class NodeRow:
     name: str
     address: str
     release: str = ""
-    """Empty: it has not said so, since nobody looks after it there."""
+    """Empty: neither has it said so, nor has it been looked at."""
     fingerprint: str = ""
     """Of its settings, as far as they must be the same everywhere; empty as well."""
     silent_seconds: float | None = None
@@ -65,7 +65,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Expected:
+class Common:
     """What a node must have in common with the others."""
 
     release: str
@@ -75,7 +75,7 @@ class Expected:
 def judge(
     sightings: Sequence[Sighting],
     rows: Mapping[str, NodeRow],
-    expected: Expected,
+    expected: Common,
     *,
     own_node: str,
     silent: Collection[str],
@@ -110,8 +110,10 @@ def _is_silent(row: NodeRow, patience_seconds: float, actors_are_silent: bool, i
 
 
 def _judge_one(
-    sighting: Sighting, row: NodeRow, expected: Expected, *, is_own: bool, is_silent: bool, is_inhabited: bool
+    sighting: Sighting, row: NodeRow, expected: Common, *, is_own: bool, is_silent: bool, is_inhabited: bool
 ) -> Verdict:
+    if not is_own and not row.release:
+        return Verdict(NodeState.JOINING, row.reason)
     if not is_own and (reason := _misfit(row, expected)):
         return Verdict(NodeState.REFUSED, reason)
     if not is_own and is_silent:
@@ -121,7 +123,7 @@ def _judge_one(
     return Verdict(NodeState.ACTIVE)
 
 
-def _misfit(row: NodeRow, expected: Expected) -> str:
+def _misfit(row: NodeRow, expected: Common) -> str:
     """How the node does not fit; empty if it does, as far as is known."""
     if row.release and row.release != expected.release:
         return f"its release is {row.release}, expected {expected.release}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from spark_actors.cluster.nodes import NodeRow, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, NodeRow, Sighting, Verdict
 from spark_actors.kernel.errors import SparkError
 
 
@@ -52,7 +52,7 @@ class ClusterStore(Protocol):
     async def become_root(self) -> int:
         """A number higher than that of any root before; those may write no more from now on.
 
-        Raises SupersededError for the root of a tree that is not the one that was made last.
+        Raises SupersededError if there is no such tree (any more).
         """
 
     async def read(self) -> ClusterRows:
@@ -64,11 +64,17 @@ class ClusterStore(Protocol):
         All earlier ones of the place have no right to it from now on. Raises SupersededError.
         """
 
+    async def seat_again(self, root: int, place: str, seat: Seat) -> None:
+        """Note that an actor that had the place before keeps it. Raises SupersededError."""
+
     async def vacate(self, root: int, place: str) -> None:
         """Note that there is no such place any more. Raises SupersededError."""
 
     async def note(self, root: int, sightings: Sequence[Sighting], verdicts: Mapping[str, Verdict]) -> None:
         """Write what is held of these nodes, those among them that were only sighted. Raises SupersededError."""
+
+    async def introduce(self, root: int, node_id: str, found: Common) -> None:
+        """Write what was found out about a node that does not speak for itself. Raises SupersededError."""
 
 
 class RayView(Protocol):
@@ -76,3 +82,6 @@ class RayView(Protocol):
 
     async def nodes(self) -> Sequence[Sighting]:
         """All that Ray knows, also dead ones, the head first. Raises ActorUnavailableError if it cannot say."""
+
+    async def examine(self, node_id: str) -> Common:
+        """Look at a node that does not speak for itself. Raises ActorUnavailableError if nothing works there."""

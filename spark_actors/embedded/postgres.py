@@ -26,8 +26,14 @@ from urllib.parse import quote, urlencode
 import psutil
 
 from spark_actors.embedded import tuning
+from spark_actors.embedded.addresses import Address, is_port_free, refuse_foreign
 from spark_actors.embedded.data_dir import DataDir, make_private_folder, write_private_file
-from spark_actors.embedded.errors import EmbeddedServiceError, ServiceFailedError, ServiceTimeoutError
+from spark_actors.embedded.errors import (
+    EmbeddedServiceError,
+    PortTakenError,
+    ServiceFailedError,
+    ServiceTimeoutError,
+)
 from spark_actors.embedded.processes import (
     ChildProcess,
     ProcessUser,
@@ -43,9 +49,9 @@ VERSION = 18
 DATABASE = "spark"
 ROLE = "spark"  # what the daemon works as: owns its databases, and is no superuser
 SUPERUSER = "postgres"
-PORT = 5432  # only a part of the socket's file name: the server does not listen on the network
+DEFAULT_PORT = 5432  # for one on a socket alone only a part of its file's name
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing zero
-SOCKET_NAME = f"/.s.PGSQL.{PORT}"
+SOCKET_NAME = "/.s.PGSQL.65535"
 SERVICE_UID = 65_525  # the server's user when root starts it: in the range that Debian and systemd give to nobody
 INITDB_USER = "nobody"  # initdb and single-user mode, unlike the server, insist on a user with a name
 READ = 0o444
@@ -88,6 +94,23 @@ SERVER_SETTINGS: Mapping[str, str] = MappingProxyType(
         "log_lock_waits": "on",
     }
 )
+LISTENING: Mapping[str, str] = MappingProxyType(
+    {
+        "client_connection_check_interval": "2s",  # while a statement runs or waits
+        "tcp_keepalives_idle": "4",  # seconds; while none does
+        "tcp_keepalives_interval": "2",  # seconds
+        "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "10s",
+    }
+)
+"""Sessions of a machine that has lost its power end within ten seconds, those of clients that ask for nothing, too."""
+ACCESS_FILE = "pg_hba.listen.conf"
+ACCESS = f"""\
+# Written at each start of the daemon; changes are lost.
+local all all scram-sha-256
+host  all {ROLE} 0.0.0.0/0 scram-sha-256
+"""
+"""From other machines with its password the role alone whose databases they are; never the superuser."""
 DURABLE = MappingProxyType({"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"})
 FORGETFUL = MappingProxyType({"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"})
 
@@ -95,17 +118,27 @@ _logger = logging.getLogger(__name__)
 
 
 class EmbeddedPostgres:
-    """PostgreSQL in the data folder, on a Unix socket alone, with password authentication.
+    """PostgreSQL in the data folder, with password authentication: on a Unix socket, and on `listen` if that is given.
 
+    `listen` is an address of this machine by which other machines reach it; their sessions are not encrypted.
     `extra_settings` win over SERVER_SETTINGS. `durable=False` gives up what a power loss would take and is for tests.
     `launch` belongs to the main thread; `wait_ready` and `stop` to any. All are safe to call twice.
     """
 
     def __init__(
-        self, data_dir: DataDir, *, extra_settings: Mapping[str, str] | None = None, durable: bool = True
+        self,
+        data_dir: DataDir,
+        *,
+        listen: Address | None = None,
+        extra_settings: Mapping[str, str] | None = None,
+        durable: bool = True,
     ) -> None:
         self._data_dir = data_dir
-        self._settings = {**SERVER_SETTINGS, **(DURABLE if durable else FORGETFUL), **(extra_settings or {})}
+        self._listen = listen
+        network = {} if listen is None else {**LISTENING, "listen_addresses": listen.host}
+        durability = DURABLE if durable else FORGETFUL
+        self._settings = {**SERVER_SETTINGS, **network, **durability, **(extra_settings or {})}
+        self._port = DEFAULT_PORT if listen is None else listen.port
         self._durable = durable
         self._process: ChildProcess | None = None
         self._socket_folder: Path | None = None
@@ -117,10 +150,15 @@ class EmbeddedPostgres:
         self.wait_ready()
 
     def launch(self) -> None:
-        """Make the database on first use, end a server that an earlier run left, start ours; do not wait for it."""
+        """Make the database on first use, end a server that an earlier run left, start ours; do not wait for it.
+
+        Raises PortTakenError, AddressUnusableError, ServiceFailedError.
+        """
         if self._process is not None:
             return
         require_main_thread(SERVICE)
+        if self._listen is not None:
+            refuse_foreign(self._listen.host)
         try:
             self._process = self._launched()
         except BaseException:
@@ -136,8 +174,12 @@ class EmbeddedPostgres:
         cluster.forget_dead_server()
         if not cluster.exists():
             cluster.initialise(durable=self._durable)
+        if self._listen is not None:
+            if not is_port_free(self._listen.host, self._listen.port):
+                raise PortTakenError(SERVICE, self._listen.host, self._listen.port)
+            self._settings["hba_file"] = cluster.write_access(ACCESS)
         self._socket_folder = cluster.make_socket_folder()
-        process = ChildProcess(cluster.server_command(self._socket_folder, self._settings))
+        process = ChildProcess(cluster.server_command(self._socket_folder, self._port, self._settings))
         process.launch()
         return process
 
@@ -192,12 +234,21 @@ class EmbeddedPostgres:
         self._cluster.remove_copied_programs()
 
     def dsn(self, database: str = DATABASE) -> str:
-        """Return the connection URI of a database of this server. It holds the password."""
+        """Return the connection URI of a database of this server, for this machine. It holds the password."""
         if self._socket_folder is None:
             raise EmbeddedServiceError("postgres has no address before it is launched")
-        password = self._data_dir.secret("postgres-password")
-        query = urlencode({"host": str(self._socket_folder), "port": PORT}, quote_via=quote)
-        return f"postgresql://{ROLE}:{password}@/{quote(database)}?{query}"
+        query = urlencode({"host": str(self._socket_folder), "port": self._port}, quote_via=quote)
+        return f"postgresql://{ROLE}:{self._password}@/{quote(database)}?{query}"
+
+    def network_dsn(self, database: str = DATABASE) -> str:
+        """The same for every machine. Raises EmbeddedServiceError unless it listens on an address."""
+        if self._listen is None:
+            raise EmbeddedServiceError("postgres listens on no network")
+        return f"postgresql://{ROLE}:{self._password}@{self._listen}/{quote(database)}"
+
+    @property
+    def _password(self) -> str:
+        return self._data_dir.secret("postgres-password")
 
     @property
     def pid(self) -> int | None:
@@ -301,9 +352,15 @@ class Cluster:
             shutil.rmtree(draft, ignore_errors=True)
             raise
 
-    def server_command(self, socket_folder: Path, settings: Mapping[str, str]) -> Program:
+    def write_access(self, rules: str) -> str:
+        """Write who may connect, in place of what initdb wrote; returns where, as the server finds it."""
+        write_private_file(self.data / ACCESS_FILE, rules)
+        self._own(self.data / ACCESS_FILE)
+        return f"{HERE}/{ACCESS_FILE}"
+
+    def server_command(self, socket_folder: Path, port: int, settings: Mapping[str, str]) -> Program:
         sockets = f"../{socket_folder.name}" if socket_folder.parent == self.folder else str(socket_folder)
-        own = {"unix_socket_directories": sockets, "port": str(PORT), "log_directory": f"../{self.logs.name}"}
+        own = {"unix_socket_directories": sockets, "port": str(port), "log_directory": f"../{self.logs.name}"}
         options = [f"--{name}={value}" for name, value in {**settings, **own}.items()]
         return Program(
             name=SERVICE,

@@ -29,6 +29,10 @@ RAY_KILLED_SECONDS = 15.0
 """Until a process of Ray that was killed is gone. May be changed: then its node counts as not stopped."""
 RAY_LOST_GRACE_SECONDS = 1.0
 """For what is left of a node that is lost: its agents would try for a minute to reach the GCS. May be changed."""
+RAY_GCS_START_SECONDS = 120.0
+"""Until a GCS has read what it knew and takes connections. Not lower than that takes, which grows with the cluster."""
+RAY_HEAD_SECONDS = 3.0
+"""For each question to a head that a node wants to join. May be changed: how soon is told that nobody is there."""
 POLL_SECONDS = 0.02
 """How often is looked whether something that is waited for has come true. May be changed: latency against CPU."""
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from spark_actors.cluster.nodes import NodeRow, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, NodeRow, Sighting, Verdict
 from spark_actors.cluster.ports import ClusterRows, Seat, SupersededError
 
 
@@ -17,6 +17,7 @@ class MemoryClusterStore:
         self._now = now
         self._root = 0
         self._seats: dict[str, Seat] = {}
+        self._issued: dict[str, int] = {}
         self._nodes: dict[str, NodeRow] = {}
         self._heard_at: dict[str, float] = {}
         """By node: when its last heartbeat came."""
@@ -37,9 +38,13 @@ class MemoryClusterStore:
 
     async def seat(self, root: int, place: str, node_id: str) -> int:
         self._check(root)
-        before = self._seats.get(place, Seat(0, ""))
-        self._seats[place] = replace(before, incarnation=before.incarnation + 1, node_id=node_id)
-        return self._seats[place].incarnation
+        self._issued[place] = number = self._issued.get(place, 0) + 1
+        self._seats[place] = replace(self._seats.get(place, Seat(0, "")), incarnation=number, node_id=node_id)
+        return number
+
+    async def seat_again(self, root: int, place: str, seat: Seat) -> None:
+        self._check(root)
+        self._seats[place] = replace(self._seats[place], incarnation=seat.incarnation, node_id=seat.node_id)
 
     async def vacate(self, root: int, place: str) -> None:
         self._check(root)
@@ -52,6 +57,10 @@ class MemoryClusterStore:
             seen = by_id.get(node_id)
             row = self._nodes.get(node_id) or NodeRow(node_id, seen.name if seen else "", seen.address if seen else "")
             self._nodes[node_id] = replace(row, state=verdict.state, reason=verdict.reason)
+
+    async def introduce(self, root: int, node_id: str, found: Common) -> None:
+        self._check(root)
+        self._nodes[node_id] = replace(self._nodes[node_id], release=found.release, fingerprint=found.fingerprint)
 
     def _check(self, root: int) -> None:
         if root != self._root:

@@ -25,6 +25,7 @@ from spark_actors.actors.ray_actors import OPTIONS
 from spark_actors.actors.references import RayChildren, RayHosts, RayNodes, RaySubscribers
 from spark_actors.actors.routes import Routes
 from spark_actors.actors.tuning import CLUSTER_SECONDS
+from spark_actors.cluster.nodes import Common
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.routing import Slot
 from tests.actors.conftest import PATIENCE_SECONDS
@@ -47,6 +48,10 @@ REMOTE: Any = ray.remote(Mute)  # Ray's own types do not describe named options
 
 def no_fence(incarnation: int) -> Fence:
     return Fence("nowhere", incarnation, lambda: incarnation)
+
+
+def nothing_in_common() -> Common:
+    return Common("", "")
 
 
 HOSTS = ("spark/pool/aggregate/shared-0", "spark/pool/aggregate/shared-1")
@@ -129,7 +134,7 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
         lambda: children.start(spec, 2, node),
         lambda: children.find(spec, 1, node),
         lambda: children.report(actor, None, 1),
-        lambda: RayNodes().nodes(),
+        lambda: RayNodes(nothing_in_common).nodes(),
         lambda: children.stop(actor, 1),
         lambda: children.kill(actor),
     )
@@ -151,7 +156,7 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
     assert took < 3 * CLUSTER_SECONDS
     with pytest.raises(ActorUnavailableError, match="cannot be found"):
         asyncio.run(children.find(spec, 1, node))
-    assert [each.is_alive for each in asyncio.run(RayNodes().nodes())] == [True]
+    assert [each.is_alive for each in asyncio.run(RayNodes(nothing_in_common).nodes())] == [True]
 
 
 def test_an_actor_that_is_made_after_nobody_waits_for_it_any_more_is_ended(ray_node: EmbeddedRay) -> None:

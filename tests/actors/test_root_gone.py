@@ -9,7 +9,7 @@ import pytest
 
 from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.seating import Seating
-from spark_actors.cluster.nodes import Expected
+from spark_actors.cluster.nodes import Common
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.routing import Placement
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
@@ -32,9 +32,9 @@ async def an_empty_tree() -> Assembly:
     store = MemoryClusterStore()
     ports = RootPorts(
         store,
-        RayNodes(),
+        RayNodes(lambda: Common("", "")),
         own_node=RayNodes.own_node(),
-        expected=Expected("", ""),
+        expected=Common("", ""),
         fence=lambda number: Fence("root", number, lambda: number),
         board=MetricsBoard(),
         own_metrics=lambda: b"",

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.embedded.addresses import ANY_PORT
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from tests.faults.conftest import NewScene, Scene, assert_nothing_is_lost_or_doubled
 from tests.fixtures.data_dirs import temporary_data_dir
 from tests.fixtures.proxy import Proxy, proxy_to_port, proxy_to_socket

@@ -22,7 +22,7 @@ from spark_actors.actors.fence import Fence
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import Actor, ActorSpec, Report
 from spark_actors.actors.routes import Routes, RouteTable
-from spark_actors.cluster.nodes import Sighting
+from spark_actors.cluster.nodes import Common, Sighting
 from spark_actors.messaging.crash_points import CrashPoint
 from spark_actors.messaging.envelope import Envelope
 from tests.simulation.faults import Faults
@@ -30,6 +30,8 @@ from tests.simulation.history import History
 
 T = TypeVar("T")
 
+EXPECTED = Common("1", "the same")
+"""Of every node."""
 EPOCH = datetime(2026, 5, 6, 12, tzinfo=UTC)
 
 
@@ -436,3 +438,10 @@ class SimulatedRay:
     async def nodes(self) -> Sequence[Sighting]:
         await self._caller.boundary("ray.nodes", _unavailable("Ray's GCS"))
         return [Sighting(node.node_id, "", "", not node.is_declared_dead) for node in self._machine.nodes.values()]
+
+    async def examine(self, node_id: str) -> Common:
+        """A node that is reached has the same as all others."""
+        await self._caller.boundary("ray.examine", _unavailable(node_id))
+        if not self._machine.nodes[node_id].is_reachable:
+            raise ActorUnavailableError(node_id, "does not answer")
+        return EXPECTED

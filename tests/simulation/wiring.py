@@ -39,7 +39,7 @@ from spark_actors.actors.seating import Seating
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.watch import Watch
-from spark_actors.cluster.nodes import Expected, NodeRow
+from spark_actors.cluster.nodes import NodeRow
 from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.ports import INGRESS, Received
@@ -50,7 +50,7 @@ from spark_actors.messaging.unit_of_work import UnitOfWork
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
 from tests.simulation.broker import BrokerServer, SimulatedBroker
 from tests.simulation.history import name_of
-from tests.simulation.machine import Machine, Node, Process, SimulatedChildren, SimulatedFence, SimulatedRay
+from tests.simulation.machine import EXPECTED, Machine, Node, Process, SimulatedChildren, SimulatedFence, SimulatedRay
 from tests.simulation.store import (
     Database,
     NoMaintenance,
@@ -70,8 +70,6 @@ PROJECTION = "projection"
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS, PATIENCE_SECONDS, GRACE_SECONDS = 0.7, 2.5, 3.0
-EXPECTED = Expected("1", "the same")
-"""Of every node."""
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
 

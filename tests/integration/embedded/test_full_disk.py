@@ -18,9 +18,10 @@ import pytest
 from config.settings import Settings
 from spark_actors.daemon import Surroundings
 from spark_actors.deployment import Deployment
+from spark_actors.embedded.addresses import ANY_PORT
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.keeping import ServiceKeeper
-from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.space import shortage
 from spark_actors.persistence.ownership import OwnerLock

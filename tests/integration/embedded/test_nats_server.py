@@ -10,9 +10,10 @@ import nats
 import psutil
 import pytest
 
+from spark_actors.embedded.addresses import ANY_PORT, LOOPBACK
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.errors import PortTakenError, ServiceFailedError
-from spark_actors.embedded.nats_server import ANY_PORT, HOST, EmbeddedNats, NatsOptions
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from tests.integration.embedded.conftest import StandIn, all_ended, listening_addresses
 from tests.integration.embedded.stand_in_daemon import MESSAGES
 
@@ -20,7 +21,7 @@ from tests.integration.embedded.stand_in_daemon import MESSAGES
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     with socket.socket() as listener:
-        listener.bind((HOST, 0))
+        listener.bind((LOOPBACK, 0))
         listener.listen()
         yield listener.getsockname()[1]
 
@@ -35,7 +36,10 @@ async def count_kept(server: EmbeddedNats) -> int:
 def greet(server: EmbeddedNats, token: str) -> str:
     """Log in, ask for a sign of life and return the server's answer."""
     login = json.dumps({"verbose": False, "auth_token": token})
-    with socket.create_connection((HOST, server.port), timeout=10) as connection, connection.makefile("rwb") as stream:
+    with (
+        socket.create_connection((LOOPBACK, server.port), timeout=10) as connection,
+        connection.makefile("rwb") as stream,
+    ):
         assert stream.readline().startswith(b"INFO ")
         stream.write(f"CONNECT {login}\r\nPING\r\n".encode())
         stream.flush()
@@ -44,7 +48,7 @@ def greet(server: EmbeddedNats, token: str) -> str:
 
 def test_it_listens_on_loopback_alone(nats_server: EmbeddedNats) -> None:
     assert nats_server.pid is not None
-    assert listening_addresses(nats_server.pid) == {HOST}
+    assert listening_addresses(nats_server.pid) == {LOOPBACK}
 
 
 def test_its_configuration_and_token_are_readable_by_their_owner_alone(data_dir: DataDir) -> None:

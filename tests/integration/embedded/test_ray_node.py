@@ -178,9 +178,23 @@ def test_a_killed_daemon_takes_all_its_ray_processes_and_actors_along(
 
 
 def test_only_the_newest_folder_of_earlier_runs_is_kept(tmp_path: Path) -> None:
-    from spark_actors.embedded.ray_node import _remove_old_sessions
+    from spark_actors.embedded.ray_node import _tidy_sessions
 
     for day in ("01", "02", "03"):
         (tmp_path / f"session_2026-01-{day}_00-00-00_000000_1" / "logs").mkdir(parents=True)
-    _remove_old_sessions(tmp_path)
+    _tidy_sessions(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["session_2026-01-03_00-00-00_000000_1"]
+
+
+def test_of_runs_that_share_a_folder_the_logs_of_this_and_the_last_are_kept(tmp_path: Path) -> None:
+    from spark_actors.embedded.ray_node import _tidy_sessions
+
+    session = tmp_path / "session_2026-01-01_00-00-00_000000_1"
+    for run in ("first", "second", "third"):
+        _tidy_sessions(tmp_path)
+        (session / "logs").mkdir(parents=True)
+        (session / "logs" / run).touch()
+    assert sorted(str(path.relative_to(session)) for path in session.rglob("*") if path.is_file()) == [
+        "logs.before/second",
+        "logs/third",
+    ]

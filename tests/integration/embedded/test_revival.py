@@ -10,9 +10,10 @@ import time
 import nats
 import psycopg
 
+from spark_actors.embedded.addresses import ANY_PORT
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.keeping import Revivable, ServiceKeeper
-from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 
 PATIENCE_SECONDS = 30.0

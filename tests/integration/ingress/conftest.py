@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from spark_actors.embedded.addresses import ANY_PORT
 from spark_actors.embedded.data_dir import DataDir
-from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 
 
 @pytest.fixture

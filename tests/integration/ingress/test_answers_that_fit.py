@@ -11,8 +11,9 @@ import pytest
 
 from domain.dashboard.views import CampaignDetail, CampaignList, CampaignSummary, ViewCampaign, ViewCampaigns
 from spark_actors.actors.queries import Queries
+from spark_actors.embedded.addresses import ANY_PORT
 from spark_actors.embedded.data_dir import DataDir
-from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.ingress.client import SparkClient, ViewRefusedError
 from spark_actors.ingress.nats_broker import NatsBroker
 from spark_actors.kernel.messages import Query

@@ -17,8 +17,9 @@ from nats.aio.client import Client
 from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 from structlog.testing import capture_logs
 
+from spark_actors.embedded.addresses import ANY_PORT
 from spark_actors.embedded.data_dir import DataDir
-from spark_actors.embedded.nats_server import ANY_PORT, EmbeddedNats, NatsOptions
+from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.ingress import nats_broker, tuning
 from spark_actors.ingress.nats_broker import STREAM, BrokerSettings, NatsBroker
 from spark_actors.ingress.nats_client import SturdyClient

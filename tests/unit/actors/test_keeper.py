@@ -14,7 +14,7 @@ from spark_actors.actors.seating import Seating
 from spark_actors.cluster.placing import Place
 from spark_actors.messaging.telemetry import ActorMoved, ActorRestarted, TelemetryEvent
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
-from tests.fixtures.cluster import PLACEMENT, FakeChildren, a_spec
+from tests.fixtures.fake_cluster import PLACEMENT, FakeChildren, a_spec
 
 PLACE = "spark/accounting/context/0"
 HEARTBEAT = 1.0

@@ -16,22 +16,22 @@ from spark_actors.actors.fence import Fence
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.root import RootPorts, RootSupervisor
 from spark_actors.actors.seating import Seating
-from spark_actors.cluster.nodes import Expected, NodeRow, NodeState
+from spark_actors.cluster.nodes import NodeRow, NodeState
 from spark_actors.cluster.ports import SupersededError
 from spark_actors.messaging.telemetry import NodesMeasured, TelemetryEvent
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
-from tests.fixtures.cluster import PLACEMENT, FakeChildren, FakeRay, a_spec
+from tests.fixtures.fake_cluster import EXPECTED, PLACEMENT, FakeChildren, FakeRay, a_spec
 
 HOSTS = [f"spark/pool/aggregate/shared-{number}" for number in range(4)]
 SUPERVISOR, CONTEXT, INGRESS = "spark/auth/supervisor/0", "spark/auth/context/0", "spark/broker/ingress/0"
 PLACES = [INGRESS, SUPERVISOR, CONTEXT, *HOSTS]
-EXPECTED = Expected("1", "same")
 
 
 @pytest.fixture(autouse=True)
 def swift(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heartbeats in these tests come every millisecond, and so does the rest."""
     monkeypatch.setattr(tuning, "ROUTES_LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(tuning, "INTRODUCTION_SECONDS", 0.0)
 
 
 class Cluster:
@@ -105,7 +105,8 @@ def play(test: Callable[[Cluster, RootSupervisor], Awaitable[None]], *nodes: str
     async def begun() -> Cluster:
         cluster = Cluster("head", *nodes)
         root = cluster.root()
-        await cluster.is_settled(root, lambda: True)
+        await cluster.is_settled(root, lambda: all(cluster.state(node) is NodeState.ACTIVE for node in nodes))
+        await cluster.is_settled(root, lambda: max(cluster.shares().values()) <= len(HOSTS) / (1 + len(nodes)))
         await test(cluster, root)
         await cluster.let_go(root)
         return cluster
@@ -204,6 +205,21 @@ def test_a_node_that_does_not_fit_gets_nothing_and_says_why() -> None:
             await cluster.round(root)
         assert set(cluster.children.where().values()) == {"head"}
         assert root.problems() == ["node n1: its release is 2, expected 1"]
+
+    play(test)
+
+
+def test_a_node_on_which_nothing_of_ours_works_gets_nothing_and_says_why() -> None:
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        cluster.ray.names, cluster.ray.strange = ["head", "n1"], {"n1"}
+        for _ in range(6):
+            await cluster.round(root)
+        row = (await cluster.store.read()).nodes["n1"]
+        assert (row.state, row.reason) == (
+            NodeState.JOINING,
+            "nothing of this deployment works there: no such module",
+        )
+        assert set(cluster.children.where().values()) == {"head"}
 
     play(test)
 
@@ -401,6 +417,6 @@ def test_rows_of_a_node_keep_its_name_after_it_has_gone() -> None:
         cluster.ray.dead = {"n1"}
         await cluster.round(root)
         row = (await cluster.store.read()).nodes["n1"]
-        assert replace(row, silent_seconds=None) == NodeRow("n1", "n1", "", state=NodeState.GONE)
+        assert replace(row, silent_seconds=None) == NodeRow("n1", "n1", "", "1", "same", state=NodeState.GONE)
 
     play(test, "n1")

@@ -13,7 +13,7 @@ from spark_actors.actors.seating import Seating
 from spark_actors.cluster.placing import Place
 from spark_actors.cluster.ports import Seat, SupersededError
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
-from tests.fixtures.cluster import PLACEMENT, a_spec
+from tests.fixtures.fake_cluster import PLACEMENT, a_spec
 
 PLACES = ("spark/pool/aggregate/shared-0", "spark/pool/aggregate/shared-1", "spark/auth/context/0")
 

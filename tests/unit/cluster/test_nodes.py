@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from spark_actors.cluster.nodes import Expected, NodeRow, NodeState, Sighting, Verdict, judge
+from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict, judge
 
-EXPECTED = Expected("1.2", "abc")
+EXPECTED = Common("1.2", "abc")
 SEEN = Sighting("n1", "one", "10.0.0.1", is_alive=True)
 TOLD = NodeRow("n1", "one", "10.0.0.1", "1.2", "abc", silent_seconds=0.1)
 
@@ -38,8 +38,11 @@ def test_a_node_that_fits_and_answers_is_active() -> None:
     assert verdict().state is NodeState.ACTIVE
 
 
-def test_one_that_nobody_but_ray_looks_after_is_active_as_well() -> None:
-    assert verdict(row=None).state is NodeState.ACTIVE
+def test_one_of_which_nobody_knows_what_runs_there_is_joining_until_somebody_does() -> None:
+    assert verdict(row=None).state is NodeState.JOINING
+    strange = NodeRow("n1", "one", "10.0.0.1", state=NodeState.JOINING, reason="no such module")
+    assert verdict(row=strange) == Verdict(NodeState.JOINING, "no such module")
+    assert verdict(row=strange, own_node="n1").state is NodeState.ACTIVE
 
 
 def test_one_that_ray_does_not_see_alive_is_gone() -> None:

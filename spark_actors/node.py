@@ -1,0 +1,243 @@
+"""The life of a node that is not the head: join, say that it lives, hand over what it has, leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from threading import Event, Thread
+from typing import TextIO
+
+import psutil
+import structlog
+
+from config.node import set_node_folder
+from config.settings import Settings
+from spark_actors.cluster.nodes import NodeState, Verdict
+from spark_actors.deployment import Deployment, signing_keys
+from spark_actors.embedded.addresses import Address
+from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.errors import HeadUnreachableError
+from spark_actors.embedded.ray_node import DEFAULT_PORT, JoiningRay, RayNode, Standing
+from spark_actors.kernel.errors import SparkError, StorageUnavailableError
+from spark_actors.messaging.ports import INGRESS
+from spark_actors.persistence.cluster import newest_tree
+from spark_actors.persistence.membership import Membership, NodeFacts
+from spark_actors.signals import Signals, StopAtOnce
+from spark_actors.telemetry.board import MetricsBoard
+from spark_actors.telemetry.http import TelemetryServer
+from spark_actors.telemetry.logs import configure_logging
+from spark_actors.telemetry.tail import LogTail
+from spark_actors.version import version
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS = 0.5
+"""How often a node says that it lives: well below what the root waits for it."""
+STANDING_SECONDS = 2.0
+"""How often it asks the head whether it is still a member."""
+RETRY_SECONDS = 2.0
+"""How often it tries to reach a head, or a store, that is away."""
+
+
+class NodeRefusedError(SparkError):
+    """The deployment does not take this node."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"node {self.name} is refused: {self.reason}"
+
+
+def run_node(settings: Settings, out: TextIO = sys.stdout) -> int:
+    """Be a node of the head at `cluster.join` until SIGTERM, Ctrl-C or an operator's drain; returns the exit code.
+
+    0: all that was here lives elsewhere now. 130: a second signal ended it at once. It joins again by itself when the
+    head does not know it any more. Raises SparkError if it does not fit (release, settings, token), or its Ray has
+    ended by itself. No process is left behind either way.
+    """
+    signals = Signals()
+    signals.install()
+    data_dir = DataDir(settings.data_dir)
+    with ExitStack() as stack:
+        data_dir.create()
+        data_dir.lock()
+        stack.callback(data_dir.unlock)
+        log_file = data_dir.logs / "node.jsonl"
+        configure_logging("node", log_file, settings.log.level)
+        tail = LogTail(log_file, sys.stderr, format=settings.log.format, max_bytes=settings.log.file_max_bytes)
+        tail.start()
+        stack.callback(tail.stop)
+        set_node_folder(data_dir.path)
+        try:
+            while _member(settings, data_dir, signals, out):
+                log.warning("joins_again")
+        except StopAtOnce:
+            log.warning("stopped_at_once")
+            return 130
+        log.info("stopped")
+    return 0
+
+
+def _member(settings: Settings, data_dir: DataDir, signals: Signals, out: TextIO) -> bool:
+    """Join, and stay for as long as the head knows this node; whether to join anew."""
+    deployment = _deployment(settings, data_dir, signals)
+    if deployment is None:
+        return False
+    head = Address.parse(settings.cluster.join, DEFAULT_PORT)
+    ray = JoiningRay(data_dir, head, settings.cluster.token.get_secret_value(), address=settings.cluster.listen or None)
+    with ExitStack() as stack:
+        stack.callback(ray.stop)
+        if not _launched(ray, signals):
+            return False
+        signals.install()  # Ray sets its own
+        membership = Membership(deployment.dsn[INGRESS], facts_of(ray, deployment))
+        stack.callback(membership.close)
+        member = Member(membership, ray, signals)
+        server = TelemetryServer(
+            settings.http.host,
+            settings.http.port,
+            metrics=MetricsBoard().render,
+            liveness=lambda: [str(ray.lost)] if ray.lost else [],
+            readiness=lambda: {"node": member.problem},
+            status=lambda: {**vars(membership.facts), "state": member.verdict.state},
+        )
+        server.start()
+        stack.callback(server.stop)
+        member.wait_for(lambda: member.verdict.state is not NodeState.JOINING)
+        print(f"ready  node {ray.host}  head {head}  metrics {server.url}  data {data_dir.path}", file=out, flush=True)
+        member.wait_for(lambda: signals.stop_wanted.is_set() or member.is_over)
+        if member.must_join_again:
+            return True
+        member.hand_over(settings.cluster.drain_seconds)
+    return False
+
+
+def _deployment(settings: Settings, data_dir: DataDir, signals: Signals) -> Deployment | None:
+    """What this node's actors will be told, by which they find everything; None if a stop is wanted first."""
+    application_dsn = {schema: settings.dsn_of(schema) for schema in _schemas(settings)}
+    while not signals.stop_wanted.is_set():
+        try:
+            tree = newest_tree(application_dsn[INGRESS])
+        except StorageUnavailableError as error:
+            log.warning("store_away", error=str(error))
+            tree = None
+        if tree:
+            deployment = Deployment(
+                settings=settings,
+                dsn=application_dsn,
+                listen_dsn={schema: settings.listen_dsn_of(schema) for schema in application_dsn},
+                nats_url=settings.nats.url,
+                nats_token=settings.nats.token.get_secret_value(),
+                log_file=data_dir.logs / "node.jsonl",
+                ray_namespace=tree.namespace,
+                keys=signing_keys(settings, data_dir, make=False),
+            )
+            deployment.keep(data_dir.path)
+            return deployment
+        signals.stop_wanted.wait(RETRY_SECONDS)
+    return None
+
+
+def _schemas(settings: Settings) -> tuple[str, ...]:
+    from spark_actors.application import load_application
+
+    return load_application(settings.application).schemas
+
+
+def _launched(ray: JoiningRay, signals: Signals) -> bool:
+    """Join the head as soon as it is there; False if a stop is wanted first. Raises what a later try would not mend."""
+    while not signals.stop_wanted.is_set():
+        try:
+            ray.launch()
+        except HeadUnreachableError as error:
+            log.warning("head_away", error=str(error))
+            signals.stop_wanted.wait(RETRY_SECONDS)
+        else:
+            return True
+    return False
+
+
+def facts_of(ray: RayNode, deployment: Deployment) -> NodeFacts:
+    """What a node says of itself."""
+    return NodeFacts(
+        node_id=ray.node_id,
+        name=socket.gethostname(),
+        address=ray.host,
+        release=version(),
+        python=platform.python_version(),
+        fingerprint=deployment.fingerprint,
+        pid=os.getpid(),
+    )
+
+
+def keep_beating(dsn: str, facts: NodeFacts) -> Callable[[], None]:
+    """Say that this node lives, in a thread of its own, until what this gives is called."""
+    ended = Event()
+
+    def beat() -> None:
+        membership = Membership(dsn, facts)
+        while not ended.wait(BEAT_SECONDS):
+            with suppress(StorageUnavailableError):
+                membership.beat(psutil.cpu_percent(), psutil.virtual_memory().used)
+        membership.close()
+
+    Thread(target=beat, name="heartbeats", daemon=True).start()
+    return ended.set
+
+
+class Member:
+    """A node as long as its head knows it."""
+
+    def __init__(self, membership: Membership, ray: JoiningRay, signals: Signals) -> None:
+        self._membership, self._ray, self._signals = membership, ray, signals
+        self.verdict = Verdict(NodeState.JOINING)
+        """What the root held of it when it last heard."""
+        self.problem: str | None = "not joined yet"
+        self.must_join_again = False
+        self._asked_at = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to wait for here."""
+        return self.must_join_again or self.verdict.state in (NodeState.DRAINED, NodeState.REFUSED)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Say that this node lives, round after round, until then. Raises what the loss of its Ray means."""
+        while not condition() and not self._signals.stop_wanted.is_set():
+            self.turn()
+            self._signals.stop_wanted.wait(BEAT_SECONDS)
+
+    def turn(self) -> None:
+        """One round. Raises ServiceLostError, NodeRefusedError."""
+        if self._ray.lost:
+            raise self._ray.lost
+        try:
+            self.verdict = self._membership.beat(psutil.cpu_percent(), psutil.virtual_memory().used)
+            known = self.verdict.state in (NodeState.ACTIVE, NodeState.DRAINING, NodeState.DRAINED)
+            self.problem = None if known else f"{self.verdict.state}: {self.verdict.reason}".rstrip(": ")
+        except StorageUnavailableError as error:
+            self.problem = str(error)
+        if self.verdict.state is NodeState.REFUSED:
+            raise NodeRefusedError(self._membership.facts.name, self.verdict.reason)
+        if time.monotonic() > self._asked_at + STANDING_SECONDS:
+            self._asked_at = time.monotonic()
+            self.must_join_again = self._ray.standing() is Standing.UNKNOWN
+
+    def hand_over(self, patience_seconds: float) -> None:
+        """Have everything here move elsewhere, if need be, before this node ends; not for ever, nor if it cannot be."""
+        deadline = time.monotonic() + patience_seconds
+        log.info("draining", patience_seconds=patience_seconds)
+        try:
+            self._membership.leave()
+            while self.verdict.state is not NodeState.DRAINED and time.monotonic() < deadline:
+                self.turn()
+                time.sleep(BEAT_SECONDS / 2)
+        except SparkError as error:
+            log.warning("not_handed_over", error=str(error))

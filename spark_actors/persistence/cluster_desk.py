@@ -1,0 +1,134 @@
+"""What operators look at and wish about nodes, places and pools. Every wish is audited in its own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from spark_actors.kernel.errors import SparkError
+from spark_actors.messaging.ports import INGRESS
+from spark_actors.persistence.connections import connect
+from spark_actors.persistence.errors import translated
+from spark_actors.persistence.operator_desk import Operator
+from spark_actors.persistence.statements import load_for
+
+
+class UnknownNodeError(SparkError):
+    """No node, or more than one, is called so."""
+
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(name, known)
+        self.name, self.known = name, known
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known) or "none"
+        return (
+            f"expected one node by its name, address or the beginning of its id, got {self.name!r}: there are {known}"
+        )
+
+
+class UnknownPlaceError(SparkError):
+    """No actor has this place."""
+
+    def __init__(self, place: str, known: tuple[str, ...]) -> None:
+        super().__init__(place, known)
+        self.place, self.known = place, known
+
+    def __str__(self) -> str:
+        return f"expected a place of {', '.join(self.known)}, got {self.place!r}"
+
+
+@dataclass(frozen=True)
+class KnownNode:
+    """A node as operators see it."""
+
+    node_id: str
+    name: str
+    address: str
+    release: str
+    python: str
+    state: str
+    reason: str
+    since: datetime
+    joined_at: datetime
+    silent_seconds: float | None
+    """Since its last heartbeat; None: it sends none."""
+    pid: int | None
+    cpu_percent: float | None
+    memory_bytes: int | None
+    slots: int
+    actors: int
+
+
+@dataclass(frozen=True)
+class KnownPlace:
+    """Where an actor lives."""
+
+    place: str
+    incarnation: int
+    node_id: str
+    since: datetime
+    wanted_node: str
+
+
+class ClusterDesk:
+    """Reads and acts on the deployment's tables at *dsn*, that of the ingress. The daemon does what is wished.
+
+    Calls raise StorageError.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._sql = load_for("cluster_desk", INGRESS)
+        self._audit = load_for("operator_desk", INGRESS)["audit"]
+
+    def nodes(self) -> list[KnownNode]:
+        """All that live, and those that have gone within the last day; the one that joined first in front."""
+        with (
+            translated(),
+            connect(self._dsn, autocommit=True) as connection,
+            connection.cursor(row_factory=class_row(KnownNode)) as cursor,
+        ):
+            return cursor.execute(self._sql["nodes"]).fetchall()
+
+    def places(self) -> list[KnownPlace]:
+        with (
+            translated(),
+            connect(self._dsn, autocommit=True) as connection,
+            connection.cursor(row_factory=class_row(KnownPlace)) as cursor,
+        ):
+            return cursor.execute(self._sql["places"]).fetchall()
+
+    def node(self, name: str) -> KnownNode:
+        """The living node that is called so, by name, address or the beginning of its id. Raises UnknownNodeError."""
+        living = [node for node in self.nodes() if node.state != "gone"]
+        found = [
+            node for node in living if name in (node.name, node.address) or (name and node.node_id.startswith(name))
+        ]
+        if len(found) != 1:
+            raise UnknownNodeError(name, tuple(f"{node.name} ({node.address}, {node.node_id[:8]})" for node in living))
+        return found[0]
+
+    def drain(self, node: KnownNode, operator: Operator) -> None:
+        """Wish that everything moves away from a node, which then ends."""
+        self._act("drain", {"node_id": node.node_id}, operator, "drain node", node.node_id, node.name)
+
+    def move(self, place: str, node: KnownNode, operator: Operator) -> None:
+        """Wish that a place is filled on that node, as long as it is there. Raises UnknownPlaceError."""
+        about = {"place": place, "node_id": node.node_id}
+        if not self._act("move", about, operator, "move place", place, f"to {node.name}"):
+            raise UnknownPlaceError(place, tuple(each.place for each in self.places()))
+
+    def _act(
+        self, statement: str, about: Mapping[str, object], operator: Operator, action: str, key: str, detail: str
+    ) -> int:
+        """How many rows it changed; none: then nothing is audited either."""
+        audit = {**vars(operator), "action": action, "subscriber": "", "key": key, "message_id": "", "detail": detail}
+        with translated(), connect(self._dsn, autocommit=False) as connection:
+            changed = connection.execute(self._sql[statement], about).rowcount
+            if changed:
+                connection.execute(self._audit, audit)
+        return changed
