@@ -216,6 +216,11 @@ class Machine:
         self._work: set[asyncio.Task[Any]] = set()
         self.head = self.join()
 
+    @property
+    def others(self) -> list[Node]:
+        """All nodes but the head."""
+        return [node for node in self.nodes.values() if node is not self.head]
+
     def now(self) -> datetime:
         return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
 

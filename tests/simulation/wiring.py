@@ -376,19 +376,21 @@ class Deployment:
                 now=time,
             )
 
-        supervisors = [
-            keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name), starts_first=False)
-            for name in (context.name for context in self.subject.writing)
+        tiers = [
+            [keeper(names.ingress(0), "Ingress", partial(self.ingress, 0), starts_first=True)],
+            [
+                keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name), starts_first=False)
+                for name in self._writing
+            ],
+            [
+                keeper(names.context_actor(name), "ContextActor", partial(self.context, name), starts_first=False)
+                for name in (*self._writing, self.subject.read_models)
+            ],
+            [
+                keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), starts_first=True)
+                for slot in self.placement.slots
+            ],
         ]
-        contexts = [
-            keeper(names.context_actor(name), "ContextActor", partial(self.context, name), starts_first=False)
-            for name in (*(context.name for context in self.subject.writing), self.subject.read_models)
-        ]
-        hosts = [
-            keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), starts_first=True)
-            for slot in self.placement.slots
-        ]
-        ingress = keeper(names.ingress(0), "Ingress", partial(self.ingress, 0), starts_first=True)
         board: Any = None
         ports = RootPorts(
             store,
@@ -401,8 +403,18 @@ class Deployment:
             telemetry=ignore,
             now=time,
         )
-        tiers = ([ingress], supervisors, contexts, hosts)
         return Shell(process, RootSupervisor(tiers, seating, ports, grace_seconds=GRACE_SECONDS))
+
+    @property
+    def _writing(self) -> list[str]:
+        return [context.name for context in self.subject.writing]
+
+    @property
+    def places(self) -> list[str]:
+        """All that are to be filled, beside the root's."""
+        contexts = [names.context_actor(name) for name in (*self._writing, self.subject.read_models)]
+        hosts = [names.aggregate_actor(slot) for slot in self.placement.slots]
+        return [names.ingress(0), *map(names.supervisor, self._writing), *contexts, *hosts]
 
     def _fence(self, place: str, process: Process) -> Fence:
         newest = self._asked_by(process, lambda: self.cluster.incarnation(place))
