@@ -178,6 +178,7 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
             )
             if applied := migrate(deployment.application, deployment.dsn):
                 log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
+            deployment.application.take_over(data_dir.path, deployment.dsn)
             return deployment, owner
 
         store = beside.submit(prepare_store)
