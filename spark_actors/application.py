@@ -46,15 +46,14 @@ class ApplicationError(SparkError):
 
 
 class Edge(Protocol):
-    """What the runtime gives a context's adapters to work with, in the process in which they work."""
+    """What the runtime gives a context's adapters to work with, in the process in which they work.
+
+    There is no folder: that process may be on another machine the next time, and for a moment on two.
+    """
 
     @property
     def settings(self) -> Any:
         """Those of the application: of the class that it names."""
-
-    @property
-    def data_dir(self) -> Path:
-        """A folder of this machine alone."""
 
     @property
     def clock(self) -> Clock: ...
