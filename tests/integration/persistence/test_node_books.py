@@ -25,6 +25,7 @@ from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.persistence.connections import make_pool
 from spark_actors.persistence.statements import load
 from tests.fixtures.application import SCHEMAS
+from tests.fixtures.daemon import eventually
 from tests.fixtures.lightning import LOST, OUTSIDE, OWN, PENDING, START, UNPAID, leave_former_books
 
 HOUR = timedelta(hours=1)
@@ -119,17 +120,16 @@ def test_who_is_asked_to_pay_waits_for_whoever_pays_the_same_just_now(emptied_da
             with psycopg.connect(emptied_database) as slow:
                 slow.execute(load("domain.bitcoin.adapters", "node_books.sql")["lock"], vars(invoice))
                 paying = asyncio.create_task(node.pay(invoice.payment_request))
-                await asyncio.to_thread(_until_somebody_waits, emptied_database)
+                assert await asyncio.to_thread(eventually, lambda: somebody_waits(emptied_database))
                 assert (await node.payment_status(invoice.payment_hash)).status is PaymentStatus.NOT_FOUND
             assert (await paying).status is PaymentStatus.PAID
 
     asyncio.run(scene())
 
 
-def _until_somebody_waits(dsn: str) -> None:
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        while connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is None:
-            pass
+def somebody_waits(dsn: str) -> bool:
+    with psycopg.connect(dsn) as connection:
+        return connection.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is not None
 
 
 def test_a_payment_outlives_a_kill_of_its_process(emptied_database: str) -> None:
