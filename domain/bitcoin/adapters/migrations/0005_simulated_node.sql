@@ -1,3 +1,4 @@
+-- expands
 -- The books of the simulated Lightning node, which plays somebody outside: no other table refers to them.
 CREATE TABLE simulated_invoices (
     payment_hash text COLLATE "C" CONSTRAINT simulated_invoices_pkey PRIMARY KEY,
