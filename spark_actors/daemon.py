@@ -196,6 +196,7 @@ def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Sig
                 log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
             if not manner.takes_new_keys:
                 refuse_foreign_keys(deployment.dsn[INGRESS], deployment.keys)
+            deployment.application.take_over(data_dir.path, deployment.dsn)
             return deployment, owner
 
         store = beside.submit(prepare_store)
