@@ -34,6 +34,7 @@ HEADERS_CHARACTERS = 16_384
 COMMAND_PREFIX = "spark.commands."
 """What the subject of every command begins with."""
 COMMAND_SUBJECTS = f"{COMMAND_PREFIX}>"
+_DOTS_WITH_BUCKET = 4
 QUERY_PREFIX = "spark.queries."
 QUERY_SUBJECTS = f"{QUERY_PREFIX}>"
 _REPLY_SUBJECT = re.compile(r"(?!\$|spark\.)[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*", re.ASCII)
@@ -181,6 +182,18 @@ def context_of(subject: str) -> str:
 def command_subject(message: MessageType) -> str:
     """Where a command is published: `spark.commands.<context>.<kebab-name>`."""
     return f"{COMMAND_PREFIX}{message.name}"
+
+
+def parted(subject: str) -> tuple[str, str]:
+    """The subject of a command without its bucket, and the bucket as it stands there; empty if there is none.
+
+    A producer may end the subject of a command with the bucket of its key (`buckets.bucket_of`, in decimal), so that
+    the broker can tell streams apart by it: `spark.commands.<context>.<kebab-name>.<bucket>`.
+    """
+    if subject.count(".") != _DOTS_WITH_BUCKET or not subject.startswith(COMMAND_PREFIX):
+        return subject, ""
+    short, _, bucket = subject.rpartition(".")
+    return (short, bucket) if bucket else (subject, "")
 
 
 def query_subject(message: MessageType) -> str:

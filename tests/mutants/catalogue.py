@@ -14,6 +14,7 @@ RELAY = "tests/unit/messaging/test_relay.py"
 OUTBOX_RELAY = "tests/unit/actors/test_outbox_relay.py"
 ROUTING = "tests/unit/messaging/test_routing.py"
 INGRESS = "tests/unit/actors/test_ingress.py"
+DOOR = "tests/unit/messaging/test_door.py"
 CONTEXT = "tests/unit/actors/test_context_actor.py"
 MONEY = "tests/unit/domain/test_money_conservation.py"
 READS = "tests/integration/persistence/test_relay_reads.py"
@@ -59,6 +60,14 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = (
+    Mutant(
+        1,
+        "a command may come on the bucket of another key, away from the others of its own",
+        "spark_actors/messaging/door.py",
+        "if bucket and bucket != str(bucket_of(key)):",
+        "if False:",
+        (f"{DOOR}::test_a_subject_that_ends_with_anything_but_the_bucket_of_the_key_is_refused",),
+    ),
     Mutant(
         1,
         "a second batch is sent to a host while the first is under way",
