@@ -25,7 +25,7 @@ from spark_actors.application import load_application
 from spark_actors.bootstrap.sizes import sessions_needed
 from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
-from spark_actors.embedded.keeping import ServiceKeeper
+from spark_actors.embedded.keeping import Revivable, ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
@@ -120,7 +120,7 @@ class Surroundings:
     @property
     def has_ray(self) -> bool:
         """Whether there is still a cluster to speak with; one of somebody else's is taken to be there."""
-        return self.ray_node is None or self.ray_node.lost is None
+        return self.ray_node is None or (self.ray_node.lost is None and not self.ray_node.has_ended)
 
     @property
     def is_whole(self) -> bool:
@@ -187,7 +187,7 @@ def services(settings: Settings, data_dir: DataDir) -> Iterator[Surroundings]:
         deployment, owner = store.result()
         owner.watch()
         _connect_ray(deployment, ray_node)
-        kept = {"postgres": postgres, "nats": nats}
+        kept: dict[str, Revivable | None] = {"postgres": postgres, "nats": nats, "ray": ray_node}
         keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
         yield Surroundings(deployment, keepers, owner, ray_node)
 

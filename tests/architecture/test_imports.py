@@ -45,7 +45,7 @@ INWARD = {  # package -> which of ours it may import
     "spark_actors.identity": (KERNEL, "spark_actors.messaging", "spark_actors.identity"),
     "spark_actors.telemetry": (KERNEL, "spark_actors.messaging", "spark_actors.telemetry"),
     "spark_actors.actors": (KERNEL, "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),
-    "spark_actors.embedded": (KERNEL, "spark_actors.embedded"),
+    "spark_actors.embedded": (KERNEL, "spark_actors.embedded", "spark_actors.version"),
     "spark_actors": ("spark_actors", "config"),
     "config": ("config", APPLICATION, "spark_actors.kernel.errors"),
     "domain": ("domain", "config", "spark_actors"),
