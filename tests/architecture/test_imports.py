@@ -58,7 +58,7 @@ INWARD = {  # package -> which of ours it may import
         "spark_actors.actors",
         "spark_actors.ingress.port",
     ),
-    "spark_actors.embedded": (KERNEL, "spark_actors.embedded"),
+    "spark_actors.embedded": (KERNEL, "spark_actors.embedded", "spark_actors.version"),
     "spark_actors": ("spark_actors", "config"),
     "config": ("config", APPLICATION, "spark_actors.kernel.errors"),
     "domain": ("domain", "config", "spark_actors"),
