@@ -34,6 +34,7 @@ from spark_actors.embedded.addresses import (
     is_port_free,
     own_address_towards,
     refuse_foreign,
+    speaks_http2,
 )
 from spark_actors.embedded.data_dir import DataDir, is_plain, make_private_folder, write_private_file
 from spark_actors.embedded.errors import (
@@ -81,7 +82,6 @@ ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "MALLOC_ARENA_MAX": "2",  # glibc's pools: one for each of Ray's many threads would cost each actor memory
         "RAY_memory_monitor_refresh_ms": "0",  # it would kill actors for memory that other programs use
         "RAY_gcs_rpc_server_reconnect_timeout_s": "600",  # after this Ray ends all whom the GCS does not answer
-        "RAY_py_gcs_connect_timeout_s": "5",  # what takes connections and is no GCS is soon told
     }
 )
 
@@ -443,13 +443,15 @@ def _versions_at(head: Address) -> dict[str, str]:
 
     if not is_answering(head, tuning.RAY_HEAD_SECONDS):
         raise HeadUnreachableError(str(head), "nobody takes connections there")
+    if not speaks_http2(head, tuning.RAY_HEAD_SECONDS):  # to what else it may be Ray would talk for minutes
+        raise HeadUnreachableError(str(head), "what answers there is no head")
     try:
         client = GcsClient(address=str(head))
         said = client.internal_kv_get(VERSIONS_KEY, OUR_KEYS, timeout=tuning.RAY_HEAD_SECONDS)
     except AuthenticationError as error:
         raise TokenRefusedError(str(head)) from error
     except (RpcError, RaySystemError) as error:
-        raise HeadUnreachableError(str(head), f"what answers there is no head ({error})") from error
+        raise HeadUnreachableError(str(head), f"it does not answer ({error})") from error
     if said is None:
         raise HeadUnreachableError(str(head), "it is not one of ours, or just starting")
     return dict(json.loads(said))
