@@ -62,6 +62,8 @@ class Keeper:
         self._is_given_up = False
         self.waits_for_node = ""
         """The node whose answer the round under way needs; empty if it needs none."""
+        self.is_warm = False
+        """Whether its actor waits for the tree to begin."""
         self.report: Report | None = None
         """The last report; None while the actor is not known to be there."""
         self._loop = Loop(f"keep {spec.place}", self.step)
@@ -161,6 +163,7 @@ class Keeper:
                 self._telemetry(ActorRestarted(self.spec.kind))
             log.info("actor_replaced" if self._started_before else "actor_started", actor=str(made))
             self._started_before = True
+            await self._open(made)
             await self._fill(made)
 
     async def _adopted(self, seat: Seat) -> Actor | None:
@@ -169,6 +172,7 @@ class Keeper:
         with suppress(ActorUnavailableError):
             found = await self._children.find(self.spec, seat.incarnation, seat.node_id)
             self._started_before = True
+            await self._open(found)
             await self._fill(found)
             return found
         return None
@@ -176,7 +180,19 @@ class Keeper:
     async def _made(self, node_id: str) -> Actor:
         self.waits_for_node = node_id
         incarnation = await self._seating.seat(self.spec.place, node_id)
-        return await self._children.start(self.spec, incarnation, node_id)
+        return await self._children.make(self.spec, incarnation, node_id)
+
+    async def _open(self, actor: Actor) -> None:
+        """Have it begin, once the tree works. Raises ActorUnavailableError; then there is no such actor any more."""
+        self.is_warm, self.waits_for_node = True, actor.node_id
+        try:
+            await self._seating.opened.wait()
+            await self._children.begin(actor)
+        except (ActorUnavailableError, asyncio.CancelledError):
+            self._seating.end(actor, self._children.kill(actor))
+            raise
+        finally:
+            self.is_warm = False
 
     async def _fill(self, actor: Actor) -> None:
         """From now on this one fills the place, and everybody is told the way to it. Raises ActorUnavailableError."""
@@ -208,25 +224,36 @@ class Keeper:
         self._seating.end(actor, self._children.kill(actor))
 
     async def _move(self, old: Actor, node_id: str) -> None:
-        """Fill the place anew on another node, and let the old actor end once nobody turns to it any more."""
+        """Fill the place anew on another node: the new actor is warm before the old one is touched.
+
+        One that is only called ends once nobody turns to it any more; any other before the new one begins.
+        """
         log.info("actor_moves", actor=str(old), to=node_id)
-        if not self.spec.starts_first:
-            self.report = None
-            self.waits_for_node = old.node_id
-            await self._drained(old, self._grace_seconds)
-            self._actor = None
         try:
             new = await self._made(node_id)
+            if self.spec.is_called_only:
+                self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
+            else:
+                await self._finished(old, new)
+                await self._open(new)
         except ActorUnavailableError:
             if self._actor is not None:
                 await self._seating.seat_again(self._actor)
             raise
         finally:
             self._target = ""
-        if self.spec.starts_first:
-            self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
         self._telemetry(ActorMoved(self.spec.kind))
         await self._fill(new)
+
+    async def _finished(self, old: Actor, new: Actor) -> None:
+        """The old one has finished what it had in hand, and there is only the new one."""
+        self.waits_for_node = old.node_id
+        try:
+            await self._drained(old, self._grace_seconds)
+        except asyncio.CancelledError:
+            self._seating.end(new, self._children.kill(new))
+            raise
+        self._actor = self.report = self._heard_at = None
 
     async def _ended_when_unused(self, old: Actor, version: int) -> None:
         """End the actor once everybody knows the table of that version, which names another."""

@@ -146,7 +146,7 @@ class RayChildren:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    async def start(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+    async def make(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         # Hard: Ray would put an actor that asks for nothing anywhere, also where a node has just died.
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
         name = names.incarnation(spec.place, incarnation)
@@ -173,6 +173,12 @@ class RayChildren:
             end_soon(actor)
             raise
         return Actor(spec, incarnation, node_id, actor)
+
+    async def begin(self, actor: Actor) -> None:
+        try:
+            await answer_of(actor.spec.place, actor.handle.begin.remote(), tuning.START_SECONDS)
+        except RayTaskError as error:
+            raise ActorUnavailableError(actor.spec.place, f"could not begin: {_word(error)}") from error
 
     async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         find = partial(ray.get_actor, names.incarnation(spec.place, incarnation), namespace=self._namespace)
@@ -280,6 +286,10 @@ class RayRoot:
         self._end_all(lambda namespace: names.is_of_predecessor(namespace, self._namespace))
         make = ROOT_SUPERVISOR.options(name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS).remote
         self._actor = make(names.ROOT, build)
+
+    def open(self) -> None:
+        """Have a tree that is warm begin. Raises ActorUnavailableError."""
+        self._ask("open")
 
     def status(self) -> dict[str, Any]:
         """The tree as the root sees it (see `TreeStatus`). Raises ActorUnavailableError."""

@@ -63,6 +63,8 @@ class TreeStatus(msgspec.Struct, frozen=True):
     """The whole tree as `status` shows it."""
 
     ready: bool
+    warm: bool
+    """Whether it only waits for another tree to hand over."""
     problems: list[str]
     actors: list[ActorStatus]
     nodes: list[NodeStatus]
@@ -137,6 +139,15 @@ class RootSupervisor:
         if self._fence:
             self._fence.stop()
 
+    def open(self) -> None:
+        """Have all actors begin as soon as they are warm. It is written already that the tree works."""
+        self._seating.opened.set()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether all actors only wait for the tree to begin."""
+        return all(keeper.is_warm for keeper in self._by_place.values())
+
     def asked(self) -> None:
         """The driver has asked for something: it knows this root."""
         if self._fence:
@@ -165,6 +176,8 @@ class RootSupervisor:
             each.node_id for each in self._sightings if self._state(each.node_id) is NodeState.ACTIVE
         ]
         await self._note(rows)
+        if rows.is_open:
+            self.open()
         for tier in reversed(self._tiers):
             for keeper in tier:
                 keeper.start()
@@ -311,7 +324,7 @@ class RootSupervisor:
             if keeper.report
         ]
         root = ActorStatus(names.ROOT, self._ports.own_node, os.getpid(), [])
-        return TreeStatus(not problems, problems, [root, *actors], self._nodes())
+        return TreeStatus(not problems, self.is_warm, problems, [root, *actors], self._nodes())
 
     def _nodes(self) -> list[NodeStatus]:
         inhabitants = Counter(self._seating.seats.values())

@@ -31,6 +31,8 @@ class Seating:
         self.is_known: Callable[[int], bool] = lambda version: True
         """Whether all who call others have been told a table of this version."""
         self.on_change: Callable[[], None] = lambda: None
+        self.opened = asyncio.Event()
+        """Set once the tree works; until then its actors are only warm."""
         self._endings: dict[asyncio.Task[None], str] = {}
         """With the node of the actor that ends."""
 

@@ -70,24 +70,23 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
     """All actors but the root, from the way in to the store."""
     origin, application = parts.deployment.origin, parts.application
 
-    def spec(place: str, kind: str, build: Callable[..., object], *, starts_first: bool) -> ActorSpec:
-        return ActorSpec(place, kind, build, partial(fence_of, origin, place), starts_first)
+    def spec(place: str, kind: str, build: Callable[..., object], *, is_called_only: bool = False) -> ActorSpec:
+        return ActorSpec(place, kind, build, partial(fence_of, origin, place), is_called_only)
 
     ingresses = [
-        spec(names.ingress(group), "Ingress", partial(ingress_unit, origin, group), starts_first=True)
+        spec(names.ingress(group), "Ingress", partial(ingress_unit, origin, group))
         for group in range(len(groups_of(application, parts.settings)))
     ]
-    # Two relays of one outbox, or two ContextActors, would do everything twice: safe, but a waste.
     supervisors = [
-        spec(names.supervisor(name), "Supervisor", partial(supervisor_unit, origin, name), starts_first=False)
+        spec(names.supervisor(name), "Supervisor", partial(supervisor_unit, origin, name))
         for name in (each.name for each in application.writing)
     ]
     contexts = [
-        spec(names.context_actor(name), "ContextActor", partial(context_unit, origin, name), starts_first=False)
+        spec(names.context_actor(name), "ContextActor", partial(context_unit, origin, name))
         for name in (each.name for each in application.contexts)
     ]
     hosts = [
-        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), starts_first=True)
+        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), is_called_only=True)
         for slot in placement(parts.deployment).slots
     ]
     return [ingresses, supervisors, contexts, hosts]

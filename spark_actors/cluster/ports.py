@@ -38,6 +38,8 @@ class ClusterRows:
 
     root: int = 0
     """The number of the root that may write; 0 before the first."""
+    is_open: bool = True
+    """Whether the tree works; one that is only warm waits for another to hand over."""
     seats: Mapping[str, Seat] = field(default_factory=dict)
     """By place."""
     nodes: Mapping[str, NodeRow] = field(default_factory=dict)

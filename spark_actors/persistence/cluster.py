@@ -33,12 +33,13 @@ class PostgresClusterStore:
     async def read(self) -> ClusterRows:
         with translated():
             async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-                root = await (await cursor.execute(self._sql["root"], self._epoch)).fetchone()
+                tree = await (await cursor.execute(self._sql["tree"], self._epoch)).fetchone()
                 seats = await (await cursor.execute(self._sql["seats"], self._epoch)).fetchall()
                 nodes = await (await cursor.execute(self._sql["nodes"])).fetchall()
                 pools = await (await cursor.execute(self._sql["pools"])).fetchall()
         return ClusterRows(
-            root["root"] if root else 0,
+            tree["root"] if tree else 0,
+            bool(tree and tree["is_open"]),
             {row.pop("place"): Seat(**row) for row in seats},
             {row["node_id"]: NodeRow(**{**row, "state": NodeState(row["state"])}) for row in nodes},
             {row["pool"]: row["slots"] for row in pools},

@@ -34,7 +34,7 @@ class MemoryClusterStore:
             else row
             for node_id, row in self._nodes.items()
         }
-        return ClusterRows(self._root, dict(self._seats), nodes, dict(self._slots))
+        return ClusterRows(self._root, True, dict(self._seats), nodes, dict(self._slots))
 
     async def seat(self, root: int, place: str, node_id: str) -> int:
         self._check(root)

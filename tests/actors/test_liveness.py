@@ -131,7 +131,7 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
     calls: Sequence[Callable[[], Awaitable[object]]] = (
         lambda: RayHosts(routes).take_turn(SLOT, "accounting", b""),
         lambda: RaySubscribers(routes).take_events("accounting", b""),
-        lambda: children.start(spec, 2, node),
+        lambda: children.make(spec, 2, node),
         lambda: children.find(spec, 1, node),
         lambda: children.report(actor, None, 1),
         lambda: RayNodes(nothing_in_common).nodes(),
@@ -165,7 +165,7 @@ def test_an_actor_that_is_made_after_nobody_waits_for_it_any_more_is_ended(ray_n
 
     async def play() -> None:
         with frozen_gcs(), pytest.raises(ActorUnavailableError, match="could not be made"):
-            await children.start(spec, 1, RayNodes.own_node())
+            await children.make(spec, 1, RayNodes.own_node())
 
     asyncio.run(play())
     # It is made as soon as the head answers again, and goes by its name until then and no longer.

@@ -27,6 +27,7 @@ POINTS = (
     "call.take_turn",
     "call.take_events",
     "children.start",
+    "children.begin",
     "cluster.seat",
     "ray.nodes",
 )

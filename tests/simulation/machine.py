@@ -360,7 +360,7 @@ class SimulatedFence(Fence):
     async def _look_again_and_again(self) -> None:
         wait = tuning.UNASKED_SECONDS
         while self._process.is_alive:
-            await asyncio.sleep(wait)
+            await asyncio.sleep(max(wait, 0.001))  # virtual time would stand still over less than it can tell apart
             await self._process.gate()
             wait = self.look()
 
@@ -371,7 +371,7 @@ class SimulatedChildren:
     def __init__(self, machine: Machine, caller: Process) -> None:
         self._machine, self._caller = machine, caller
 
-    async def start(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+    async def make(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         await self._caller.boundary("children.start", None)
         node = self._machine.nodes[node_id]
         try:
@@ -381,7 +381,7 @@ class SimulatedChildren:
             if node.is_declared_dead:
                 raise ActorUnavailableError(spec.place, "its node is dead")
             child = self._machine.born(spec.place, incarnation, node)
-            self._machine.spawn(self._begin(child, spec))
+            self._machine.spawn(self._build(child, spec))
             try:
                 async with asyncio.timeout(tuning.START_SECONDS):
                     await self._machine.ask(self._caller, child, _nothing)
@@ -392,6 +392,10 @@ class SimulatedChildren:
             await self._caller.gate()
             raise ActorUnavailableError(spec.place, "does not start") from error
         return Actor(spec, incarnation, node_id, child)
+
+    async def begin(self, actor: Actor) -> None:
+        await self._caller.boundary("children.begin", None)
+        await self._machine.ask(self._caller, actor.handle, lambda shell: shell.start())
 
     async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         await self._caller.gate()
@@ -419,14 +423,13 @@ class SimulatedChildren:
             pass
         await self.kill(actor)
 
-    async def _begin(self, child: Process, spec: ActorSpec) -> None:
+    async def _build(self, child: Process, spec: ActorSpec) -> None:
         await asyncio.sleep(self._machine.faults.random.uniform(0.05, 0.8))
         await child.gate()
         build: Any = spec.build()
         shell = build(child)
         shell.fence = spec.fence(child)  # type: ignore[arg-type]  # here a process knows its own number
         shell.fence.start()
-        await shell.start()
         child.ready.set_result(shell)
 
 

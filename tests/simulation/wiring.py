@@ -363,10 +363,12 @@ class Deployment:
         children = SimulatedChildren(self.machine, process)
         time = asyncio.get_running_loop().time
 
-        def keeper(place: str, kind: str, build: Callable[[Process], object], *, starts_first: bool) -> Keeper:
+        def keeper(
+            place: str, kind: str, build: Callable[[Process], object], *, is_called_only: bool = False
+        ) -> Keeper:
             fence: Any = partial(self._fence, place)
             return Keeper(
-                ActorSpec(place, kind, lambda: build, fence, starts_first),
+                ActorSpec(place, kind, lambda: build, fence, is_called_only),
                 children,
                 seating,
                 heartbeat_seconds=HEARTBEAT_SECONDS,
@@ -377,17 +379,14 @@ class Deployment:
             )
 
         tiers = [
-            [keeper(names.ingress(0), "Ingress", partial(self.ingress, 0), starts_first=True)],
+            [keeper(names.ingress(0), "Ingress", partial(self.ingress, 0))],
+            [keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name)) for name in self._writing],
             [
-                keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name), starts_first=False)
-                for name in self._writing
-            ],
-            [
-                keeper(names.context_actor(name), "ContextActor", partial(self.context, name), starts_first=False)
+                keeper(names.context_actor(name), "ContextActor", partial(self.context, name))
                 for name in (*self._writing, self.subject.read_models)
             ],
             [
-                keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), starts_first=True)
+                keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), is_called_only=True)
                 for slot in self.placement.slots
             ],
         ]

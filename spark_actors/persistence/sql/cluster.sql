@@ -64,6 +64,10 @@ DELETE FROM {schema}.nodes WHERE state = 'gone' AND since < now() - interval '1 
 -- The actor that has a right to a place.
 SELECT incarnation FROM {schema}.places WHERE epoch = %(epoch)s AND place = %(place)s
 
+-- tree
+-- The newest root of a tree that has not ended, and whether it works.
+SELECT root, state = 'open' AS is_open FROM {schema}.trees WHERE epoch = %(epoch)s AND state <> 'ended'
+
 -- root
 -- The newest root of a tree that has not ended.
 SELECT root FROM {schema}.trees WHERE epoch = %(epoch)s AND state <> 'ended'

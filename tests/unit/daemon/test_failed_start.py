@@ -15,8 +15,9 @@ from spark_actors.actors import references
 from spark_actors.deployment import Deployment
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.messaging.ports import INGRESS
-from spark_actors.persistence.cluster import Epoch
+from spark_actors.persistence.cluster import Tree
 from spark_actors.persistence.ownership import OwnerLock
+from spark_actors.signals import Signals
 from spark_actors.telemetry.http import NotListeningError
 
 
@@ -43,17 +44,18 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What becomes of the root actor of a daemon that stands on nothing and leaves this process as it is."""
 
     @contextmanager
-    def services(settings: Settings, data_dir: DataDir) -> Iterator[daemon.Surroundings]:
+    def services(settings: Settings, data_dir: DataDir, *told: object) -> Iterator[daemon.Surroundings]:
         file = data_dir.path / "file"
         deployment = Deployment(settings, {INGRESS: ""}, {}, "", "", log_file=file, ray_namespace="spark")
-        yield daemon.Surroundings(deployment, (), OwnerLock([]), None)
+        yield daemon.Surroundings(deployment, (), OwnerLock([]), None, None)
 
     monkeypatch.setattr(daemon, "services", services)
-    epoch = Epoch(1, "", "", "spark/1")
-    monkeypatch.setattr(daemon, "current_epoch", lambda dsn: epoch)
-    monkeypatch.setattr(daemon, "next_epoch", lambda *told: epoch)
+    monkeypatch.setattr(daemon, "current_tree", lambda dsn: None)
+    monkeypatch.setattr(daemon, "new_tree", lambda *told: Tree(1, "spark/1", "", ""))
+    for name in ("open_tree", "remember_keys"):
+        monkeypatch.setattr(daemon, name, lambda *told: None)
     monkeypatch.setattr(daemon, "configure_logging", lambda *words: None)
-    monkeypatch.setattr(daemon.Signals, "install", lambda signals: None)
+    monkeypatch.setattr(Signals, "install", lambda signals: None)
     monkeypatch.setattr(NotedRoot, "done", [], raising=False)
     monkeypatch.setattr(references, "RayRoot", NotedRoot)
     return NotedRoot.done
