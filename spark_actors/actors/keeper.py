@@ -231,24 +231,29 @@ class Keeper:
         log.info("actor_moves", actor=str(old), to=node_id)
         try:
             new = await self._made(node_id)
+            if self.spec.is_called_only:
+                self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
+            else:
+                await self._finished(old, new)
+                await self._open(new)
         except ActorUnavailableError:
-            await self._seating.seat_again(old)
+            if self._actor is not None:
+                await self._seating.seat_again(self._actor)
             raise
         finally:
             self._target = ""
-        if self.spec.is_called_only:
-            self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
-        else:
-            self.waits_for_node = old.node_id
-            try:
-                await self._drained(old, self._grace_seconds)
-            except asyncio.CancelledError:
-                self._seating.end(new, self._children.kill(new))
-                raise
-            self._actor = self.report = None
-            await self._open(new)
         self._telemetry(ActorMoved(self.spec.kind))
         await self._fill(new)
+
+    async def _finished(self, old: Actor, new: Actor) -> None:
+        """The old one has finished what it had in hand, and there is only the new one."""
+        self.waits_for_node = old.node_id
+        try:
+            await self._drained(old, self._grace_seconds)
+        except asyncio.CancelledError:
+            self._seating.end(new, self._children.kill(new))
+            raise
+        self._actor = self.report = self._heard_at = None
 
     async def _ended_when_unused(self, old: Actor, version: int) -> None:
         """End the actor once everybody knows the table of that version, which names another."""

@@ -26,6 +26,7 @@ POINTS = (
     "node.create_invoice",
     "call.take_turn",
     "call.take_events",
+    "children.start",
     "children.begin",
     "cluster.seat",
     "ray.nodes",

@@ -360,7 +360,7 @@ class SimulatedFence(Fence):
     async def _look_again_and_again(self) -> None:
         wait = tuning.UNASKED_SECONDS
         while self._process.is_alive:
-            await asyncio.sleep(wait)
+            await asyncio.sleep(max(wait, 0.001))  # virtual time would stand still over less than it can tell apart
             await self._process.gate()
             wait = self.look()
 

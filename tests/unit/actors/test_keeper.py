@@ -30,6 +30,7 @@ class Bench:
         self.seating = Seating(self.store, PLACEMENT)
         self.seating.places = {PLACE: Place(PLACE, "context")}
         self.seating.usable = ["here", "there"]
+        self.seating.opened.set()
         self.keeper = Keeper(
             a_spec(PLACE, is_called_only=is_called_only),
             self.children,
@@ -80,7 +81,7 @@ def test_an_actor_that_died_is_ended_for_good_and_replaced() -> None:
         assert await bench.keeper.step() == HEARTBEAT
 
     bench = play(test)
-    assert bench.done == ["make @1 on here", "kill @1", "make @2 on here"]
+    assert bench.done == ["make @1 on here", "begin @1", "kill @1", "make @2 on here", "begin @2"]
     assert bench.told == [ActorRestarted("AnActor")]
     assert bench.keeper.problem == ""
 
@@ -95,7 +96,7 @@ def test_one_whose_turn_has_not_moved_for_longer_than_patience_is_replaced() -> 
         bench.children.unmoved_seconds = 0.0
         await bench.keeper.step()
 
-    assert play(test).done == ["make @1 on here", "kill @1", "make @2 on here"]
+    assert play(test).done == ["make @1 on here", "begin @1", "kill @1", "make @2 on here", "begin @2"]
 
 
 def test_one_that_never_lives_to_its_first_report_is_started_ever_more_slowly() -> None:
@@ -106,7 +107,7 @@ def test_one_that_never_lives_to_its_first_report_is_started_ever_more_slowly() 
         with pytest.raises(ActorUnavailableError):
             await bench.keeper.step()
 
-    assert play(test).done == ["make @1 on here", "kill @1"]
+    assert play(test).done == ["make @1 on here", "begin @1", "kill @1"]
 
 
 def test_what_troubles_an_actor_is_passed_on() -> None:
@@ -143,7 +144,7 @@ def test_to_let_go_of_an_actor_leaves_it_alone() -> None:
         await bench.keeper.let_go()
         assert len(bench.children.alive) == 1
 
-    assert play(test).done == ["make @1 on here"]
+    assert play(test).done == ["make @1 on here", "begin @1"]
 
 
 def test_an_actor_is_told_a_table_once() -> None:
@@ -168,7 +169,7 @@ def test_a_living_actor_is_adopted() -> None:
         assert after.seating.table.version > bench.seating.table.version
         assert after.told == []
 
-    assert play(test).done == ["make @1 on here"]
+    assert play(test).done == ["make @1 on here", "begin @1"]
 
 
 def test_in_the_place_of_one_that_is_gone_another_is_made() -> None:
@@ -177,7 +178,7 @@ def test_in_the_place_of_one_that_is_gone_another_is_made() -> None:
         await bench.become_root()
         await bench.keeper.step()
 
-    assert play(test).done == ["make @2 on here"]
+    assert play(test).done == ["make @2 on here", "begin @2"]
 
 
 def test_one_that_does_not_answer_its_new_root_is_ended_and_replaced() -> None:
@@ -189,7 +190,7 @@ def test_one_that_does_not_answer_its_new_root_is_ended_and_replaced() -> None:
         await after.keeper.step()
         await after.seating.all_ended()
 
-    assert sorted(play(test).done) == ["kill @1", "make @1 on here", "make @2 on here"]
+    assert sorted(play(test).done[2:]) == ["begin @2", "kill @1", "make @2 on here"]
 
 
 def test_one_on_a_node_that_does_not_answer_is_given_up_and_made_elsewhere() -> None:
@@ -224,7 +225,7 @@ def test_one_that_is_silent_on_a_lost_node_is_given_up_and_made_elsewhere() -> N
         assert bench.keeper.report is None
         assert await bench.keeper.step() == HEARTBEAT
 
-    assert play(test).done == ["make @1 on here", "kill @1", "make @2 on there"]
+    assert play(test).done == ["make @1 on here", "begin @1", "kill @1", "make @2 on there", "begin @2"]
 
 
 def test_a_start_that_hangs_is_given_up_and_made_elsewhere() -> None:
@@ -237,7 +238,7 @@ def test_a_start_that_hangs_is_given_up_and_made_elsewhere() -> None:
         assert await step == 0
         assert await bench.keeper.step() == HEARTBEAT
 
-    assert play(test).done == ["make @1 on here", "make @2 on there"]
+    assert play(test).done == ["make @1 on here", "make @2 on there", "begin @2"]
 
 
 def test_to_give_up_between_two_rounds_does_nothing() -> None:
@@ -246,7 +247,7 @@ def test_to_give_up_between_two_rounds_does_nothing() -> None:
         bench.keeper.give_up()
         assert await bench.keeper.step() == HEARTBEAT
 
-    assert play(test).done == ["make @1 on here"]
+    assert play(test).done == ["make @1 on here", "begin @1"]
 
 
 def test_who_is_let_go_while_it_gives_up_ends() -> None:
@@ -297,7 +298,7 @@ def test_one_that_is_called_only_moves_before_the_old_one_ends_and_that_only_whe
         assert bench.seating.inhabited == {"there"}
 
     bench = play(test, is_called_only=True)
-    assert bench.done == ["make @1 on here", "make @2 on there", "stop @1"]
+    assert bench.done == ["make @1 on here", "begin @1", "make @2 on there", "stop @1"]
     assert bench.told == [ActorMoved("AnActor")]
 
 
@@ -315,7 +316,7 @@ def test_the_old_one_is_ended_after_a_while_even_if_somebody_never_learns_the_wa
     assert play(test, is_called_only=True).done[-1] == "stop @1"
 
 
-def test_one_that_stops_first_ends_before_the_new_one_begins() -> None:
+def test_any_other_ends_before_the_new_one_begins_which_is_warm_by_then() -> None:
     async def test(bench: Bench) -> None:
         await bench.keeper.step()
         bench.keeper.move("there")
@@ -323,7 +324,7 @@ def test_one_that_stops_first_ends_before_the_new_one_begins() -> None:
         assert bench.keeper.node_id == "there"
 
     bench = play(test)
-    assert bench.done == ["make @1 on here", "stop @1", "make @2 on there"]
+    assert bench.done == ["make @1 on here", "begin @1", "make @2 on there", "stop @1", "begin @2"]
     assert bench.told == [ActorMoved("AnActor")]
 
 
@@ -334,10 +335,10 @@ def test_a_move_to_where_it_is_changes_nothing() -> None:
         assert await bench.keeper.step() == HEARTBEAT
         assert not bench.keeper.is_moving
 
-    assert play(test).done == ["make @1 on here"]
+    assert play(test).done == ["make @1 on here", "begin @1"]
 
 
-def test_a_failed_move_leaves_the_old_one_in_its_place_if_the_new_one_was_to_start_first() -> None:
+def test_a_failed_move_leaves_the_old_one_in_its_place_with_the_right_to_it() -> None:
     async def test(bench: Bench) -> None:
         await bench.keeper.step()
         bench.children.refused = {"there"}
@@ -345,21 +346,41 @@ def test_a_failed_move_leaves_the_old_one_in_its_place_if_the_new_one_was_to_sta
         with pytest.raises(ActorUnavailableError):
             await bench.keeper.step()
         assert (bench.keeper.node_id, bench.keeper.is_moving) == ("here", False)
+        assert bench.store.incarnation(PLACE) == 1
         assert await bench.keeper.step() == HEARTBEAT
         assert bench.keeper.problem == ""
 
-    assert play(test, is_called_only=True).done == ["make @1 on here", "make @2 on there"]
+    assert play(test, is_called_only=True).done == ["make @1 on here", "begin @1", "make @2 on there"]
 
 
-def test_after_a_failed_move_of_one_that_has_stopped_first_another_is_made_where_one_can_be() -> None:
+def test_one_whose_successor_dies_before_it_begins_is_made_anew() -> None:
     async def test(bench: Bench) -> None:
         await bench.keeper.step()
-        bench.children.refused = {"there"}
+        bench.children.drains = asyncio.Event()
         bench.keeper.move("there")
+        step = asyncio.create_task(bench.keeper.step())
+        await until(lambda: "stop @1" in bench.done)
+        bench.children.lives[1].is_alive = False
+        bench.children.drains.set()
         with pytest.raises(ActorUnavailableError):
-            await bench.keeper.step()
+            await step
         assert await bench.keeper.step() == HEARTBEAT
-        assert bench.children.where() == {PLACE: "here"}
+
+    bench = play(test)
+    (life,) = bench.children.alive
+    assert (life.incarnation, life.has_begun) == (3, True)
+
+
+def test_a_tree_that_does_not_work_yet_has_warm_actors_that_have_not_begun() -> None:
+    async def test(bench: Bench) -> None:
+        bench.seating.opened.clear()
+        step = asyncio.create_task(bench.keeper.step())
+        await until(lambda: bench.keeper.is_warm)
+        assert bench.done == ["make @1 on here"]
+        assert bench.seating.table.routes == {}
+        bench.seating.opened.set()
+        assert await step == HEARTBEAT
+        assert bench.done == ["make @1 on here", "begin @1"]
 
     play(test)
 
@@ -375,11 +396,12 @@ def test_a_move_to_a_node_that_is_lost_meanwhile_is_given_up_and_the_old_one_sta
         assert await step == 0
         assert await bench.keeper.step() == HEARTBEAT
         assert bench.keeper.node_id == "here"
+        assert bench.store.incarnation(PLACE) == 1
 
-    assert play(test, is_called_only=True).done == ["make @1 on here", "make @2 on there"]
+    assert play(test, is_called_only=True).done == ["make @1 on here", "begin @1", "make @2 on there"]
 
 
-def test_an_old_node_that_is_lost_while_its_actor_stops_first_is_given_up() -> None:
+def test_an_old_node_that_is_lost_while_its_actor_drains_is_given_up() -> None:
     async def test(bench: Bench) -> None:
         await bench.keeper.step()
         bench.children.hung = {"here"}
@@ -392,7 +414,16 @@ def test_an_old_node_that_is_lost_while_its_actor_stops_first_is_given_up() -> N
         assert await bench.keeper.step() == HEARTBEAT
 
     bench = play(test)
-    assert bench.done == ["make @1 on here", "stop @1", "kill @1", "make @2 on there"]
+    ended = ["kill @2", "kill @1"]  # the one that was warm, too
+    assert bench.done == [
+        "make @1 on here",
+        "begin @1",
+        "make @2 on there",
+        "stop @1",
+        *ended,
+        "make @3 on there",
+        "begin @3",
+    ]
     assert bench.children.where() == {PLACE: "there"}
 
 
