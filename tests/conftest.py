@@ -1,5 +1,6 @@
 """The plugins that bring the fixtures of the whole suite, and how its examples are searched for."""
 
+import structlog
 from hypothesis import Phase, settings
 
 UNSHRUNK = "unshrunk"
@@ -11,6 +12,15 @@ pytest_plugins = (
     "tests.fixtures.pgbouncer",
     "tests.fixtures.nats",
     "tests.fixtures.ray",
+    "tests.fixtures.workers",
 )
 
 settings.register_profile(UNSHRUNK, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+
+# Unless told otherwise, structlog draws each traceback with all local variables: most of the time of many a test.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
