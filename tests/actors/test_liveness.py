@@ -28,7 +28,7 @@ LONGEST_PAUSE_SECONDS = 0.5
 @contextmanager
 def frozen_gcs() -> Iterator[None]:
     """For a while Ray's head answers nobody, and nobody is told that it is gone."""
-    (gcs,) = [process for process in psutil.Process().children(recursive=True) if process.name() == "gcs_server"]
+    (gcs,) = [process for process in psutil.Process().children() if process.name() == "gcs_server"]
     gcs.suspend()
     # For a test that blocks all the same: Ray ends this process when its head has been away for a minute.
     thaw = Timer(4 * CLUSTER_SECONDS, gcs.resume)
