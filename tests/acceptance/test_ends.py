@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from uuid import uuid4
 
@@ -20,17 +19,12 @@ LOST_SECONDS = 10.0
 STOP_SECONDS = 15.0
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    with daemon_in_temporary_folder() as daemon:
-        yield daemon
-
-
 @pytest.fixture
-def started(daemon: Daemon) -> Daemon:
-    if not daemon.is_running:
-        daemon.start()
-    return daemon
+def started(running: Daemon) -> Daemon:
+    """The session's daemon: each test here leaves it started again, unless it has failed."""
+    if not running.is_running:
+        running.start()
+    return running
 
 
 def part_of(daemon: Daemon, name: str) -> psutil.Process:

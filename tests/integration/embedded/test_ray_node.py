@@ -108,13 +108,13 @@ def test_a_node_refuses_to_start_where_ray_was_imported_too_early(data_dir: Data
 
 def test_ray_tells_an_actor_which_raylet_it_belongs_to(ray_node: EmbeddedRay, greeter: Any) -> None:
     """And whoever looks from outside: it is in the environment that the kernel shows, which its agents write over."""
-    [raylet] = [process for process in psutil.Process().children(recursive=True) if process.name() == "raylet"]
+    [raylet] = [process for process in psutil.Process().children() if process.name() == "raylet"]
     actor = psutil.Process(int(ray.get(greeter.greet.remote(), timeout=20).rpartition(" ")[2]))
     assert actor.environ()["RAY_RAYLET_PID"] == str(raylet.pid)
 
 
 def test_ray_makes_a_folder_of_its_session_for_each_run(ray_node: EmbeddedRay) -> None:
-    processes = psutil.Process().children(recursive=True)
+    processes = psutil.Process().children()
     words = [word for process in processes if process.name() == "raylet" for word in process.cmdline()]
     [session] = [word.partition("=")[2] for word in words if word.startswith("--session_dir=")]
     assert Path(session).name.startswith("session_")
