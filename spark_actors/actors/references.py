@@ -227,13 +227,17 @@ class RayNodes:
         self._environment = _environment(python)
 
     async def examine(self, node_id: str) -> Common:
-        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
         try:
-            found: Common = await answer_of(f"node {node_id}", look.remote(), tuning.START_SECONDS)
+            found: Common = await answer_of(f"node {node_id}", self._begin_to_look(node_id), tuning.START_SECONDS)
         except RayTaskError as error:
             raise ActorUnavailableError(f"node {node_id}", _word(error)) from error
         return found
+
+    def _begin_to_look(self, node_id: str) -> Awaitable[Common]:
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
+        looking: Awaitable[Common] = look.remote()
+        return looking
 
     async def nodes(self) -> Sequence[Sighting]:
         try:
