@@ -49,6 +49,8 @@ class Deployment:
     log_file: Path
     ray_namespace: str
     """Of one tree of actors alone (see `names.namespace`)."""
+    python: str = ""
+    """The interpreter that runs the actors, if it is another than that of their nodes."""
     keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     """Of tokens, the one that signs first. Without any, nobody is known."""
 
@@ -65,6 +67,7 @@ class Deployment:
         """
         exclude: Any = dict.fromkeys(("cluster", "data_dir", "http", "log", "nats", "postgres", "ray"), True)
         exclude["identity"] = {"keys", "keys_file"}  # wherever they come from, it is they that count
+        exclude["retention"] = {"inbox_days"}  # raised while older commands wait
         common = self.settings.model_dump(mode="json", exclude=exclude)
         told = (common, [key.line for key in self.keys])
         return sha256(repr(told).encode()).hexdigest()[:12]
@@ -72,7 +75,7 @@ class Deployment:
     @property
     def origin(self) -> Origin:
         """What its actors are told of it."""
-        return Origin(self.ray_namespace, self.settings.data_dir)
+        return Origin(self.ray_namespace, self.settings.data_dir, self.python)
 
     def keep(self, folder: Path) -> None:
         """Write it where the actors of a node find it: they are made by somebody who must not tell them secrets."""
@@ -94,6 +97,8 @@ class Origin(NamedTuple):
     namespace: str
     folder: Path
     """Where to look on a node that has no folder of its own: the driver's, which others may not have."""
+    python: str = ""
+    """The interpreter that runs the actors, if it is another than that of their nodes."""
 
 
 @cache
@@ -105,12 +110,12 @@ def deployment_of(origin: Origin) -> Deployment:
     except OSError as error:
         raise DeploymentUnknownError(origin.namespace, f"{file}: {error.strerror}") from None
     if release != version():  # its classes may be others
-        return _of_another_release(plain, origin.namespace)
+        return _of_another_release(plain, origin)
     ours: Deployment = pickle.loads(kept)
-    return replace(ours, ray_namespace=origin.namespace)
+    return replace(ours, ray_namespace=origin.namespace, python=origin.python)
 
 
-def _of_another_release(plain: Mapping[str, Any], namespace: str) -> Deployment:
+def _of_another_release(plain: Mapping[str, Any], origin: Origin) -> Deployment:
     """Raises SettingsError for what this release does not know any more."""
     return Deployment(
         settings=settings_of(plain["settings"]),
@@ -119,7 +124,8 @@ def _of_another_release(plain: Mapping[str, Any], namespace: str) -> Deployment:
         nats_url=plain["nats_url"],
         nats_token=plain["nats_token"],
         log_file=Path(plain["log_file"]),
-        ray_namespace=namespace,
+        ray_namespace=origin.namespace,
+        python=origin.python,
         keys=parse_keys(plain["keys"], "the keys of the deployment"),
     )
 

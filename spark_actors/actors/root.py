@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -85,6 +85,8 @@ class RootPorts:
     board: Board
     own_metrics: Callable[[], bytes]
     telemetry: Telemetry
+    examines_all: bool = False
+    """Whether what nodes say of themselves does not count: the actors are run by another program there."""
     now: Callable[[], float] = time.monotonic
 
 
@@ -115,6 +117,7 @@ class RootSupervisor:
         self._telling: asyncio.TimerHandle | None = None
         self._examining: dict[str, asyncio.Task[None]] = {}
         self._examine_at: dict[str, float] = {}
+        self._found: dict[str, Common] = {}
         self._loop = Loop("reconcile", self.reconcile)
         seating.places = {each.place: _place(each) for each in self._specs}
         seating.is_known = self._is_known
@@ -168,15 +171,15 @@ class RootSupervisor:
 
     async def _look(self) -> None:
         self._sightings = await self._ports.ray.nodes()
-        rows = await self._rows()
+        rows = self._as_examined(await self._rows())
         # A process that stood still, in whatever it did, has not heard what others have said meanwhile.
         late = self._ports.now() - self._looked_at
         self._verdicts = self._judged(rows, listened=late < tuning.CLUSTER_LOOK_SECONDS + tuning.LAG_SECONDS)
         self._seating.usable = [
             each.node_id for each in self._sightings if self._state(each.node_id) is NodeState.ACTIVE
         ]
-        await self._note(rows)
         if rows.is_open:
+            await self._note(rows)
             self.open()
         for tier in reversed(self._tiers):
             for keeper in tier:
@@ -280,7 +283,19 @@ class RootSupervisor:
             verdict = Verdict(NodeState.JOINING, f"nothing of this deployment works there: {error.detail}")
             await self._ports.store.note(self._number, self._sightings, {node_id: verdict})
         else:
-            await self._ports.store.introduce(self._number, node_id, found)
+            self._found[node_id] = found
+            if not self._ports.examines_all:
+                await self._ports.store.introduce(self._number, node_id, found)
+
+    def _as_examined(self, rows: ClusterRows) -> ClusterRows:
+        """With what was found out about nodes, where what they say of themselves does not count."""
+        if not self._ports.examines_all:
+            return rows
+        nodes = {
+            node_id: replace(row, **vars(self._found.get(node_id, Common("", ""))))
+            for node_id, row in rows.nodes.items()
+        }
+        return replace(rows, nodes=nodes)
 
     def _move(self, rows: ClusterRows) -> None:
         """Have actors move, a few at a time, to where they should be."""

@@ -38,7 +38,7 @@ async def root_unit(origin: Origin) -> Assembly:
         return [
             Keeper(
                 spec,
-                RayChildren(origin.namespace),
+                RayChildren(origin.namespace, origin.python),
                 seating,
                 heartbeat_seconds=supervision.heartbeat_seconds,
                 patience_seconds=supervision.patience_seconds,
@@ -53,9 +53,10 @@ async def root_unit(origin: Origin) -> Assembly:
         seating,
         RootPorts(
             store,
-            RayNodes(partial(_look, origin)),
+            RayNodes(partial(_look, origin), origin.python),
             own_node=RayNodes.own_node(),
             expected=_look(origin),
+            examines_all=bool(origin.python),
             fence=partial(_root_fence, origin),
             board=MetricsBoard(),
             own_metrics=parts.metrics.snapshot,
@@ -94,7 +95,7 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
 
 def _look(origin: Origin) -> Common:
     """What the node on which this is called has in common with others. Raises DeploymentUnknownError."""
-    return Common(version(), deployment_of(origin).fingerprint)
+    return Common(version(), deployment_of(origin).fingerprint, names.epoch_of(origin.namespace))
 
 
 def _root_fence(origin: Origin, number: int) -> Fence:

@@ -12,6 +12,10 @@ from spark_actors.embedded.errors import AddressUnusableError
 LOOPBACK = "127.0.0.1"
 ANY_PORT = 0
 LARGEST_PORT = 65_535
+HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # with settings: none
+SETTINGS = 4
+FRAME_HEAD_BYTES = 9
+"""Of HTTP/2 (RFC 9113): each side begins with a frame of settings, whose type is the fourth byte."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,14 @@ def is_answering(address: Address, timeout_seconds: float) -> bool:
     except OSError:
         return False
     return True
+
+
+def speaks_http2(address: Address, timeout_seconds: float) -> bool:
+    """Whether a server of HTTP/2, such as one of gRPC, answers there in time."""
+    try:
+        with socket.create_connection((address.host, address.port), timeout=timeout_seconds) as probe:
+            probe.sendall(HTTP2_HELLO)
+            answer = probe.recv(FRAME_HEAD_BYTES, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return len(answer) == FRAME_HEAD_BYTES and answer[3] == SETTINGS

@@ -53,6 +53,33 @@ class HandOver:
     detail: str
 
 
+class HandOverWatch:
+    """Looks for wishes over one connection of its own. Not safe for threads."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._sql = load_for("hand_overs", INGRESS)["under_way"]
+        self._connection: psycopg.Connection | None = None
+
+    def wished(self) -> HandOver | None:
+        """One that nobody has begun with. Raises StorageUnavailableError; the next call connects anew."""
+        try:
+            with translated():
+                if self._connection is None or self._connection.closed:
+                    self._connection = connect(self._dsn, autocommit=True)
+                with self._connection.cursor(row_factory=class_row(HandOver)) as cursor:
+                    found = cursor.execute(self._sql).fetchone()
+        except Exception:
+            self.close()
+            raise
+        return found if found and found.state == HandOverState.WISHED else None
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
 class HandOvers:
     """At *dsn*, that of the ingress. Calls raise StorageError."""
 

@@ -1,36 +1,29 @@
-"""An actor that is slow is left alone, one that is stuck is replaced, and no event loop waits for Ray itself."""
+"""No event loop waits for Ray itself."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
 from typing import Any
-from uuid import uuid4
 
 import psutil
-import psycopg
 import pytest
 import ray
 
-from domain.accounting.messages import Deposit, OpenAccount
+from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.fence import Fence
 from spark_actors.actors.ports import Actor, ActorSpec
 from spark_actors.actors.ray_actors import OPTIONS
 from spark_actors.actors.references import RayChildren, RayHosts, RayNodes, RaySubscribers
 from spark_actors.actors.routes import Routes
-from spark_actors.actors.tuning import CLUSTER_SECONDS
 from spark_actors.cluster.nodes import Common
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.routing import Slot
-from tests.actors.conftest import PATIENCE_SECONDS
 from tests.fixtures.daemon import eventually
-from tests.fixtures.tree import Tree
 
 
 class Mute:
@@ -54,55 +47,17 @@ def nothing_in_common() -> Common:
     return Common("", "")
 
 
-HOSTS = ("spark/pool/aggregate/shared-0", "spark/pool/aggregate/shared-1")
 SLOT = Slot("shared", 0, 1)
+CLUSTER_SECONDS = 3.0
+"""For so long a call waits for Ray here, in a thread beside the event loop."""
 LONGEST_PAUSE_SECONDS = 0.5
 """No callback of an event loop may hold it up for so long."""
 
 
 @contextmanager
-def slow_commits(dsn: str, seconds: float) -> Iterator[None]:
-    """Every deposit takes so long in the store, on the server's side."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(
-            "CREATE FUNCTION accounting.dawdle() RETURNS trigger LANGUAGE plpgsql AS"
-            f" $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$"
-        )
-        connection.execute(
-            "CREATE TRIGGER dawdle AFTER INSERT ON accounting.ledger"
-            " FOR EACH STATEMENT EXECUTE FUNCTION accounting.dawdle()"
-        )
-        try:
-            yield
-        finally:
-            connection.execute("DROP FUNCTION accounting.dawdle() CASCADE")
-
-
-def test_commits_slower_than_patience_are_no_death(tree: Tree, module_database: str) -> None:
-    account = uuid4().hex
-    tree.send(OpenAccount(account_id=account))
-    before = tree.pids()
-    with slow_commits(module_database, PATIENCE_SECONDS * 1.5):
-        assert tree.send(Deposit(account_id=account, deposit_id=account, amount_sat=5)) == [("done", "")]
-    tree.wait_until_ready()
-    assert tree.pids() == before
-
-
-def test_a_host_that_is_stuck_in_its_turn_is_replaced_and_the_command_is_done(tree: Tree) -> None:
-    """Stopped between two instructions, as a handler would be that never returns."""
-    account = uuid4().hex
-    stuck = {name: tree.pids()[name] for name in HOSTS}
-    for pid in stuck.values():
-        os.kill(pid, signal.SIGSTOP)
-    assert tree.send(OpenAccount(account_id=account)) == [("done", "")]
-    assert eventually(lambda: all(tree.has_replaced(name, pid) for name, pid in stuck.items()))
-    tree.wait_until_ready()
-
-
-@contextmanager
 def frozen_gcs() -> Iterator[None]:
     """For a while Ray's head answers nobody, and nobody is told that it is gone."""
-    (gcs,) = [process for process in psutil.Process().children(recursive=True) if process.name() == "gcs_server"]
+    (gcs,) = [process for process in psutil.Process().children() if process.name() == "gcs_server"]
     gcs.suspend()
     # For a test that blocks all the same: Ray ends this process when its head has been away for a minute.
     thaw = Timer(4 * CLUSTER_SECONDS, gcs.resume)
@@ -123,7 +78,10 @@ async def longest_pause(stop: asyncio.Event) -> float:
     return longest
 
 
-def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ray_node: EmbeddedRay) -> None:
+def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(
+    ray_node: EmbeddedRay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "CLUSTER_SECONDS", CLUSTER_SECONDS)
     routes, children = Routes(), RayChildren("nowhere")
     spec = ActorSpec("spark/accounting/context/0", "ContextActor", object, no_fence)
     node = RayNodes.own_node()

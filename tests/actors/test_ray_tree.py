@@ -1,7 +1,14 @@
-"""The actors as Ray processes: they are placed as the settings say, and whichever is killed is replaced."""
+"""The actors as Ray processes: they are placed as the settings say, and whichever is killed or stuck is replaced.
+
+All tests with the tree are here: a module starts it once.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
 
 import psycopg
@@ -22,12 +29,14 @@ from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.ingress.client import SOURCE
 from spark_actors.kernel.ids import derived_id
 from spark_actors.messaging.identity import identity_of
+from tests.actors.conftest import PATIENCE_SECONDS
 from tests.fixtures.application import SCHEMAS
 from tests.fixtures.daemon import eventually
 from tests.fixtures.tree import Tree
 from tests.unit.domain.builders import ARGON2
 
 DONE = ("done", "")
+HOSTS = ("spark/pool/aggregate/shared-0", "spark/pool/aggregate/shared-1")
 
 
 def a_name(noun: str) -> str:
@@ -128,6 +137,45 @@ def test_nobody_can_use_up_the_id_of_a_command_or_of_a_sagas_next_step_before_it
 def test_the_metrics_of_all_actors_come_together(tree: Tree) -> None:
     tree.send(OpenAccount(account_id=a_name("account")))
     assert eventually(lambda: 'name="accounting.open-account",outcome="done"' in tree.metrics())
+
+
+@contextmanager
+def slow_commits(dsn: str, seconds: float) -> Iterator[None]:
+    """Every deposit takes so long in the store, on the server's side."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION accounting.dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+            f" $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER dawdle AFTER INSERT ON accounting.ledger"
+            " FOR EACH STATEMENT EXECUTE FUNCTION accounting.dawdle()"
+        )
+        try:
+            yield
+        finally:
+            connection.execute("DROP FUNCTION accounting.dawdle() CASCADE")
+
+
+def test_commits_slower_than_patience_are_no_death(tree: Tree, module_database: str) -> None:
+    account = uuid4().hex
+    tree.send(OpenAccount(account_id=account))
+    before = tree.pids()
+    with slow_commits(module_database, PATIENCE_SECONDS * 1.5):
+        assert tree.send(Deposit(account_id=account, deposit_id=account, amount_sat=5)) == [("done", "")]
+    tree.wait_until_ready()
+    assert tree.pids() == before
+
+
+def test_a_host_that_is_stuck_in_its_turn_is_replaced_and_the_command_is_done(tree: Tree) -> None:
+    """Stopped between two instructions, as a handler would be that never returns."""
+    account = uuid4().hex
+    stuck = {name: tree.pids()[name] for name in HOSTS}
+    for pid in stuck.values():
+        os.kill(pid, signal.SIGSTOP)
+    assert tree.send(OpenAccount(account_id=account)) == [("done", "")]
+    assert eventually(lambda: all(tree.has_replaced(name, pid) for name, pid in stuck.items()))
+    tree.wait_until_ready()
 
 
 def test_a_replaced_actor_is_counted(tree: Tree) -> None:

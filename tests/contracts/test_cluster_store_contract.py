@@ -144,7 +144,7 @@ def test_what_is_held_of_a_node_is_written_and_written_over_and_keeps_what_other
         await kept.store.introduce(root, "n1", Common("1.2", "abc"))
         kept.leave("n1")
         await kept.store.note(root, [], {"n1": Verdict(NodeState.GONE, "it went")})
-        row = NodeRow("n1", "one", "10.0.0.1", "1.2", "abc", None, True, NodeState.GONE, "it went")
+        row = NodeRow("n1", "one", "10.0.0.1", "1.2", "abc", 0, None, True, NodeState.GONE, "it went")
         assert (await kept.store.read()).nodes == {"n1": row}
 
     play(test)

@@ -72,7 +72,11 @@ class Scene:
         return self._runner.run(self.chaos.end())
 
     def close(self) -> None:
+        """End all of it. Nobody waits until the daemon has drained: how it ends in order is not what is tried here."""
         self._runner.run(self.chaos.producer.close())
+        if self.target.pid and self.target.exit_code is None:
+            self._runner.run(self.target.kill())
+        self.target.stop()
 
 
 NewScene: TypeAlias = Callable[..., Scene]
@@ -101,7 +105,6 @@ def new_scene() -> Iterator[NewScene]:
         yield make
         for scene in scenes:
             scene.close()
-            scene.target.stop()
 
 
 def assert_nothing_is_lost_or_doubled(scene: Scene) -> None:

@@ -8,7 +8,7 @@ SELECT place, incarnation, node_id, wanted_node FROM {schema}.places WHERE epoch
 
 -- nodes
 -- Every node that was ever heard of, until it is forgotten.
-SELECT node_id, name, address, release, fingerprint,
+SELECT node_id, name, address, release, fingerprint, epoch,
     extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS silent_seconds, is_to_leave, state, reason
 FROM {schema}.nodes ORDER BY joined_at, node_id
 
@@ -105,14 +105,14 @@ UPDATE {schema}.trees SET state = 'ended', since = now() WHERE epoch = %(epoch)s
 -- heartbeat
 -- What a node says of itself.
 INSERT INTO {schema}.nodes AS ours
-    (node_id, name, address, release, python, fingerprint, pid, cpu_percent, memory_bytes, heartbeat_at)
-VALUES (%(node_id)s, %(name)s, %(address)s, %(release)s, %(python)s, %(fingerprint)s, %(pid)s, %(cpu_percent)s,
-    %(memory_bytes)s, clock_timestamp())
+    (node_id, name, address, release, python, fingerprint, epoch, pid, cpu_percent, memory_bytes, heartbeat_at)
+VALUES (%(node_id)s, %(name)s, %(address)s, %(release)s, %(python)s, %(fingerprint)s, %(epoch)s, %(pid)s,
+    %(cpu_percent)s, %(memory_bytes)s, clock_timestamp())
 ON CONFLICT (node_id) DO UPDATE
 SET name = excluded.name, address = excluded.address, release = excluded.release, python = excluded.python,
-    fingerprint = excluded.fingerprint, pid = excluded.pid, cpu_percent = excluded.cpu_percent,
-    memory_bytes = excluded.memory_bytes, heartbeat_at = excluded.heartbeat_at
-RETURNING state, reason
+    fingerprint = excluded.fingerprint, epoch = excluded.epoch, pid = excluded.pid,
+    cpu_percent = excluded.cpu_percent, memory_bytes = excluded.memory_bytes, heartbeat_at = excluded.heartbeat_at
+RETURNING state, reason, (SELECT coalesce(max(epoch), 0) FROM {schema}.trees)
 
 -- leave
 -- A node is to be emptied.

@@ -30,6 +30,7 @@ from tests.contracts.test_turns import NOW, Host, balance, sent
 from tests.fixtures.letters import a_letter
 from tests.fixtures.postgres import emptied
 from tests.fixtures.stores import PostgresStores
+from tests.unit.cli.conftest import built
 from tests.unit.domain.builders import deposit, funded, withdraw
 
 Cli = Callable[..., Any]
@@ -70,6 +71,7 @@ def cli(dsn_by_context: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.M
     )
     (tmp_path / "data").mkdir()
     DataDir(tmp_path / "data").write_daemon_card(card)
+    monkeypatch.setattr("typer.testing._get_command", built)
 
     def run(*words: str, code: int = 0) -> Any:
         result = CliRunner().invoke(whole_app(), [*words, "--json", "--data-dir", str(tmp_path / "data")])

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 import ray
+from ray import _raylet
 from ray._private import node, services, worker
 from ray._private.parameter import RayParams
 
@@ -68,8 +69,16 @@ def test_the_private_names_were_read_for_this_version_of_ray() -> None:
         "allow_graceful",
         "wait",
     ]
-    for name in ("address", "live_processes", "dead_processes"):
+    for name in ("address", "node_id", "node_ip_address", "live_processes", "dead_processes", "get_logs_dir_path"):
         assert hasattr(node.Node, name)
+    assert "self.get_gcs_client()" in inspect.getsource(node.Node.start_head_processes)
+    assert "self._init_gcs_client()" in inspect.getsource(node.Node.get_gcs_client)
+    assert "self._gcs_client = None" in inspect.getsource(node.Node.kill_gcs_server)
+    assert "assert self._gcs_address is None" in inspect.getsource(node.Node.start_gcs_server)
+    inner: Any = _raylet.InnerGcsClient  # type: ignore[attr-defined]  # made of C
+    for name in ("check_alive", "internal_kv_put", "internal_kv_get"):
+        assert hasattr(inner, name)
+    assert "self.temp_dir" in inspect.getsource(node.Node)
     assert {"include_log_monitor", "no_monitor", "plasma_store_socket_name", "raylet_socket_name"} <= set(
         inspect.signature(RayParams).parameters
     )
@@ -99,13 +108,13 @@ def test_a_node_refuses_to_start_where_ray_was_imported_too_early(data_dir: Data
 
 def test_ray_tells_an_actor_which_raylet_it_belongs_to(ray_node: EmbeddedRay, greeter: Any) -> None:
     """And whoever looks from outside: it is in the environment that the kernel shows, which its agents write over."""
-    [raylet] = [process for process in psutil.Process().children(recursive=True) if process.name() == "raylet"]
+    [raylet] = [process for process in psutil.Process().children() if process.name() == "raylet"]
     actor = psutil.Process(int(ray.get(greeter.greet.remote(), timeout=20).rpartition(" ")[2]))
     assert actor.environ()["RAY_RAYLET_PID"] == str(raylet.pid)
 
 
 def test_ray_makes_a_folder_of_its_session_for_each_run(ray_node: EmbeddedRay) -> None:
-    processes = psutil.Process().children(recursive=True)
+    processes = psutil.Process().children()
     words = [word for process in processes if process.name() == "raylet" for word in process.cmdline()]
     [session] = [word.partition("=")[2] for word in words if word.startswith("--session_dir=")]
     assert Path(session).name.startswith("session_")

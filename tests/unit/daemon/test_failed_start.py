@@ -26,7 +26,7 @@ class NotedRoot(references.RayRoot):
 
     done: list[str]
 
-    def start(self, build: object) -> None:
+    def start(self, build: object, *, beside: str = "") -> None:
         self.done.append("started")
 
     def stop(
@@ -64,5 +64,5 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_host_that_is_not_ours_leaves_no_actor_behind(tmp_path: Path, done: list[str]) -> None:
     settings = Settings(data_dir=tmp_path, http=HttpSettings(host="192.0.2.1"))
     with pytest.raises(NotListeningError, match="192.0.2.1"):
-        daemon.run_daemon(settings)
+        daemon.run_daemon(lambda: settings)
     assert done == ["started", "stopped"]

@@ -15,6 +15,7 @@ def restored_logging() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     libraries = [logging.getLogger(name) for name in CHATTY_LIBRARIES]
     found = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in libraries]
+    before = structlog.get_config()
     yield
     for handler in set(root.handlers) - set(handlers):
         handler.close()
@@ -24,5 +25,5 @@ def restored_logging() -> Iterator[None]:
         logger.handlers[:] = own
         logger.setLevel(own_level)
         logger.propagate = propagate
-    structlog.reset_defaults()
+    structlog.configure(**before)
     structlog.contextvars.clear_contextvars()

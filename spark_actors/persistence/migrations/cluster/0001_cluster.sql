@@ -22,6 +22,7 @@ CREATE TABLE nodes (
     release text NOT NULL DEFAULT '',
     python text NOT NULL DEFAULT '',
     fingerprint text NOT NULL DEFAULT '',       -- of its settings
+    epoch bigint NOT NULL DEFAULT 0,            -- of the tree for which it has read them
     pid integer,                                -- of the process that looks after it there
     cpu_percent real,
     memory_bytes bigint,
