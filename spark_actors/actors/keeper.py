@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import structlog
 
+from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import Actor, ActorSpec, Children, Report
@@ -221,6 +222,7 @@ class Keeper:
     def _lose(self, actor: Actor) -> None:
         """There is no actor any more; should it only have been silent, there must not be two."""
         self._actor = self.report = self._heard_at = None
+        self._seating.empty_from[actor.node_id] = self._now() + tuning.FENCED_SECONDS
         self._seating.end(actor, self._children.kill(actor))
 
     async def _move(self, old: Actor, node_id: str) -> None:

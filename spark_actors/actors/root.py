@@ -208,7 +208,7 @@ class RootSupervisor:
         # Tables of this root are newer than all of those before it.
         self._seating.begin(number, rows.seats, version=number << 20)
         if rows.seats:
-            self._sure_from = self._ports.now() + tuning.UNASKED_SECONDS + 2 * tuning.FENCE_LOOK_SECONDS
+            self._sure_from = self._ports.now() + tuning.FENCED_SECONDS
 
     async def _let_go(self) -> None:
         """Another is the root: neither ask nor end anybody any more, or those who have successors would live on."""
@@ -226,12 +226,16 @@ class RootSupervisor:
             inhabited=inhabited,
             patience_seconds=tuning.NODE_SILENT_SECONDS if listened else float("inf"),
         )
-        if self._ports.now() >= self._sure_from:
-            return verdicts
         return {
-            node_id: Verdict(NodeState.DRAINING) if verdict.state is NodeState.DRAINED else verdict
+            node_id: Verdict(NodeState.DRAINING)
+            if verdict.state is NodeState.DRAINED and not self._is_surely_empty(node_id)
+            else verdict
             for node_id, verdict in verdicts.items()
         }
+
+    def _is_surely_empty(self, node_id: str) -> bool:
+        """Whether nobody lives on a node without actors whom this root, or an earlier one, could not end."""
+        return self._ports.now() >= max(self._sure_from, self._seating.empty_from.get(node_id, 0.0))
 
     def _is_silent(self, node_id: str) -> bool:
         """Whether every actor there that has ever answered has been silent for too long, and there is one."""

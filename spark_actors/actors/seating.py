@@ -33,6 +33,8 @@ class Seating:
         self.on_change: Callable[[], None] = lambda: None
         self.opened = asyncio.Event()
         """Set once the tree works; until then its actors are only warm."""
+        self.empty_from: dict[str, float] = {}
+        """By node from which an actor was lost: when that has ended for sure, by the root's clock."""
         self._endings: dict[asyncio.Task[None], str] = {}
         """With the node of the actor that ends."""
 

@@ -103,6 +103,9 @@ UNASKED_SECONDS = 10.0
 well above heartbeats: how long a zombie lives against looks in vain."""
 FENCE_LOOK_SECONDS = 2.0
 """How often it looks from then on. May be changed freely."""
+FENCED_SECONDS = UNASKED_SECONDS + 2 * FENCE_LOOK_SECONDS
+"""By then one that nobody has asked any more has ended, if its store answers: so long a node from which an actor was
+lost is not said to be empty. Not lower than that sum."""
 UNSURE_SECONDS = 600.0
 """An actor that nobody asks, and that cannot ask the store either for so long, ends itself: without the store it can
 do nothing. May be changed, well above the longest time that the store may be away."""

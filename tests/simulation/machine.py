@@ -295,9 +295,7 @@ class Machine:
             raise unavailable("connection lost, the call goes on")
         await self._heard(caller, callee, task)
         await caller.boundary(f"{point}.after", unavailable)
-        if not task.done():
-            raise unavailable("it died")
-        return task.result()  # type: ignore[no-any-return]
+        return _told_by(task, unavailable)  # type: ignore[no-any-return]
 
     async def ask(self, caller: Process, callee: Process, work: Callable[[Any], Awaitable[T]]) -> T:
         """The same for a keeper, whose calls do not go wrong by chance, but reach nobody who is out of its sight."""
@@ -307,9 +305,7 @@ class Machine:
         task = self.spawn(self._sent(caller, callee, work))
         await self._heard(caller, callee, task)
         await caller.gate()
-        if not task.done():
-            raise ActorUnavailableError(callee.name, "it died")
-        return task.result()  # type: ignore[no-any-return]
+        return _told_by(task, _unavailable(callee.name))  # type: ignore[no-any-return]
 
     def _fate(self, caller: Process, callee: Process) -> asyncio.Future[None]:
         """Done when the one counts as dead for the other: on one node nobody need ask Ray."""
@@ -335,6 +331,13 @@ class Machine:
         """Wait until something that is sent arrives."""
         while one.node is not other.node and (cut := [it.node for it in (one, other) if it.node.is_cut]):
             await cut[0].changed.wait()
+
+
+def _told_by(task: asyncio.Task[Any], unavailable: Callable[[str], ActorUnavailableError]) -> Any:
+    """What a call has given. One that its callee has given up, since it stops, ends as if that had died."""
+    if not task.done() or task.cancelled():
+        raise unavailable("it died" if not task.done() else "it stops")
+    return task.result()
 
 
 def _unavailable(name: str) -> Callable[[str], ActorUnavailableError]:
@@ -386,7 +389,8 @@ class SimulatedChildren:
                 async with asyncio.timeout(tuning.START_SECONDS):
                     await self._machine.ask(self._caller, child, _nothing)
             except (ActorUnavailableError, TimeoutError, asyncio.CancelledError):
-                self._machine.kill(child, "nobody waits for it any more")
+                if self._caller.is_alive:
+                    self._machine.kill(child, "nobody waits for it any more")
                 raise
         except TimeoutError as error:
             await self._caller.gate()

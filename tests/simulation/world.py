@@ -187,8 +187,9 @@ class World:
                 if self.faults.profile.tells:
                     self.deployment.tell_of(node)
                 if node.is_up and self.deployment.cluster.state(node.node_id) is NodeState.DRAINED:
-                    left = [process.label for process in node.processes]
-                    if left:
+                    # Who cannot reach the store does not know that it has a successor; but it can do nothing, either.
+                    alive = [process for process in node.processes if node.has_store and not process.is_stopped]
+                    if left := [process.label for process in alive]:
                         self.history.accuse(f"{node.node_id} is drained, it is said, and {left} live there")
                     node.end("it is drained")
                     node.declare_dead()

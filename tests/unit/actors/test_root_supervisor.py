@@ -181,6 +181,20 @@ def test_a_node_is_not_drained_while_an_actor_that_has_moved_away_still_ends_the
     play(test, "n1")
 
 
+def test_a_node_from_which_an_actor_was_lost_is_drained_only_when_that_has_ended_for_sure() -> None:
+    """It may have been out of reach, and live on until its fence ends it."""
+
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        began = cluster.now
+        cluster.children.die(HOSTS[1])
+        await cluster.is_settled(root, lambda: True)
+        cluster.store.leave("n1")
+        await cluster.is_settled(root, lambda: cluster.state("n1") is NodeState.DRAINED)
+        assert cluster.now - began > tuning.FENCED_SECONDS
+
+    play(test, "n1")
+
+
 def test_a_root_that_begins_while_a_node_drains_does_not_call_it_drained() -> None:
     async def test(cluster: Cluster, root: RootSupervisor) -> None:
         cluster.children.drains = asyncio.Event()
