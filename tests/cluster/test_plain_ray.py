@@ -142,9 +142,9 @@ def test_actors_live_on_the_machines_that_were_prepared_and_on_no_other(ray: Pla
         ray.start(number)
     good, bare, other = ray.node(2), ray.node(3), ray.node(4)
 
-    assert eventually(lambda: nodes(daemon)[good]["slots"] == 1, 90)
-    assert eventually(lambda: nodes(daemon)[other]["state"] == "refused", 90)
-    assert eventually(lambda: "prepare-node" in nodes(daemon)[bare]["reason"], 90)
+    assert eventually(lambda: nodes(daemon)[good]["slots"] == 1, 90), nodes(daemon)
+    assert eventually(lambda: nodes(daemon)[other]["state"] == "refused", 90), nodes(daemon)
+    assert eventually(lambda: "prepare-node" in nodes(daemon)[bare]["reason"], 90), nodes(daemon)
     assert "its settings are others" in nodes(daemon)[other]["reason"]
     done = daemon.cli("demo")
     assert done.returncode == 0, done.stdout + done.stderr

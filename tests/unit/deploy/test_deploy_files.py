@@ -17,6 +17,7 @@ from spark_actors.cli.daemon import Target
 from spark_actors.daemon import SLACK_SECONDS
 from spark_actors.embedded.ray_node import ENVIRONMENT, PINNED_VERSION
 from spark_actors.version import version
+from tests.fixtures.pages import block
 from tests.unit.docs.test_code_blocks import mistake
 
 ROOT = Path(__file__).parents[3]
@@ -46,6 +47,15 @@ def settings_of(variables: Mapping[str, object], monkeypatch: pytest.MonkeyPatch
 
 def seconds(text: str) -> float:
     return float(text.removesuffix("s"))
+
+
+# --- Prometheus ---
+
+
+def test_the_page_has_prometheus_ask_where_it_is_told() -> None:
+    [scraped] = yaml.safe_load(block(ROOT / "docs" / "operations.md", "scrape_configs").text)["scrape_configs"]
+    [asked] = scraped["http_sd_configs"]
+    assert asked["url"].endswith(f":{load_settings().http.port}/sd")
 
 
 # --- compose ---
