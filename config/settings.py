@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from config.sources import Layer
 
 DAY_SECONDS = 86_400
+LOOPBACK = "127.0.0.1"
 
 
 def _named(path: Any) -> Any:
@@ -133,6 +134,11 @@ class Settings(Group):
             postgres.dsn,
         )
         return next((dsn for place in places if place and (dsn := place.get_secret_value())), "")
+
+    @property
+    def http_host(self) -> str:
+        """Where the HTTP endpoint listens, unless a node goes by an address that it only knows when it has joined."""
+        return self.http.host or self.cluster.listen or LOOPBACK
 
     @property
     def needs_embedded_postgres(self) -> bool:

@@ -43,6 +43,7 @@ class PostgresClusterStore:
             {row.pop("place"): Seat(**row) for row in seats},
             {row["node_id"]: NodeRow(**{**row, "state": NodeState(row["state"])}) for row in nodes},
             {row["pool"]: row["slots"] for row in pools},
+            tree["fenced"] if tree else 0,
         )
 
     async def seat(self, root: int, place: str, node_id: str) -> int:
@@ -158,6 +159,12 @@ def newest_incarnation(dsn: str, epoch: int, place: str) -> int:
 def newest_root(dsn: str, epoch: int) -> int:
     """The number of the root that may write; 0 if the tree has ended. Raises StorageError."""
     return _number(dsn, "root", {"epoch": epoch})
+
+
+def count_fenced(dsn: str, epoch: int) -> None:
+    """Note that an actor of this tree ends itself, because it has a successor. Raises StorageError."""
+    with translated(), connect(dsn, autocommit=True) as connection:
+        connection.execute(load_for("cluster", INGRESS)["count_fenced"], {"epoch": epoch})
 
 
 def _number(dsn: str, statement: str, about: Mapping[str, object]) -> int:
