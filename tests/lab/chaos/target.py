@@ -21,21 +21,34 @@ from spark_actors.embedded.processes import ChildProcess, Program
 from spark_actors.kernel.errors import DetailedError
 from tests.lab.chaos.disk import Disk
 from tests.lab.chaos.queries import as_superuser
+from tests.lab.cluster.node import signal_all, tree_of
 from tests.lab.faults.folder import FaultFolder
 
 ROOT = Path(__file__).parents[3]
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.05
 HTTP_SECONDS = 6.0
-SETTINGS = """
+OBEDIENT = """
 application = "tests.lab.faults.application:APPLICATION"
-
+"""
+"""It fails when it is told to."""
+FREE_PORTS = """
 [nats]
 port = 0
 
 [http]
 port = 0
+"""
+OWN_ADDRESS = """
+[http]
+port = 0
+
+[cluster]
+listen = "{address}"
+"""
+"""The usual ports at an address of its own: nodes find them again when the head comes back."""
+IMPATIENT = """
 
 [supervision]
 patience_seconds = 3
@@ -49,7 +62,8 @@ payment_delay_seconds = 0.2
 [log]
 level = "debug"
 """
-"""Free ports; and patience short enough to be tried often."""
+"""Patience short enough to be tried often."""
+SETTINGS = OBEDIENT + FREE_PORTS + IMPATIENT
 
 
 class TargetError(DetailedError):
@@ -123,6 +137,11 @@ class Target:
         return self._process.pid or 0
 
     @property
+    def processes(self) -> list[psutil.Process]:
+        """All that belong to it; none if it has ended."""
+        return [] if self._process.has_ended else tree_of(self.pid)
+
+    @property
     def card(self) -> DaemonCard | None:
         return self.data_dir.read_daemon_card()
 
@@ -139,6 +158,14 @@ class Target:
         os.kill(self.pid, signal.SIGKILL)
         await self.until(lambda: self._process.has_ended, STOP_SECONDS, "the daemon is dead")
         await self.until(lambda: not any(map(is_alive, tree)), STOP_SECONDS, "its processes are gone")
+
+    async def lose_power(self) -> list[psutil.Process]:
+        """All its processes end at once; those that there were, none of which is left."""
+        tree = self.processes
+        signal_all(tree, signal.SIGKILL)
+        await self.until(lambda: self._process.has_ended, STOP_SECONDS, "the daemon is dead")
+        await self.until(lambda: not any(map(is_alive, tree)), STOP_SECONDS, "its processes are gone")
+        return tree
 
     async def terminate(self) -> int:
         """Ask it to drain; its exit code."""
@@ -207,8 +234,13 @@ class Target:
             arguments=[sys.executable, "-m", "spark_actors.cli", *arguments],
             folder=ROOT,
             output=self.home / "daemon.out",
-            environment={"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)},
+            environment=plain_environment(),
         )
+
+
+def plain_environment() -> dict[str, str]:
+    """Nothing of the caller's: his own settings must change nothing."""
+    return {"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
 
 
 def is_alive(process: psutil.Process) -> bool:
