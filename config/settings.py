@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from config.errors import SettingsError
@@ -146,12 +146,26 @@ class Settings(Group):
     def needs_embedded_ray(self) -> bool:
         return not self.ray.address
 
+    @property
+    def plain(self) -> dict[str, Any]:
+        """All values, with no class of ours in them and secrets in the open: for another release to read."""
+        return dict(in_the_open(self.model_dump()))
+
     def changed(self, **overrides: Any) -> Settings:
         """A copy with some settings replaced, named as in `load_settings`. Raises SettingsError."""
         from config.sources import Layer, option_layer, validated
 
         layers = [Layer("", self.model_dump()), option_layer(overrides)]
         return validated(type(self), layers, known_names(load_application(self.application)))
+
+
+def settings_of(plain: Mapping[str, Any]) -> Settings:
+    """What another release, or process, gave as `plain`. Raises SettingsError for what this one does not know."""
+    from config.sources import Layer, validated
+
+    application = _application([Layer("another release", dict(plain))])
+    form: type[Settings] = application.settings() if application.settings else Settings
+    return validated(form, [Layer("another release", dict(plain))], known_names(application))
 
 
 def load_settings(file: Path | None = None, **overrides: Any) -> Settings:
@@ -183,6 +197,17 @@ def application_of(file: Path | None = None, **overrides: Any) -> Application:
 def known_names(application: Application) -> dict[str, tuple[str, ...]]:
     """The names of an application that settings may use, as the context of a validation."""
     return {WRITING: tuple(each.name for each in application.writing), SCHEMAS: application.schemas}
+
+
+def in_the_open(value: Any) -> Any:
+    """As files have it: no class of ours, and no secret hidden."""
+    if isinstance(value, Mapping):
+        return {str(name): in_the_open(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_the_open(each) for each in value]
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _application(layers: Sequence[Layer]) -> Application:

@@ -29,16 +29,19 @@ from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.embedded.space import shortage
+from spark_actors.hand_over import TreeChange
 from spark_actors.join_file import JOIN_FILE, join_file
 from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.identity import Role
 from spark_actors.messaging.ports import INGRESS
-from spark_actors.node import facts_of, keep_beating
-from spark_actors.persistence.cluster import current_epoch, next_epoch
+from spark_actors.node import facts_of
+from spark_actors.persistence.cluster import current_tree, new_tree, open_tree
 from spark_actors.persistence.key_record import refuse_foreign_keys, remember_keys
+from spark_actors.persistence.membership import NodeFacts
 from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock, deployment_id
 from spark_actors.persistence.room import refuse_too_few_connections
+from spark_actors.pulse import Pulse
 from spark_actors.signals import Signals, StopAtOnce, StopWanted
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.liveness import Liveness
@@ -127,12 +130,14 @@ class Manner:
     """It starts although it has none of the keys that signed the tokens of what may still wait."""
 
 
-def run_daemon(settings: Settings, out: TextIO = sys.stdout, manner: Manner = Manner()) -> int:
+def run_daemon(read: Callable[[], Settings], out: TextIO = sys.stdout, manner: Manner = Manner()) -> int:
     """Run until SIGTERM or Ctrl-C; returns the exit code.
 
     0: drained and stopped. 130: a second signal ended it at once. Raises SparkError if it cannot start or go on: Ray
-    has ended, or another daemon owns the tables. No process is left behind either way.
+    has ended, or another daemon owns the tables. No process is left behind either way. *read* gives the settings; it is
+    called again when operators wish that they are read anew.
     """
+    settings = read()
     signals = Signals()
     signals.install()
     data_dir = DataDir(settings.data_dir)
@@ -147,7 +152,7 @@ def run_daemon(settings: Settings, out: TextIO = sys.stdout, manner: Manner = Ma
         stack.callback(tail.stop)
         try:
             with services(settings, data_dir, manner, signals) as surroundings:
-                _run_tree(surroundings, data_dir, signals, out)
+                _run_tree(surroundings, data_dir, read, signals, out)
         except StopWanted:
             log.info("stopped_before_it_began")
             return 0
@@ -272,47 +277,57 @@ def _connect_ray(deployment: Deployment, ray_node: EmbeddedRay | None) -> None:
         connect(deployment.settings.ray.address, deployment.ray_namespace)
 
 
-def _run_tree(surroundings: Surroundings, data_dir: DataDir, signals: Signals, out: TextIO) -> None:
-    deployment, root = _tree(_remembering_the_queue(surroundings.deployment))
-    settings = deployment.settings
+def _run_tree(
+    surroundings: Surroundings, data_dir: DataDir, read: Callable[[], Settings], signals: Signals, out: TextIO
+) -> None:
+    tree = TreeChange(*_tree(_remembering_the_queue(surroundings.deployment)), read)
+    settings, dsn = tree.deployment.settings, tree.deployment.dsn[INGRESS]
     signals.install()
-    configure_logging("daemon", deployment.log_file, settings.log.level)
+    configure_logging("daemon", tree.deployment.log_file, settings.log.level)
     liveness = Liveness()
     server = TelemetryServer(
         settings.http.host,
         settings.http.port,
-        metrics=root.metrics,
+        metrics=lambda: tree.root.metrics(),
         liveness=liveness.problems,
-        readiness=lambda: {**surroundings.problems(), **root.readiness()},
-        status=root.status,
+        readiness=lambda: {**surroundings.problems(), **tree.root.readiness()},
+        status=lambda: tree.root.status(),
     )
     with ExitStack() as stack:
         stack.callback(server.stop)
         try:
             server.start()
-            _wait_until_ready(root.problems, surroundings, signals)
+            _wait_until_ready(tree.root.problems, surroundings, signals)
             if not signals.stop_wanted.is_set():
                 _write_join_file(surroundings, data_dir)
-                _announce(deployment, data_dir, server.url, out)
+                _announce(tree.deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
-            if surroundings.ray_node:
-                stack.callback(keep_beating(deployment.dsn[INGRESS], facts_of(surroundings.ray_node, deployment)))
+            pulse = Pulse(dsn, _facts(surroundings.ray_node, tree))
+            pulse.start()
+            stack.callback(pulse.stop)
             liveness.begin()
             while not signals.stop_wanted.wait(WATCH_SECONDS) and _can_go_on(surroundings, signals):
                 surroundings.look_after()
-                liveness.turn(root_answers=root.answers())
+                liveness.turn(root_answers=tree.root.answers())
+                if wish := pulse.wished:
+                    tree.make(wish)
                 if time.monotonic() > renewal:
-                    _renew_token(deployment, data_dir)
+                    _renew_token(tree.deployment, data_dir)
                     renewal += RENEWAL_SECONDS
             log.info("draining", grace_seconds=settings.shutdown.grace_seconds)
         finally:
             liveness.end()
-            root.stop(
+            tree.root.stop(
                 settings.shutdown.grace_seconds + SLACK_SECONDS,
                 is_worthwhile=lambda: surroundings.is_whole,
                 has_cluster=lambda: surroundings.has_ray,
             )
+
+
+def _facts(ray_node: EmbeddedRay | None, tree: TreeChange) -> Callable[[], NodeFacts] | None:
+    """What this node says of itself, if its Ray is ours."""
+    return (lambda: facts_of(ray_node, tree.deployment)) if ray_node else None
 
 
 def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
@@ -323,15 +338,16 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
     dsn, fingerprint = deployment.dsn[INGRESS], deployment.fingerprint
     remember_keys(dsn, deployment.keys)
     deployment.keep(deployment.settings.data_dir)
-    epoch = current_epoch(dsn)
-    if (epoch.fingerprint, epoch.release) == (fingerprint, version()):
-        root = RayRoot(epoch.namespace)
+    current = current_tree(dsn)
+    if current and (current.fingerprint, current.release) == (fingerprint, version()):
+        root = RayRoot(current.namespace)
         if root.adopt():
-            log.info("tree_adopted", epoch=epoch.number)
-            return replace(deployment, ray_namespace=epoch.namespace), root
-    epoch = next_epoch(dsn, names.deployment_of(deployment.ray_namespace), fingerprint, version())
-    deployment, root = replace(deployment, ray_namespace=epoch.namespace), RayRoot(epoch.namespace)
+            log.info("tree_adopted", epoch=current.epoch)
+            return replace(deployment, ray_namespace=current.namespace), root
+    tree = new_tree(dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint)
+    deployment, root = replace(deployment, ray_namespace=tree.namespace), RayRoot(tree.namespace)
     root.start(root_builder(deployment.origin))
+    open_tree(dsn, tree.epoch)
     return deployment, root
 
 

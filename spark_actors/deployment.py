@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.node import node_folder
-from config.settings import Settings
+from config.settings import Settings, settings_of
 from spark_actors.actors import names
 from spark_actors.application import Application, load_application
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.identity.signing_keys import SigningKey, TokenKeysError, new_key, parse_keys
 from spark_actors.kernel.errors import SparkError
+from spark_actors.version import version
 
 if TYPE_CHECKING:
     from spark_actors.identity.tokens import TokenIssuer
@@ -48,6 +49,8 @@ class Deployment:
     log_file: Path
     ray_namespace: str
     """Of one tree of actors alone (see `names.namespace`)."""
+    python: str = ""
+    """The interpreter that runs the actors, if it is another than that of their nodes."""
     keys: tuple[SigningKey, ...] = field(default=(), repr=False)
     """Of tokens, the one that signs first. Without any, nobody is known."""
 
@@ -64,6 +67,7 @@ class Deployment:
         """
         exclude: Any = dict.fromkeys(("cluster", "data_dir", "http", "log", "nats", "postgres", "ray"), True)
         exclude["identity"] = {"keys", "keys_file"}  # wherever they come from, it is they that count
+        exclude["retention"] = {"inbox_days"}  # raised while older commands wait
         common = self.settings.model_dump(mode="json", exclude=exclude)
         told = (common, [key.line for key in self.keys])
         return sha256(repr(told).encode()).hexdigest()[:12]
@@ -71,11 +75,20 @@ class Deployment:
     @property
     def origin(self) -> Origin:
         """What its actors are told of it."""
-        return Origin(self.ray_namespace, self.settings.data_dir)
+        return Origin(self.ray_namespace, self.settings.data_dir, self.python)
 
     def keep(self, folder: Path) -> None:
         """Write it where the actors of a node find it: they are made by somebody who must not tell them secrets."""
-        write_private_file(folder / _file_of(self.ray_namespace), pickle.dumps(self))
+        plain = {
+            "settings": self.settings.plain,
+            "dsn": dict(self.dsn),
+            "listen_dsn": dict(self.listen_dsn),
+            "nats_url": self.nats_url,
+            "nats_token": self.nats_token,
+            "log_file": str(self.log_file),
+            "keys": [key.line for key in self.keys],
+        }
+        write_private_file(folder / _file_of(self.ray_namespace), pickle.dumps((version(), pickle.dumps(self), plain)))
 
 
 class Origin(NamedTuple):
@@ -84,6 +97,8 @@ class Origin(NamedTuple):
     namespace: str
     folder: Path
     """Where to look on a node that has no folder of its own: the driver's, which others may not have."""
+    python: str = ""
+    """The interpreter that runs the actors, if it is another than that of their nodes."""
 
 
 @cache
@@ -91,10 +106,28 @@ def deployment_of(origin: Origin) -> Deployment:
     """As this node has it. Raises DeploymentUnknownError."""
     file = (node_folder() or origin.folder) / _file_of(origin.namespace)
     try:
-        kept: Deployment = pickle.loads(file.read_bytes())
+        release, kept, plain = pickle.loads(file.read_bytes())
     except OSError as error:
         raise DeploymentUnknownError(origin.namespace, f"{file}: {error.strerror}") from None
-    return replace(kept, ray_namespace=origin.namespace)
+    if release != version():  # its classes may be others
+        return _of_another_release(plain, origin)
+    ours: Deployment = pickle.loads(kept)
+    return replace(ours, ray_namespace=origin.namespace, python=origin.python)
+
+
+def _of_another_release(plain: Mapping[str, Any], origin: Origin) -> Deployment:
+    """Raises SettingsError for what this release does not know any more."""
+    return Deployment(
+        settings=settings_of(plain["settings"]),
+        dsn=plain["dsn"],
+        listen_dsn=plain["listen_dsn"],
+        nats_url=plain["nats_url"],
+        nats_token=plain["nats_token"],
+        log_file=Path(plain["log_file"]),
+        ray_namespace=origin.namespace,
+        python=origin.python,
+        keys=parse_keys(plain["keys"], "the keys of the deployment"),
+    )
 
 
 def _file_of(namespace: str) -> str:

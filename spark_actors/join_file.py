@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import tomli_w
-from pydantic import SecretStr
 
+from config.settings import in_the_open
 from spark_actors.deployment import Deployment
 
 JOIN_FILE = "join.toml"
@@ -40,13 +37,4 @@ def join_file(deployment: Deployment, *, head: str, ray_token: str, postgres_dsn
         },
         "ray": {"namespace": settings.ray.namespace},
     }
-    return f"{_HEADER}\n{tomli_w.dumps(_plain(known))}"
-
-
-def _plain(value: Any) -> Any:
-    """As TOML has it."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value.get_secret_value() if isinstance(value, SecretStr) else value
+    return f"{_HEADER}\n{tomli_w.dumps(in_the_open(known))}"

@@ -8,8 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
-from threading import Event, Thread
+from contextlib import ExitStack
 from typing import TextIO
 
 import psutil
@@ -17,6 +16,7 @@ import structlog
 
 from config.node import set_node_folder
 from config.settings import Settings
+from spark_actors.actors import names
 from spark_actors.cluster.nodes import NodeState, Verdict
 from spark_actors.deployment import Deployment, signing_keys
 from spark_actors.embedded.addresses import Address
@@ -25,8 +25,9 @@ from spark_actors.embedded.errors import HeadUnreachableError
 from spark_actors.embedded.ray_node import DEFAULT_PORT, JoiningRay, RayNode, Standing
 from spark_actors.kernel.errors import SparkError, StorageUnavailableError
 from spark_actors.messaging.ports import INGRESS
-from spark_actors.persistence.cluster import current_epoch
+from spark_actors.persistence.cluster import newest_tree
 from spark_actors.persistence.membership import Membership, NodeFacts
+from spark_actors.pulse import BEAT_SECONDS
 from spark_actors.signals import Signals, StopAtOnce
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.http import TelemetryServer
@@ -36,10 +37,10 @@ from spark_actors.version import version
 
 log = structlog.get_logger(__name__)
 
-BEAT_SECONDS = 0.5
-"""How often a node says that it lives: well below what the root waits for it."""
 STANDING_SECONDS = 2.0
 """How often it asks the head whether it is still a member."""
+REFUSED_SECONDS = 5.0
+"""So long it stays although it is refused: its settings may just have been read anew."""
 RETRY_SECONDS = 2.0
 """How often it tries to reach a head, or a store, that is away."""
 
@@ -55,13 +56,14 @@ class NodeRefusedError(SparkError):
         return f"node {self.name} is refused: {self.reason}"
 
 
-def run_node(settings: Settings, out: TextIO = sys.stdout) -> int:
+def run_node(read: Callable[[], Settings], out: TextIO = sys.stdout) -> int:
     """Be a node of the head at `cluster.join` until SIGTERM, Ctrl-C or an operator's drain; returns the exit code.
 
     0: all that was here lives elsewhere now. 130: a second signal ended it at once. It joins again by itself when the
     head does not know it any more. Raises SparkError if it does not fit (release, settings, token), or its Ray has
-    ended by itself. No process is left behind either way.
+    ended by itself. No process is left behind either way. *read* gives the settings; they are read anew for each tree.
     """
+    settings = read()
     signals = Signals()
     signals.install()
     data_dir = DataDir(settings.data_dir)
@@ -76,7 +78,7 @@ def run_node(settings: Settings, out: TextIO = sys.stdout) -> int:
         stack.callback(tail.stop)
         set_node_folder(data_dir.path)
         try:
-            while _member(settings, data_dir, signals, out):
+            while _member(read, data_dir, signals, out):
                 log.warning("joins_again")
         except StopAtOnce:
             log.warning("stopped_at_once")
@@ -85,8 +87,9 @@ def run_node(settings: Settings, out: TextIO = sys.stdout) -> int:
     return 0
 
 
-def _member(settings: Settings, data_dir: DataDir, signals: Signals, out: TextIO) -> bool:
+def _member(read: Callable[[], Settings], data_dir: DataDir, signals: Signals, out: TextIO) -> bool:
     """Join, and stay for as long as the head knows this node; whether to join anew."""
+    settings = read()
     deployment = _deployment(settings, data_dir, signals)
     if deployment is None:
         return False
@@ -97,16 +100,22 @@ def _member(settings: Settings, data_dir: DataDir, signals: Signals, out: TextIO
         if not _launched(ray, signals):
             return False
         signals.install()  # Ray sets its own
-        membership = Membership(deployment.dsn[INGRESS], facts_of(ray, deployment))
+        membership = Membership(deployment.dsn[INGRESS])
         stack.callback(membership.close)
-        member = Member(membership, ray, signals)
+
+        def reread() -> NodeFacts:
+            anew = _deployment(read(), data_dir, signals) or deployment
+            log.info("settings_read", fingerprint=anew.fingerprint)
+            return facts_of(ray, anew)
+
+        member = Member(membership, facts_of(ray, deployment), ray, signals, reread)
         server = TelemetryServer(
             settings.http.host,
             settings.http.port,
             metrics=MetricsBoard().render,
             liveness=lambda: [str(ray.lost)] if ray.lost else [],
             readiness=lambda: {"node": member.problem},
-            status=lambda: {**vars(membership.facts), "state": member.verdict.state},
+            status=lambda: {**vars(member.facts), "state": member.verdict.state},
         )
         server.start()
         stack.callback(server.stop)
@@ -124,11 +133,11 @@ def _deployment(settings: Settings, data_dir: DataDir, signals: Signals) -> Depl
     application_dsn = {schema: settings.dsn_of(schema) for schema in _schemas(settings)}
     while not signals.stop_wanted.is_set():
         try:
-            namespace = current_epoch(application_dsn[INGRESS]).namespace
+            tree = newest_tree(application_dsn[INGRESS])
         except StorageUnavailableError as error:
             log.warning("store_away", error=str(error))
-            namespace = ""
-        if namespace:
+            tree = None
+        if tree:
             deployment = Deployment(
                 settings=settings,
                 dsn=application_dsn,
@@ -136,7 +145,7 @@ def _deployment(settings: Settings, data_dir: DataDir, signals: Signals) -> Depl
                 nats_url=settings.nats.url,
                 nats_token=settings.nats.token.get_secret_value(),
                 log_file=data_dir.logs / "node.jsonl",
-                ray_namespace=namespace,
+                ray_namespace=tree.namespace,
                 keys=signing_keys(settings, data_dir, make=False),
             )
             deployment.keep(data_dir.path)
@@ -174,29 +183,25 @@ def facts_of(ray: RayNode, deployment: Deployment) -> NodeFacts:
         python=platform.python_version(),
         fingerprint=deployment.fingerprint,
         pid=os.getpid(),
+        epoch=names.epoch_of(deployment.ray_namespace),
     )
-
-
-def keep_beating(dsn: str, facts: NodeFacts) -> Callable[[], None]:
-    """Say that this node lives, in a thread of its own, until what this gives is called."""
-    ended = Event()
-
-    def beat() -> None:
-        membership = Membership(dsn, facts)
-        while not ended.wait(BEAT_SECONDS):
-            with suppress(StorageUnavailableError):
-                membership.beat(psutil.cpu_percent(), psutil.virtual_memory().used)
-        membership.close()
-
-    Thread(target=beat, name="heartbeats", daemon=True).start()
-    return ended.set
 
 
 class Member:
     """A node as long as its head knows it."""
 
-    def __init__(self, membership: Membership, ray: JoiningRay, signals: Signals) -> None:
+    def __init__(
+        self,
+        membership: Membership,
+        facts: NodeFacts,
+        ray: JoiningRay,
+        signals: Signals,
+        reread: Callable[[], NodeFacts],
+    ) -> None:
+        """*reread* has the settings read anew, for a new tree. Raises SparkError."""
         self._membership, self._ray, self._signals = membership, ray, signals
+        self.facts, self._reread = facts, reread
+        self._refused_at: float | None = None
         self.verdict = Verdict(NodeState.JOINING)
         """What the root held of it when it last heard."""
         self.problem: str | None = "not joined yet"
@@ -206,7 +211,7 @@ class Member:
     @property
     def is_over(self) -> bool:
         """Whether there is nothing more to wait for here."""
-        return self.must_join_again or self.verdict.state in (NodeState.DRAINED, NodeState.REFUSED)
+        return self.must_join_again or self.verdict.state is NodeState.DRAINED
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Say that this node lives, round after round, until then. Raises what the loss of its Ray means."""
@@ -219,23 +224,36 @@ class Member:
         if self._ray.lost:
             raise self._ray.lost
         try:
-            self.verdict = self._membership.beat(psutil.cpu_percent(), psutil.virtual_memory().used)
+            heard = self._membership.beat(self.facts, psutil.cpu_percent(), psutil.virtual_memory().used)
+            self.verdict = heard.verdict
+            if heard.epoch > self.facts.epoch:
+                self._read_anew()
             known = self.verdict.state in (NodeState.ACTIVE, NodeState.DRAINING, NodeState.DRAINED)
             self.problem = None if known else f"{self.verdict.state}: {self.verdict.reason}".rstrip(": ")
         except StorageUnavailableError as error:
             self.problem = str(error)
-        if self.verdict.state is NodeState.REFUSED:
-            raise NodeRefusedError(self._membership.facts.name, self.verdict.reason)
+        if self.verdict.state is not NodeState.REFUSED:
+            self._refused_at = None
+        elif self._refused_at is None:
+            self._refused_at = time.monotonic()
+        elif time.monotonic() > self._refused_at + REFUSED_SECONDS:
+            raise NodeRefusedError(self.facts.name, self.verdict.reason)
         if time.monotonic() > self._asked_at + STANDING_SECONDS:
             self._asked_at = time.monotonic()
             self.must_join_again = self._ray.standing() is Standing.UNKNOWN
+
+    def _read_anew(self) -> None:
+        try:
+            self.facts = self._reread()
+        except SparkError as error:  # the tree that works goes by the old ones
+            log.error("settings_not_read", error=str(error))
 
     def hand_over(self, patience_seconds: float) -> None:
         """Have everything here move elsewhere, if need be, before this node ends; not for ever, nor if it cannot be."""
         deadline = time.monotonic() + patience_seconds
         log.info("draining", patience_seconds=patience_seconds)
         try:
-            self._membership.leave()
+            self._membership.leave(self.facts.node_id)
             while self.verdict.state is not NodeState.DRAINED and time.monotonic() < deadline:
                 self.turn()
                 time.sleep(BEAT_SECONDS / 2)

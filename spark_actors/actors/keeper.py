@@ -13,6 +13,7 @@ from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import Actor, ActorSpec, Children, Report
 from spark_actors.actors.seating import Seating
+from spark_actors.cluster.ports import Seat
 from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.telemetry import ActorMoved, ActorRestarted
 
@@ -59,6 +60,10 @@ class Keeper:
         self._target = ""
         self._round: asyncio.Task[float] | None = None
         self._is_given_up = False
+        self.waits_for_node = ""
+        """The node whose answer the round under way needs; empty if it needs none."""
+        self.is_warm = False
+        """Whether its actor waits for the tree to begin."""
         self.report: Report | None = None
         """The last report; None while the actor is not known to be there."""
         self._loop = Loop(f"keep {spec.place}", self.step)
@@ -66,15 +71,19 @@ class Keeper:
     def start(self) -> None:
         self._loop.start()
 
+    async def let_go(self) -> None:
+        """Stop keeping; the actor lives on."""
+        await self._loop.cancel()
+
     async def stop(self, grace_seconds: float) -> None:
         """Stop keeping, then let the actor finish and end."""
-        await self._loop.cancel()
+        await self.let_go()
         if self._actor is not None:
-            await self._children.stop(self._actor, grace_seconds)
+            await self._drained(self._actor, grace_seconds)
 
     @property
     def node_id(self) -> str:
-        """Where its actor is, or is being made; empty if nowhere."""
+        """Where its actor is, or the first is being made; empty if nowhere."""
         return self._seating.node_of(self.spec.place)
 
     @property
@@ -94,7 +103,7 @@ class Keeper:
         self._loop.wake()
 
     def move(self, node_id: str) -> None:
-        """Have the actor live on that node."""
+        """Have the actor live on that node. If that fails, whoever wanted it there has to ask again."""
         self._target = node_id
         self._loop.wake()
 
@@ -103,8 +112,11 @@ class Keeper:
         return bool(self._target)
 
     def give_up(self) -> None:
-        """Wait no longer for an actor whose machine does not answer: replace it."""
-        if self._round is not None:
+        """Wait no longer for what the round under way waits for, since that machine does not answer.
+
+        An actor that is there is replaced; one that was being made is made elsewhere.
+        """
+        if self._round is not None and self.waits_for_node:
             self._is_given_up = True
             self._round.cancel()
 
@@ -112,57 +124,80 @@ class Keeper:
         """One round: start the actor, move it, or take its heartbeat. Gives the seconds until the next."""
         self._round = asyncio.create_task(self._one_round())
         try:
-            return await self._round
-        except asyncio.CancelledError:
-            if not self._is_given_up:
-                self._round.cancel()
-                raise
-            log.warning("actor_given_up", actor=self.spec.place, node=self.node_id)
-            self._lose(kill=True)
-            return 0
+            await asyncio.wait([self._round])
+            if self._is_given_up and self._round.cancelled():
+                self._target = ""
+                if self._actor is not None and self._actor.node_id == self.waits_for_node:
+                    log.warning("actor_given_up", actor=str(self._actor), node=self.waits_for_node)
+                    self._lose(self._actor)
+                return 0
+            return self._round.result()
         finally:
-            self._is_given_up, self._round = False, None
+            self._round.cancel()
+            self._round, self._is_given_up, self.waits_for_node = None, False, ""
 
     async def _one_round(self) -> float:
         if self._actor is None:
             await self._begin()
-            await self._take_report(is_new=True)
         elif self._target and self._target != self._actor.node_id:
             await self._move(self._actor, self._target)
         else:
             self._target = ""
-            await self._take_report(is_new=False)
+            await self._take_report(self._actor)
         return self._heartbeat_seconds if self.report else 0
 
     async def _begin(self) -> None:
         """Adopt the actor that fills the place, if it answers; else make one."""
-        if (seat := self._seating.inherited(self.spec.place)) is not None:
-            with suppress(ActorUnavailableError):
-                found = await self._children.find(self.spec, seat.incarnation, seat.node_id)
-                self.report = await self._children.report(found, None, self._patience_seconds)
-                self._fill(found)
-                self._started_before = True
-                log.info("actor_adopted", actor=str(found))
-                return
-        self._fill(await self._made(self._seating.choose(self.spec.place)))
-        if self._started_before:
-            self._telemetry(ActorRestarted(self.spec.kind))
-        log.info("actor_replaced" if self._started_before else "actor_started", actor=str(self._actor))
-        self._started_before = True
+        if (seat := self._seating.inherited(self.spec.place)) and (found := await self._adopted(seat)):
+            log.info("actor_adopted", actor=str(found))
+        else:
+            made = await self._made(self._seating.choose(self.spec.place))
+            if self._started_before:
+                self._telemetry(ActorRestarted(self.spec.kind))
+            log.info("actor_replaced" if self._started_before else "actor_started", actor=str(made))
+            self._started_before = True
+            await self._open(made)
+            await self._fill(made)
+
+    async def _adopted(self, seat: Seat) -> Actor | None:
+        """The actor that an earlier root has left there, if it is well."""
+        self.waits_for_node = seat.node_id
+        with suppress(ActorUnavailableError):
+            found = await self._children.find(self.spec, seat.incarnation, seat.node_id)
+            self._started_before = True
+            await self._open(found)
+            await self._fill(found)
+            return found
+        return None
 
     async def _made(self, node_id: str) -> Actor:
+        self.waits_for_node = node_id
         incarnation = await self._seating.seat(self.spec.place, node_id)
-        return await self._children.start(self.spec, incarnation, node_id)
+        return await self._children.make(self.spec, incarnation, node_id)
 
-    def _fill(self, actor: Actor) -> None:
+    async def _open(self, actor: Actor) -> None:
+        """Have it begin, once the tree works. Raises ActorUnavailableError; then there is no such actor any more."""
+        self.is_warm, self.waits_for_node = True, actor.node_id
+        try:
+            await self._seating.opened.wait()
+            await self._children.begin(actor)
+        except (ActorUnavailableError, asyncio.CancelledError):
+            self._seating.end(actor, self._children.kill(actor))
+            raise
+        finally:
+            self.is_warm = False
+
+    async def _fill(self, actor: Actor) -> None:
+        """From now on this one fills the place, and everybody is told the way to it. Raises ActorUnavailableError."""
         self._actor, self._told = actor, 0
         self._seating.publish(actor)
+        await self._take_report(actor)
+        if self.report is None:
+            raise ActorUnavailableError(self.spec.place, "has not lived to its first report")
 
-    async def _take_report(self, *, is_new: bool) -> None:
-        actor = self._actor
-        if actor is None:
-            return
+    async def _take_report(self, actor: Actor) -> None:
         table = self._seating.table
+        self.waits_for_node = actor.node_id
         try:
             report = await self._children.report(
                 actor, table if table.version != self._told else None, self._patience_seconds
@@ -172,39 +207,51 @@ class Keeper:
                 raise ActorUnavailableError(self.spec.place, stuck)
         except ActorUnavailableError as error:
             log.warning("actor_lost", actor=str(actor), error=str(error))
-            self._lose(kill=True)
-            if is_new:
-                raise
-            return
-        self.report, self._told, self._heard_at = report, table.version, self._now()
+            self._lose(actor)
+        else:
+            self.report, self._told, self._heard_at = report, table.version, self._now()
 
-    def _lose(self, *, kill: bool) -> None:
+    def _lose(self, actor: Actor) -> None:
         """There is no actor any more; should it only have been silent, there must not be two."""
-        actor, self._actor, self.report, self._heard_at = self._actor, None, None, None
-        if actor is not None and kill:
-            self._seating.end(self._children.kill(actor))
+        self._actor = self.report = self._heard_at = None
+        self._seating.end(actor, self._children.kill(actor))
 
     async def _move(self, old: Actor, node_id: str) -> None:
-        """Fill the place anew on another node, and let the old actor end once nobody turns to it any more."""
+        """Fill the place anew on another node: the new actor is warm before the old one is touched.
+
+        One that is only called ends once nobody turns to it any more; any other before the new one begins.
+        """
         log.info("actor_moves", actor=str(old), to=node_id)
-        if not self.spec.starts_first:
-            self.report = self._heard_at = None
-            await self._children.stop(old, self._grace_seconds)
-            self._actor = None
         try:
             new = await self._made(node_id)
         except ActorUnavailableError:
-            self._target = ""  # whoever wanted it there looks anew
-            if self._actor is not None:
-                await self._seating.seat_again(self._actor)
+            await self._seating.seat_again(old)
             raise
-        self._fill(new)
-        if self.spec.starts_first:
-            self._seating.end(self._ended_when_unused(old, self._seating.table.version))
-        self._target = ""
+        finally:
+            self._target = ""
+        if self.spec.is_called_only:
+            self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
+        else:
+            self.waits_for_node = old.node_id
+            await self._drained(old, self._grace_seconds)
+            self._actor = self.report = None
+            await self._open(new)
         self._telemetry(ActorMoved(self.spec.kind))
-        await self._take_report(is_new=True)
+        await self._fill(new)
 
     async def _ended_when_unused(self, old: Actor, version: int) -> None:
+        """End the actor once everybody knows the table of that version, which names another."""
         await self._seating.known_everywhere(version)
-        await self._children.stop(old, self._grace_seconds)
+        await self._drained(old, self._grace_seconds)
+
+    async def _drained(self, actor: Actor, grace_seconds: float) -> None:
+        """Let it finish and end. Meanwhile it is told where the others are, without whom it may not be able to."""
+        stopping = asyncio.create_task(self._children.stop(actor, grace_seconds))
+        try:
+            while not (await asyncio.wait([stopping], timeout=self._heartbeat_seconds))[0]:
+                with suppress(ActorUnavailableError):
+                    await self._children.report(actor, self._seating.table, self._heartbeat_seconds)
+                    if actor is self._actor:
+                        self._heard_at = self._now()
+        finally:
+            stopping.cancel()

@@ -24,6 +24,11 @@ def deployment_of(namespace: str) -> str:
     return namespace.rpartition("/")[0]
 
 
+def epoch_of(namespace: str) -> int:
+    """Which tree of its deployment it is."""
+    return int(namespace.rpartition("/")[2])
+
+
 def is_of_predecessor(namespace: str, mine: str) -> bool:
     """Whether the actors in *namespace* are of another tree of the same deployment as those in *mine*."""
     return namespace != mine and "/" in mine and deployment_of(namespace) == deployment_of(mine)

@@ -99,8 +99,9 @@ class ActorSpec:
     write it to disk."""
     fence: Callable[[int], Fence]
     """Makes the fence of an incarnation, in its process; as picklable."""
-    starts_first: bool = False
-    """Whether, when it moves, the new one begins before the old one ends; else after it."""
+    is_called_only: bool = False
+    """Whether it does nothing but answer calls: then, when it moves, two may live at once. Of the others the new one
+    begins when the old one has finished what it had in hand; it is warm by then."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,11 @@ class Actor:
 class Children(Protocol):
     """Starts, watches and ends actors. Calls raise ActorUnavailableError when the actor is not there."""
 
-    async def start(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
-        """Make an actor on that node and no other; gives it once it has started its work."""
+    async def make(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+        """Make an actor on that node and no other; gives it once it is warm: all is there to begin at once."""
+
+    async def begin(self, actor: Actor) -> None:
+        """Have it begin its work. Beginning again does nothing."""
 
     async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         """One that was made before, by whomever."""

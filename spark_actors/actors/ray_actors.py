@@ -70,6 +70,9 @@ class AggregateActor:
             _spare_collector()
             self._started.set()
 
+    def begin(self) -> None:
+        """It works when it is called."""
+
     def take_turn(self, context: str, payload: bytes, token: str = "") -> bytes:
         self.start()
         with self._progress.turn(token):
@@ -123,14 +126,17 @@ class _AsyncShell:
         self._fence: Fence | None = None
 
     async def start(self) -> None:
-        """Build and begin the service; starting again does nothing."""
+        """Build the service; starting again does nothing."""
         async with self._building:
             if self._unit is None:
                 self._unit = await self._build()
                 self._fence = self._make_fence(self._incarnation)
                 self._fence.start()
                 _spare_collector()
-                await self._unit.service.start()
+
+    async def begin(self) -> None:
+        """Have the service begin; beginning again does nothing."""
+        await (await self._started()).service.start()
 
     async def report(self, table: RouteTable | None) -> bytes:
         unit = await self._started()
@@ -200,6 +206,10 @@ class RootSupervisor:
 
     async def status(self) -> bytes:
         return msgspec.json.encode((await self._root()).status())
+
+    async def open(self) -> None:
+        """Have a tree that is warm begin."""
+        (await self._root()).open()
 
     async def stop(self) -> None:
         """Drain the tree."""

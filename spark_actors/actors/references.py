@@ -143,31 +143,44 @@ class RaySubscribers(_Others):
 class RayChildren:
     """Makes actors, each on the node that it is told, asks them how they are, ends them."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, python: str = "") -> None:
+        """*python*: the interpreter that runs them, if it is another than that of their nodes."""
         self._namespace = namespace
+        self._environment = _environment(python)
 
-    async def start(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+    async def make(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         # Hard: Ray would put an actor that asks for nothing anywhere, also where a node has just died.
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
         name = names.incarnation(spec.place, incarnation)
         made = BY_KIND[names.kind_of(spec.place)].options(
-            name=name, namespace=self._namespace, scheduling_strategy=there, **OPTIONS
+            name=name, namespace=self._namespace, scheduling_strategy=there, **OPTIONS, **self._environment
         )
-        make = partial(made.remote, spec.place, incarnation, spec.build, spec.fence)
+        making = _begun(partial(made.remote, spec.place, incarnation, spec.build, spec.fence))
         try:
-            handle = await in_thread(make, tuning.CLUSTER_SECONDS)
-            actor = Actor(spec, incarnation, node_id, handle)
-        except (ValueError, RayError, TimeoutError) as error:
+            async with asyncio.timeout(tuning.CLUSTER_SECONDS):
+                actor = await asyncio.wrap_future(making)
+        except (ValueError, RayError) as error:
             raise ActorUnavailableError(spec.place, f"could not be made: {_word(error)}") from error
+        except (TimeoutError, asyncio.CancelledError) as error:
+            making.add_done_callback(_end_what_was_made)
+            if isinstance(error, TimeoutError):
+                raise ActorUnavailableError(spec.place, f"could not be made: {_word(error)}") from error
+            raise
         try:
-            await answer_of(spec.place, handle.start.remote(), tuning.START_SECONDS)
+            await answer_of(spec.place, actor.start.remote(), tuning.START_SECONDS)
         except RayTaskError as error:
-            await self.kill(actor)
+            end_soon(actor)
             raise ActorUnavailableError(spec.place, f"could not be started: {_word(error)}") from error
         except (ActorUnavailableError, asyncio.CancelledError):
-            end_soon(handle)
+            end_soon(actor)
             raise
-        return actor
+        return Actor(spec, incarnation, node_id, actor)
+
+    async def begin(self, actor: Actor) -> None:
+        try:
+            await answer_of(actor.spec.place, actor.handle.begin.remote(), tuning.START_SECONDS)
+        except RayTaskError as error:
+            raise ActorUnavailableError(actor.spec.place, f"could not begin: {_word(error)}") from error
 
     async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         find = partial(ray.get_actor, names.incarnation(spec.place, incarnation), namespace=self._namespace)
@@ -199,16 +212,23 @@ def end_soon(handle: Any) -> None:
     _begun(partial(ray.kill, handle))
 
 
+def _end_what_was_made(making: Future[Any]) -> None:
+    """Nobody waits for it any more, and nobody knows it."""
+    if not making.cancelled() and making.exception() is None:
+        end_soon(making.result())
+
+
 class RayNodes:
     """Port `RayView`."""
 
-    def __init__(self, look: Callable[[], Common]) -> None:
-        """*look* is called on a node that is to be examined: picklable, and without secrets."""
+    def __init__(self, look: Callable[[], Common], python: str = "") -> None:
+        """*look* is called on a node that is to be examined, by *python*: picklable, and without secrets."""
         self._look = look
+        self._environment = _environment(python)
 
     async def examine(self, node_id: str) -> Common:
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there)
+        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
         try:
             found: Common = await answer_of(f"node {node_id}", look.remote(), tuning.START_SECONDS)
         except RayTaskError as error:
@@ -244,11 +264,17 @@ def _nodes() -> tuple[list[dict[str, Any]], Collection[str]]:
     return list(_all_nodes()), state.get_draining_nodes()
 
 
+def _environment(python: str) -> dict[str, Any]:
+    """Ray's option for another interpreter. Without one there is none: it costs a pool of processes of its own."""
+    return {"runtime_env": {"py_executable": python}} if python else {}
+
+
 class RayRoot:
     """The root supervisor as the daemon's driver sees it. Callable from any thread."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, python: str = "") -> None:
         self._namespace = namespace
+        self._environment = _environment(python)
         self._actor: Any = None
 
     def adopt(self) -> bool:
@@ -260,15 +286,19 @@ class RayRoot:
             return False
         return True
 
-    def start(self, build: Callable[[], Awaitable[Assembly]]) -> None:
+    def start(self, build: Callable[[], Awaitable[Assembly]], *, beside: str = "") -> None:
         """End what earlier trees of the deployment have left, then make the root; it starts everything else.
 
         Only for who owns the deployment's tables. What the actors hold is in Postgres, so ending them costs nothing but
-        the time to start anew.
+        the time to start anew. Left alone is the tree in the namespace *beside*, which is to hand over to this one.
         """
-        self._end_all(lambda namespace: names.is_of_predecessor(namespace, self._namespace))
-        make = ROOT_SUPERVISOR.options(name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS).remote
-        self._actor = make(names.ROOT, build)
+        self._end_all(lambda namespace: namespace != beside and names.is_of_predecessor(namespace, self._namespace))
+        made = ROOT_SUPERVISOR.options(name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS, **self._environment)
+        self._actor = made.remote(names.ROOT, build)
+
+    def open(self) -> None:
+        """Have a tree that is warm begin. Raises ActorUnavailableError."""
+        self._ask("open")
 
     def status(self) -> dict[str, Any]:
         """The tree as the root sees it (see `TreeStatus`). Raises ActorUnavailableError."""

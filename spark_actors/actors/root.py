@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -26,7 +26,7 @@ from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.seating import Seating
 from spark_actors.cluster.nodes import Common, NodeState, Sighting, Verdict, judge
 from spark_actors.cluster.placing import Place, moves
-from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView
+from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView, SupersededError
 from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.telemetry import NodesMeasured
 
@@ -63,6 +63,8 @@ class TreeStatus(msgspec.Struct, frozen=True):
     """The whole tree as `status` shows it."""
 
     ready: bool
+    warm: bool
+    """Whether it only waits for another tree to hand over."""
     problems: list[str]
     actors: list[ActorStatus]
     nodes: list[NodeStatus]
@@ -83,6 +85,8 @@ class RootPorts:
     board: Board
     own_metrics: Callable[[], bytes]
     telemetry: Telemetry
+    examines_all: bool = False
+    """Whether what nodes say of themselves does not count: the actors are run by another program there."""
     now: Callable[[], float] = time.monotonic
 
 
@@ -103,6 +107,7 @@ class RootSupervisor:
         self._grace_seconds = grace_seconds
         self._number = 0
         """Of this root; 0 before it has become one."""
+        self._superseded: SupersededError | None = None
         self._fence: Fence | None = None
         self._sightings: Sequence[Sighting] = ()
         self._verdicts: dict[str, Verdict] = {}
@@ -110,6 +115,7 @@ class RootSupervisor:
         self._telling: asyncio.TimerHandle | None = None
         self._examining: dict[str, asyncio.Task[None]] = {}
         self._examine_at: dict[str, float] = {}
+        self._found: dict[str, Common] = {}
         self._loop = Loop("reconcile", self.reconcile)
         seating.places = {each.place: _place(each) for each in self._specs}
         seating.is_known = self._is_known
@@ -134,6 +140,15 @@ class RootSupervisor:
         if self._fence:
             self._fence.stop()
 
+    def open(self) -> None:
+        """Have all actors begin as soon as they are warm. It is written already that the tree works."""
+        self._seating.opened.set()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether all actors only wait for the tree to begin."""
+        return all(keeper.is_warm for keeper in self._by_place.values())
+
     def asked(self) -> None:
         """The driver has asked for something: it knows this root."""
         if self._fence:
@@ -141,37 +156,62 @@ class RootSupervisor:
 
     async def reconcile(self) -> float:
         """One round. Gives the seconds until the next. Raises what keeps it from knowing how things are."""
-        late = self._ports.now() - self._looked_at
+        if self._superseded:
+            raise self._superseded
+        try:
+            await self._look()
+        except SupersededError as error:
+            self._superseded = error
+            await self._let_go()
+            raise
+        self._looked_at = self._ports.now()
+        return tuning.CLUSTER_LOOK_SECONDS
+
+    async def _look(self) -> None:
         self._sightings = await self._ports.ray.nodes()
-        rows = await self._ports.store.read()
+        rows = self._as_examined(await self._rows())
+        # A process that stood still, in whatever it did, has not heard what others have said meanwhile.
+        late = self._ports.now() - self._looked_at
         self._verdicts = self._judged(rows, listened=late < tuning.CLUSTER_LOOK_SECONDS + tuning.LAG_SECONDS)
         self._seating.usable = [
             each.node_id for each in self._sightings if self._state(each.node_id) is NodeState.ACTIVE
         ]
-        if not self._number:
-            await self._begin(rows)
-        await self._note(rows)
-        for keeper in self._by_place.values():
-            if keeper.node_id and self._state(keeper.node_id) in (NodeState.SUSPECT, NodeState.GONE):
-                keeper.give_up()
-        self._examine(rows)
-        self._move(rows)
-        self._looked_at = self._ports.now()
-        return tuning.CLUSTER_LOOK_SECONDS
-
-    async def _begin(self, rows: ClusterRows) -> None:
-        """Become the root, and let the keepers adopt what an earlier one has left, or start it."""
-        self._number = await self._ports.store.become_root()
-        self._fence = self._ports.fence(self._number)
-        self._fence.start()
-        # Tables of this root are newer than all of those before it.
-        self._seating.begin(self._number, rows.seats, version=self._number << 20)
+        if rows.is_open:
+            await self._note(rows)
+            self.open()
         for tier in reversed(self._tiers):
             for keeper in tier:
                 keeper.start()
+        for keeper in self._by_place.values():
+            if (node := keeper.waits_for_node) and self._state(node) in (NodeState.SUSPECT, NodeState.GONE):
+                keeper.give_up()
+        self._examine(rows)
+        self._move(rows)
+
+    async def _rows(self) -> ClusterRows:
+        """What is written, once this is the root: then nobody else writes any more."""
+        number = self._number or await self._ports.store.become_root()
+        rows = await self._ports.store.read()
+        if rows.root != number:
+            raise SupersededError(number)
+        if not self._number:
+            self._begin(number, rows)
+        return rows
+
+    def _begin(self, number: int, rows: ClusterRows) -> None:
+        """Be the root from now on, on what an earlier one has left."""
+        self._number = number
+        self._fence = self._ports.fence(number)
+        self._fence.start()
+        # Tables of this root are newer than all of those before it.
+        self._seating.begin(number, rows.seats, version=number << 20)
+
+    async def _let_go(self) -> None:
+        """Another is the root: neither ask nor end anybody any more, or those who have successors would live on."""
+        await asyncio.gather(*(keeper.let_go() for keeper in self._by_place.values()))
 
     def _judged(self, rows: ClusterRows, *, listened: bool) -> dict[str, Verdict]:
-        inhabited = set(self._seating.seats.values())
+        inhabited = {*self._seating.inhabited, *(keeper.waits_for_node for keeper in self._by_place.values())}
         silent = {node for node in inhabited if self._is_silent(node)} if listened else set[str]()
         return judge(
             self._sightings,
@@ -229,7 +269,19 @@ class RootSupervisor:
             verdict = Verdict(NodeState.JOINING, f"nothing of this deployment works there: {error.detail}")
             await self._ports.store.note(self._number, self._sightings, {node_id: verdict})
         else:
-            await self._ports.store.introduce(self._number, node_id, found)
+            self._found[node_id] = found
+            if not self._ports.examines_all:
+                await self._ports.store.introduce(self._number, node_id, found)
+
+    def _as_examined(self, rows: ClusterRows) -> ClusterRows:
+        """With what was found out about nodes, where what they say of themselves does not count."""
+        if not self._ports.examines_all:
+            return rows
+        nodes = {
+            node_id: replace(row, **vars(self._found.get(node_id, Common("", ""))))
+            for node_id, row in rows.nodes.items()
+        }
+        return replace(rows, nodes=nodes)
 
     def _move(self, rows: ClusterRows) -> None:
         """Have actors move, a few at a time, to where they should be."""
@@ -277,7 +329,7 @@ class RootSupervisor:
             if keeper.report
         ]
         root = ActorStatus(names.ROOT, self._ports.own_node, os.getpid(), [])
-        return TreeStatus(not problems, problems, [root, *actors], self._nodes())
+        return TreeStatus(not problems, self.is_warm, problems, [root, *actors], self._nodes())
 
     def _nodes(self) -> list[NodeStatus]:
         inhabitants = Counter(self._seating.seats.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from spark_actors.actors import tuning
@@ -30,20 +31,26 @@ class Seating:
         self.is_known: Callable[[int], bool] = lambda version: True
         """Whether all who call others have been told a table of this version."""
         self.on_change: Callable[[], None] = lambda: None
-        self._endings: set[asyncio.Task[None]] = set()
+        self.opened = asyncio.Event()
+        """Set once the tree works; until then its actors are only warm."""
+        self._endings: dict[asyncio.Task[None], str] = {}
+        """With the node of the actor that ends."""
 
     def begin(self, root: int, seats: Mapping[str, Seat], *, version: int) -> None:
         """From now on as this root, on what an earlier one has left. Tables are newer than *version*."""
         self._root, self._inherited = root, dict(seats)
-        self._seats = {
-            place: seat.node_id for place, seat in seats.items() if place in self.places and seat.node_id in self.usable
-        }
+        self._seats = {place: seat.node_id for place, seat in seats.items() if place in self.places}
         self.table = RouteTable(version, self.table.placement)
 
     @property
     def seats(self) -> Mapping[str, str]:
-        """The node of each place that has an actor, or is getting one."""
+        """The node of each place that has an actor, or is getting its first."""
         return self._seats
+
+    @property
+    def inhabited(self) -> AbstractSet[str]:
+        """Nodes with actors, also such as are about to end."""
+        return {*self._seats.values(), *self._endings.values()}
 
     def node_of(self, place: str) -> str:
         return self._seats.get(place, "")
@@ -64,9 +71,7 @@ class Seating:
 
         Raises StorageUnavailableError, SupersededError.
         """
-        incarnation = await self._store.seat(self._root, place, node_id)
-        self._seats[place] = node_id
-        return incarnation
+        return await self._store.seat(self._root, place, node_id)
 
     async def seat_again(self, actor: Actor) -> None:
         """Note durably that this actor keeps its place, since its successor never came to be. Raises like `seat`."""
@@ -93,11 +98,11 @@ class Seating:
         except TimeoutError:
             return
 
-    def end(self, ending: Coroutine[Any, Any, None]) -> None:
+    def end(self, actor: Actor, ending: Coroutine[Any, Any, None]) -> None:
         """Let an actor end beside everything else."""
         task = asyncio.create_task(ending)
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
+        self._endings[task] = actor.node_id
+        task.add_done_callback(self._endings.pop)
 
     async def all_ended(self) -> None:
         if self._endings:

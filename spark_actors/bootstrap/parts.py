@@ -10,6 +10,7 @@ from inspect import isawaitable
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
+from spark_actors.actors import names
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.fence import Fence
 from spark_actors.actors.references import RayHosts
@@ -112,7 +113,8 @@ class PartsEdge:
 
 def fence_of(origin: Origin, place: str, incarnation: int) -> Fence:
     """What sees to it that an actor with a successor ends itself."""
-    return Fence(place, incarnation, partial(newest_incarnation, deployment_of(origin).dsn[INGRESS], place))
+    newest = partial(newest_incarnation, deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace), place)
+    return Fence(place, incarnation, newest)
 
 
 def log_as(deployment: Deployment, process: str) -> None:

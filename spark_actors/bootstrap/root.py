@@ -30,7 +30,7 @@ from spark_actors.version import version
 async def root_unit(origin: Origin) -> Assembly:
     """The root supervisor."""
     parts = Parts(origin, names.ROOT)
-    store = PostgresClusterStore(await parts.pool(INGRESS))
+    store = PostgresClusterStore(await parts.pool(INGRESS), names.epoch_of(origin.namespace))
     seating = Seating(store, placement(parts.deployment))
     supervision, grace_seconds = parts.settings.supervision, parts.settings.shutdown.grace_seconds
 
@@ -38,7 +38,7 @@ async def root_unit(origin: Origin) -> Assembly:
         return [
             Keeper(
                 spec,
-                RayChildren(origin.namespace),
+                RayChildren(origin.namespace, origin.python),
                 seating,
                 heartbeat_seconds=supervision.heartbeat_seconds,
                 patience_seconds=supervision.patience_seconds,
@@ -53,9 +53,10 @@ async def root_unit(origin: Origin) -> Assembly:
         seating,
         RootPorts(
             store,
-            RayNodes(partial(_look, origin)),
+            RayNodes(partial(_look, origin), origin.python),
             own_node=RayNodes.own_node(),
             expected=_look(origin),
+            examines_all=bool(origin.python),
             fence=partial(_root_fence, origin),
             board=MetricsBoard(),
             own_metrics=parts.metrics.snapshot,
@@ -70,24 +71,23 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
     """All actors but the root, from the way in to the store."""
     origin, application = parts.deployment.origin, parts.application
 
-    def spec(place: str, kind: str, build: Callable[..., object], *, starts_first: bool) -> ActorSpec:
-        return ActorSpec(place, kind, build, partial(fence_of, origin, place), starts_first)
+    def spec(place: str, kind: str, build: Callable[..., object], *, is_called_only: bool = False) -> ActorSpec:
+        return ActorSpec(place, kind, build, partial(fence_of, origin, place), is_called_only)
 
     ingresses = [
-        spec(names.ingress(group), "Ingress", partial(ingress_unit, origin, group), starts_first=True)
+        spec(names.ingress(group), "Ingress", partial(ingress_unit, origin, group))
         for group in range(len(groups_of(application, parts.settings)))
     ]
-    # Two relays of one outbox, or two ContextActors, would do everything twice: safe, but a waste.
     supervisors = [
-        spec(names.supervisor(name), "Supervisor", partial(supervisor_unit, origin, name), starts_first=False)
+        spec(names.supervisor(name), "Supervisor", partial(supervisor_unit, origin, name))
         for name in (each.name for each in application.writing)
     ]
     contexts = [
-        spec(names.context_actor(name), "ContextActor", partial(context_unit, origin, name), starts_first=False)
+        spec(names.context_actor(name), "ContextActor", partial(context_unit, origin, name))
         for name in (each.name for each in application.contexts)
     ]
     hosts = [
-        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), starts_first=True)
+        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), is_called_only=True)
         for slot in placement(parts.deployment).slots
     ]
     return [ingresses, supervisors, contexts, hosts]
@@ -95,11 +95,12 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
 
 def _look(origin: Origin) -> Common:
     """What the node on which this is called has in common with others. Raises DeploymentUnknownError."""
-    return Common(version(), deployment_of(origin).fingerprint)
+    return Common(version(), deployment_of(origin).fingerprint, names.epoch_of(origin.namespace))
 
 
 def _root_fence(origin: Origin, number: int) -> Fence:
-    return Fence(names.ROOT, number, partial(newest_root, deployment_of(origin).dsn[INGRESS]))
+    newest = partial(newest_root, deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace))
+    return Fence(names.ROOT, number, newest)
 
 
 def root_builder(origin: Origin) -> Callable[[], Awaitable[Assembly]]:

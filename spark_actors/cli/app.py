@@ -26,6 +26,7 @@ from spark_actors.cli import (
     status,
     tasks,
     token,
+    upgrade,
     view,
 )
 from spark_actors.cli import messages as messages_
@@ -183,6 +184,8 @@ app.command("node", epilog=cluster.NODE_EXAMPLES)(cluster.node)
 app.command("nodes")(cluster.nodes)
 app.command("drain", epilog=cluster.DRAIN_EXAMPLES)(cluster.drain)
 app.command("move", epilog=cluster.MOVE_EXAMPLES)(cluster.move)
+app.command("upgrade", epilog=upgrade.UPGRADE_EXAMPLES)(upgrade.upgrade)
+app.command("reload", epilog=upgrade.RELOAD_EXAMPLES)(upgrade.reload)
 
 _sagas = _group("sagas", "Look at sagas: the stories under way, and how far each has come.")
 _sagas.command("list", epilog=sagas.LIST_EXAMPLES)(sagas.list_sagas)

@@ -15,6 +15,7 @@ from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.options import ByOption, ConfigOption, DataDirOption, JsonOption, WhyOption
 
 if TYPE_CHECKING:
+    from config.settings import Settings
     from spark_actors.persistence.cluster_desk import ClusterDesk, KnownNode
 
 LOOK_SECONDS = 0.5
@@ -43,7 +44,12 @@ def node(
     config: ConfigOption = None,
 ) -> None:
     """Be a node of a head on another machine, in the foreground."""
-    settings = Target(data_dir, config).settings(cluster__join=join, cluster__listen=listen)
+    target = Target(data_dir, config)
+
+    def read() -> Settings:
+        return target.settings(cluster__join=join, cluster__listen=listen)
+
+    settings = read()
     missing = [
         name
         for name, value in (
@@ -60,7 +66,7 @@ def node(
         )
     from spark_actors.node import run_node  # takes a moment: only after the settings have proved good
 
-    raise typer.Exit(run_node(settings))
+    raise typer.Exit(run_node(read))
 
 
 def nodes(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spark_actors.cli.daemon import Target
 from spark_actors.cli.errors import UsageMistakeError
 from spark_actors.cli.options import ConfigOption, DataDirOption
+
+if TYPE_CHECKING:
+    from config.settings import Settings
 
 EXAMPLES = """
 Everything it needs is built in and lives in the data dir: Postgres, NATS, Ray. When all is up it prints one line with
@@ -40,9 +43,13 @@ def run(
     config: ConfigOption = None,
 ) -> None:
     """Start the daemon and stay in the foreground."""
-    settings = Target(data_dir, config).settings(cluster__listen=listen)
-    if standby and settings.needs_embedded_postgres:
+    target = Target(data_dir, config)
+
+    def read() -> Settings:
+        return target.settings(cluster__listen=listen)
+
+    if read().needs_embedded_postgres and standby:
         raise UsageMistakeError("--standby is for a Postgres that outlives this machine: set postgres.dsn")
     from spark_actors.daemon import Manner, run_daemon  # takes a moment: only after the settings have proved good
 
-    raise typer.Exit(run_daemon(settings, manner=Manner(is_standby=standby, takes_new_keys=new_keys)))
+    raise typer.Exit(run_daemon(read, manner=Manner(is_standby=standby, takes_new_keys=new_keys)))

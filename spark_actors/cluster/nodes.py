@@ -49,6 +49,8 @@ class NodeRow:
     """Empty: neither has it said so, nor has it been looked at."""
     fingerprint: str = ""
     """Of its settings, as far as they must be the same everywhere; empty as well."""
+    epoch: int = 0
+    """Of the tree for which it has read its settings; 0 for one that has not said so."""
     silent_seconds: float | None = None
     """Since its last heartbeat; None if nobody there sends any."""
     is_to_leave: bool = False
@@ -70,6 +72,8 @@ class Common:
 
     release: str
     fingerprint: str
+    epoch: int = 0
+    """Of the tree, as far as it counts: settings may be others for the next one."""
 
 
 def judge(
@@ -114,6 +118,8 @@ def _judge_one(
 ) -> Verdict:
     if not is_own and not row.release:
         return Verdict(NodeState.JOINING, row.reason)
+    if not is_own and row.silent_seconds is not None and row.epoch < expected.epoch:
+        return Verdict(NodeState.JOINING, "it has not read its settings for this tree yet")
     if not is_own and (reason := _misfit(row, expected)):
         return Verdict(NodeState.REFUSED, reason)
     if not is_own and is_silent:

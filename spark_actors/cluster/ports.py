@@ -36,6 +36,10 @@ class Seat:
 class ClusterRows:
     """What is written of the cluster."""
 
+    root: int = 0
+    """The number of the root that may write; 0 before the first."""
+    is_open: bool = True
+    """Whether the tree works; one that is only warm waits for another to hand over."""
     seats: Mapping[str, Seat] = field(default_factory=dict)
     """By place."""
     nodes: Mapping[str, NodeRow] = field(default_factory=dict)
@@ -48,7 +52,10 @@ class ClusterStore(Protocol):
     """The durable word on where everything is. Each call raises StorageUnavailableError while the store is away."""
 
     async def become_root(self) -> int:
-        """A number higher than that of any root before; those may write no more from now on."""
+        """A number higher than that of any root before; those may write no more from now on.
+
+        Raises SupersededError if there is no such tree (any more).
+        """
 
     async def read(self) -> ClusterRows:
         """All that is written."""

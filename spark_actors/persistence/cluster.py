@@ -16,25 +16,30 @@ from spark_actors.persistence.statements import load_for
 
 
 class PostgresClusterStore:
-    """Port `ClusterStore`."""
+    """Port `ClusterStore` for one tree."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, epoch: int) -> None:
+        self._pool, self._epoch = pool, {"epoch": epoch}
         self._sql = load_for("cluster", INGRESS)
 
     async def become_root(self) -> int:
         with translated():
             async with self._pool.connection() as connection:
-                row = await (await connection.execute(self._sql["become_root"])).fetchone()
-        return int(row[0]) if row else 0
+                row = await (await connection.execute(self._sql["become_root"], self._epoch)).fetchone()
+        if row is None:
+            raise SupersededError(0)
+        return int(row[0])
 
     async def read(self) -> ClusterRows:
         with translated():
             async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
-                seats = await (await cursor.execute(self._sql["seats"])).fetchall()
+                tree = await (await cursor.execute(self._sql["tree"], self._epoch)).fetchone()
+                seats = await (await cursor.execute(self._sql["seats"], self._epoch)).fetchall()
                 nodes = await (await cursor.execute(self._sql["nodes"])).fetchall()
                 pools = await (await cursor.execute(self._sql["pools"])).fetchall()
         return ClusterRows(
+            tree["root"] if tree else 0,
+            bool(tree and tree["is_open"]),
             {row.pop("place"): Seat(**row) for row in seats},
             {row["node_id"]: NodeRow(**{**row, "state": NodeState(row["state"])}) for row in nodes},
             {row["pool"]: row["slots"] for row in pools},
@@ -43,7 +48,7 @@ class PostgresClusterStore:
     async def seat(self, root: int, place: str, node_id: str) -> int:
         with translated():
             async with self._pool.connection() as connection:
-                about = {"root": root, "place": place, "node_id": node_id}
+                about = {**self._epoch, "root": root, "place": place, "node_id": node_id}
                 row = await (await connection.execute(self._sql["seat"], about)).fetchone()
         if row is None:
             raise SupersededError(root)
@@ -74,57 +79,88 @@ class PostgresClusterStore:
     async def _as_root(self, root: int, statement: SqlText, about: Mapping[str, object]) -> None:
         with translated():
             async with self._pool.connection() as connection, connection.transaction():
-                await connection.execute(statement, {**about, "root": root})
-                row = await (await connection.execute(self._sql["is_root"], {"root": root})).fetchone()
+                await connection.execute(statement, {**about, **self._epoch, "root": root})
+                row = await (await connection.execute(self._sql["is_root"], {**self._epoch, "root": root})).fetchone()
         if row is None or not row[0]:
             raise SupersededError(root)
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """The tree of actors that was made last."""
+class Tree:
+    """A tree of actors: one root and all that it keeps."""
 
-    number: int
-    """0: there was none yet."""
-    fingerprint: str
-    """Of the settings that it was made with."""
-    release: str
+    epoch: int
     namespace: str
     """Of its actors."""
+    release: str
+    fingerprint: str
+    """Of the settings that it was made with."""
 
 
-def current_epoch(dsn: str) -> Epoch:
-    """The tree that was made last. Raises StorageError."""
-    return _epoch(dsn, "epoch", {})
+def current_tree(dsn: str) -> Tree | None:
+    """The one that works. Raises StorageError."""
+    return _tree(dsn, "current_tree")
 
 
-def next_epoch(dsn: str, deployment: str, fingerprint: str, release: str) -> Epoch:
-    """Note that a new tree is about to be made; *deployment* is what the namespaces of all its trees begin with.
+def newest_tree(dsn: str) -> Tree | None:
+    """The one that was made last; it may still be warming up, or have ended. Raises StorageError."""
+    return _tree(dsn, "newest_tree")
+
+
+def new_tree(dsn: str, deployment: str, release: str, fingerprint: str) -> Tree:
+    """Note that one is about to be made; *deployment* is what the namespaces of all its trees begin with.
 
     Only for who owns the deployment's tables. Raises StorageError.
     """
-    return _epoch(dsn, "next_epoch", {"deployment": deployment, "fingerprint": fingerprint, "release": release})
+    sql = load_for("cluster", INGRESS)
+    with (
+        translated(),
+        connect(dsn, autocommit=False) as connection,
+        connection.cursor(row_factory=class_row(Tree)) as cursor,
+    ):
+        about = {"release": release, "fingerprint": fingerprint}
+        row = connection.execute(sql["new_tree"], about).fetchone()
+        epoch = int(row[0]) if row else 0
+        found = cursor.execute(sql["name_tree"], {"epoch": epoch, "deployment": deployment}).fetchone()
+    return found or Tree(epoch, "", release, fingerprint)
 
 
-def _epoch(dsn: str, statement: str, about: Mapping[str, object]) -> Epoch:
+def open_tree(dsn: str, epoch: int) -> None:
+    """Note that this tree works from now on, and all others have ended. Raises StorageError."""
+    sql = load_for("cluster", INGRESS)
+    with translated(), connect(dsn, autocommit=False) as connection:
+        connection.execute(sql["open_tree"], {"epoch": epoch})
+        connection.execute(sql["end_places"])
+
+
+def end_tree(dsn: str, epoch: int) -> None:
+    """Note that this tree has ended. Raises StorageError."""
+    sql = load_for("cluster", INGRESS)
+    with translated(), connect(dsn, autocommit=False) as connection:
+        connection.execute(sql["end_tree"], {"epoch": epoch})
+        connection.execute(sql["end_places"])
+
+
+def _tree(dsn: str, statement: str) -> Tree | None:
     with (
         translated(),
         connect(dsn, autocommit=True) as connection,
-        connection.cursor(row_factory=class_row(Epoch)) as cursor,
+        connection.cursor(row_factory=class_row(Tree)) as cursor,
     ):
-        found = cursor.execute(load_for("cluster", INGRESS)[statement], about).fetchone()
-    return found or Epoch(0, "", "", "")
+        return cursor.execute(load_for("cluster", INGRESS)[statement]).fetchone()
 
 
-def newest_incarnation(dsn: str, place: str) -> int:
-    """Of the actor that fills a place; 0 if there is no such place (any more). Raises StorageError."""
+def newest_incarnation(dsn: str, epoch: int, place: str) -> int:
+    """Of the actor that has a right to a place; 0 if there is no such place (any more). Raises StorageError."""
+    return _number(dsn, "incarnation", {"epoch": epoch, "place": place})
+
+
+def newest_root(dsn: str, epoch: int) -> int:
+    """The number of the root that may write; 0 if the tree has ended. Raises StorageError."""
+    return _number(dsn, "root", {"epoch": epoch})
+
+
+def _number(dsn: str, statement: str, about: Mapping[str, object]) -> int:
     with translated(), connect(dsn, autocommit=True) as connection:
-        row = connection.execute(load_for("cluster", INGRESS)["incarnation"], {"place": place}).fetchone()
-    return int(row[0]) if row else 0
-
-
-def newest_root(dsn: str) -> int:
-    """The number of the root that may write. Raises StorageError."""
-    with translated(), connect(dsn, autocommit=True) as connection:
-        row = connection.execute(load_for("cluster", INGRESS)["root"]).fetchone()
+        row = connection.execute(load_for("cluster", INGRESS)[statement], about).fetchone()
     return int(row[0]) if row else 0

@@ -1,4 +1,4 @@
-"""Which keys sign the deployment's tokens: remembered as digests, so that a daemon with others says so and does nothing.
+"""Which keys sign the tokens: remembered as digests, so that a daemon with others says so and does nothing.
 
 Commands wait in the broker with the tokens of their senders. A daemon that does not know the keys would refuse them
 all, and they would be gone.
@@ -44,16 +44,19 @@ class ForeignKeysError(SparkError):
 def refuse_foreign_keys(dsn: str, keys: Sequence[Key]) -> None:
     """Raises ForeignKeysError if other keys were in use last, and none of these; StorageError."""
     with translated(), connect(dsn, autocommit=True) as connection:
-        row = connection.execute(load_for("cluster", INGRESS)["keys"]).fetchone()
-    known, given = tuple(row[0]) if row else (), tuple(map(_digest, keys))
+        rows = connection.execute(load_for("cluster", INGRESS)["keys"]).fetchall()
+    known, given = tuple(row[0] for row in rows), tuple(map(_digest, keys))
     if known and not set(known) & set(given):
         raise ForeignKeysError(known, given)
 
 
 def remember_keys(dsn: str, keys: Sequence[Key]) -> None:
     """These are in use from now on. Raises StorageError."""
-    with translated(), connect(dsn, autocommit=True) as connection:
-        connection.execute(load_for("cluster", INGRESS)["use_keys"], {"keys": list(map(_digest, keys))})
+    sql = load_for("cluster", INGRESS)
+    with translated(), connect(dsn, autocommit=False) as connection:
+        connection.execute(sql["forget_keys"])
+        for key in keys:
+            connection.execute(sql["use_key"], {"digest": _digest(key)})
 
 
 def _digest(key: Key) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import psycopg
 
@@ -27,32 +28,43 @@ class NodeFacts:
     fingerprint: str
     """Of its settings, as far as they must be the same everywhere."""
     pid: int
+    epoch: int
+    """Of the tree whose settings it has read last."""
+
+
+class Heard(NamedTuple):
+    """What a node hears when it has said that it lives."""
+
+    verdict: Verdict
+    """What the root holds of it."""
+    epoch: int
+    """Of the tree that was made last."""
 
 
 class Membership:
     """The row of one node. Not safe for threads. Calls raise StorageUnavailableError; the next call connects anew."""
 
-    def __init__(self, dsn: str, facts: NodeFacts) -> None:
-        self._dsn, self.facts = dsn, facts
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
         self._sql = load_for("cluster", INGRESS)
         self._connection: psycopg.Connection | None = None
 
-    def beat(self, cpu_percent: float, memory_bytes: int) -> Verdict:
-        """Say that the node lives; gives what the root holds of it."""
-        about = {**vars(self.facts), "cpu_percent": cpu_percent, "memory_bytes": memory_bytes}
+    def beat(self, facts: NodeFacts, cpu_percent: float, memory_bytes: int) -> Heard:
+        """Say that the node lives."""
+        about = {**vars(facts), "cpu_percent": cpu_percent, "memory_bytes": memory_bytes}
         row = self._execute("heartbeat", about)
-        return Verdict(NodeState(row[0]), row[1]) if row else Verdict(NodeState.JOINING)
+        return Heard(Verdict(NodeState(row[0]), row[1]), row[2]) if row else Heard(Verdict(NodeState.JOINING), 0)
 
-    def leave(self) -> None:
+    def leave(self, node_id: str) -> None:
         """Wish that all actors move away."""
-        self._execute("leave", {"node_id": self.facts.node_id})
+        self._execute("leave", {"node_id": node_id})
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _execute(self, statement: str, about: Mapping[str, object]) -> tuple[str, str] | None:
+    def _execute(self, statement: str, about: Mapping[str, object]) -> tuple[str, str, int] | None:
         try:
             with translated():
                 if self._connection is None or self._connection.closed:

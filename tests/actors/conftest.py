@@ -42,7 +42,7 @@ def tree(
         nats_url=nats_server.url,
         nats_token=nats_server.token,
         log_file=folder / "daemon.jsonl",
-        ray_namespace=f"{names.deployment('tree', 'tests')}/1",
+        ray_namespace=f"{names.deployment('tree', 'tests')}/0",
         keys=(KEY,),
     )
     from tests.fixtures.tree import Tree  # imports ray, whose environment is only set once pytest is configured

@@ -13,9 +13,10 @@ import ray
 from spark_actors.actors import names
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ray_actors import OPTIONS
-from spark_actors.actors.references import Directory, RayHosts, RaySubscribers
+from spark_actors.actors.references import RayHosts, RaySubscribers
+from spark_actors.actors.routes import Route, Routes, RouteTable
 from spark_actors.embedded.ray_node import EmbeddedRay
-from spark_actors.messaging.routing import Slot
+from spark_actors.messaging.routing import Placement, Slot
 from tests.fixtures.ray import NAMESPACE
 
 
@@ -40,25 +41,31 @@ class Host:
         time.sleep(60)
 
 
+SLOT = Slot("test", 0, 1)
 REMOTE: Any = ray.remote(Host)  # Ray's own types do not describe named options
 
 
-def a_host() -> tuple[Slot, Any]:
-    slot = Slot("test", uuid4().int % 10**9, 1)
-    actor = REMOTE.options(name=names.aggregate_actor(slot), namespace=NAMESPACE, **OPTIONS).remote()
-    return slot, actor
+def an_actor() -> Any:
+    return REMOTE.options(namespace=NAMESPACE, name=uuid4().hex, **OPTIONS).remote()
+
+
+def routes_to(place: str, actor: Any) -> Routes:
+    """As a process knows them that was told of this actor alone."""
+    routes = Routes()
+    routes.take(RouteTable(1, Placement(1, 1), {place: Route(1, actor)}))
+    return routes
 
 
 def test_a_message_that_kills_its_host_is_told_from_a_host_that_was_replaced(ray_node: EmbeddedRay) -> None:
     async def play() -> list[bool]:
         died = []
         for is_replaced in (False, True):
-            slot, actor = a_host()
-            hosts = RayHosts(Directory(NAMESPACE))
-            assert await hosts.take_turn(slot, "auth", b"harmless") == b"harmless"
+            actor = an_actor()
+            hosts = RayHosts(routes_to(names.aggregate_actor(SLOT), actor))
+            assert await hosts.take_turn(SLOT, "auth", b"harmless") == b"harmless"
             if is_replaced:
                 actor.sleep.remote()
-            asking = asyncio.ensure_future(hosts.take_turn(slot, "auth", b"waits" if is_replaced else b"deadly"))
+            asking = asyncio.ensure_future(hosts.take_turn(SLOT, "auth", b"waits" if is_replaced else b"deadly"))
             if is_replaced:
                 await asyncio.sleep(0)
                 ray.kill(actor)
@@ -74,13 +81,12 @@ def test_what_ends_before_it_is_alone_with_a_message_has_not_died_of_it(ray_node
     """Several hand messages to one actor: whoever is in its hand, or on the way there, dies with the deadly one."""
 
     async def play() -> list[bool]:
-        directory, died = Directory(NAMESPACE), []
-        slot, _ = a_host()
-        subscriber = f"test-{uuid4().hex}"
-        REMOTE.options(name=names.context_actor(subscriber), namespace=NAMESPACE, **OPTIONS).remote()
+        hosts = RayHosts(routes_to(names.aggregate_actor(SLOT), an_actor()))
+        subscribers = RaySubscribers(routes_to(names.context_actor("auth"), an_actor()))
+        died = []
         for asking in (
-            RayHosts(directory).take_turn_alone(slot, "auth", b"harmless"),
-            RaySubscribers(directory).take_events(subscriber, b"harmless", alone=True),
+            hosts.take_turn_alone(SLOT, "auth", b"harmless"),
+            subscribers.take_events("auth", b"harmless", alone=True),
         ):
             with pytest.raises(ActorUnavailableError) as error:
                 await asking

@@ -6,25 +6,49 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Timer
+from typing import Any
 from uuid import uuid4
 
 import psutil
 import psycopg
 import pytest
+import ray
 
 from domain.accounting.messages import Deposit, OpenAccount
 from spark_actors.actors.errors import ActorUnavailableError
-from spark_actors.actors.ports import ActorSpec
-from spark_actors.actors.references import Directory, RayChildren, RayHosts, RaySubscribers
+from spark_actors.actors.fence import Fence
+from spark_actors.actors.ports import Actor, ActorSpec
+from spark_actors.actors.ray_actors import OPTIONS
+from spark_actors.actors.references import RayChildren, RayHosts, RayNodes, RaySubscribers
+from spark_actors.actors.routes import Routes
 from spark_actors.actors.tuning import CLUSTER_SECONDS
+from spark_actors.cluster.nodes import Common
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.messaging.routing import Slot
 from tests.actors.conftest import PATIENCE_SECONDS
 from tests.fixtures.daemon import eventually
 from tests.fixtures.tree import Tree
+
+
+class Mute:
+    """Answers nobody in time."""
+
+    async def report(self, table: object) -> None:
+        await asyncio.sleep(60)
+
+    async def stop(self) -> None:
+        await asyncio.sleep(60)
+
+
+REMOTE: Any = ray.remote(Mute)  # Ray's own types do not describe named options
+
+
+def no_fence(incarnation: int) -> Fence:
+    return Fence("nowhere", incarnation, lambda: incarnation)
+
 
 HOSTS = ("spark/pool/aggregate/shared-0", "spark/pool/aggregate/shared-1")
 SLOT = Slot("shared", 0, 1)
@@ -96,17 +120,19 @@ async def longest_pause(stop: asyncio.Event) -> float:
 
 
 def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ray_node: EmbeddedRay) -> None:
-    directory = Directory("nowhere")
-    children = RayChildren(directory, "nowhere")
-    spec = ActorSpec("spark/accounting/context/0", "ContextActor", object)
-    calls = (
-        lambda: RayHosts(directory).take_turn(SLOT, "accounting", b""),
-        lambda: RayHosts(directory).bury(SLOT, "accounting", b""),
-        lambda: RayHosts(directory).release(SLOT, "accounting", [], 1),
-        lambda: RaySubscribers(directory).take_events("accounting", b""),
-        lambda: children.report(spec, 1),
-        lambda: children.kill(spec),
-        lambda: children.stop(spec, 1),
+    routes, children = Routes(), RayChildren("nowhere")
+    spec = ActorSpec("spark/accounting/context/0", "ContextActor", object, no_fence)
+    node = RayNodes.own_node()
+    actor = Actor(spec, 1, node, REMOTE.options(**OPTIONS).remote())
+    calls: Sequence[Callable[[], Awaitable[object]]] = (
+        lambda: RayHosts(routes).take_turn(SLOT, "accounting", b""),
+        lambda: RaySubscribers(routes).take_events("accounting", b""),
+        lambda: children.make(spec, 2, node),
+        lambda: children.find(spec, 1, node),
+        lambda: children.report(actor, None, 1),
+        lambda: RayNodes(lambda: Common("", "")).nodes(),
+        lambda: children.stop(actor, 1),
+        lambda: children.kill(actor),
     )
 
     async def play() -> tuple[float, Sequence[object], float]:
@@ -122,7 +148,25 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
 
     pause, ends, took = asyncio.run(play())
     assert pause < LONGEST_PAUSE_SECONDS
-    assert [type(end) for end in ends] == [ActorUnavailableError] * 5 + [type(None)] * 2
+    assert [type(end) for end in ends] == [ActorUnavailableError] * 6 + [type(None)] * 2
     assert took < 3 * CLUSTER_SECONDS
-    with pytest.raises(ActorUnavailableError, match="no actor has this name"):
-        asyncio.run(directory.find("spark/accounting/context/0"))
+    with pytest.raises(ActorUnavailableError, match="cannot be found"):
+        asyncio.run(children.find(spec, 1, node))
+    assert [each.is_alive for each in asyncio.run(RayNodes(lambda: Common("", "")).nodes())] == [True]
+
+
+def test_an_actor_that_is_made_after_nobody_waits_for_it_any_more_is_ended(ray_node: EmbeddedRay) -> None:
+    children = RayChildren("too-late")
+    spec = ActorSpec("spark/accounting/context/0", "ContextActor", object, no_fence)
+
+    async def play() -> None:
+        with frozen_gcs(), pytest.raises(ActorUnavailableError, match="could not be made"):
+            await children.make(spec, 1, RayNodes.own_node())
+
+    asyncio.run(play())
+    # It is made as soon as the head answers again, and goes by its name until then and no longer.
+    assert eventually(lambda: not is_known("too-late"), 30)
+
+
+def is_known(namespace: str) -> bool:
+    return any(actor["namespace"] == namespace for actor in ray.util.list_named_actors(all_namespaces=True))

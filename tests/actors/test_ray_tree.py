@@ -150,7 +150,7 @@ def test_no_more_sessions_of_postgres_are_open_than_were_counted_beforehand(tree
 
 def test_a_daemon_ends_what_its_predecessors_left_and_nobody_elses_actors(ray_node: EmbeddedRay) -> None:
     def root(deployment: str, daemon: str) -> RayRoot:
-        return RayRoot(names.namespace("shared", deployment, daemon))
+        return RayRoot(f"{names.deployment('shared', deployment)}/{daemon}")
 
     def there() -> set[str]:
         actors = ray.util.list_named_actors(all_namespaces=True)

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_actors.actors.assembly import Assembly
+from spark_actors.actors.seating import Seating
+from spark_actors.cluster.nodes import Common
 from spark_actors.embedded.ray_node import EmbeddedRay
+from spark_actors.messaging.routing import Placement
+from spark_actors.persistence.memory_cluster import MemoryClusterStore
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.liveness import Liveness
 from spark_actors.telemetry.tuning import ROOT_SECONDS
@@ -21,9 +25,22 @@ NAMESPACE = "root-gone"
 
 
 async def an_empty_tree() -> Assembly:
-    from spark_actors.actors.root import RootSupervisor
+    from spark_actors.actors.fence import Fence
+    from spark_actors.actors.references import RayNodes
+    from spark_actors.actors.root import RootPorts, RootSupervisor
 
-    service = RootSupervisor((), MetricsBoard(), lambda: b"", grace_seconds=1)
+    store = MemoryClusterStore()
+    ports = RootPorts(
+        store,
+        RayNodes(lambda: Common("", "")),
+        own_node=RayNodes.own_node(),
+        expected=Common("", ""),
+        fence=lambda number: Fence("root", number, lambda: number),
+        board=MetricsBoard(),
+        own_metrics=lambda: b"",
+        telemetry=lambda event: None,
+    )
+    service = RootSupervisor((), Seating(store, Placement(1, 1)), ports, grace_seconds=1)
     return Assembly(service, lambda: b"")
 
 

@@ -37,14 +37,22 @@ PUBLISHED_NAMES = (  # what an adapter may use of the runtime
     "spark_actors.messaging",
     "spark_actors.persistence",
 )
+CLUSTER = "spark_actors.cluster"
 INWARD = {  # package -> which of ours it may import
     KERNEL: (KERNEL,),
     "spark_actors.messaging": (KERNEL, "spark_actors.messaging"),
-    "spark_actors.persistence": (KERNEL, APPLICATION, "spark_actors.messaging", "spark_actors.persistence"),
+    CLUSTER: (KERNEL, CLUSTER),
+    "spark_actors.persistence": (KERNEL, APPLICATION, CLUSTER, "spark_actors.messaging", "spark_actors.persistence"),
     "spark_actors.ingress": (KERNEL, "spark_actors.messaging", "spark_actors.ingress"),
     "spark_actors.identity": (KERNEL, "spark_actors.messaging", "spark_actors.identity"),
     "spark_actors.telemetry": (KERNEL, "spark_actors.messaging", "spark_actors.telemetry"),
-    "spark_actors.actors": (KERNEL, "spark_actors.messaging", "spark_actors.actors", "spark_actors.ingress.port"),
+    "spark_actors.actors": (
+        KERNEL,
+        CLUSTER,
+        "spark_actors.messaging",
+        "spark_actors.actors",
+        "spark_actors.ingress.port",
+    ),
     "spark_actors.embedded": (KERNEL, "spark_actors.embedded"),
     "spark_actors": ("spark_actors", "config"),
     "config": ("config", APPLICATION, "spark_actors.kernel.errors"),
@@ -107,7 +115,7 @@ def is_private_to_another(module: str, name: str) -> bool:
 
 
 DOMAIN = [module for module in MODULES if within(module, ("domain",)) and not re.match(EDGES, module)]
-PURE = [*DOMAIN, *(module for module in MODULES if within(module, (KERNEL,)))]
+PURE = [*DOMAIN, *(module for module in MODULES if within(module, (KERNEL, CLUSTER)))]
 ADAPTERS = [module for module in MODULES if re.match(r"domain\.\w+\.adapters(\.|$)", module)]
 
 
@@ -172,7 +180,7 @@ def test_kernel_and_domain_need_nothing_but_the_standard_library() -> None:
         f"{module} imports {name}"
         for module in PURE
         for name in imports_of(module)
-        if not within(name, ("domain", KERNEL)) and name.partition(".")[0] not in sys.stdlib_module_names
+        if not within(name, ("domain", KERNEL, CLUSTER)) and name.partition(".")[0] not in sys.stdlib_module_names
     ] == []
 
 

@@ -162,5 +162,6 @@ class SimulatedBroker:
 
     async def _boundary(self, point: str) -> None:
         await self._process.boundary(point, BrokerUnavailableError)
-        if self._server.is_away or (self._server.consumer is not self and point != "broker.open"):
+        is_away = self._server.is_away or not self._process.node.has_store
+        if is_away or (self._server.consumer is not self and point != "broker.open"):
             raise BrokerUnavailableError("not connected")

@@ -26,6 +26,9 @@ POINTS = (
     "node.create_invoice",
     "call.take_turn",
     "call.take_events",
+    "children.start",
+    "cluster.seat",
+    "ray.nodes",
 )
 """Where a process meets the world outside. At each it may be killed or refused, before the call or after it; beside
 these there are the code's own crash points."""

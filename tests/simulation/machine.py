@@ -1,20 +1,28 @@
 """Processes that can be killed, stopped and doubled, and the calls between them: what Ray and the kernel do otherwise.
 
 A killed process is not cancelled, which would let its code clean up: whatever it does next outside its own memory
-simply never returns. A stopped one goes on from there when it is resumed. A zombie has lost its name to a replacement
-and goes on all the same: some calls still reach it, since whoever has called an actor keeps its address.
+simply never returns. A stopped one goes on from there when it is resumed. One that is out of sight is replaced, since
+its keeper reaches it no more, and goes on all the same until its fence ends it: calls still reach it, from whoever has
+not been told of its successor yet.
+
+Each process lives on a node. A node that loses power takes all its processes with it, which the others do not notice
+until Ray says so; so is one that is cut off, but its processes go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Never, TypeVar
 
+from spark_actors.actors import names, tuning
 from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.fence import Fence
 from spark_actors.actors.loop import Loop
-from spark_actors.actors.ports import ActorSpec, Report
+from spark_actors.actors.ports import Actor, ActorSpec, Report
+from spark_actors.actors.routes import Routes, RouteTable
+from spark_actors.cluster.nodes import Common, Sighting
 from spark_actors.messaging.crash_points import CrashPoint
 from spark_actors.messaging.envelope import Envelope
 from tests.simulation.faults import Faults
@@ -32,17 +40,22 @@ class Killed(BaseException):
 class Process:
     """One life of an actor."""
 
-    def __init__(self, machine: Machine, name: str, number: int) -> None:
-        self.name = name
+    def __init__(self, machine: Machine, node: Node, name: str, number: int) -> None:
+        """*number*: the incarnation of its place that it is."""
+        self.name, self.number = name, number
         self.label = f"{name.removeprefix('spark/')}#{number}"
-        self.machine = machine
+        self.machine, self.node = machine, node
         self.is_alive = True
+        self.is_in_sight = True
+        """Whether who keeps it reaches it."""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done once others can reach it no more."""
+        """Done once Ray tells those on other nodes that it is gone, whether it is or not."""
         self.ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         """The shell around what runs in it, once that has started."""
         self._runs = asyncio.Event()
         self._runs.set()
+        self.routes = Routes()
         self.batch: dict[str, Envelope] = {}
         """The commands of the turn in hand, by message id; of several with one id the first."""
         self.busy_seconds = 0.0
@@ -70,13 +83,22 @@ class Process:
             self.machine.history.note(self.label, "goes on (SIGCONT)")
         self._runs.set()
 
-    def die(self, why: str) -> None:
+    def die(self, why: str, *, is_noticed: bool = True) -> None:
+        """*is_noticed*: whether Ray tells the others."""
         if self.is_alive:
             self.is_alive = False
             self.machine.history.note(self.label, f"is killed: {why}")
-            self.machine.lose(self)
+            self.machine.living.remove(self)
+            self.ended.set_result(None)
             for loop in self.loops:
                 self.machine.spawn(loop.stop())
+        if is_noticed:
+            self.lose()
+
+    def lose(self) -> None:
+        """Those on other nodes are told that it is gone."""
+        if not self.lost.done():
+            self.lost.set_result(None)
 
     async def gate(self) -> None:
         """Pass when the process runs; a dead one never passes."""
@@ -116,21 +138,81 @@ class Process:
                 raise error(f"{point}: seeded fault")
 
 
+class Node:
+    """A machine of the cluster."""
+
+    def __init__(self, machine: Machine, node_id: str) -> None:
+        self.node_id = node_id
+        self.machine = machine
+        self.is_up = True
+        self.is_cut = False
+        """Whether no call crosses its border."""
+        self.has_store = True
+        """Whether the store and the broker are reached from it."""
+        self.is_declared_dead = False
+        """Whether Ray counts it among the dead."""
+        self.changed = asyncio.Event()
+
+    @property
+    def is_reachable(self) -> bool:
+        """From other nodes."""
+        return self.is_up and not self.is_cut
+
+    @property
+    def processes(self) -> list[Process]:
+        return [process for process in self.machine.living if process.node is self]
+
+    def cut(self, *, has_store: bool) -> None:
+        self.machine.history.note(self.node_id, f"is cut off, {'but not' if has_store else 'also'} from the store")
+        self.is_cut, self.has_store = True, has_store
+
+    def heal(self) -> None:
+        """The cut is over; what Ray has taken for dead ends itself."""
+        if self.is_cut and self.is_up:
+            self.machine.history.note(self.node_id, "is reached again")
+            self.is_cut, self.has_store = False, True
+            if self.is_declared_dead:
+                self.end("its raylet was taken for dead")
+            self._tell()
+
+    def end(self, why: str) -> None:
+        """It loses power, or its raylet ends itself, and with it all that runs there."""
+        if self.is_up:
+            self.machine.history.note(self.node_id, f"goes down: {why}")
+            self.is_up = False
+            for process in self.processes:
+                process.die(f"{self.node_id} is down", is_noticed=self.is_declared_dead)
+
+    def declare_dead(self) -> None:
+        """Ray's verdict, if it does not answer."""
+        if not self.is_declared_dead and not self.is_reachable:
+            self.machine.history.note(self.node_id, "is dead, Ray says")
+            self.is_declared_dead = True
+            for process in self.machine.born_on(self):
+                process.lose()
+            self._tell()
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
 class Machine:
-    """All processes by name, and the way from one to another."""
+    """All processes, the nodes that they live on, and the way from one to another."""
 
     def __init__(self, faults: Faults, history: History) -> None:
         self.faults = faults
         self.history = history
-        self.listed: dict[str, Process] = {}
-        self.zombies: list[Process] = []
+        self.nodes: dict[str, Node] = {}
+        self.living: list[Process] = []
         self.max_commands = faults.random.choice((3, 10, 100))
         """How many commands go into one turn."""
         self.is_durable: Callable[[str], bool] = lambda label: True
         """Whether a message that a producer sent is in the store, as handled or as a dead letter."""
-        self._births: dict[str, int] = {}
+        self._by_number: dict[tuple[str, int], Process] = {}
         self._hanging: list[asyncio.Future[None]] = []
         self._work: set[asyncio.Task[Any]] = set()
+        self.head = self.join()
 
     def now(self) -> datetime:
         return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
@@ -148,69 +230,86 @@ class Machine:
         task.add_done_callback(self._work.discard)
         return task
 
-    def born(self, name: str) -> Process:
-        """A new process under *name*."""
-        self._births[name] = number = self._births.get(name, 0) + 1
-        self.listed[name] = process = Process(self, name, number)
-        self.history.note(process.label, "is born")
+    def join(self) -> Node:
+        """A new node."""
+        node = Node(self, f"node-{len(self.nodes)}")
+        self.nodes[node.node_id] = node
+        self.history.note(node.node_id, "is there")
+        return node
+
+    def born(self, name: str, number: int, node: Node) -> Process:
+        """A new process; no two of one name have the same number."""
+        process = self._by_number[name, number] = Process(self, node, name, number)
+        self.living.append(process)
+        self.history.note(process.label, f"is born on {node.node_id}")
         return process
 
-    def lose(self, process: Process) -> None:
-        """Nobody can reach it any more; it may live on."""
-        self._delist(process)
-        if not process.lost.done():
-            process.lost.set_result(None)
+    def born_on(self, node: Node) -> list[Process]:
+        """All that were ever made there."""
+        return [process for process in self._by_number.values() if process.node is node]
 
-    def _delist(self, process: Process) -> None:
-        if self.listed.get(process.name) is process:
-            del self.listed[process.name]
+    def named(self, name: str, number: int) -> Process | None:
+        """The one that Ray knows by that name."""
+        process = self._by_number.get((name, number))
+        return process if process and not process.lost.done() and process.is_in_sight else None
 
-    def kill(self, name: str, why: str) -> None:
-        """End the process of this name, or only lose sight of it: then it goes on as a zombie for a while."""
-        process = self.listed.get(name)
-        if process is None:
-            return
-        if self.faults.happens(self.faults.profile.zombie):
-            self.double(process, why)
+    def in_sight(self, kind: str = "") -> list[Process]:
+        """Those that fill their places, or are about to, by name; of one kind, or of all."""
+        found = (it for it in self.living if it.is_in_sight and kind in ("", names.kind_of(it.name)))
+        return sorted(found, key=lambda process: (process.name, process.number))
+
+    def kill(self, process: Process, why: str) -> None:
+        """End a process, or only lose sight of it: then it goes on as a zombie for a while."""
+        if not process.node.is_reachable:
+            process.lose()
+        elif process.is_alive and self.faults.happens(self.faults.profile.zombie):
+            self.hide(process, why)
         else:
             process.die(why)
 
-    def double(self, process: Process, why: str) -> None:
-        """Take its name, so that it is replaced, and let it live for a while: those who know it may still call it."""
-        self.history.note(process.label, f"loses its name and goes on: {why}")
-        self.zombies.append(process)
-        self._delist(process)
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.faults.random.uniform(3.0, 8.0), process.die, "it was replaced")
+    def hide(self, process: Process, why: str) -> None:
+        """Let it go on where its keeper does not see it: those who know it may still call it."""
+        if process.is_alive and process.is_in_sight:
+            self.history.note(process.label, f"is out of sight and goes on: {why}")
+            process.is_in_sight = False
 
-    async def call(self, caller: Process, name: str, point: str, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Have the process called *name* do *work*; its own errors come back. Raises ActorUnavailableError.
+    async def call(self, caller: Process, callee: Process, point: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        """Have a process do *work*; its own errors come back. Raises ActorUnavailableError.
 
         When that is raised the work may have been done, or never be done, or be done later.
         """
-        unavailable = _unavailable(name)
+        unavailable = _unavailable(callee.name)
         await caller.boundary(f"{point}.before", unavailable)
-        callee = self._reached(name)
-        if callee is None:
+        if self._fate(caller, callee).done():
             raise unavailable("no such process now")
-        task = self.spawn(self.serve(callee, work))
+        task = self.spawn(self._sent(caller, callee, work))
         if self.faults.happens(self.faults.profile.error / 4):
-            self.history.note(caller.label, f"gives up on {name}, whose work goes on")
+            self.history.note(caller.label, f"gives up on {callee.label}, whose work goes on")
             raise unavailable("connection lost, the call goes on")
-        await asyncio.wait((task, callee.lost), return_when=asyncio.FIRST_COMPLETED)
+        await self._heard(caller, callee, task)
         await caller.boundary(f"{point}.after", unavailable)
         if not task.done():
             raise unavailable("it died")
         return task.result()  # type: ignore[no-any-return]
 
-    def _reached(self, name: str) -> Process | None:
-        """Whom a call reaches: the one of that name, or one that has lost it and lives on."""
-        rivals = [process for process in self.zombies if process.name == name and process.is_alive]
-        if rivals and self.faults.happens(0.5):
-            return rivals[-1]
-        return self.listed.get(name)
+    async def ask(self, caller: Process, callee: Process, work: Callable[[Any], Awaitable[T]]) -> T:
+        """The same for a keeper, whose calls do not go wrong by chance, but reach nobody who is out of its sight."""
+        await caller.gate()
+        if self._fate(caller, callee).done() or not callee.is_in_sight:
+            raise ActorUnavailableError(callee.name, "no such process now")
+        task = self.spawn(self._sent(caller, callee, work))
+        await self._heard(caller, callee, task)
+        await caller.gate()
+        if not task.done():
+            raise ActorUnavailableError(callee.name, "it died")
+        return task.result()  # type: ignore[no-any-return]
 
-    async def serve(self, callee: Process, work: Callable[[Any], Awaitable[T]]) -> T:
+    def _fate(self, caller: Process, callee: Process) -> asyncio.Future[None]:
+        """Done when the one counts as dead for the other: on one node nobody need ask Ray."""
+        return callee.ended if caller.node is callee.node else callee.lost
+
+    async def _sent(self, caller: Process, callee: Process, work: Callable[[Any], Awaitable[T]]) -> T:
+        await self._connected(caller, callee)
         shell = await asyncio.shield(callee.ready)
         await callee.gate()
         try:
@@ -218,63 +317,128 @@ class Machine:
         except Killed:
             await self.never()
         await callee.gate()
+        await self._connected(caller, callee)
         return result
+
+    async def _heard(self, caller: Process, callee: Process, task: asyncio.Task[Any]) -> None:
+        """Wait for an answer, or for the news that there will be none."""
+        await asyncio.wait((task, self._fate(caller, callee)), return_when=asyncio.FIRST_COMPLETED)
+
+    async def _connected(self, one: Process, other: Process) -> None:
+        """Wait until something that is sent arrives."""
+        while one.node is not other.node and (cut := [it.node for it in (one, other) if it.node.is_cut]):
+            await cut[0].changed.wait()
 
 
 def _unavailable(name: str) -> Callable[[str], ActorUnavailableError]:
     return lambda detail: ActorUnavailableError(name, detail)
 
 
+class SimulatedFence(Fence):
+    """The real one, in the process's own loop instead of a thread beside it."""
+
+    def __init__(self, process: Process, number: int, newest: Callable[[], int]) -> None:
+        super().__init__(
+            process.name,
+            number,
+            newest,
+            end=lambda: process.die("it has a successor"),
+            now=asyncio.get_running_loop().time,
+        )
+        self._process = process
+
+    def start(self) -> None:
+        self._process.machine.spawn(self._look_again_and_again())
+
+    async def _look_again_and_again(self) -> None:
+        wait = tuning.UNASKED_SECONDS
+        while self._process.is_alive:
+            await asyncio.sleep(wait)
+            await self._process.gate()
+            wait = self.look()
+
+
 class SimulatedChildren:
-    """Port `Children`: starts processes, asks and ends them, for one keeper's process."""
+    """Port `Children`: starts processes, asks and ends them, for the root's process."""
 
     def __init__(self, machine: Machine, caller: Process) -> None:
         self._machine, self._caller = machine, caller
 
-    async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
+    async def make(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
         await self._caller.boundary("children.start", None)
-        child = self._machine.listed.get(spec.name)
-        if child is not None and child.ready.done():
-            await self.report(spec, patience_seconds)
-            return
-        if child is None:
-            child = self._machine.born(spec.name)
-            self._machine.spawn(self._begin(child, spec))
-        await asyncio.wait((child.ready, child.lost), return_when=asyncio.FIRST_COMPLETED)
-        await self._caller.gate()
-        if not child.ready.done():
-            raise ActorUnavailableError(spec.name, "died in its start")
+        node = self._machine.nodes[node_id]
+        try:
+            async with asyncio.timeout(tuning.START_SECONDS):
+                while not node.is_reachable and not node.is_declared_dead:
+                    await node.changed.wait()
+            if node.is_declared_dead:
+                raise ActorUnavailableError(spec.place, "its node is dead")
+            child = self._machine.born(spec.place, incarnation, node)
+            self._machine.spawn(self._build(child, spec))
+            try:
+                async with asyncio.timeout(tuning.START_SECONDS):
+                    await self._machine.ask(self._caller, child, _nothing)
+            except (ActorUnavailableError, TimeoutError, asyncio.CancelledError):
+                self._machine.kill(child, "nobody waits for it any more")
+                raise
+        except TimeoutError as error:
+            await self._caller.gate()
+            raise ActorUnavailableError(spec.place, "does not start") from error
+        return Actor(spec, incarnation, node_id, child)
 
-    async def report(self, spec: ActorSpec, patience_seconds: float) -> Report:
+    async def begin(self, actor: Actor) -> None:
+        await self._caller.boundary("children.begin", None)
+        await self._machine.ask(self._caller, actor.handle, lambda shell: shell.start())
+
+    async def find(self, spec: ActorSpec, incarnation: int, node_id: str) -> Actor:
+        await self._caller.gate()
+        if (found := self._machine.named(spec.place, incarnation)) is None:
+            raise ActorUnavailableError(spec.place, "cannot be found")
+        return Actor(spec, incarnation, node_id, found)
+
+    async def report(self, actor: Actor, routes: RouteTable | None, patience_seconds: float) -> Report:
         try:
             async with asyncio.timeout(patience_seconds):
-                return await self._report(spec.name)
+                return await self._machine.ask(self._caller, actor.handle, lambda shell: shell.report(routes))
         except TimeoutError as error:
-            raise ActorUnavailableError(spec.name, "is silent") from error
+            await self._caller.gate()
+            raise ActorUnavailableError(actor.spec.place, "is silent") from error
 
-    async def _report(self, name: str) -> Report:
+    async def kill(self, actor: Actor) -> None:
         await self._caller.gate()
-        if (child := self._machine.listed.get(name)) is None:
-            raise ActorUnavailableError(name, "no such process now")
-        task = self._machine.spawn(self._machine.serve(child, lambda shell: shell.report()))
-        await asyncio.wait((task, child.lost), return_when=asyncio.FIRST_COMPLETED)
-        await self._caller.gate()
-        if not task.done():
-            raise ActorUnavailableError(name, "it died")
-        report: Report = task.result()
-        return report
+        self._machine.kill(actor.handle, f"by {self._caller.label}")
 
-    async def kill(self, spec: ActorSpec) -> None:
-        await self._caller.gate()
-        self._machine.kill(spec.name, f"by {self._caller.label}")
+    async def stop(self, actor: Actor, grace_seconds: float) -> None:
+        try:
+            async with asyncio.timeout(grace_seconds):
+                await self._machine.ask(self._caller, actor.handle, lambda shell: shell.stop())
+        except (ActorUnavailableError, TimeoutError):
+            pass
+        await self.kill(actor)
 
-    async def stop(self, spec: ActorSpec, grace_seconds: float) -> None:
-        await self.kill(spec)
-
-    async def _begin(self, child: Process, spec: ActorSpec) -> None:
+    async def _build(self, child: Process, spec: ActorSpec) -> None:
         await asyncio.sleep(self._machine.faults.random.uniform(0.05, 0.8))
         await child.gate()
         build: Any = spec.build()
         shell = build(child)
-        await shell.start()
+        shell.fence = spec.fence(child)  # type: ignore[arg-type]  # here a process knows its own number
+        shell.fence.start()
         child.ready.set_result(shell)
+
+
+async def _nothing(shell: Any) -> None:
+    """To be answered is enough."""
+
+
+class SimulatedRay:
+    """Port `RayView`, for the root's process."""
+
+    def __init__(self, machine: Machine, caller: Process) -> None:
+        self._machine, self._caller = machine, caller
+
+    async def nodes(self) -> Sequence[Sighting]:
+        await self._caller.boundary("ray.nodes", _unavailable("Ray's GCS"))
+        return [Sighting(node.node_id, "", "", not node.is_declared_dead) for node in self._machine.nodes.values()]
+
+    async def examine(self, node_id: str) -> Common:
+        return Common("", "")

@@ -30,7 +30,7 @@ from tests.simulation.machine import Machine, Process
 RISE_DISTANCE = 5
 """Small, so that the floor rises often in a small world."""
 LONGEST_COMMIT_SECONDS = 0.05
-LOOKS = ("keys", "revision", "released", "count", "backlog", "summary", "running")
+LOOKS = ("keys", "revision", "released", "count", "backlog", "summary", "running", "read")
 """Calls that only look, again and again: they take no time here, since what waits for nothing would cost the most."""
 
 
@@ -64,7 +64,7 @@ class Database:
 
     def check(self, process: Process, point: str) -> None:
         """Raises StorageUnavailableError while the server is away."""
-        if self.is_away or point.partition(".")[0] in self.away:
+        if self.is_away or not process.node.has_store or point.partition(".")[0] in self.away:
             raise StorageUnavailableError(f"{point}: the server is away")
 
     async def outage(self, seconds: float) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from spark_actors.actors import names
 from spark_actors.actors.admission import Admission
@@ -22,6 +22,7 @@ from spark_actors.actors.context import (
     Tracking,
 )
 from spark_actors.actors.dispatcher import Answered, Dispatcher
+from spark_actors.actors.fence import Fence
 from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.lane_runner import RelayLimits
@@ -32,10 +33,13 @@ from spark_actors.actors.parking import CommandReleases
 from spark_actors.actors.ports import ActorSpec, RelayPorts, Report
 from spark_actors.actors.queries import Queries
 from spark_actors.actors.refused import RefusedMessages
-from spark_actors.actors.root import RootSupervisor
+from spark_actors.actors.root import RootPorts, RootSupervisor
+from spark_actors.actors.routes import RouteTable
+from spark_actors.actors.seating import Seating
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.watch import Watch
+from spark_actors.cluster.nodes import Common, NodeRow
 from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.ports import INGRESS, Received
@@ -43,9 +47,10 @@ from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
 from spark_actors.messaging.telemetry import TelemetryEvent
 from spark_actors.messaging.unit_of_work import UnitOfWork
+from spark_actors.persistence.memory_cluster import MemoryClusterStore
 from tests.simulation.broker import BrokerServer, SimulatedBroker
 from tests.simulation.history import name_of
-from tests.simulation.machine import Machine, Process, SimulatedChildren
+from tests.simulation.machine import Machine, Node, Process, SimulatedChildren, SimulatedFence, SimulatedRay
 from tests.simulation.store import (
     Database,
     NoMaintenance,
@@ -62,7 +67,11 @@ from tests.simulation.subject import Subject
 REFUSED = INGRESS
 PROJECTION = "projection"
 """The port to the store of the read models, which may be one of its own."""
-HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
+T = TypeVar("T")
+
+HEARTBEAT_SECONDS, PATIENCE_SECONDS, GRACE_SECONDS = 0.7, 2.5, 3.0
+EXPECTED = Common("1", "the same")
+"""Of every node."""
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
 
@@ -77,12 +86,21 @@ class Shell:
 
     process: Process
     service: Service
+    fence: Fence | None = None
 
     async def start(self) -> None:
         await self.service.start()
 
-    async def report(self) -> Report:
-        return Report(self.process.name, self.process.label, 0, b"", self.service.problems())
+    async def report(self, table: RouteTable | None) -> Report:
+        if self.fence:
+            self.fence.asked()
+        routes = self.process.routes
+        if table:
+            routes.take(table)
+        return Report(self.process.name, self.process.label, 0, b"", self.service.problems(), routes=routes.version)
+
+    async def stop(self) -> None:
+        await self.service.stop()
 
 
 class ContextShell(Shell):
@@ -108,13 +126,21 @@ class HostShell:
     def __init__(self, process: Process, actor: AggregateActor) -> None:
         self._process, self._actor = process, actor
         self._turn = asyncio.Lock()
+        self.fence: Fence | None = None
 
     async def start(self) -> None:
         """Nothing to begin."""
 
-    async def report(self) -> Report:
+    async def report(self, table: RouteTable | None) -> Report:
         """Beside the turn, as the Ray actor answers."""
+        if self.fence:
+            self.fence.asked()
         return Report(self._process.name, self._process.label, 0, b"")
+
+    async def stop(self) -> None:
+        """Finish what is in hand."""
+        async with self._turn:
+            return
 
     async def release(self, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         async with self._turn:
@@ -185,12 +211,15 @@ class RayStandIn:
 
     process: Process
 
+    async def _call(self, place: str, point: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        """By the way that this process was told last."""
+        await self.process.gate()
+        call = self.process.machine.call
+        return await self.process.routes.call(place, lambda callee: call(self.process, callee, point, work))
+
     async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await self.process.machine.call(
-            self.process,
-            names.aggregate_actor(slot),
-            "call.take_turn",
-            lambda shell: shell.take_turn(context, payload),
+        return await self._call(
+            names.aggregate_actor(slot), "call.take_turn", lambda shell: shell.take_turn(context, payload)
         )
 
     async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
@@ -200,19 +229,13 @@ class RayStandIn:
         raise NotImplementedError("no message of a run kills its host")
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
-        return await self.process.machine.call(
-            self.process,
-            names.aggregate_actor(slot),
-            "call.release",
-            lambda shell: shell.release(context, keys, at_once),
+        return await self._call(
+            names.aggregate_actor(slot), "call.release", lambda shell: shell.release(context, keys, at_once)
         )
 
     async def take_events(self, subscriber: str, payload: bytes, *, alone: bool = False) -> bytes:
-        return await self.process.machine.call(
-            self.process,
-            names.context_actor(subscriber),
-            "call.take_events",
-            lambda shell: shell.take_events(payload),
+        return await self._call(
+            names.context_actor(subscriber), "call.take_events", lambda shell: shell.take_events(payload)
         )
 
 
@@ -229,6 +252,7 @@ class Deployment:
     projection: SimulatedProjection
     placement: Placement
     limits: RelayLimits
+    cluster: MemoryClusterStore
     refusals_left: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def schema(self, context: str) -> Schema:
@@ -308,10 +332,9 @@ class Deployment:
         releases = CommandReleases(
             name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=ignore
         )
-        keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
         process.loops += [*relay.loops, *watch.loops, releases.loop]
-        return Shell(process, Supervisor(watch, relay, releases, keeper, grace_seconds=1))
+        return Shell(process, Supervisor(watch, relay, releases))
 
     def ingress(self, group: int, process: Process) -> Shell:
         broker: Any = SimulatedBroker(self.broker, process)
@@ -337,30 +360,71 @@ class Deployment:
         return max(len(self.schema(context.name).outbox) for context in self.subject.writing)
 
     def root(self, process: Process) -> Shell:
+        store: Any = self.remote(self.cluster, process, "cluster")
+        seating = Seating(store, self.placement)
+        children = SimulatedChildren(self.machine, process)
+        time = asyncio.get_running_loop().time
+
+        def keeper(
+            place: str, kind: str, build: Callable[[Process], object], *, is_called_only: bool = False
+        ) -> Keeper:
+            fence: Any = partial(self._fence, place)
+            return Keeper(
+                ActorSpec(place, kind, lambda: build, fence, is_called_only),
+                children,
+                seating,
+                heartbeat_seconds=HEARTBEAT_SECONDS,
+                patience_seconds=PATIENCE_SECONDS,
+                grace_seconds=GRACE_SECONDS,
+                telemetry=ignore,
+                now=time,
+            )
+
+        supervisors = [
+            keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name))
+            for name in (context.name for context in self.subject.writing)
+        ]
+        contexts = [
+            keeper(names.context_actor(name), "ContextActor", partial(self.context, name))
+            for name in (*(context.name for context in self.subject.writing), self.subject.read_models)
+        ]
         hosts = [
-            self.keeper(process, names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot))
+            keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), is_called_only=True)
             for slot in self.placement.slots
         ]
-        supervisors = [
-            self.keeper(process, names.supervisor(context.name), "Supervisor", partial(self.supervisor, context.name))
-            for context in self.subject.writing
-        ]
-        reads = self.subject.read_models
-        reader = self.keeper(process, names.context_actor(reads), "ContextActor", partial(self.context, reads))
-        ingress = self.keeper(process, names.ingress(0), "Ingress", partial(self.ingress, 0))
+        ingress = keeper(names.ingress(0), "Ingress", partial(self.ingress, 0))
         board: Any = None
-        return Shell(
-            process, RootSupervisor(([ingress], supervisors, [reader], hosts), board, lambda: b"", grace_seconds=1)
-        )
-
-    def keeper(self, process: Process, name: str, kind: str, build: Callable[[Process], object]) -> Keeper:
-        return Keeper(
-            ActorSpec(name, kind, lambda: build),
-            SimulatedChildren(self.machine, process),
-            heartbeat_seconds=HEARTBEAT_SECONDS,
-            patience_seconds=PATIENCE_SECONDS,
+        ports = RootPorts(
+            store,
+            SimulatedRay(self.machine, process),
+            own_node=process.node.node_id,
+            expected=EXPECTED,
+            fence=lambda number: SimulatedFence(process, number, self._asked_by(process, lambda: self.cluster.root)),
+            board=board,
+            own_metrics=lambda: b"",
             telemetry=ignore,
+            now=time,
         )
+        tiers = ([ingress], supervisors, contexts, hosts)
+        return Shell(process, RootSupervisor(tiers, seating, ports, grace_seconds=GRACE_SECONDS))
+
+    def _fence(self, place: str, process: Process) -> Fence:
+        newest = self._asked_by(process, lambda: self.cluster.incarnation(place))
+        return SimulatedFence(process, process.number, newest)
+
+    def _asked_by(self, process: Process, question: Callable[[], int]) -> Callable[[], int]:
+        """A look into the store, from where the process is."""
+
+        def look() -> int:
+            self.database.check(process, "cluster.look")
+            return question()
+
+        return look
+
+    def tell_of(self, node: Node) -> None:
+        """What a node says of itself, if it can."""
+        if node.is_up and node.has_store and not self.database.is_away:
+            self.cluster.heartbeat(NodeRow(node.node_id, "", "", EXPECTED.release, EXPECTED.fingerprint))
 
     def _watch(self, context: str, process: Process, outbox: Any, saga_log: Any) -> Watch:
         return Watch(

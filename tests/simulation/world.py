@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from random import Random
+from typing import Any
 from unittest.mock import patch
 
 from spark_actors.actors import names
@@ -17,6 +19,7 @@ from spark_actors.ingress.port import BrokerUnavailableError
 from spark_actors.messaging import tuning
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.routing import Placement
+from spark_actors.persistence.memory_cluster import MemoryClusterStore
 from tests.simulation.broker import BrokerServer
 from tests.simulation.checks import runtime_verdict
 from tests.simulation.crowd import Message
@@ -34,6 +37,8 @@ MOST_TRIES = 3
 QUIET_SECONDS = 120.0
 """Virtual time in which everything must have come to rest once nothing goes wrong any more."""
 LOOK_SECONDS = 0.25
+ASKED_SECONDS = 1.0
+"""How often the driver asks the root for something."""
 FEW = 3
 """Events that a relay may have in hand for a subscriber, where one is to wait for more than that."""
 
@@ -84,7 +89,7 @@ class World:
         self.machine.is_durable = self._is_durable
         self.history.onlooker = self.subject.onlooker(self.deployment, self.history.sent)
         self.history.note("world", f"seed {self.seed}: {self.faults.profile}")
-        background = [self.machine.spawn(self._keep_root()), self.machine.spawn(self._strike())]
+        background = [self.machine.spawn(each) for each in (self._keep_root(), self._strike())]
         if self.readers_are_away:
             self.history.note("read models", "their store goes away")
             self.deployment.database.away.add(PROJECTION)
@@ -120,6 +125,7 @@ class World:
             broker=BrokerServer(self.machine),
             outside=self.subject.outside(self.machine),
             projection=SimulatedProjection(self.history, self.subject.rows_of),
+            cluster=MemoryClusterStore(asyncio.get_running_loop().time),
             placement=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
             limits=RelayLimits(
                 batch=batch,
@@ -146,12 +152,15 @@ class World:
 
     async def _keep_root(self) -> None:
         """What Ray does for the root alone: it is started again when it dies."""
-        while True:
-            process = self.machine.born(names.ROOT)
+        for number in count(1):
+            process = self.machine.born(names.ROOT, number, self.machine.head)
             shell = self.deployment.root(process)
             await shell.start()
             process.ready.set_result(shell)
-            await process.lost
+            while process.is_alive and process.is_in_sight:
+                await asyncio.wait([process.ended], timeout=ASKED_SECONDS)
+                root: Any = shell.service
+                root.asked()
             await asyncio.sleep(self.random.uniform(0.1, 0.5))
 
     async def _produce(self, story: list[Message]) -> None:
@@ -205,15 +214,14 @@ class World:
 
     def _kill_one(self) -> None:
         if process := self._any_process():
-            self.machine.kill(process.name, "kill -9")
+            self.machine.kill(process, "kill -9")
 
     def _double_one(self) -> None:
         """A stale writer, mostly: an AggregateActor that some still reach while others reach its replacement."""
-        hosts = [name for name in sorted(self.machine.listed) if names.kind_of(name) == "aggregate"]
+        hosts = self.machine.in_sight(names.AGGREGATE)
         is_host = bool(hosts) and self.random.random() < 0.75
-        process = self.machine.listed[self.faults.pick(hosts)] if is_host else self._any_process()
-        if process:
-            self.machine.double(process, "cut off")
+        if process := self.random.choice(hosts) if is_host else self._any_process():
+            self.machine.hide(process, "cut off")
 
     def _stop_one(self) -> None:
         if process := self._any_process():
@@ -222,11 +230,10 @@ class World:
 
     def _any_process(self) -> Process | None:
         """One of a random kind, so that the few AggregateActors come to their share."""
-        listed = sorted(self.machine.listed)
-        if not listed:
+        if not (found := self.machine.in_sight()):
             return None
-        kind = self.random.choice(sorted({names.kind_of(name) for name in listed}))
-        return self.machine.listed[self.faults.pick([name for name in listed if names.kind_of(name) == kind])]
+        kind = self.random.choice(sorted({names.kind_of(process.name) for process in found}))
+        return self.random.choice(self.machine.in_sight(kind))
 
     def _cut_store(self) -> None:
         if not self.deployment.database.is_away:
@@ -238,15 +245,13 @@ class World:
 
     def _kill_all(self) -> None:
         self.history.note("world", "kill -9 of the whole daemon")
-        for process in [*self.machine.listed.values(), *self.machine.zombies]:
+        for process in list(self.machine.living):
             process.die("the daemon is gone")
 
     def _mend(self) -> None:
-        """From now on nothing goes wrong: what is stopped goes on, what is out of sight ends."""
+        """From now on nothing goes wrong: what is stopped goes on, what has a successor will notice."""
         self.history.note("world", "nothing goes wrong from now on")
-        for process in self.machine.zombies:
-            process.die("out of sight for too long")
-        for process in self.machine.listed.values():
+        for process in self.machine.living:
             process.resume()
 
     async def _others_quiet(self) -> None:

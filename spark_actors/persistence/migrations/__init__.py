@@ -3,6 +3,10 @@
 A migration is a file `NNNN_words.sql`, written without schema names: it runs with the context's schema as the search
 path. Each context has a folder of its own, `adapters/migrations`; tables that several contexts have live here.
 Each schema remembers what was applied to it, with a checksum, in `schema_migrations`.
+
+Two releases may have to live on one schema: while one takes over from the other, and after a way back. So a migration
+first only expands what is there, and says so in its first line, `-- expands`; a release later, when nobody needs what
+is superseded, another one contracts. A program goes by what it knows, and stands beside what only expands it.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ ENCODING = "UTF8"
 """What a database must be made with: others lose letters, or take any bytes for text."""
 _LIMITS = Limits(lock=10, statement=0, idle=60)
 """While a migration waits for a table's lock all turns wait behind it; an index may take as long as it takes."""
+_EXPANDS = b"-- expands\n"
 _FILE = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 _CONTEXT = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -54,6 +59,11 @@ class Migration:
     text: bytes
 
     @property
+    def is_expanding(self) -> bool:
+        """Whether programs that do not know it work on all the same."""
+        return self.text.startswith(_EXPANDS)
+
+    @property
     def checksum(self) -> str:
         return hashlib.sha256(self.text).hexdigest()
 
@@ -65,8 +75,9 @@ def migrate(application: Application, dsn_by_schema: Mapping[str, str]) -> list[
     """Bring the schemas that *dsn_by_schema* names up to date and give the migrations that were applied, in order.
 
     Each schema changes in one transaction, under an advisory lock: concurrent callers wait and then find nothing to do.
-    Raises MigrationError if an applied file was changed or is unknown here, or if a database has another encoding than
-    UTF8 (then nothing is made in any of them); StorageError if the database refuses or others hold a lock for too long.
+    Raises MigrationError if an applied file was changed, or is unknown here and does not only expand the schema, or if
+    a database has another encoding than UTF8 (then nothing is made in any of them); StorageError if the database
+    refuses or others hold a lock for too long.
     """
     _refuse_encodings(dsn_by_schema)
     applied: list[Migration] = []
@@ -89,12 +100,13 @@ def migrate_schema(connection: psycopg.Connection, context: str, migrations: lis
     """Apply what is missing of *migrations* within the caller's transaction."""
     _open_schema(connection, context)
     done: dict[str, str] = dict(connection.execute("SELECT name, checksum FROM schema_migrations").fetchall())
-    _refuse_unknown(context, done, migrations)
+    _refuse_unknown(connection, context, migrations)
     missing = [migration for migration in migrations if not _is_applied(migration, done)]
     for migration in missing:
         connection.execute(migration.text)
         connection.execute(
-            "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", (migration.name, migration.checksum)
+            "INSERT INTO schema_migrations (name, checksum, is_expanding) VALUES (%s, %s, %s)",
+            (migration.name, migration.checksum, migration.is_expanding),
         )
     return missing
 
@@ -138,6 +150,9 @@ def _open_schema(connection: psycopg.Connection, context: str) -> None:
         "CREATE TABLE IF NOT EXISTS schema_migrations (name text CONSTRAINT schema_migrations_pkey PRIMARY KEY,"
         " checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
     )
+    connection.execute(
+        "ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS is_expanding boolean NOT NULL DEFAULT false"
+    )
 
 
 def _take_turns(connection: psycopg.Connection, context: str) -> None:
@@ -148,8 +163,9 @@ def _take_turns(connection: psycopg.Connection, context: str) -> None:
     connection.execute(limit, (str(_LIMITS.settings["lock_timeout"]),))
 
 
-def _refuse_unknown(context: str, done: Mapping[str, str], migrations: list[Migration]) -> None:
-    unknown = sorted(done.keys() - {migration.name for migration in migrations})
+def _refuse_unknown(connection: psycopg.Connection, context: str, migrations: list[Migration]) -> None:
+    found = connection.execute("SELECT name FROM schema_migrations WHERE NOT is_expanding").fetchall()
+    unknown = sorted({name for (name,) in found} - {migration.name for migration in migrations})
     if unknown:
         raise MigrationError(
             context, unknown[0], "is applied but unknown here: the database is newer than this program"

@@ -164,7 +164,7 @@ def test_postgres_commits_again_and_has_kept_what_it_had_committed(disk: Disk) -
 def test_readiness_says_that_there_is_no_space(disk: Disk) -> None:
     settings, file = Settings(data_dir=disk.folder), disk.folder / "file"
     deployment = Deployment(settings, {}, {}, "", "", log_file=file, ray_namespace="spark")
-    surroundings = Surroundings(deployment, (), OwnerLock([]), None)
+    surroundings = Surroundings(deployment, (), OwnerLock([]), None, None)
     assert surroundings.problems()["disk"] is None
     disk.fill()
     assert "no space" in str(surroundings.problems()["disk"])

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.fence import Fence
 from spark_actors.actors.ports import Report
 from spark_actors.actors.progress import Progress
 from spark_actors.actors.ray_actors import AggregateActor
@@ -87,16 +88,19 @@ def test_an_actor_answers_beside_its_turn() -> None:
     def build(progress: Progress) -> tuple[Any, Callable[[], bytes]]:
         return plain, lambda: b"metrics"
 
-    actor: Any = AggregateActor("spark/pool/aggregate/shared-0", build)
+    def fence(incarnation: int) -> Fence:
+        return Fence("spark/pool/aggregate/shared-0", incarnation, lambda: incarnation)
+
+    actor: Any = AggregateActor("spark/pool/aggregate/shared-0", 1, build, fence)
     actor.start()
     turn = Thread(target=actor.take_turn, args=("accounting", b""))
     turn.start()
     plain.began.wait()
-    first, second = (msgspec.msgpack.decode(actor.report(), type=Report).unmoved_seconds for _ in range(2))
+    first, second = (msgspec.msgpack.decode(actor.report(None), type=Report).unmoved_seconds for _ in range(2))
     plain.goes_on.set()
     turn.join()
     assert 0 < first < second < SLOW_STORE_SECONDS
-    assert msgspec.msgpack.decode(actor.report(), type=Report).unmoved_seconds == 0
+    assert msgspec.msgpack.decode(actor.report(None), type=Report).unmoved_seconds == 0
 
 
 def test_a_turn_that_is_kept_for_somebody_is_nobody_elses(progress: Progress, clock: Clock) -> None:

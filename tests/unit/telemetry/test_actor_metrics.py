@@ -9,6 +9,7 @@ import pytest
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.telemetry import (
+    ActorMoved,
     ActorRestarted,
     AnswerCut,
     ClocksCompared,
@@ -22,6 +23,7 @@ from spark_actors.messaging.telemetry import (
     LoginTried,
     MessagesBuried,
     MissedMeasured,
+    NodesMeasured,
     OutboxMeasured,
     OutsideAsked,
     SagasEnded,
@@ -115,6 +117,11 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
     ),
     (SagasMeasured({("donation", True): 2}), ['spark_sagas_running{kind="donation",overdue="true"} 2.0']),
     (ActorRestarted("aggregate"), ['spark_actor_restarts_total{kind="aggregate"} 1.0']),
+    (ActorMoved("aggregate"), ['spark_actor_moves_total{kind="aggregate"} 1.0']),
+    (
+        NodesMeasured({"active": 2, "gone": 0}),
+        ['spark_nodes{state="active"} 2.0', 'spark_nodes{state="gone"} 0.0'],
+    ),
     (
         IngressMeasured(waiting=8, in_flight=9),
         ["spark_ingress_waiting_messages 8.0", "spark_ingress_in_flight_messages 9.0"],

@@ -1,17 +1,19 @@
--- Where the deployment runs. Written by its root alone but for what nodes say of themselves and what operators wish.
-CREATE TABLE deployment (
-    is_only boolean NOT NULL DEFAULT true CONSTRAINT deployment_pkey PRIMARY KEY,
-    epoch bigint NOT NULL DEFAULT 0,            -- grows with each tree of actors that is made
-    root bigint NOT NULL DEFAULT 0,             -- grows with each root: an older one may write no more
-    fingerprint text NOT NULL DEFAULT '',       -- of the release and the settings that the tree was made with
-    release text NOT NULL DEFAULT '',
+-- expands
+-- Where the deployment runs. Each tree's root alone writes what is its own; nodes and operators add what they wish.
+CREATE TABLE trees (
+    epoch bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT trees_pkey PRIMARY KEY,
     namespace text NOT NULL DEFAULT '',         -- of its actors
-    keys text[] NOT NULL DEFAULT '{}',          -- digests of those that sign tokens
+    release text NOT NULL,
+    fingerprint text NOT NULL,                  -- of the settings that it was made with
+    root bigint NOT NULL DEFAULT 0,             -- grows with each root that it gets: an older one may write no more
+    state text NOT NULL DEFAULT 'warming',
     since timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT deployment_is_one CHECK (is_only)
+    CONSTRAINT trees_state_known CHECK (state IN ('warming', 'open', 'ended'))
 );
 
-INSERT INTO deployment DEFAULT VALUES;
+CREATE TABLE keys_in_use (
+    digest text COLLATE "C" NOT NULL CONSTRAINT keys_in_use_pkey PRIMARY KEY  -- of a key that signs tokens
+);
 
 CREATE TABLE nodes (
     node_id text COLLATE "C" NOT NULL CONSTRAINT nodes_pkey PRIMARY KEY,  -- Ray's, in hex
@@ -20,6 +22,7 @@ CREATE TABLE nodes (
     release text NOT NULL DEFAULT '',
     python text NOT NULL DEFAULT '',
     fingerprint text NOT NULL DEFAULT '',       -- of its settings
+    epoch bigint NOT NULL DEFAULT 0,            -- of the tree for which it has read them
     pid integer,                                -- of the process that looks after it there
     cpu_percent real,
     memory_bytes bigint,
@@ -34,12 +37,14 @@ CREATE TABLE nodes (
 );
 
 CREATE TABLE places (
-    place text COLLATE "C" NOT NULL CONSTRAINT places_pkey PRIMARY KEY,
+    epoch bigint NOT NULL,
+    place text COLLATE "C" NOT NULL,
     incarnation bigint NOT NULL,                -- of the actor that has a right to it
     issued bigint NOT NULL,                     -- the highest number that an actor made for it was ever given
     node_id text COLLATE "C" NOT NULL,
     since timestamptz NOT NULL DEFAULT now(),
-    wanted_node text NOT NULL DEFAULT ''        -- where an operator wishes it to be; empty: wherever
+    wanted_node text NOT NULL DEFAULT '',       -- where an operator wishes it to be; empty: wherever
+    CONSTRAINT places_pkey PRIMARY KEY (epoch, place)
 );
 
 CREATE TABLE pools (
@@ -47,3 +52,17 @@ CREATE TABLE pools (
     slots integer NOT NULL,                     -- instead of what the settings say
     CONSTRAINT pools_have_slots CHECK (slots BETWEEN 1 AND 4096)
 );
+
+CREATE TABLE hand_overs (
+    hand_over bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT hand_overs_pkey PRIMARY KEY,
+    python text NOT NULL DEFAULT '',            -- interpreter of the release that is to take over; empty: the same one
+    release text NOT NULL DEFAULT '',
+    wished_at timestamptz NOT NULL DEFAULT now(),
+    state text NOT NULL DEFAULT 'wished',
+    detail text NOT NULL DEFAULT '',
+    since timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT hand_overs_state_known
+        CHECK (state IN ('wished', 'warming', 'handing over', 'done', 'refused', 'aborted'))
+);
+
+CREATE UNIQUE INDEX hand_overs_one_at_a_time ON hand_overs ((true)) WHERE state IN ('wished', 'warming', 'handing over');
