@@ -1,7 +1,8 @@
 """What becomes of commands while nodes come, go and die, and what a command costs on more of them.
 
-Each run has a cluster of its own under a steady load: a head with nodes beside it, each at a loopback address. The
-machines of a real one have processors of their own; here all share these, so rates say nothing.
+Each run has a cluster of its own under a steady load: a head with nodes beside it, each in a network of its own or,
+where only root may make these, at a loopback address; then no node is cut off. The machines of a real cluster have
+processors of their own; here all share these, so rates say nothing.
 
 There is no row for the driver alone: it is the head's process, and what it has started ends with it.
 """
@@ -39,6 +40,7 @@ from tests.lab.chaos.target import OWN_ADDRESS, is_alive
 from tests.lab.chaos.verify import objections
 from tests.lab.cluster.cluster import Cluster
 from tests.lab.cluster.machines import HEAD
+from tests.lab.cluster.network import Loopback, Namespaces
 from tests.lab.load.steady import SteadyLoad, longest_silence, refused, served_again, waits
 
 MACHINES = 3
@@ -130,7 +132,8 @@ def _medians(found: Sequence[Figures]) -> Figures:
 async def _run(folder: Path | None, sizes: Sizes, number: int, say: Say) -> OneRun:
     """Its folder with all logs stays only if something is wrong."""
     home = Path(tempfile.mkdtemp(prefix="spark-bench-", dir=folder))
-    there, result = Cluster(home, SETTINGS), OneRun()
+    network = Namespaces() if Namespaces.can_be_had() else Loopback()
+    there, result = Cluster(home, SETTINGS, network), OneRun()
     try:
         await _Scene(there, sizes, number, say, result).play()
         return result
@@ -170,7 +173,10 @@ class _Scene:
         await self._event("node killed", self._killed)
         await self._event("node joins", self._joins(NODE))
         await self._event("node frozen", self._frozen)
-        await self._back()
+        await self._back(self._there.nodes[NODE].thaw)
+        if self._there.network.can_be_cut:
+            await self._event("node cut off", self._cut_off)
+            await self._back(lambda: self._there.network.heal(NODE))
         await self._event("GCS killed", self._gcs_killed)
         await self._event("head killed", self._head_killed)
         await self._load.stop(PATIENCE_SECONDS)
@@ -259,10 +265,15 @@ class _Scene:
         self._there.nodes[NODE].freeze()
         return {}
 
-    async def _back(self) -> None:
-        """What was frozen goes on, and is a member again; one that has ended is started, as a service manager would."""
+    async def _cut_off(self, since: float) -> Figures:
+        """Nothing goes to a node or comes from it any more, though all there runs."""
+        self._there.network.cut(NODE)
+        return {}
+
+    async def _back(self, begin: Callable[[], None]) -> None:
+        """Who was mute is a member again; one that has ended is started, as a service manager would."""
         node, since = self._there.nodes[NODE], time.monotonic()
-        node.thaw()
+        begin()
 
         async def is_back() -> bool:
             if node.has_ended:
@@ -270,7 +281,7 @@ class _Scene:
             return await self._there.state(NODE) == "active" and (await self._there.slots())[NODE] > 0
 
         await self._until(is_back)
-        self._say(f"  what was frozen has its share again {time.monotonic() - since:.1f} s after it goes on")
+        self._say(f"  it has its share again after {time.monotonic() - since:.1f} s")
 
     async def _gcs_killed(self, since: float) -> Figures:
         """Ray's control service is killed: until another takes connections."""

@@ -19,10 +19,10 @@ from tests.lab.cluster.node import JOINED_SECONDS, signal_all
 HANDED_OVER_SECONDS = 60.0
 """Within this what lives on a node lives elsewhere, and the node has ended."""
 MOVED_SECONDS = 30.0
-FROZEN_SECONDS = (0.5, 20.0)
+MUTE_SECONDS = (0.5, 20.0)
 """From what nobody notices to what even Ray gives up."""
 SUSPECTED_SECONDS = 4.0
-"""What is frozen for longer is to be replaced, and not waited for."""
+"""What is mute for longer is to be replaced, and not waited for."""
 OPERATOR = Operator("chaos", "to see what becomes of it")
 
 
@@ -76,18 +76,19 @@ async def killed_while_drained(stage: Stage) -> str:
 
 
 async def frozen(stage: Stage) -> str:
-    """All processes of a node stop for a while; all others are to be served meanwhile, if it is long."""
+    """All processes of a node stop for a while."""
     cluster, number = await _any_node(stage)
-    seconds = stage.random.uniform(*FROZEN_SECONDS)
-    cluster.nodes[number].freeze()
-    try:
-        over = asyncio.create_task(asyncio.sleep(seconds))
-        if seconds > SUSPECTED_SECONDS and not await stage.are_others_served():
-            stage.object(f"not all was served while node {number} was frozen")
-        await over
-    finally:
-        cluster.nodes[number].thaw()
-    return f"node {number} for {seconds:.1f} s"
+    node = cluster.nodes[number]
+    return f"node {number} {await _mute(stage, node.freeze, node.thaw)}"
+
+
+async def cut_off(stage: Stage) -> str:
+    """A node is cut off from all others for a while: it works on as far as it can, and nobody hears of it."""
+    cluster, number = await _any_node(stage)
+    if not cluster.network.can_be_cut:
+        raise TargetError("no node can be cut off here: only root may make networks for that")
+    network = cluster.network
+    return f"node {number} {await _mute(stage, lambda: network.cut(number), lambda: network.heal(number))}"
 
 
 async def raylet_killed(stage: Stage) -> str:
@@ -140,10 +141,13 @@ FAULTS: Mapping[str, Act] = {
     "node killed": killed,
     "node killed while it leaves": killed_while_drained,
     "node frozen": frozen,
+    "node cut off": cut_off,
     "raylet of a node killed": raylet_killed,
     "actor moved": moved,
     "head killed": head_killed,
 }
+CUTS = frozenset({"node cut off"})
+"""Need machines in networks of their own."""
 
 
 async def whole(cluster: Cluster) -> list[int]:
@@ -159,6 +163,20 @@ async def _is_there(cluster: Cluster, number: int) -> bool:
         return await cluster.state(number) == "active"
 
     return await _in_time(is_active, JOINED_SECONDS)
+
+
+async def _mute(stage: Stage, begin: Callable[[], None], end: Callable[[], None]) -> str:
+    """Nothing is heard of a machine for a while; if it is long, all others are to be served meanwhile."""
+    seconds = stage.random.uniform(*MUTE_SECONDS)
+    begin()
+    try:
+        over = asyncio.create_task(asyncio.sleep(seconds))
+        if seconds > SUSPECTED_SECONDS and not await stage.are_others_served():
+            stage.object("not all was served while a node was mute")
+        await over
+    finally:
+        end()
+    return f"for {seconds:.1f} s"
 
 
 async def _whole(stage: Stage) -> Cluster:

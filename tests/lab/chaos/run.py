@@ -16,11 +16,10 @@ from domain.application import APPLICATION
 from domain.bitcoin.adapters.simulated import SimulatedBooks, SimulatedLightningNode, SimulatedSettings
 from spark_actors.cli.audit import checks_of
 from spark_actors.kernel.errors import StorageError
-from tests.lab.chaos import neighbours, underfoot
+from tests.lab.chaos import neighbours, nodes, underfoot
 from tests.lab.chaos.account import Account, Strike
 from tests.lab.chaos.disk import Disk
 from tests.lab.chaos.faults import ALL, FAULTS, HICCUPS
-from tests.lab.chaos.nodes import whole
 from tests.lab.chaos.orders import Cast, Order, Orders
 from tests.lab.chaos.producer import Load, Producer
 from tests.lab.chaos.queries import ChaosQueries
@@ -28,6 +27,7 @@ from tests.lab.chaos.stage import EVENTS, LONG_SECONDS, Stage, one_for_each_slot
 from tests.lab.chaos.target import IMPATIENT, OBEDIENT, OWN_ADDRESS, Target, TargetError
 from tests.lab.chaos.verify import Objection, objections
 from tests.lab.cluster.cluster import Cluster
+from tests.lab.cluster.network import Loopback, Namespaces
 
 Say = Callable[[str], None]
 """Tells how it goes, in one line."""
@@ -225,7 +225,8 @@ async def run(wanted: Wanted, say: Say) -> Account:
 
 async def _run_cluster(home: Path, wanted: Wanted, say: Say) -> Account:
     """The same on a head with nodes; in the end each of them hands over and ends."""
-    cluster = Cluster(home, OBEDIENT + OWN_ADDRESS + IMPATIENT)
+    is_cut = not nodes.CUTS.isdisjoint(wanted.faults) and Namespaces.can_be_had()
+    cluster = Cluster(home, OBEDIENT + OWN_ADDRESS + IMPATIENT, Namespaces() if is_cut else Loopback())
     account = Account(wanted.seed)
     try:
         await cluster.start(wanted.machines - 1)
@@ -256,7 +257,7 @@ async def _hurt(target: Target, wanted: Wanted, say: Say, cluster: Cluster | Non
     say(f"under load, seed {wanted.seed}, {wanted.rate:g} orders/s")
     await _strikes(chaos, wanted, say)
     say("no more faults; everything comes to its end")
-    late = await whole(cluster) if cluster else []
+    late = await nodes.whole(cluster) if cluster else []
     account = await chaos.end()
     account.objections += [Objection("wrong", f"in the end node {number} was no member") for number in late]
     return account

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -42,6 +42,7 @@ port = 0
 """
 OWN_ADDRESS = """
 [http]
+host = "{address}"
 port = 0
 
 [cluster]
@@ -74,9 +75,17 @@ class Target:
     """One daemon, below *home*. Launch it in the main thread: it ends with us, however we end."""
 
     def __init__(
-        self, home: Path, settings: str = SETTINGS, *, views_apart: bool = False, small_disks: bool = False
+        self,
+        home: Path,
+        settings: str = SETTINGS,
+        *,
+        views_apart: bool = False,
+        small_disks: bool = False,
+        within: Sequence[str] = (),
     ) -> None:
-        """*views_apart*: the read models have a Postgres of their own. *small_disks*: services' disks can be filled."""
+        """*views_apart*: the read models have a Postgres of their own. *small_disks*: services' disks can be filled.
+        *within*: what it is started by.
+        """
         self.home = home
         self.data_dir = DataDir(home / "data")
         self.disks = [Disk(folder) for folder in (self.data_dir.postgres, self.data_dir.nats) if small_disks]
@@ -84,7 +93,7 @@ class Target:
         self.faults = FaultFolder(self.data_dir.path)
         self._settings = home / "chaos.toml"
         self._text = settings
-        self._process = ChildProcess(self._command())
+        self._process = ChildProcess(self._command(within))
         self._actors: frozenset[str] = frozenset()
 
     def launch(self) -> None:
@@ -227,11 +236,11 @@ class Target:
         except OSError:
             return ""
 
-    def _command(self) -> Program:
+    def _command(self, within: Sequence[str]) -> Program:
         arguments = ["run", "--data-dir", str(self.data_dir.path), "--config", str(self._settings)]
         return Program(
             name="the daemon",
-            arguments=[sys.executable, "-m", "spark_actors.cli", *arguments],
+            arguments=[*within, sys.executable, "-m", "spark_actors.cli", *arguments],
             folder=ROOT,
             output=self.home / "daemon.out",
             environment=plain_environment(),

@@ -1,4 +1,4 @@
-"""A head and its nodes as the laboratory drives them, all on one machine and without root's rights."""
+"""A head and its nodes as the laboratory drives them, all on one machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.cluster_desk import ClusterDesk
 from tests.lab.chaos.target import Target, TargetError, plain_environment
 from tests.lab.cluster.machines import HEAD, Machines
+from tests.lab.cluster.network import Network
 from tests.lab.cluster.node import JOINED_SECONDS, Node
 
 SLOT = "/aggregate/"
@@ -19,10 +20,10 @@ SLOT = "/aggregate/"
 class Cluster(Machines):
     """Started and stopped by whoever has made it; in the main thread, like a target."""
 
-    def __init__(self, home: Path, settings: str) -> None:
+    def __init__(self, home: Path, settings: str, network: Network) -> None:
         """*settings*: the head's, with `{address}` where it is to listen."""
-        super().__init__(home, home / "data", {**plain_environment(), "SPARK_HTTP__PORT": "0"})
-        self.head = Target(home, settings.format(address=self.address(HEAD)))
+        super().__init__(home, home / "data", {**plain_environment(), "SPARK_HTTP__PORT": "0"}, network)
+        self.head = Target(home, settings.format(address=self.address(HEAD)), within=network.within(HEAD, []))
 
     async def start(self, nodes: int) -> None:
         """The head and so many nodes beside it are there. Raises TargetError."""
@@ -65,6 +66,7 @@ class Cluster(Machines):
         """Make sure that nothing is left of it."""
         self.kill_nodes()
         self.head.stop()
+        self.network.close()
 
     async def _status(self) -> dict[str, Any]:
         return {"nodes": [], "actors": [], **await self.head.get("/status")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from spark_actors.embedded.data_dir import DataDir
 from spark_actors.join_file import JOIN_FILE
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.cluster_desk import ClusterDesk, KnownNode
+from tests.lab.cluster.network import Network
 from tests.lab.cluster.node import Node, NodeError
 
 HEAD = 1
@@ -18,22 +18,27 @@ HEAD = 1
 class Machines:
     """Addresses for a head and its nodes, and the nodes; the head itself is started by others."""
 
-    def __init__(self, home: Path, head: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, head: Path, environment: Mapping[str, str], network: Network) -> None:
         """*home*: where the nodes' data dirs are; *head*: the head's."""
         self._home, self._head = home, DataDir(head)
         self._environment = environment
-        # All of 127/8 is this machine: an own part of it for each cluster.
-        self._network = f"127.{secrets.randbelow(200) + 20}.{secrets.randbelow(250)}"
+        self.network = network
         self.nodes: dict[int, Node] = {}
 
     def address(self, number: int) -> str:
-        return f"{self._network}.{number}"
+        return self.network.address(number)
 
     def node(self, number: int) -> Node:
         """The node of this number; made when it is asked for first, not started."""
         if number not in self.nodes:
-            folder, join_file = self._home / f"node-{number}", self._head.path / JOIN_FILE
-            self.nodes[number] = Node(folder, self.address(number), join_file, self._environment)
+            others = [self._head.path, *(node.data_dir for node in self.nodes.values())]
+            self.nodes[number] = Node(
+                self._home / f"node-{number}",
+                self.address(number),
+                self._head.path / JOIN_FILE,
+                self._environment,
+                self.network.within(number, others),
+            )
         return self.nodes[number]
 
     def join(self, number: int) -> Node:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -29,15 +30,20 @@ class Node:
     What is done to it is done to all of its processes, those of its actors among them, as it would be to a machine.
     """
 
-    def __init__(self, data_dir: Path, address: str, join_file: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, address: str, join_file: Path, environment: Mapping[str, str], within: Sequence[str] = ()
+    ) -> None:
+        """*join_file*: the head's, which is copied at each launch. *within*: what it is started by."""
         self.data_dir, self.address, self._join_file = data_dir, address, join_file
         self._output = data_dir.parent / f"{data_dir.name}.out"
-        self._process = ChildProcess(self._command(environment))
+        self._own_join_file = data_dir.parent / f"{data_dir.name}.toml"
+        self._process = ChildProcess(self._command(environment, within))
         self._said_before = 0
         """How much earlier starts have left in the output."""
         self._tree: list[psutil.Process] = []
 
     def launch(self) -> None:
+        shutil.copy(self._join_file, self._own_join_file)
         self._said_before = self._output.stat().st_size if self._output.exists() else 0
         self._process.launch()
 
@@ -129,11 +135,12 @@ class Node:
             output.seek(self._said_before)
             return output.read()
 
-    def _command(self, environment: Mapping[str, str]) -> Program:
-        arguments = ["node", "--config", str(self._join_file), "--listen", self.address]
+    def _command(self, environment: Mapping[str, str], within: Sequence[str]) -> Program:
+        arguments = ["node", "--config", str(self._own_join_file), "--listen", self.address]
+        command = [sys.executable, "-m", "spark_actors.cli", *arguments, "--data-dir", str(self.data_dir)]
         return Program(
             name=f"the node at {self.address}",
-            arguments=[sys.executable, "-m", "spark_actors.cli", *arguments, "--data-dir", str(self.data_dir)],
+            arguments=[*within, *command],
             folder=ROOT,
             output=self._output,
             environment=environment,

@@ -44,9 +44,11 @@ class SteadyLoad:
 
     async def run(self) -> None:
         began = time.monotonic()
-        while not self._stopping.is_set():
+        while True:
             due = began + len(self.sent) / self._rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if self._stopping.is_set():
+                return
             sent = Sent(next(self._making), due)
             self.sent.append(sent)
             task = asyncio.create_task(self._ask(sent))
