@@ -46,15 +46,14 @@ class ApplicationError(SparkError):
 
 
 class Edge(Protocol):
-    """What the runtime gives a context's adapters to work with, in the process in which they work."""
+    """What the runtime gives a context's adapters to work with, in the process in which they work.
+
+    There is no folder: that process may be on another machine the next time, and for a moment on two.
+    """
 
     @property
     def settings(self) -> Any:
         """Those of the application: of the class that it names."""
-
-    @property
-    def data_dir(self) -> Path:
-        """A folder of this machine alone."""
 
     @property
     def clock(self) -> Clock: ...
@@ -126,6 +125,9 @@ class InstalledContext:
     harmless: Collection[str] | None = None
     """For a context whose messages have to do with passwords: the fields that hold none. Of what is refused for it only
     these are kept. None for others."""
+    take_over: Callable[[Path, str], None] | None = None
+    """Called with the data dir and the context's DSN whenever a daemon starts, when its tables are up to date and
+    before any of its actors is there: brings into Postgres what a former release kept in files of that folder."""
     may_lag: bool = False
     """Whether it only keeps read models: under load these come last, in fewer and larger batches."""
 
@@ -214,6 +216,12 @@ class Application:
     @cached_property
     def _by_name(self) -> Mapping[str, InstalledContext]:
         return {each.name: each for each in self.contexts}
+
+    def take_over(self, data_dir: Path, dsn: Mapping[str, str]) -> None:
+        """Have each context take over what former releases have left in the data dir; *dsn*: by schema."""
+        for each in self.contexts:
+            if each.take_over:
+                each.take_over(data_dir, dsn[each.name])
 
     async def workers_of(self, name: str, edge: Edge) -> Workers:
         """Who does the tasks of this context. Raises ApplicationError if they do not fit the tasks; KeyError."""

@@ -24,7 +24,7 @@ from spark_actors.bootstrap.sizes import sessions_needed
 from spark_actors.deployment import Deployment, signing_keys, token_issuer
 from spark_actors.embedded.addresses import LOOPBACK, Address
 from spark_actors.embedded.data_dir import DaemonCard, DataDir, write_private_file
-from spark_actors.embedded.keeping import ServiceKeeper
+from spark_actors.embedded.keeping import Revivable, ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
@@ -112,7 +112,7 @@ class Surroundings:
     @property
     def has_ray(self) -> bool:
         """Whether there is still a cluster to speak with; one of somebody else's is taken to be there."""
-        return self.ray_node is None or self.ray_node.lost is None
+        return self.ray_node is None or (self.ray_node.lost is None and not self.ray_node.has_ended)
 
     @property
     def is_whole(self) -> bool:
@@ -196,6 +196,7 @@ def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Sig
                 log.info("migrated", migrations=len(applied), newest=str(applied[-1]))
             if not manner.takes_new_keys:
                 refuse_foreign_keys(deployment.dsn[INGRESS], deployment.keys)
+            deployment.application.take_over(data_dir.path, deployment.dsn)
             return deployment, owner
 
         store = beside.submit(prepare_store)
@@ -207,7 +208,7 @@ def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Sig
         deployment, owner = store.result()
         owner.watch()
         _connect_ray(deployment, ray_node)
-        kept = {"postgres": postgres, "nats": nats, "ray": ray_node}
+        kept: dict[str, Revivable | None] = {"postgres": postgres, "nats": nats, "ray": ray_node}
         keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
         yield Surroundings(deployment, keepers, owner, ray_node, postgres)
 

@@ -63,6 +63,7 @@ class Ingress:
         self._meter = Loop("measure ingress", self.measure)
 
     async def start(self) -> None:
+        self._broker.answer_queries(self._queries.answer)
         self._puller.start()
         self._meter.start()
         self._watch.start()
@@ -127,7 +128,6 @@ class Ingress:
 
     async def _connect(self) -> None:
         await self._broker.open()
-        await self._broker.answer_queries(self._queries.answer)
         self._open = True
         log.info("broker_connected")
 

@@ -126,15 +126,22 @@ class Keeper:
         try:
             await asyncio.wait([self._round])
             if self._is_given_up and self._round.cancelled():
-                self._target = ""
-                if self._actor is not None and self._actor.node_id == self.waits_for_node:
-                    log.warning("actor_given_up", actor=str(self._actor), node=self.waits_for_node)
-                    self._lose(self._actor)
+                await self._after_giving_up()
                 return 0
             return self._round.result()
         finally:
             self._round.cancel()
             self._round, self._is_given_up, self.waits_for_node = None, False, ""
+
+    async def _after_giving_up(self) -> None:
+        self._target = ""
+        if self._actor is None:
+            return
+        if self._actor.node_id == self.waits_for_node:
+            log.warning("actor_given_up", actor=str(self._actor), node=self.waits_for_node)
+            self._lose(self._actor)
+        else:
+            await self._seating.seat_again(self._actor)
 
     async def _one_round(self) -> float:
         if self._actor is None:
@@ -233,7 +240,11 @@ class Keeper:
             self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
         else:
             self.waits_for_node = old.node_id
-            await self._drained(old, self._grace_seconds)
+            try:
+                await self._drained(old, self._grace_seconds)
+            except asyncio.CancelledError:
+                self._seating.end(new, self._children.kill(new))
+                raise
             self._actor = self.report = None
             await self._open(new)
         self._telemetry(ActorMoved(self.spec.kind))

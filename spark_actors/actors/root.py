@@ -112,6 +112,8 @@ class RootSupervisor:
         self._sightings: Sequence[Sighting] = ()
         self._verdicts: dict[str, Verdict] = {}
         self._looked_at = ports.now()
+        self._sure_from = 0.0
+        """From then on nobody lives whom an earlier root was about to end."""
         self._telling: asyncio.TimerHandle | None = None
         self._examining: dict[str, asyncio.Task[None]] = {}
         self._examine_at: dict[str, float] = {}
@@ -205,6 +207,8 @@ class RootSupervisor:
         self._fence.start()
         # Tables of this root are newer than all of those before it.
         self._seating.begin(number, rows.seats, version=number << 20)
+        if rows.seats:
+            self._sure_from = self._ports.now() + tuning.UNASKED_SECONDS + 2 * tuning.FENCE_LOOK_SECONDS
 
     async def _let_go(self) -> None:
         """Another is the root: neither ask nor end anybody any more, or those who have successors would live on."""
@@ -213,7 +217,7 @@ class RootSupervisor:
     def _judged(self, rows: ClusterRows, *, listened: bool) -> dict[str, Verdict]:
         inhabited = {*self._seating.inhabited, *(keeper.waits_for_node for keeper in self._by_place.values())}
         silent = {node for node in inhabited if self._is_silent(node)} if listened else set[str]()
-        return judge(
+        verdicts = judge(
             self._sightings,
             rows.nodes,
             self._ports.expected,
@@ -222,6 +226,12 @@ class RootSupervisor:
             inhabited=inhabited,
             patience_seconds=tuning.NODE_SILENT_SECONDS if listened else float("inf"),
         )
+        if self._ports.now() >= self._sure_from:
+            return verdicts
+        return {
+            node_id: Verdict(NodeState.DRAINING) if verdict.state is NodeState.DRAINED else verdict
+            for node_id, verdict in verdicts.items()
+        }
 
     def _is_silent(self, node_id: str) -> bool:
         """Whether every actor there that has ever answered has been silent for too long, and there is one."""

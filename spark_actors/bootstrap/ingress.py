@@ -128,6 +128,10 @@ def nats_settings(deployment: Deployment, group: int) -> BrokerSettings:
     # queue must not overlap): then the broker refuses it.
     alone = len(groups) == 1
     everything = (cloudevents.COMMAND_SUBJECTS,)
+    # Each group answers the queries of its own contexts, the first also those of contexts that are in none.
+    asked = set(groups[group])
+    if group == 0:
+        asked |= {each.name for each in deployment.application.contexts}.difference(*groups)
     return BrokerSettings(
         url=deployment.nats_url,
         token=deployment.nats_token,
@@ -140,6 +144,7 @@ def nats_settings(deployment: Deployment, group: int) -> BrokerSettings:
         all_groups=tuple(f"ingress-{number}" for number in range(len(groups))),
         subjects=everything if alone else _commands_of(groups[group]),
         stream_subjects=everything if alone else _commands_of(chain(*groups)),
+        query_subjects=(cloudevents.QUERY_SUBJECTS,) if alone else tuple(map(cloudevents.queries_of, sorted(asked))),
     )
 
 

@@ -89,7 +89,7 @@ class PartsEdge:
 
     def __init__(self, parts: Parts, context: str, sender: CommandSender) -> None:
         self._parts, self._context = parts, context
-        self.settings, self.data_dir = parts.settings, parts.settings.data_dir
+        self.settings = parts.settings
         self.clock, self.telemetry, self.sender = parts.clock, parts.metrics, sender
         self.pass_point = parts.wrapping.pass_point
         self._pool: Pool | None = None

@@ -15,6 +15,7 @@ from spark_actors.cli.daemon import Target
 from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.vocabulary import registry
 from spark_actors.kernel.ids import derived_id
+from spark_actors.messaging.cloudevents import parted
 from spark_actors.messaging.identity import FORBIDDEN, UNAUTHENTICATED
 
 MAX_BODY_BYTES = 65_536
@@ -23,10 +24,12 @@ MAX_BODY_BYTES = 65_536
 def redeliver(target: Target, subject: str, body: bytes, timeout: float) -> str:
     """Publish a message that was refused at the door on its subject again; how it ended.
 
-    It is sent with the token of whoever acts here, not of whoever sent it first. Raises CliError if they may not send
-    it (the door keeps no letter of that), or else as `Target.talk` and `SparkClient.send_raw` do.
+    No bucket goes with it: the one that it came with may be why it was refused. It is sent with the token of whoever
+    acts here, not of whoever sent it first. Raises CliError if they may not send it (the door keeps no letter of that),
+    or else as `Target.talk` and `SparkClient.send_raw` do.
     """
-    answer = target.talk(lambda client: client.send_raw(subject, body, timeout=timeout))
+    short, _ = parted(subject)
+    answer = target.talk(lambda client: client.send_raw(short, body, timeout=timeout))
     if answer.reason in (UNAUTHENTICATED, FORBIDDEN):
         raise CliError(f"{answer.reason}: {answer.data.get('detail', '')}")
     return f"{answer.outcome.value} {answer.reason}".strip()
@@ -77,7 +80,7 @@ def edited_event(
     event["why"] = event.get("why") or why
     changed = json.dumps(event, ensure_ascii=False).encode()
     try:
-        Door(registry(), MAX_BODY_BYTES).command(subject, changed, datetime.now(UTC))
+        Door(registry(), MAX_BODY_BYTES).command(parted(subject)[0], changed, datetime.now(UTC))
     except RefusedError as error:
         raise UsageMistakeError(str(error)) from None
     return new_id, changed

@@ -172,11 +172,11 @@ class EmbeddedPostgres:
         if leftover is not None:
             end_leftover(leftover, SERVICE, signal.SIGINT, grace_seconds=tuning.POSTGRES_LEFTOVER_SECONDS)
         cluster.forget_dead_server()
+        if self._listen is not None and not is_port_free(self._listen.host, self._listen.port):
+            raise PortTakenError(SERVICE, self._listen.host, self._listen.port)
         if not cluster.exists():
             cluster.initialise(durable=self._durable)
         if self._listen is not None:
-            if not is_port_free(self._listen.host, self._listen.port):
-                raise PortTakenError(SERVICE, self._listen.host, self._listen.port)
             self._settings["hba_file"] = cluster.write_access(ACCESS)
         self._socket_folder = cluster.make_socket_folder()
         process = ChildProcess(cluster.server_command(self._socket_folder, self._port, self._settings))

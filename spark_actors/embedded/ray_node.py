@@ -324,7 +324,10 @@ class EmbeddedRay(RayNode):
     @property
     def has_ended(self) -> bool:
         """Whether the GCS was launched and has ended by itself. Actors work on without it; none is started or found."""
-        return self._node is not None and _process(self._node, GCS).poll() is not None
+        if self._node is None:
+            return False
+        gcs = _process(self._node, GCS)
+        return gcs is None or gcs.poll() is not None
 
     @property
     def is_ready(self) -> bool:
@@ -351,7 +354,8 @@ class EmbeddedRay(RayNode):
             return ""
         logs = Path(self._node.get_logs_dir_path()).glob(f"{GCS}*.err")
         newest = max(logs, key=lambda path: path.stat().st_mtime, default=Path())
-        return f"exit code {_process(self._node, GCS).poll()}; {tail(newest)}"
+        gcs = _process(self._node, GCS)
+        return f"exit code {None if gcs is None else gcs.poll()}; {tail(newest)}"
 
 
 class JoiningRay(RayNode):
@@ -405,12 +409,12 @@ class JoiningRay(RayNode):
 
     def standing(self, *, timeout_seconds: float = 2.0) -> Standing:
         """Ask the head what it makes of this node. Blocks for *timeout_seconds* at most, roughly."""
-        from ray._raylet import NodeID
+        import ray
         from ray.exceptions import AuthenticationError, RpcError
 
         client = self._started().get_gcs_client()
         try:
-            [is_alive] = client.check_alive([NodeID.from_hex(self.node_id)], timeout=timeout_seconds)
+            [is_alive] = client.check_alive([ray.NodeID.from_hex(self.node_id)], timeout=timeout_seconds)
         except AuthenticationError:  # one that has begun anew, without what it knew
             return Standing.UNKNOWN
         except RpcError:
@@ -517,8 +521,9 @@ def _start_node(temporary: Path, sockets: Path, cpus: int, specifics: Mapping[st
 
 
 def _process(node: Any, kind: str) -> Any:
-    """The node's one process of this kind, alive or dead."""
-    return next(process for name, process in (*node.live_processes(), *node.dead_processes()) if name == kind)
+    """The node's one process of this kind, alive or dead; None if there is none."""
+    processes = (*node.live_processes(), *node.dead_processes())
+    return next((process for name, process in processes if name == kind), None)
 
 
 def _publish_versions(node: Any) -> None:

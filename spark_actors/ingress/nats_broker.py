@@ -6,6 +6,16 @@ whatever a predecessor left unacknowledged comes again at once and in order, rat
 and behind newer messages. The consumer's name is new each time, so that a predecessor that still lives finds its own
 gone and another there, and leaves the queue to that for a while (it should have been ended by then).
 
+Two live at once when an Ingress moves to another machine: the new one first, then the old one ends. What the old one
+has in hand comes to the new one as well; each posts it in the stream's order, and the inbox knows what took effect: so
+each command takes effect once, in order, and is answered the same by both. What is acknowledged to a consumer that is
+gone counts for nothing.
+
+Queries are no work queue: each goes to everybody who answers them. (In a queue group the server would go on giving half
+of them to a member whose machine has lost power, for minutes.) A group answers those of its own contexts, so in normal
+times each is answered once; while two of a group live, twice, and the asker takes the first. The subscription comes
+before the consumer is taken over and stays while another has the consumer, so at each moment somebody answers.
+
 The server may pass over messages of a consumer that has a filter: NATS 2.14.0 does it once in millions, when its note
 of where a subject begins is corrected just as a new message arrives (`numFilteredPendingWithLast` in its
 `filestore.go`, the same in 2.15). So the consumer of a group that takes all has none, and `lag` finds what was passed
@@ -31,6 +41,7 @@ import nats.js.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -52,7 +63,6 @@ from spark_actors.messaging.bursts import BurstLog
 log = structlog.get_logger(__name__)
 
 STREAM = "SPARK_COMMANDS"
-QUERY_GROUP = "spark-queries"
 GONE_ALREADY = (10037, 10043)
 """What the server says to the deletion of a message that there is not (any more)."""
 NOTHING_MORE = ("404", "408")
@@ -99,6 +109,8 @@ class BrokerSettings:
     """Which commands this group takes; no two groups may share any."""
     stream_subjects: tuple[str, ...]
     """Which commands the stream takes: those of all groups, for what no group takes would stay in it for ever."""
+    query_subjects: tuple[str, ...]
+    """Which queries this group answers; no two groups may share any, or both answer."""
 
     @property
     def takes_all(self) -> bool:
@@ -153,15 +165,18 @@ class NatsBroker:
         self._brought_back = 0
         """The message for which delivery began anew last: should it be left behind again, that does not help."""
         self._gives_way_until: float | None = None
+        self._answer: Responder | None = None
+        self._query_subscriptions: list[Subscription] = []
         self._answering = asyncio.Semaphore(tuning.QUERIES_AT_ONCE)
         self._requests: set[asyncio.Task[None]] = set()
         self._refused_replies = BurstLog("reply_subjects_refused", log.warning)
 
     async def open(self) -> None:
-        """Connect (again), make the stream if there is none, and become the group's only consumer."""
+        """Connect (again), answer queries, make the stream if there is none, become the group's only consumer."""
         await self.close()
         with translated():
             self._nats = await connected_to_any(self._settings.url, self._connect)
+            await self._listen_for_queries(self._nats)
             await self._make_stream(self._nats)
             await self._become_consumer(self._nats)
 
@@ -239,8 +254,13 @@ class NatsBroker:
             for subject, body in replies:
                 await connection.publish(subject, body)
 
-    async def answer_queries(self, answer: Responder) -> None:
-        connection = self._connected()
+    def answer_queries(self, answer: Responder) -> None:
+        self._answer = answer
+
+    async def _listen_for_queries(self, connection: Client) -> None:
+        if self._answer is None:
+            return
+        answer = self._answer
 
         async def respond(message: Msg) -> None:
             authorization = _authorization(message.headers or {})
@@ -259,14 +279,23 @@ class NatsBroker:
                 self._requests.add(task)
                 task.add_done_callback(answered)
 
-        with translated():
+        self._query_subscriptions = [
             await connection.subscribe(
-                cloudevents.QUERY_SUBJECTS,
-                queue=QUERY_GROUP,
+                subject,
                 cb=on_request,
                 pending_msgs_limit=tuning.QUERIES_WAITING,  # what comes beyond is dropped: whoever asked asks again
                 pending_bytes_limit=tuning.QUERIES_WAITING_BYTES,
             )
+            for subject in self._settings.query_subjects
+        ]
+        await connection.flush()  # the server knows: from here on a predecessor may leave
+
+    async def _answer_what_came(self) -> None:
+        """Take no more queries, and let those that have come be answered."""
+        for subscription in self._query_subscriptions:
+            await subscription.drain()  # type: ignore[no-untyped-call]  # of nats-py
+        if self._requests:
+            await asyncio.wait(self._requests)
 
     async def lag(self) -> BrokerLag:
         """Raises BrokerUnavailableError too if the consumer is gone or has passed over messages: `open` mends both."""
@@ -322,14 +351,17 @@ class NatsBroker:
         return any(subject.startswith(taken.removesuffix(">")) for taken in self._settings.subjects)
 
     async def close(self) -> None:
-        """Send what is buffered, then disconnect."""
+        """Answer the queries that have come, send what is buffered, then disconnect."""
         connection, self._nats = self._nats, None
         if connection is not None and not connection.is_closed:
             try:
-                await asyncio.wait_for(connection.flush(), tuning.BROKER_CLOSE_SECONDS)
+                async with asyncio.timeout(tuning.BROKER_CLOSE_SECONDS):
+                    await self._answer_what_came()
+                    await connection.flush()
             except (nats.errors.Error, TimeoutError) as error:
                 log.warning("broker_flush_failed", error=str(error))
             await connection.close()
+        self._query_subscriptions = []
         self._arrived.clear()  # not before: messages come until the connection is closed
         self._in_hand.clear()
         self._request, self._refusal = None, ""

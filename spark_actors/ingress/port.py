@@ -59,7 +59,11 @@ class Broker(Protocol):
     """A durable command queue with replies. Calls raise BrokerUnavailableError while the broker is away."""
 
     async def open(self) -> None:
-        """Connect, make the queue if there is none, and become its consumer: what is unacknowledged comes in order."""
+        """Connect, answer queries, make the queue if there is none, and become its consumer.
+
+        What is unacknowledged comes (again) and in order, also what a predecessor has in hand that still lives. Queries
+        are answered before it is the consumer, and also if it raises because another has become that.
+        """
 
     async def pull(self, limit: int, timeout: timedelta) -> Sequence[Arrival]:
         """At most *limit* messages in the queue's order, as soon as there is one; after *timeout* none."""
@@ -79,11 +83,11 @@ class Broker(Protocol):
     async def reply(self, replies: Sequence[tuple[str, bytes]]) -> None:
         """Publish bodies of at most `answer_bytes` to reply subjects; nobody may be listening any more."""
 
-    async def answer_queries(self, answer: Responder) -> None:
-        """From now on, answer each request on the query subjects."""
+    def answer_queries(self, answer: Responder) -> None:
+        """From the next `open` on, answer each request on the query subjects."""
 
     async def lag(self) -> BrokerLag:
         """Raises BrokerUnavailableError, too, when only `open` makes the broker deliver everything again."""
 
     async def close(self) -> None:
-        """Send what is buffered, then disconnect. Closing twice is harmless."""
+        """Answer the queries that have come, send what is buffered, then disconnect. Closing twice is harmless."""

@@ -10,11 +10,12 @@ BROKER_ANSWER_SECONDS = 5.0
 """How long the server may be silent beyond the time that a request for messages is good for. Not below a second: it
 would be taken for gone under load."""
 BROKER_CLOSE_SECONDS = 5.0
-"""How long what was published last may take to get there when the connection is closed. May be changed: part of what a
-shutdown may take."""
+"""How long the answers to the last queries, and what was published last, may take when the connection is closed. May be
+changed: part of what a shutdown may take."""
 GIVE_WAY_SECONDS = 10.0
 """For how long an Ingress leaves the queue to another that has taken its place, before it takes it back. Longer than a
-start takes, or two take it from each other again and again."""
+start takes, and than whoever moves an Ingress takes to end the old one once the new one is open, or two take it from
+each other again and again."""
 
 # --- batches ---
 
@@ -30,7 +31,8 @@ be changed."""
 QUERIES_AT_ONCE = 32
 """Queries that one Ingress answers at the same time. May be changed; each may hold a connection of a pool for reads."""
 QUERIES_WAITING = 1_000
-"""Queries that wait for that at most. May be changed: memory, and how old a query is when its turn comes."""
+"""Queries that wait for that at most, of each subject that is listened on. May be changed: memory, and how old a query
+is when its turn comes."""
 QUERIES_WAITING_BYTES = 8 * 1024 * 1024
 """The same in bytes. Not lower than the largest message."""
 

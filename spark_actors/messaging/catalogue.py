@@ -127,7 +127,8 @@ def asyncapi(registry: MessageRegistry, example: Examples, *, title: str, versio
 
 _ABOUT = (
     "Commands are CloudEvents 1.0 by its NATS protocol binding, in structured mode (JSON) or in binary mode "
-    f"(attributes in headers `{ATTRIBUTE_PREFIX}…`, percent-encoded), on a JetStream subject; outcomes go out on "
+    f"(attributes in headers `{ATTRIBUTE_PREFIX}…`, percent-encoded), on a JetStream subject, which may end with "
+    "the bucket of the command's key (`.<bucket>`: CRC-32 of the key, & 4095, in decimal); outcomes go out on "
     f"the subject that its `{REPLY_TO_HEADER}` header names. Queries are NATS requests. Both say who sends them by a "
     f"JWT in the header `{AUTHORIZATION_HEADER}`. Events stay inside the daemon "
     "and are listed because views and logs name them."

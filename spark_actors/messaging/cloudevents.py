@@ -34,7 +34,9 @@ HEADERS_CHARACTERS = 16_384
 COMMAND_PREFIX = "spark.commands."
 """What the subject of every command begins with."""
 COMMAND_SUBJECTS = f"{COMMAND_PREFIX}>"
-QUERY_SUBJECTS = "spark.queries.>"
+_DOTS_WITH_BUCKET = 4
+QUERY_PREFIX = "spark.queries."
+QUERY_SUBJECTS = f"{QUERY_PREFIX}>"
 _REPLY_SUBJECT = re.compile(r"(?!\$|spark\.)[!-)+\-/-=?-~]+(\.[!-)+\-/-=?-~]+)*", re.ASCII)
 """Tokens of printable ASCII without wildcards; not the server's own subjects and not ours."""
 REPLY_SUBJECT_CHARACTERS = 255
@@ -167,6 +169,11 @@ def commands_of(context: str) -> str:
     return f"{COMMAND_PREFIX}{context}.>"
 
 
+def queries_of(context: str) -> str:
+    """Every query of one context."""
+    return f"{QUERY_PREFIX}{context}.>"
+
+
 def context_of(subject: str) -> str:
     """The context whose commands come on *subject*, if there is one of that name; empty if it is for no commands."""
     return subject.removeprefix(COMMAND_PREFIX).partition(".")[0] if subject.startswith(COMMAND_PREFIX) else ""
@@ -177,9 +184,21 @@ def command_subject(message: MessageType) -> str:
     return f"{COMMAND_PREFIX}{message.name}"
 
 
+def parted(subject: str) -> tuple[str, str]:
+    """The subject of a command without its bucket, and the bucket as it stands there; empty if there is none.
+
+    A producer may end the subject of a command with the bucket of its key (`buckets.bucket_of`, in decimal), so that
+    the broker can tell streams apart by it: `spark.commands.<context>.<kebab-name>.<bucket>`.
+    """
+    if subject.count(".") != _DOTS_WITH_BUCKET or not subject.startswith(COMMAND_PREFIX):
+        return subject, ""
+    short, _, bucket = subject.rpartition(".")
+    return (short, bucket) if bucket else (subject, "")
+
+
 def query_subject(message: MessageType) -> str:
     """Where a query is asked: `spark.queries.<context>.<view>`."""
-    return f"spark.queries.{message.name}"
+    return f"{QUERY_PREFIX}{message.name}"
 
 
 def is_reply_subject(subject: str) -> bool:

@@ -21,6 +21,7 @@ from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import MalformedMessageError, MessageError
 from spark_actors.kernel.ids import is_id
 from spark_actors.kernel.messages import Command, MessageRegistry, Query, Upcast
+from spark_actors.messaging.buckets import BUCKETS, bucket_of
 from spark_actors.messaging.cloudevents import (
     EVENT_CONTENT_TYPE,
     HEADERS_CHARACTERS,
@@ -30,6 +31,7 @@ from spark_actors.messaging.cloudevents import (
     event_type,
     event_type_of,
     is_binary,
+    parted,
     query_subject,
     trace_of,
     unreadable_format,
@@ -62,9 +64,9 @@ class RefusedError(MessageError):
     """A message was refused at the door.
 
     *code* is one of: unknown_subject, unknown_type, subject_type_mismatch, oversized, not_json, malformed_envelope,
-    malformed_data, key_mismatch; or, of its sender (`identity.py`), unauthenticated, forbidden; or, of a login,
-    wrong_credentials, too_many_attempts, busy; or, of an answer, too_large; or internal (a bug). *message_id* is empty
-    when it could not be read. *retry_after_seconds* is 0 where trying again will not help.
+    malformed_data, key_mismatch, bucket_mismatch; or, of its sender (`identity.py`), unauthenticated, forbidden; or, of
+    a login, wrong_credentials, too_many_attempts, busy; or, of an answer, too_large; or internal (a bug). *message_id*
+    is empty when it could not be read. *retry_after_seconds* is 0 where trying again will not help.
     """
 
     def __init__(self, code: str, detail: str, message_id: str = "", retry_after_seconds: int = 0) -> None:
@@ -133,13 +135,17 @@ class Door:
             raise RefusedError(error.code, error.detail, _readable_id(attributes)) from None
 
     def _envelope(self, subject: str, attributes: Mapping[str, object], now: datetime) -> Admitted:
-        form = self._form(subject, attributes)
+        short, bucket = parted(subject)
+        form = self._form(short, attributes)
         event = _checked(form.schema, _current(form, attributes))
         values = event.data.__dict__
         key = values[form.key_field]
         if event.subject not in (None, key):
             expected = f"expected the value of data.{form.key_field}, {_shown(key)}"
             raise RefusedError("key_mismatch", f"subject = {_shown(event.subject)}: {expected}")
+        if bucket and bucket != str(bucket_of(key)):
+            expected = f"expected {bucket_of(key)} (CRC-32 of data.{form.key_field}, & {BUCKETS - 1}), or none"
+            raise RefusedError("bucket_mismatch", f"it came on a subject that ends with {_shown(bucket)}: {expected}")
         if (extensions := event.model_extra) and (flaw := flaw_of_extensions(extensions)):
             raise RefusedError("malformed_envelope", flaw)
         envelope = Envelope(
@@ -202,7 +208,7 @@ class Door:
 
     def _form(self, subject: str, attributes: Mapping[str, object]) -> _CommandForm:
         if subject not in self._command_subjects:
-            _refuse_subject(subject, "a command: spark.commands.<context>.<command>")
+            _refuse_subject(subject, "a command: spark.commands.<context>.<command>, with its key's bucket or without")
         if not isinstance(given := attributes.get("type"), str):
             found = f"= {_shown(given)}" if "type" in attributes else "is missing"
             raise RefusedError("malformed_envelope", f"type {found}: expected spark.<context>.<command>.v1")

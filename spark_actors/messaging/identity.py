@@ -18,7 +18,7 @@ from typing import Protocol
 import msgspec
 
 from spark_actors.kernel.messages import Bearer, Command, Event, MessageRegistry, OwnerOf, Query, Sender, SentBy
-from spark_actors.messaging.cloudevents import AUTHORIZATION_HEADER, command_subject, query_subject
+from spark_actors.messaging.cloudevents import AUTHORIZATION_HEADER, command_subject, parted, query_subject
 from spark_actors.messaging.door import Admitted, RefusedError
 from spark_actors.messaging.envelope import Envelope
 
@@ -96,6 +96,7 @@ class Guard:
         sender = self._authenticate(authorization, at)
         if Role.OPERATOR in sender.roles:
             return sender
+        subject, _ = parted(subject)
         sent_by = self._by_subject.get(subject)
         if sent_by is Sender.ANYBODY:
             return sender

@@ -47,13 +47,13 @@ _LIVELINESS: Mapping[str, int] = MappingProxyType(
 _WATCHFULNESS: Mapping[str, int] = MappingProxyType(
     {
         "client_connection_check_interval": 2_000,  # milliseconds; while a statement runs or waits
-        "tcp_keepalives_idle": 10,  # seconds; while none does
-        "tcp_keepalives_interval": 3,  # seconds
+        "tcp_keepalives_idle": 4,  # seconds; while none does
+        "tcp_keepalives_interval": 2,  # seconds
         "tcp_keepalives_count": 3,
-        "tcp_user_timeout": 20_000,  # milliseconds
+        "tcp_user_timeout": 10_000,  # milliseconds
     }
 )
-"""The other way round: how soon the server notices that we have vanished."""
+"""The other way round: the server notices within ten seconds that we have vanished, and lets our locks go."""
 
 READ_ONLY = "25006"
 """The server was a primary and is none any more: only a new connection finds the one that is."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from spark_actors.cluster.nodes import Common, NodeRow, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict
 from spark_actors.cluster.ports import ClusterRows, Seat, SupersededError
 
 
@@ -65,6 +65,13 @@ class MemoryClusterStore:
     def _check(self, root: int) -> None:
         if root != self._root:
             raise SupersededError(root)
+
+    def knows(self, node_id: str) -> bool:
+        return node_id in self._nodes
+
+    def state(self, node_id: str) -> NodeState:
+        """What is held of a node; one that nobody has heard of yet is joining."""
+        return self._nodes[node_id].state if self.knows(node_id) else NodeState.JOINING
 
     def incarnation(self, place: str) -> int:
         """The newest of a place; 0 if there is no such place."""

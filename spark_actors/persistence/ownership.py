@@ -30,9 +30,9 @@ from spark_actors.persistence.errors import translate
 _LOCK = (0x5350524B, 0x4F574E52)
 _SESSION = (
     "SET idle_session_timeout = 0",
-    # The server notices within twenty seconds that this machine is gone, and gives the lock to its successor.
-    "SET tcp_keepalives_idle = 10",
-    "SET tcp_keepalives_interval = 3",
+    # The server notices within ten seconds that this machine is gone, and gives the lock to its successor.
+    "SET tcp_keepalives_idle = 4",
+    "SET tcp_keepalives_interval = 2",
     "SET tcp_keepalives_count = 3",
 )
 _HOLDER = """

@@ -12,6 +12,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
+from spark_actors.embedded.processes import wait_until
 from tests.fixtures.daemon import Daemon, daemon_in_temporary_folder, environment
 
 LOST_SECONDS = 10.0
@@ -56,7 +57,7 @@ def assert_starts_clean(daemon: Daemon, account: str) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("part", ["raylet", "gcs_server", "ray::DashboardAgent"])
+@pytest.mark.parametrize("part", ["raylet", "ray::DashboardAgent"])
 def test_a_daemon_whose_ray_has_ended_ends_too_with_an_error_and_leaves_nothing(started: Daemon, part: str) -> None:
     account = uuid4().hex
     deposit(started, account)
@@ -64,6 +65,22 @@ def test_a_daemon_whose_ray_has_ended_ends_too_with_an_error_and_leaves_nothing(
     assert started.ended_within(LOST_SECONDS) == 1
     assert "ray has ended by itself" in started.last_words()
     assert_starts_clean(started, account)
+
+
+@pytest.mark.timeout(240)
+def test_a_daemon_whose_gcs_has_ended_starts_it_again_and_serves_all_the_while(started: Daemon) -> None:
+    before = part_of(started, "gcs_server")
+    tree = psutil.Process(started.pid).children(recursive=True)
+    before.kill()
+    deposit(started, uuid4().hex)
+    assert wait_until(lambda: is_running_anew(started, before), LOST_SECONDS)
+    assert started.is_running
+    assert all(process.is_running() for process in tree if process != before)
+
+
+def is_running_anew(daemon: Daemon, before: psutil.Process) -> bool:
+    children = psutil.Process(daemon.pid).children(recursive=True)
+    return any(process.name() == "gcs_server" and process != before for process in children)
 
 
 @pytest.mark.timeout(240)

@@ -1,9 +1,10 @@
-"""What the door refused of an operator: it is kept until it is corrected, and then handled once."""
+"""What the door refused of an operator: it is kept until it is corrected or let through, and then handled once."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from typing import Any
 
 import psycopg
@@ -18,20 +19,25 @@ from tests.fixtures.daemon import Daemon
 SUBJECT = command_subject(Deposit.TYPE)
 
 
-def malformed(account_id: str) -> bytes:
-    """A deposit of "ten" satoshis; its id is that of the account."""
-    data = {"account_id": account_id, "deposit_id": f"{account_id}-1", "amount_sat": "ten"}
+def a_deposit(account_id: str, amount: object) -> bytes:
+    """Its id is that of the account."""
+    data = {"account_id": account_id, "deposit_id": f"{account_id}-1", "amount_sat": amount}
     event = {"specversion": "1.0", "id": account_id, "source": "test", "type": event_type(Deposit.TYPE)}
-    return json.dumps({**event, "subject": account_id, "data": data}).encode()
+    return json.dumps({**event, "subject": account_id, "data": data, "why": "a test"}).encode()
 
 
-def refusal_of(daemon: Daemon, body: bytes) -> str:
-    """What the door says of a deposit."""
+def malformed(account_id: str) -> bytes:
+    """A deposit of "ten" satoshis."""
+    return a_deposit(account_id, "ten")
+
+
+def refusal_of(daemon: Daemon, body: bytes, subject: str = SUBJECT) -> str:
+    """What the door says of a deposit; nothing if it lets it in and it is done."""
 
     async def talk() -> str:
         card = daemon.card
         async with await SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token) as client:
-            return (await client.send_raw(SUBJECT, body, timeout=30)).reason
+            return (await client.send_raw(subject, body, timeout=30)).reason
 
     return asyncio.run(talk())
 
@@ -74,3 +80,24 @@ def test_what_the_door_refused_is_handled_once_when_it_is_corrected(running: Dae
     assert value(running, handled) == "done"
     assert "is edited: nothing was done" in act(running, "edit", "otto", "amount_sat=20")["error"]
     assert balance(running, "otto") == 10
+
+
+def bucket(key: str) -> int:
+    """As any producer computes it."""
+    return zlib.crc32(key.encode()) & 4095
+
+
+def test_a_producer_may_name_the_bucket_of_the_key(running: Daemon) -> None:
+    assert send(running, OpenAccount(account_id="bea")) == ["done"]
+    assert refusal_of(running, a_deposit("bea", 10), f"{SUBJECT}.{bucket('bea')}") == ""
+    assert refusal_of(running, a_deposit("bea", 10)) == ""  # the same command without it: known by its id
+    assert balance(running, "bea") == 10
+
+
+def test_what_came_on_the_bucket_of_another_key_is_refused_and_handled_once_it_is_let_through(running: Daemon) -> None:
+    assert send(running, OpenAccount(account_id="cleo")) == ["done"]
+    assert refusal_of(running, a_deposit("cleo", 10), f"{SUBJECT}.{bucket('bea')}") == "bucket_mismatch"
+    assert balance(running, "cleo") == 0
+    assert f"expected {bucket('cleo')}" in letter_of(running, "cleo")["reason"]
+    assert act(running, "retry", "cleo")["result"] == "done"
+    assert balance(running, "cleo") == 10

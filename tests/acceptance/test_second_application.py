@@ -7,17 +7,18 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from spark_actors.persistence.connections import make_pool
 from tests.architecture.test_imports import BUSINESS
 from tests.fixtures.daemon import Daemon, environment, eventually
 from tests.fixtures.pages import ROOT, block
-from tests.shop.orders.adapters import BOOKS, SimulatedCardCompany
+from tests.shop.orders.adapters import SimulatedCardCompany
 
 HOW_TO = ROOT / "docs" / "how-to-write-an-application.md"
 PATIENCE_SECONDS = 30
@@ -63,6 +64,14 @@ def until_available(shop: Daemon, item_id: str, wanted: int) -> None:
 
 def state_of(shop: Daemon, order_id: str) -> str:
     return str(told(shop, "view", "orders.order", f"order_id={order_id}").get("state"))
+
+
+def at_the_company(shop: Daemon, ask: Callable[[SimulatedCardCompany], Awaitable[None]]) -> None:
+    async def asked() -> None:
+        async with make_pool(shop.card.dsn["orders"]) as pool:
+            await ask(SimulatedCardCompany(pool))
+
+    asyncio.run(asked())
 
 
 @pytest.mark.timeout(240)
@@ -115,8 +124,7 @@ def test_its_demo_is_told_in_a_minute_as_often_as_one_likes_and_ends_with_its_au
 
 @pytest.mark.timeout(120)
 def test_a_card_company_that_does_not_answer_is_seen_as_a_task_and_asked_until_it_does(shop: Daemon) -> None:
-    company = SimulatedCardCompany(shop.data_dir / BOOKS)
-    asyncio.run(company.silence("eve"))
+    at_the_company(shop, lambda company: company.silence("eve"))
     assert told(shop, "send", "inventory.add-item", "item_id=salt", "label=Salt", "quantity=2")["outcome"] == "done"
     order = ("order_id=o9", "customer_id=eve", lines(salt=2))
     assert told(shop, "send", "orders.place-order", *order)["outcome"] == "done"
@@ -127,7 +135,7 @@ def test_a_card_company_that_does_not_answer_is_seen_as_a_task_and_asked_until_i
     assert task["problem"] == "the card company does not answer about eve"
     assert eventually(lambda: state_of(shop, "o9") == "reserved")
 
-    asyncio.run(company.speak("eve"))
+    at_the_company(shop, lambda company: company.speak("eve"))
     assert eventually(lambda: state_of(shop, "o9") == "confirmed")
     assert eventually(lambda: told(shop, "tasks") == [])
 

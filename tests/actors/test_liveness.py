@@ -50,6 +50,10 @@ def no_fence(incarnation: int) -> Fence:
     return Fence("nowhere", incarnation, lambda: incarnation)
 
 
+def nothing_in_common() -> Common:
+    return Common("", "")
+
+
 HOSTS = ("spark/pool/aggregate/shared-0", "spark/pool/aggregate/shared-1")
 SLOT = Slot("shared", 0, 1)
 LONGEST_PAUSE_SECONDS = 0.5
@@ -130,7 +134,7 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
         lambda: children.make(spec, 2, node),
         lambda: children.find(spec, 1, node),
         lambda: children.report(actor, None, 1),
-        lambda: RayNodes(lambda: Common("", "")).nodes(),
+        lambda: RayNodes(nothing_in_common).nodes(),
         lambda: children.stop(actor, 1),
         lambda: children.kill(actor),
     )
@@ -152,7 +156,7 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
     assert took < 3 * CLUSTER_SECONDS
     with pytest.raises(ActorUnavailableError, match="cannot be found"):
         asyncio.run(children.find(spec, 1, node))
-    assert [each.is_alive for each in asyncio.run(RayNodes(lambda: Common("", "")).nodes())] == [True]
+    assert [each.is_alive for each in asyncio.run(RayNodes(nothing_in_common).nodes())] == [True]
 
 
 def test_an_actor_that_is_made_after_nobody_waits_for_it_any_more_is_ended(ray_node: EmbeddedRay) -> None:

@@ -15,6 +15,8 @@ OURS = ("domain", "spark_actors", "config")
 KERNEL, APPLICATION = "spark_actors.kernel", "spark_actors.application"
 EDGES = r"domain\.(\w+\.adapters|cli|audit|application|settings)(\.|$)"
 """Where the application touches the outside. The rest of it is pure."""
+FORMER_FILES = "domain.bitcoin.adapters.node_books"
+"""Reads what former releases kept in a file, before there is an actor."""
 EXCLUSIVE = {  # library -> the only places that may import it
     "ray": ("spark_actors.actors.ray_actors", "spark_actors.actors.references", "spark_actors.embedded.ray_node"),
     "psycopg": ("spark_actors.persistence", *(f"domain.{name}.adapters" for name in CONTEXTS)),
@@ -26,6 +28,9 @@ EXCLUSIVE = {  # library -> the only places that may import it
     "pydantic_settings": ("config",),
     "jwt": ("spark_actors.identity.tokens",),
     "argon2": ("domain.auth.adapters.passwords",),
+    "sqlite3": (FORMER_FILES,),
+    "tempfile": ("spark_actors.embedded",),
+    "shutil": ("spark_actors.embedded",),
 }
 PUBLISHED_NAMES = (  # what an adapter may use of the runtime
     APPLICATION,
@@ -53,7 +58,7 @@ INWARD = {  # package -> which of ours it may import
         "spark_actors.actors",
         "spark_actors.ingress.port",
     ),
-    "spark_actors.embedded": (KERNEL, "spark_actors.embedded"),
+    "spark_actors.embedded": (KERNEL, "spark_actors.embedded", "spark_actors.version"),
     "spark_actors": ("spark_actors", "config"),
     "config": ("config", APPLICATION, "spark_actors.kernel.errors"),
     "domain": ("domain", "config", "spark_actors"),
@@ -136,6 +141,22 @@ def test_each_outside_thing_has_one_home() -> None:
         for module in MODULES
         for name in imports_of(module)
         if (homes := EXCLUSIVE.get(name.partition(".")[0])) and not within(module, homes)
+    ] == []
+
+
+def test_what_runs_in_an_actor_keeps_nothing_in_a_file() -> None:
+    """It may be on another machine the next time."""
+    packages = ("actors", "bootstrap", "identity", "ingress", "messaging", "persistence")
+    in_actors = [*ADAPTERS, *(it for it in MODULES if within(it, tuple(f"spark_actors.{each}" for each in packages)))]
+    assert [
+        f"{module} calls {call}"
+        for module in in_actors
+        if module != FORMER_FILES
+        for call in calls_of(module)
+        if call in ("open", "os.open") or re.search(r"\.write_(text|bytes)$|\.(touch|mkdir|rename|unlink)$", call)
+    ] == []
+    assert [
+        f"{module} knows the data dir" for module in ADAPTERS if ".data_dir" in MODULES[module].read_text("utf-8")
     ] == []
 
 

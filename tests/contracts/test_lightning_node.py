@@ -6,16 +6,17 @@ import asyncio
 import pickle
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 from random import Random
 from typing import Protocol
 
 import pytest
 
+from domain.bitcoin.adapters.node_books import PostgresNodeBooks
 from domain.bitcoin.adapters.requests import SimulatedInvoice, simulated_invoice
-from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
+from domain.bitcoin.adapters.simulated import NodeBooks, SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.invoice import is_proof
 from domain.bitcoin.ports import (
     InvalidPaymentRequestError,
@@ -27,6 +28,8 @@ from domain.bitcoin.ports import (
     Payment,
     PaymentStatus,
 )
+from spark_actors.persistence.connections import make_pool
+from tests.fixtures.lightning import MemoryNodeBooks
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -51,18 +54,14 @@ class Bench(Protocol):
     async def paid_sat(self) -> int:
         """What has left the node."""
 
-    async def close(self) -> None: ...
-
 
 class SimulatedBench:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, books: NodeBooks) -> None:
         self._now = START
         self._nonces = count()
         self.largest_invoice_sat = 1_000_000
         settings = SimulatedSettings(payment_delay=None, largest_invoice_sat=self.largest_invoice_sat)
-        self._simulated = SimulatedLightningNode(
-            folder / "node.sqlite3", settings, clock=lambda: self._now, random=Random(1)
-        )
+        self._simulated = SimulatedLightningNode(books, settings, clock=lambda: self._now, random=Random(1))
         self.node: LightningNode = self._simulated
 
     def outsider_invoice(
@@ -80,23 +79,19 @@ class SimulatedBench:
     async def paid_sat(self) -> int:
         return (await self._simulated.books()).paid_sat
 
-    async def close(self) -> None:
-        await self._simulated.close()
-
 
 Play = Callable[[Callable[[Bench], Awaitable[None]]], None]
 
 
-@pytest.fixture(params=[SimulatedBench])
-def play(request: pytest.FixtureRequest, tmp_path: Path) -> Play:
+@pytest.fixture(params=["memory", "postgres"])
+def play(request: pytest.FixtureRequest) -> Play:
     """Runs a scene with a fresh node."""
+    dsn = request.getfixturevalue("emptied_database") if request.param == "postgres" else ""
 
     async def played(scene: Callable[[Bench], Awaitable[None]]) -> None:
-        bench = request.param(tmp_path)
-        try:
-            await scene(bench)
-        finally:
-            await bench.close()
+        async with AsyncExitStack() as stack:
+            pool = await stack.enter_async_context(make_pool(dsn)) if dsn else None
+            await scene(SimulatedBench(PostgresNodeBooks(pool) if pool else MemoryNodeBooks()))
 
     return lambda scene: asyncio.run(played(scene))
 
@@ -127,6 +122,19 @@ def test_an_invoice_that_the_node_never_makes_is_refused_with_a_reason_however_o
             invoice_id="i-2", amount_sat=bench.largest_invoice_sat, memo="m", expires_in=HOUR
         )
         assert (await bench.node.decode(largest.payment_request)).amount_sat == bench.largest_invoice_sat
+
+    play(scene)
+
+
+def test_an_invoice_that_was_paid_once_is_not_paid_by_the_node_again(play: Play) -> None:
+    async def scene(bench: Bench) -> None:
+        invoice = await an_invoice(bench)
+        await bench.pay_invoice(invoice.payment_request)
+        assert (await bench.node.pay(invoice.payment_request)).status is PaymentStatus.FAILED
+        own = await an_invoice(bench, "i-2")
+        assert (await bench.node.pay(own.payment_request)).status is PaymentStatus.PAID
+        assert await bench.node.invoice_status(own.payment_hash) is InvoiceStatus.PAID
+        assert await bench.paid_sat() == 2_000
 
     play(scene)
 

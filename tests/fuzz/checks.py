@@ -19,7 +19,7 @@ from tests.fuzz.hostile import CANARY, MAX_BODY_BYTES, REGISTRY, Hostile
 NOW = datetime(2026, 1, 3, 18, 15, 5, tzinfo=UTC)
 CODES = {
     *("unknown_subject", "unknown_type", "subject_type_mismatch", "oversized", "not_json", "malformed_envelope"),
-    *("malformed_data", "key_mismatch"),
+    *("malformed_data", "key_mismatch", "bucket_mismatch"),
 }
 DETAIL_CHARACTERS = 2_000
 CPU_SECONDS = 1.0

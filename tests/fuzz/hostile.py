@@ -254,6 +254,12 @@ arbitrary = st.builds(
     Hostile, st.sampled_from(COMMANDS).map(lambda cls: command_subject(cls.TYPE)), st.binary(max_size=120)
 )
 good = st.sampled_from(COMMANDS).map(lambda cls: Hostile(command_subject(cls.TYPE), good_body(cls)))
+bucketed = st.builds(
+    lambda cls, bucket: Hostile(f"{command_subject(cls.TYPE)}.{bucket}", good_body(cls)),
+    st.sampled_from(COMMANDS),
+    st.one_of(st.integers(0, 4095), st.integers(), st.text("0123456789+-_exé", min_size=1, max_size=8)),
+)
+"""Good, but nearly always on a subject with another key's bucket, or what is none."""
 elsewhere = st.builds(
     lambda cls, other: Hostile(command_subject(other.TYPE), good_body(cls)),
     st.sampled_from(COMMANDS),
@@ -263,6 +269,7 @@ elsewhere = st.builds(
 
 messages = st.one_of(
     elsewhere,
+    bucketed,
     with_odd_members(),
     with_odd_members(),
     with_raw_values(),

@@ -14,6 +14,7 @@ RELAY = "tests/unit/messaging/test_relay.py"
 OUTBOX_RELAY = "tests/unit/actors/test_outbox_relay.py"
 ROUTING = "tests/unit/messaging/test_routing.py"
 INGRESS = "tests/unit/actors/test_ingress.py"
+DOOR = "tests/unit/messaging/test_door.py"
 CONTEXT = "tests/unit/actors/test_context_actor.py"
 MONEY = "tests/unit/domain/test_money_conservation.py"
 READS = "tests/integration/persistence/test_relay_reads.py"
@@ -26,6 +27,7 @@ COMMIT = "tests/integration/persistence/test_turn_commit.py"
 IDENTITY = "tests/unit/messaging/test_identity.py"
 TOKENS = "tests/unit/identity/test_tokens.py"
 BROKER = "tests/integration/ingress/test_nats_broker.py"
+TWO_AT_ONCE = "tests/integration/ingress/test_two_at_once.py"
 MAINTENANCE = "tests/integration/persistence/test_maintenance.py"
 CAMPAIGN = "tests/unit/domain/test_campaign.py"
 SAGAS = "tests/contracts/test_saga_log_contract.py"
@@ -58,6 +60,14 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = (
+    Mutant(
+        1,
+        "a command may come on the bucket of another key, away from the others of its own",
+        "spark_actors/messaging/door.py",
+        "if bucket and bucket != str(bucket_of(key)):",
+        "if False:",
+        (f"{DOOR}::test_a_subject_that_ends_with_anything_but_the_bucket_of_the_key_is_refused",),
+    ),
     Mutant(
         1,
         "a second batch is sent to a host while the first is under way",
@@ -788,6 +798,14 @@ MUTANTS = (
         "WHERE campaign_id = %(campaign_id)s AND state = 'registered'",
         "WHERE campaign_id = %(campaign_id)s",
         (f"{VIEWS}::test_a_campaigns_page_shows_what_was_registered_and_to_whom_it_belongs_nobody",),
+    ),
+    Mutant(
+        11,
+        "a query goes to one of those who answer, which may be dead and not have said so",
+        "spark_actors/ingress/nats_broker.py",
+        "cb=on_request,",
+        'queue="queries",\n                cb=on_request,',
+        (f"{TWO_AT_ONCE}::test_no_query_goes_to_a_member_that_is_dead_and_has_not_said_so_once_its_successor_is_open",),
     ),
     Mutant(
         11,

@@ -1,4 +1,4 @@
-"""The shop, as one value that the runtime runs. Two of its contexts need no SQL at all."""
+"""The shop, as one value that the runtime runs. Two of its contexts need no SQL for what they store."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 async def _card_workers(edge: Edge) -> Workers:
-    from tests.shop.orders.adapters import BOOKS, CardWorker, SimulatedCardCompany
+    from tests.shop.orders.adapters import CardWorker, SimulatedCardCompany
 
-    return Workers(CardWorker(SimulatedCardCompany(edge.data_dir / BOOKS)).by_task)
+    return Workers(CardWorker(SimulatedCardCompany(await edge.pool())).by_task)
 
 
 def _audit() -> OwnAudit:
@@ -38,7 +38,7 @@ def _add_commands(app: typer.Typer) -> None:
 APPLICATION = Application(
     name="Shop",
     contexts=(
-        InstalledContext(context=ORDERS, workers=_card_workers),
+        InstalledContext(context=ORDERS, migrations="tests.shop.orders", workers=_card_workers),
         InstalledContext(context=INVENTORY, unique={"items_label_unique": ("label",)}),
         OVERVIEW,
     ),

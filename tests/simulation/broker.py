@@ -150,7 +150,7 @@ class SimulatedBroker:
             self._server.answer(subject, body, subject.partition("/")[0])
         await self._boundary("broker.reply.after")
 
-    async def answer_queries(self, answer: Responder) -> None:
+    def answer_queries(self, answer: Responder) -> None:
         """Nobody asks."""
 
     async def lag(self) -> BrokerLag:

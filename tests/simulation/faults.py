@@ -26,7 +26,7 @@ POINTS = (
     "node.create_invoice",
     "call.take_turn",
     "call.take_events",
-    "children.start",
+    "children.begin",
     "cluster.seat",
     "ray.nodes",
 )
@@ -56,6 +56,12 @@ class Profile:
     """Share of the killed processes that are only out of sight, and go on."""
     poll_seconds: float
     loses_hints: bool
+    shifts: tuple[int, ...]
+    """How likely each thing that becomes of a node is: it joins, is to leave, loses power, is cut off, is frozen."""
+    shift_seconds: float
+    """Mean time between two of these. Zero: there is one node, and it stays."""
+    tells: bool
+    """Whether nodes send heartbeats of their own."""
 
     @property
     def polls(self) -> bool:
@@ -83,6 +89,9 @@ def drawn_profile(random: Random) -> Profile:
         zombie=random.choice((0.0, 0.5)),
         poll_seconds=POLL_OFF_SECONDS if is_poll_off else random.choice((1.0, 2.0)),
         loses_hints=not is_poll_off and random.random() < 0.5,
+        shifts=(4, *random.choices((0, 1, 4), k=4)),
+        shift_seconds=random.choice((0.0, 1.0, 3.0, 8.0)),
+        tells=random.random() < 0.5,
     )
 
 

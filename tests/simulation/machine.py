@@ -30,6 +30,8 @@ from tests.simulation.history import History
 
 T = TypeVar("T")
 
+EXPECTED = Common("1", "the same")
+"""Of every node."""
 EPOCH = datetime(2026, 5, 6, 12, tzinfo=UTC)
 
 
@@ -213,6 +215,11 @@ class Machine:
         self._hanging: list[asyncio.Future[None]] = []
         self._work: set[asyncio.Task[Any]] = set()
         self.head = self.join()
+
+    @property
+    def others(self) -> list[Node]:
+        """All nodes but the head."""
+        return [node for node in self.nodes.values() if node is not self.head]
 
     def now(self) -> datetime:
         return EPOCH + timedelta(seconds=asyncio.get_running_loop().time())
@@ -441,4 +448,8 @@ class SimulatedRay:
         return [Sighting(node.node_id, "", "", not node.is_declared_dead) for node in self._machine.nodes.values()]
 
     async def examine(self, node_id: str) -> Common:
-        return Common("", "")
+        """A node that is reached has the same as all others."""
+        await self._caller.boundary("ray.examine", _unavailable(node_id))
+        if not self._machine.nodes[node_id].is_reachable:
+            raise ActorUnavailableError(node_id, "does not answer")
+        return EXPECTED

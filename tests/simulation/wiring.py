@@ -39,7 +39,7 @@ from spark_actors.actors.seating import Seating
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.watch import Watch
-from spark_actors.cluster.nodes import Common, NodeRow
+from spark_actors.cluster.nodes import NodeRow
 from spark_actors.kernel.back_off import BackOff
 from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
 from spark_actors.messaging.ports import INGRESS, Received
@@ -50,7 +50,7 @@ from spark_actors.messaging.unit_of_work import UnitOfWork
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
 from tests.simulation.broker import BrokerServer, SimulatedBroker
 from tests.simulation.history import name_of
-from tests.simulation.machine import Machine, Node, Process, SimulatedChildren, SimulatedFence, SimulatedRay
+from tests.simulation.machine import EXPECTED, Machine, Node, Process, SimulatedChildren, SimulatedFence, SimulatedRay
 from tests.simulation.store import (
     Database,
     NoMaintenance,
@@ -70,8 +70,6 @@ PROJECTION = "projection"
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS, PATIENCE_SECONDS, GRACE_SECONDS = 0.7, 2.5, 3.0
-EXPECTED = Common("1", "the same")
-"""Of every node."""
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
 
@@ -380,19 +378,18 @@ class Deployment:
                 now=time,
             )
 
-        supervisors = [
-            keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name))
-            for name in (context.name for context in self.subject.writing)
+        tiers = [
+            [keeper(names.ingress(0), "Ingress", partial(self.ingress, 0))],
+            [keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name)) for name in self._writing],
+            [
+                keeper(names.context_actor(name), "ContextActor", partial(self.context, name))
+                for name in (*self._writing, self.subject.read_models)
+            ],
+            [
+                keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), is_called_only=True)
+                for slot in self.placement.slots
+            ],
         ]
-        contexts = [
-            keeper(names.context_actor(name), "ContextActor", partial(self.context, name))
-            for name in (*(context.name for context in self.subject.writing), self.subject.read_models)
-        ]
-        hosts = [
-            keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), is_called_only=True)
-            for slot in self.placement.slots
-        ]
-        ingress = keeper(names.ingress(0), "Ingress", partial(self.ingress, 0))
         board: Any = None
         ports = RootPorts(
             store,
@@ -405,8 +402,18 @@ class Deployment:
             telemetry=ignore,
             now=time,
         )
-        tiers = ([ingress], supervisors, contexts, hosts)
         return Shell(process, RootSupervisor(tiers, seating, ports, grace_seconds=GRACE_SECONDS))
+
+    @property
+    def _writing(self) -> list[str]:
+        return [context.name for context in self.subject.writing]
+
+    @property
+    def places(self) -> list[str]:
+        """All that are to be filled, beside the root's."""
+        contexts = [names.context_actor(name) for name in (*self._writing, self.subject.read_models)]
+        hosts = [names.aggregate_actor(slot) for slot in self.placement.slots]
+        return [names.ingress(0), *map(names.supervisor, self._writing), *contexts, *hosts]
 
     def _fence(self, place: str, process: Process) -> Fence:
         newest = self._asked_by(process, lambda: self.cluster.incarnation(place))

@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from spark_actors.actors import names
 from spark_actors.actors.lane_runner import RelayLimits
+from spark_actors.cluster.nodes import NodeState
 from spark_actors.ingress.port import BrokerUnavailableError
 from spark_actors.messaging import tuning
 from spark_actors.messaging.envelope import Envelope
@@ -25,7 +26,7 @@ from tests.simulation.checks import runtime_verdict
 from tests.simulation.crowd import Message
 from tests.simulation.faults import Faults
 from tests.simulation.history import Entry, History, label_of
-from tests.simulation.machine import Machine, Process
+from tests.simulation.machine import Machine, Node, Process
 from tests.simulation.store import Database, Schema, SimulatedProjection
 from tests.simulation.subject import Subject
 from tests.simulation.virtual_time import run_in_virtual_time
@@ -37,6 +38,12 @@ MOST_TRIES = 3
 QUIET_SECONDS = 120.0
 """Virtual time in which everything must have come to rest once nothing goes wrong any more."""
 LOOK_SECONDS = 0.25
+MOST_NODES = 3
+"""Beside the head."""
+TELLING_SECONDS = 0.5
+"""How often a node says that it is there."""
+VERDICT_SECONDS = (4.0, 15.0)
+"""After at least and at most so long Ray says that a node is dead which does not answer."""
 ASKED_SECONDS = 1.0
 """How often the driver asks the root for something."""
 FEW = 3
@@ -89,7 +96,13 @@ class World:
         self.machine.is_durable = self._is_durable
         self.history.onlooker = self.subject.onlooker(self.deployment, self.history.sent)
         self.history.note("world", f"seed {self.seed}: {self.faults.profile}")
-        background = [self.machine.spawn(each) for each in (self._keep_root(), self._strike())]
+        if self.faults.profile.shift_seconds:
+            for _ in range(self.random.randrange(MOST_NODES)):
+                self._join()
+        background = [
+            self.machine.spawn(each)
+            for each in (self._keep_root(), self._speak_for_nodes(), self._strike(), self._shift())
+        ]
         if self.readers_are_away:
             self.history.note("read models", "their store goes away")
             self.deployment.database.away.add(PROJECTION)
@@ -100,14 +113,17 @@ class World:
             others.append(scene)
         await asyncio.gather(*(self._produce(story) for story in others))
         self.faults.is_on = False
-        background[1].cancel()
+        for blows in background[2:]:
+            blows.cancel()
         self._mend()
         if self.readers_are_away:
             await self._others_quiet()
             self.history.note("read models", "their store is back")
             self.deployment.database.away.discard(PROJECTION)
         await self._quiet()
-        background[0].cancel()
+        await self._in_place()
+        for kept in background[:2]:
+            kept.cancel()
         self.history.look(runtime_verdict(self.deployment, self.history))
         self.history.look(await self.subject.verdict(self.deployment, self.history))
         return self._run(keep_timeline=keep_timeline)
@@ -163,6 +179,20 @@ class World:
                 root.asked()
             await asyncio.sleep(self.random.uniform(0.1, 0.5))
 
+    async def _speak_for_nodes(self) -> None:
+        """What nodes say of themselves; and those that are empty, and were to be, are taken away."""
+        while True:
+            await asyncio.sleep(TELLING_SECONDS)
+            for node in self.machine.others:
+                if self.faults.profile.tells:
+                    self.deployment.tell_of(node)
+                if node.is_up and self.deployment.cluster.state(node.node_id) is NodeState.DRAINED:
+                    left = [process.label for process in node.processes]
+                    if left:
+                        self.history.accuse(f"{node.node_id} is drained, it is said, and {left} live there")
+                    node.end("it is drained")
+                    node.declare_dead()
+
     async def _produce(self, story: list[Message]) -> None:
         """Send the story's commands, each again until it is answered or the producer gives up."""
         for message in story:
@@ -212,6 +242,51 @@ class World:
             await asyncio.sleep(self.random.expovariate(1 / profile.chaos_seconds))
             self.random.choices(kinds, profile.blows)[0]()
 
+    async def _shift(self) -> None:
+        """Nodes come and go."""
+        profile = self.faults.profile
+        kinds = (self._join, self._leave, self._lose_power, self._cut_off, self._freeze)
+        while profile.shift_seconds:
+            await asyncio.sleep(self.random.expovariate(1 / profile.shift_seconds))
+            self.random.choices(kinds, profile.shifts)[0]()
+
+    def _join(self) -> None:
+        if len(self._nodes_up()) < MOST_NODES:
+            self.machine.join()
+
+    def _leave(self) -> None:
+        """An operator wishes that a node be emptied."""
+        if known := [node for node in self._nodes_up() if self.deployment.cluster.knows(node.node_id)]:
+            node = self.random.choice(known)
+            self.history.note("operator", f"wants {node.node_id} to be empty")
+            self.deployment.cluster.leave(node.node_id)
+
+    def _lose_power(self) -> None:
+        if nodes := self._nodes_up():
+            node = self.random.choice(nodes)
+            node.end("it loses power")
+            asyncio.get_running_loop().call_later(self.random.uniform(*VERDICT_SECONDS), node.declare_dead)
+
+    def _cut_off(self) -> None:
+        """What is there goes on, with the store or without, until the cut is over or its fence ends it."""
+        if nodes := [node for node in self._nodes_up() if not node.is_cut]:
+            node, loop = self.random.choice(nodes), asyncio.get_running_loop()
+            node.cut(has_store=self.random.random() < 0.7)
+            loop.call_later(self.random.uniform(*VERDICT_SECONDS), node.declare_dead)
+            loop.call_later(self.random.uniform(0.5, 25.0), node.heal)
+
+    def _freeze(self) -> None:
+        """All that runs on a node stands still for a while."""
+        if nodes := self._nodes_up():
+            frozen = self.random.choice(nodes).processes
+            seconds = self.random.uniform(0.5, 6.0)
+            for process in frozen:
+                process.stop()
+                asyncio.get_running_loop().call_later(seconds, process.resume)
+
+    def _nodes_up(self) -> list[Node]:
+        return [node for node in self.machine.others if node.is_up]
+
     def _kill_one(self) -> None:
         if process := self._any_process():
             self.machine.kill(process, "kill -9")
@@ -253,6 +328,9 @@ class World:
         self.history.note("world", "nothing goes wrong from now on")
         for process in self.machine.living:
             process.resume()
+        for node in self.machine.others:
+            node.heal()
+            node.declare_dead()
 
     async def _others_quiet(self) -> None:
         """All others come to rest while the read models are away: who cannot take its events holds back nobody."""
@@ -263,6 +341,23 @@ class World:
         """Wait until nothing is left to do, in the queue, the outboxes and the tasks."""
         if left := await self._at_rest(self._left):
             self.history.accuse(f"not at rest after {QUIET_SECONDS:g} s without faults: {left}")
+
+    async def _in_place(self) -> None:
+        """When all is quiet each place is filled by one actor, on a node that is there, in even shares."""
+        if wrong := await self._at_rest(self._out_of_place):
+            self.history.accuse(f"not in place after {QUIET_SECONDS:g} s without faults: {wrong}")
+
+    def _out_of_place(self) -> Counter[str]:
+        alive = self.machine.living
+        seated = Counter(process.name for process in alive)
+        wrong = Counter({place: abs(seated[place] - 1) for place in (names.ROOT, *self.deployment.places)})
+        wrong["places that are no more"] = len(seated.keys() - wrong.keys())
+        states = self.deployment.cluster.state
+        usable = [node for node in self.machine.nodes.values() if states(node.node_id) is NodeState.ACTIVE]
+        wrong["on nodes that are not to be used"] = sum(process.node not in usable for process in alive)
+        shares = [sum(names.kind_of(it.name) == names.AGGREGATE for it in node.processes) for node in usable]
+        wrong["shares"] = max(0, max(shares, default=0) - min(shares, default=0) - 1)
+        return wrong
 
     async def _at_rest(self, left: Callable[[], Counter[str]]) -> dict[str, int]:
         """Wait until nothing is left; gives what is, if that takes too long."""

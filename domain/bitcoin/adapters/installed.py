@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from random import SystemRandom
 
 from domain.bitcoin.adapters.tables import INVOICES
@@ -13,13 +14,14 @@ from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
 
-def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
-    """The node that the settings name, with a clock of its own; it is closed when the process ends."""
+async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
+    """The node that the settings name, with a clock of its own."""
+    from domain.bitcoin.adapters.node_books import PostgresNodeBooks
     from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 
     wanted = edge.settings.lightning.simulated
-    node = SimulatedLightningNode(
-        edge.data_dir / "simulated-node.sqlite3",
+    return SimulatedLightningNode(
+        PostgresNodeBooks(await edge.pool()),
         SimulatedSettings(
             payment_delay=timedelta(seconds=wanted.payment_delay_seconds),
             latency=timedelta(seconds=wanted.latency_seconds),
@@ -30,8 +32,6 @@ def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
         clock=clock,
         random=SystemRandom(),
     )
-    edge.at_end(node.close)
-    return node
 
 
 async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
@@ -40,7 +40,7 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
 
     wanted = edge.settings.lightning
     worker = LightningWorker(
-        node or lightning_node(edge, edge.clock),
+        node or await lightning_node(edge, edge.clock),
         invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
         call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
         telemetry=edge.telemetry,
@@ -49,4 +49,12 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     return Workers(worker.by_task, interval=interval, at_once=wanted.max_concurrent_calls)
 
 
-INSTALLED = InstalledContext(context=CONTEXT, table=INVOICES, migrations=__package__, workers=workers)
+def _take_over(data_dir: Path, dsn: str) -> None:
+    from domain.bitcoin.adapters.node_books import take_over_former_books
+
+    take_over_former_books(data_dir, dsn)
+
+
+INSTALLED = InstalledContext(
+    context=CONTEXT, table=INVOICES, migrations=__package__, workers=workers, take_over=_take_over
+)

@@ -4,7 +4,7 @@ UPDATE {schema}.trees SET root = root + 1 WHERE epoch = %(epoch)s RETURNING root
 
 -- seats
 -- Who fills which place.
-SELECT place, incarnation, node_id, wanted_node FROM {schema}.places WHERE epoch = %(epoch)s
+SELECT place, incarnation, node_id, wanted_node FROM {schema}.places WHERE epoch = %(epoch)s AND incarnation > 0
 
 -- nodes
 -- Every node that was ever heard of, until it is forgotten.
@@ -32,8 +32,8 @@ WHERE epoch = %(epoch)s AND place = %(place)s
   AND EXISTS (SELECT FROM {schema}.trees WHERE epoch = %(epoch)s AND root = %(root)s)
 
 -- vacate
--- A place that is no more, if this is still the root.
-DELETE FROM {schema}.places
+-- Nobody has a right to a place any more, if this is still the root. The numbers of those who had one are used up.
+UPDATE {schema}.places SET incarnation = 0
 WHERE epoch = %(epoch)s AND place = %(place)s
   AND EXISTS (SELECT FROM {schema}.trees WHERE epoch = %(epoch)s AND root = %(root)s)
 

@@ -1,15 +1,15 @@
 -- nodes
 -- Every node, with what is there.
-SELECT node_id, name, address, release, python, state, reason, nodes.since, joined_at, pid, cpu_percent, memory_bytes,
+SELECT nodes.node_id, name, address, release, python, state, reason, nodes.since, joined_at, pid, cpu_percent, memory_bytes,
     extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS silent_seconds,
     count(place) FILTER (WHERE place LIKE 'spark/pool/%%') AS slots, count(place) AS actors
-FROM {schema}.nodes LEFT JOIN {schema}.places USING (node_id)
-GROUP BY node_id ORDER BY nodes.state = 'gone', joined_at, node_id
+FROM {schema}.nodes LEFT JOIN {schema}.places ON places.node_id = nodes.node_id AND incarnation > 0
+GROUP BY nodes.node_id ORDER BY nodes.state = 'gone', joined_at, nodes.node_id
 
 -- places
 -- Where everything lives.
 SELECT place, incarnation, node_id, since, wanted_node FROM {schema}.places
-WHERE epoch = (SELECT max(epoch) FROM {schema}.trees WHERE state = 'open') ORDER BY place
+WHERE epoch = (SELECT max(epoch) FROM {schema}.trees WHERE state = 'open') AND incarnation > 0 ORDER BY place
 
 -- drain
 -- A node is to be emptied.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from spark_actors.embedded.addresses import Address
 from spark_actors.embedded.data_dir import DataDir
 from tests.fixtures.data_dirs import temporary_data_dir
 
@@ -98,6 +100,13 @@ def all_ended(processes: list[psutil.Process]) -> bool:
     """Wait until all have ended; False when some have not in time."""
     _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
     return not alive
+
+
+def free_address(host: str) -> Address:
+    """One where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return Address(host, probe.getsockname()[1])
 
 
 def listening_addresses(pid: int) -> set[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 import ray
+from ray import _raylet
 from ray._private import node, services, worker
 from ray._private.parameter import RayParams
 
@@ -68,8 +69,16 @@ def test_the_private_names_were_read_for_this_version_of_ray() -> None:
         "allow_graceful",
         "wait",
     ]
-    for name in ("address", "live_processes", "dead_processes"):
+    for name in ("address", "node_id", "node_ip_address", "live_processes", "dead_processes", "get_logs_dir_path"):
         assert hasattr(node.Node, name)
+    assert "self.get_gcs_client()" in inspect.getsource(node.Node.start_head_processes)
+    assert "self._init_gcs_client()" in inspect.getsource(node.Node.get_gcs_client)
+    assert "self._gcs_client = None" in inspect.getsource(node.Node.kill_gcs_server)
+    assert "assert self._gcs_address is None" in inspect.getsource(node.Node.start_gcs_server)
+    inner: Any = _raylet.InnerGcsClient  # type: ignore[attr-defined]  # made of C
+    for name in ("check_alive", "internal_kv_put", "internal_kv_get"):
+        assert hasattr(inner, name)
+    assert "self.temp_dir" in inspect.getsource(node.Node)
     assert {"include_log_monitor", "no_monitor", "plasma_store_socket_name", "raylet_socket_name"} <= set(
         inspect.signature(RayParams).parameters
     )

@@ -59,10 +59,10 @@ def asked(server: EmbeddedNats, told: list[TelemetryEvent], ask: Callable[[Spark
             Door(REGISTRY, 10_000), a_guard(), answered_by(ManyCampaigns().answer), lambda: NOW, told.append
         )
         broker = NatsBroker(settings_for(server))
+        broker.answer_queries(queries.answer)
         await broker.open()
         try:
             assert broker.answer_bytes() == MAX_PAYLOAD
-            await broker.answer_queries(queries.answer)
             async with await SparkClient.connect(server.url, server.token) as client:
                 return await ask(client)
         finally:

@@ -46,6 +46,7 @@ def settings_for(server: EmbeddedNats) -> BrokerSettings:
         max_body_bytes=LIMIT,
         subjects=("spark.commands.>",),
         stream_subjects=("spark.commands.>",),
+        query_subjects=("spark.queries.>",),
     )
 
 
@@ -169,7 +170,8 @@ def test_a_query_is_not_answered_into_the_command_stream(nats_server: EmbeddedNa
         async def answer(subject: str, body: bytes, authorization: str, room: int) -> bytes:
             return b"an answer"
 
-        await broker.answer_queries(answer)
+        broker.answer_queries(answer)
+        await broker.open()
         async with await nats.connect(nats_server.url, token=nats_server.token) as connection:
             await connection.publish("spark.queries.x", b"{}", reply="spark.commands.x")
             await connection.request("spark.queries.x", b"{}", timeout=5)  # the one before is through by now

@@ -232,6 +232,7 @@ def demanding(tmp_path: Path) -> Iterator[BrokerSettings]:
             max_body_bytes=1_000,
             subjects=("spark.commands.>",),
             stream_subjects=("spark.commands.>",),
+            query_subjects=("spark.queries.>",),
         )
     finally:
         server.stop(grace_seconds=5)

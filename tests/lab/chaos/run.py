@@ -13,9 +13,11 @@ from pathlib import Path
 from random import Random
 
 from domain.application import APPLICATION
+from domain.bitcoin.adapters.node_books import PostgresNodeBooks
 from domain.bitcoin.adapters.simulated import SimulatedBooks, SimulatedLightningNode, SimulatedSettings
 from spark_actors.cli.audit import checks_of
 from spark_actors.kernel.errors import StorageError
+from spark_actors.persistence.connections import make_pool
 from tests.lab.chaos import neighbours, nodes, underfoot
 from tests.lab.chaos.account import Account, Strike
 from tests.lab.chaos.disk import Disk
@@ -179,12 +181,11 @@ class Chaos:
             return True
 
     async def _books(self) -> SimulatedBooks:
-        file = self.target.data_dir.path / "simulated-node.sqlite3"
-        node = SimulatedLightningNode(file, SimulatedSettings(), clock=lambda: datetime.now(UTC), random=self._random)
-        try:
+        async with make_pool(self.target.dsn["bitcoin"]) as pool:
+            node = SimulatedLightningNode(
+                PostgresNodeBooks(pool), SimulatedSettings(), clock=lambda: datetime.now(UTC), random=self._random
+            )
             return await node.books()
-        finally:
-            await node.close()
 
     def _audit(self) -> list[str]:
         wrong = [check for check in checks_of(APPLICATION, self.target.dsn) if not check.is_passed]

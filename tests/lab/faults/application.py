@@ -40,7 +40,7 @@ async def _moody(edge: Edge) -> Workers:
     from spark_actors.bootstrap.parts import clock
     from tests.lab.faults.injected import MoodyNode
 
-    return await workers(edge, MoodyNode(FaultFolder(edge.data_dir), lightning_node(edge, clock)))
+    return await workers(edge, MoodyNode(FaultFolder(edge.settings.data_dir), await lightning_node(edge, clock)))
 
 
 def _hurt(installed: InstalledContext) -> InstalledContext:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
-from typing import Never, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import LiteralString, Never, Protocol
 
+from psycopg_pool import AsyncConnectionPool
+
+from spark_actors.kernel.errors import StorageError
 from spark_actors.kernel.tasks import NotYet, Task, Worker
+from spark_actors.persistence.connections import Row
+from spark_actors.persistence.errors import translated
 from tests.shop.orders.messages import NoteCharged, RejectOrder
 from tests.shop.orders.tasks import ChargeCard, RefundCard
 
-T = TypeVar("T")
-
-BOOKS = "card-company.sqlite3"
-"""The file in the daemon's data dir."""
 LIMIT = 20
 """So many pieces of one order a card is good for."""
-BUSY_SECONDS = 5.0
-"""How long a call waits for another process to finish writing."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS charges (
-    order_id text PRIMARY KEY, -- one row for ever: no order is charged twice
-    pieces integer NOT NULL,
-    state text NOT NULL CHECK (state IN ('charged', 'declined', 'refunded'))
-) STRICT;
-CREATE TABLE IF NOT EXISTS silences (customer_id text PRIMARY KEY) STRICT;
+_CHARGE = """
+    INSERT INTO orders.card_charges AS known (order_id, pieces, state)
+    VALUES (%(order_id)s, %(pieces)s, %(state)s)
+    ON CONFLICT (order_id) DO UPDATE SET state = known.state
+    RETURNING state, EXISTS (SELECT FROM orders.card_silences WHERE customer_id = %(customer_id)s)
 """
+_REFUND = """
+    UPDATE orders.card_charges SET state = 'refunded' WHERE order_id = %(order_id)s AND state = 'charged'
+    RETURNING order_id
+"""
+_SILENCE = """
+    INSERT INTO orders.card_silences (customer_id) VALUES (%(customer_id)s) ON CONFLICT DO NOTHING
+    RETURNING customer_id
+"""
+_SPEAK = "DELETE FROM orders.card_silences WHERE customer_id = %(customer_id)s RETURNING customer_id"
 
 
 class NoAnswerError(Exception):
@@ -74,52 +76,39 @@ class CardWorker:
 
 
 class SimulatedCardCompany:
-    """A card company that moves no real money: its books are an SQLite file, which several processes may open.
+    """A card company that moves no real money: its books are in Postgres, so that every process asks the same one.
 
     It declines an order of more than *limit* pieces. Of one that it has decided it says the same for ever.
     """
 
-    def __init__(self, path: Path, *, limit: int = LIMIT) -> None:
-        self._path = path
+    def __init__(self, pool: AsyncConnectionPool, *, limit: int = LIMIT) -> None:
+        self._pool = pool
         self._limit = limit
 
     async def charge(self, order_id: str, customer_id: str, pieces: int) -> bool:
         """The customer of whom it is silent is charged all the same: silence means nothing."""
-        state, is_silent = await self._call(lambda db: self._charge(db, order_id, customer_id, pieces))
+        decided = "charged" if pieces <= self._limit else "declined"
+        asked = {"order_id": order_id, "customer_id": customer_id, "pieces": pieces, "state": decided}
+        [(state, is_silent)] = await self._rows(_CHARGE, asked)
         if is_silent:
             raise NoAnswerError(f"the card company does not answer about {customer_id}")
-        return state != "declined"
+        return bool(state != "declined")
 
     async def refund(self, order_id: str) -> None:
-        await self._call(lambda db: _refund(db, order_id))
+        await self._rows(_REFUND, {"order_id": order_id})
 
     async def silence(self, customer_id: str) -> None:
         """Say nothing about this customer from now on."""
-        await self._call(lambda db: db.execute("INSERT OR IGNORE INTO silences VALUES (?)", (customer_id,)))
+        await self._rows(_SILENCE, {"customer_id": customer_id})
 
     async def speak(self, customer_id: str) -> None:
         """Answer about this customer again."""
-        await self._call(lambda db: db.execute("DELETE FROM silences WHERE customer_id = ?", (customer_id,)))
+        await self._rows(_SPEAK, {"customer_id": customer_id})
 
-    async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.to_thread(self._work, work)
-
-    def _work(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _rows(self, statement: LiteralString, values: Mapping[str, object]) -> Sequence[Row]:
         try:
-            with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as db, db:
-                db.executescript(_SCHEMA)
-                return work(db)
-        except sqlite3.Error as error:
+            with translated():
+                async with self._pool.connection() as connection:
+                    return await (await connection.execute(statement, values)).fetchall()
+        except StorageError as error:
             raise NoAnswerError(f"the card company's books cannot be used: {error}") from error
-
-    def _charge(self, db: sqlite3.Connection, order_id: str, customer_id: str, pieces: int) -> tuple[str, bool]:
-        """What became of the order, and whether the caller is told."""
-        decided = "charged" if pieces <= self._limit else "declined"
-        db.execute("INSERT OR IGNORE INTO charges VALUES (?, ?, ?)", (order_id, pieces, decided))
-        (state,) = db.execute("SELECT state FROM charges WHERE order_id = ?", (order_id,)).fetchone()
-        silence = db.execute("SELECT 1 FROM silences WHERE customer_id = ?", (customer_id,)).fetchone()
-        return state, silence is not None
-
-
-def _refund(db: sqlite3.Connection, order_id: str) -> None:
-    db.execute("UPDATE charges SET state = 'refunded' WHERE order_id = ? AND state = 'charged'", (order_id,))

@@ -1,37 +1,35 @@
-"""The Lightning node of a run: the simulated one's own books, reached over a network that is slow and loses answers."""
+"""The Lightning node of a run: the simulated one's own rules, reached over a network that is slow and loses answers."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
-from domain.bitcoin.adapters import simulated
 from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.ports import LightningError, NodeInvoice
+from tests.fixtures.lightning import MemoryNodeBooks
 from tests.simulation.machine import Machine, Process
-
-T = TypeVar("T")
 
 SETTLES_AFTER = timedelta(seconds=1.5)
 """After this invoices made here are paid, and slow and unknown payments are decided."""
 
 
-class BooksOfTheNode(SimulatedLightningNode):
+class NodeOfARun(SimulatedLightningNode):
     """The simulated node with its books in memory, in virtual time: it answers at once."""
 
     def __init__(self, machine: Machine) -> None:
         self.settings = SimulatedSettings(payment_delay=SETTLES_AFTER, failure_rate=0.1, unknown_rate=0.2)
         super().__init__(
-            Path(), self.settings, clock=machine.now, random=Random(machine.faults.random.random()), sleep=asyncio.sleep
+            MemoryNodeBooks(),
+            self.settings,
+            clock=machine.now,
+            random=Random(machine.faults.random.random()),
+            sleep=_at_once,
         )
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.executescript(simulated._SCHEMA)
 
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
@@ -45,17 +43,11 @@ class BooksOfTheNode(SimulatedLightningNode):
         self._settings = self.settings
         return made
 
-    async def _call(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return self._work(work)
-
-    async def close(self) -> None:
-        """The books outlive whoever asks."""
-
 
 class NodeClient:
     """Port `LightningNode` for one process."""
 
-    def __init__(self, node: BooksOfTheNode, process: Process) -> None:
+    def __init__(self, node: NodeOfARun, process: Process) -> None:
         self._node, self._process = node, process
 
     def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
@@ -78,3 +70,7 @@ class NodeClient:
 
 def _shown(result: object) -> str:
     return str(getattr(result, "status", getattr(result, "value", "ok")))
+
+
+async def _at_once(seconds: float) -> None:
+    """The network, not the node, is what takes time."""

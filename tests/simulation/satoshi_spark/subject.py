@@ -19,7 +19,7 @@ from tests.simulation.machine import Machine, Process
 from tests.simulation.satoshi_spark.bugs import BUGS
 from tests.simulation.satoshi_spark.checks import verdict
 from tests.simulation.satoshi_spark.instants import Instants
-from tests.simulation.satoshi_spark.node import BooksOfTheNode, NodeClient
+from tests.simulation.satoshi_spark.node import NodeClient, NodeOfARun
 from tests.simulation.satoshi_spark.work import Donors
 from tests.simulation.subject import Row, Subject
 from tests.simulation.wiring import Deployment, ignore
@@ -37,8 +37,8 @@ class SatoshiSpark(Subject):
     def stories(self, random: Random) -> list[list[Message]]:
         return Donors(random).stories()
 
-    def outside(self, machine: Machine) -> BooksOfTheNode:
-        return BooksOfTheNode(machine)
+    def outside(self, machine: Machine) -> NodeOfARun:
+        return NodeOfARun(machine)
 
     def workers(self, deployment: Deployment, name: str, process: Process) -> Workers:
         node: Any = NodeClient(deployment.outside, process)

@@ -17,7 +17,7 @@ from tests.simulation.crowd import Message
 from tests.simulation.history import History, Onlooker
 from tests.simulation.machine import Machine, Process
 from tests.simulation.shop.bugs import BUGS
-from tests.simulation.shop.cards import BooksOfTheCardCompany, CardClient
+from tests.simulation.shop.cards import CardClient, CardCompanyOfARun
 from tests.simulation.shop.checks import Instants, verdict
 from tests.simulation.shop.work import Customers
 from tests.simulation.subject import Row, Subject
@@ -34,8 +34,8 @@ class Shop(Subject):
     def stories(self, random: Random) -> list[list[Message]]:
         return Customers(random).stories()
 
-    def outside(self, machine: Machine) -> BooksOfTheCardCompany:
-        return BooksOfTheCardCompany()
+    def outside(self, machine: Machine) -> CardCompanyOfARun:
+        return CardCompanyOfARun()
 
     def workers(self, deployment: Deployment, name: str, process: Process) -> Workers:
         worker = CardWorker(CardClient(deployment.outside, process))

@@ -90,7 +90,7 @@ class FakeBroker:
             self.history.append(f"replied {subject}")
             self.replies[subject] = json.loads(body)
 
-    async def answer_queries(self, answer: Responder) -> None:
+    def answer_queries(self, answer: Responder) -> None:
         self.answer = answer
 
     async def lag(self) -> BrokerLag:

@@ -19,6 +19,7 @@ from domain.bitcoin.messages import DepositPaid
 from domain.bitcoin.ports import LightningError
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.messaging.crash_points import CrashPoint, pass_unharmed
+from tests.fixtures.lightning import MemoryNodeBooks
 from tests.lab.faults.folder import Deadly, FaultFolder, NodeMood, Strike
 from tests.lab.faults.injected import ArmedPoints, DeadlyMessages, MoodyNode, ShiftedClock
 
@@ -141,20 +142,17 @@ def test_a_clock_is_off_by_what_was_ordered(folder: FaultFolder) -> None:
 
 
 @pytest.mark.parametrize(("mood", "made"), [(NodeMood.AWAY, 0), (NodeMood.DEAF, 0), (NodeMood.MUTE, 1)])
-def test_a_node_that_does_not_answer_may_have_done_it_or_not(
-    folder: FaultFolder, tmp_path: Path, mood: NodeMood, made: int
-) -> None:
+def test_a_node_that_does_not_answer_may_have_done_it_or_not(folder: FaultFolder, mood: NodeMood, made: int) -> None:
     async def play() -> int:
-        node = a_node(tmp_path)
+        paid_at_once = SimulatedSettings(payment_delay=timedelta())
+        node = SimulatedLightningNode(MemoryNodeBooks(), paid_at_once, clock=lambda: NOW, random=Random(1))
         folder.set_mood(mood)
         with pytest.raises((LightningError, TimeoutError)):
             async with asyncio.timeout(0.2):
                 await MoodyNode(folder, node).create_invoice(
                     invoice_id="i", amount_sat=700, memo="", expires_in=timedelta(hours=1)
                 )
-        received = (await node.books()).received_sat
-        await node.close()
-        return received // 700
+        return (await node.books()).received_sat // 700
 
     assert asyncio.run(play()) == made
 
@@ -167,8 +165,3 @@ def test_in_earnest_everything_stays_what_it_is(tmp_path: Path) -> None:
     assert earnest.pass_point is pass_unharmed
     assert earnest.clock(clock) is clock
     assert earnest.context(ACCOUNTING) is ACCOUNTING
-
-
-def a_node(folder: Path) -> SimulatedLightningNode:
-    paid_at_once = SimulatedSettings(payment_delay=timedelta())
-    return SimulatedLightningNode(folder / "node.sqlite3", paid_at_once, clock=lambda: NOW, random=Random(1))

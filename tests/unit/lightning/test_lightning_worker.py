@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -45,6 +44,7 @@ from spark_actors.messaging.envelope import Envelope, Reply, decode_data
 from spark_actors.messaging.ports import ListedTask
 from spark_actors.messaging.telemetry import OutsideAsked, TelemetryEvent
 from spark_actors.persistence.memory_tasks import MemoryDurableTasks
+from tests.fixtures.lightning import MemoryNodeBooks
 from tests.fixtures.tasks import listed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -305,16 +305,14 @@ def test_every_call_is_told_with_a_bounded_word() -> None:
 
 
 @pytest.mark.parametrize("behaviour", Behaviour)
-def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(
-    tmp_path: Path, behaviour: Behaviour
-) -> None:
+def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(behaviour: Behaviour) -> None:
     invoice = simulated_invoice(1_000, START + HOUR, nonce="n", behaviour=behaviour)
     task = replace(PAY, payment_hash=invoice.payment_hash, payment_request=invoice.payment_request)
 
     async def played() -> list[Message]:
         scene: Scene
         now: Callable[[], datetime] = lambda: scene.now  # noqa: E731 - the scene needs the node first
-        node = SimulatedLightningNode(tmp_path / "n", SimulatedSettings(), clock=now, random=Random(1))
+        node = SimulatedLightningNode(MemoryNodeBooks(), SimulatedSettings(), clock=now, random=Random(1))
         scene = Scene(node, task, call_timeout=timedelta(seconds=10))
         while scene.rows:
             await scene.worker.step()
@@ -322,7 +320,6 @@ def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(
         books = await node.books()
         is_paid = isinstance(scene.commands[0], SettleWithdrawal)
         assert books.paid_sat == (1_000 if is_paid else 0)
-        await node.close()
         return scene.commands
 
     (command,) = asyncio.run(played())

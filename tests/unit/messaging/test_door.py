@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import zlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -184,6 +186,29 @@ def test_a_key_that_comes_twice_is_refused_even_with_the_same_value() -> None:
 def test_an_unknown_subject_is_refused(subject: str) -> None:
     error = refusal(a_body(), subject)
     assert (error.code, error.message_id) == ("unknown_subject", "m-1")
+
+
+@pytest.mark.parametrize("key", ["c-1", "a", "Zoë-7", "x" * 200])
+def test_a_subject_may_end_with_the_bucket_of_the_key_and_the_command_is_the_same(key: str) -> None:
+    body = a_body(replace(DONATION, campaign_id=key))
+    with_bucket = f"{DONATION_SUBJECT}.{zlib.crc32(key.encode()) & 4095}"
+    assert DOOR.command(with_bucket, body, NOW) == DOOR.command(DONATION_SUBJECT, body, NOW)
+
+
+@pytest.mark.parametrize("form", ["{0:d}", "0{1:d}", "+{1:d}", "{1:x}", " {1:d}", "{1:d} ", "-1", "x", "*", "\u0661"])
+def test_a_subject_that_ends_with_anything_but_the_bucket_of_the_key_is_refused(form: str) -> None:
+    right = zlib.crc32(b"c-1") & 4095
+    error = refusal(a_body(), f"{DONATION_SUBJECT}.{form.format(right ^ 1, right)}")
+    assert (error.code, error.message_id) == ("bucket_mismatch", "m-1")
+    assert f"expected {right} (CRC-32 of data.campaign_id, & 4095), or none" in error.detail
+
+
+@pytest.mark.parametrize("tail", [".", "..", ".{0}.", ".{0}.{0}", "{0}"])
+def test_a_bucket_stands_behind_the_subject_of_a_command_and_nowhere_else(tail: str) -> None:
+    bucket = zlib.crc32(b"c-1") & 4095
+    assert refusal(a_body(), DONATION_SUBJECT + tail.format(bucket)).code == "unknown_subject"
+    with pytest.raises(RefusedError, match="unknown_subject"):
+        DOOR.query(f"spark.queries.dashboard.campaigns.{bucket}", b"")
 
 
 @pytest.mark.parametrize("message_id", ["", "x" * 201, "a\nb", "a b", "\u3164", "\ud800", 7, None])

@@ -125,6 +125,20 @@ def test_an_unknown_subject_is_for_the_door_to_refuse_once_the_sender_is_known()
         Guard(REGISTRY, lambda authorization, at: ANONYMOUS).sender("spark.commands.x.y", "", 0.0)
 
 
+@pytest.mark.parametrize("cls", [cls for cls in MESSAGES if issubclass(cls, Command)], ids=lambda cls: cls.TYPE.name)
+@pytest.mark.parametrize("name", SENDERS)
+def test_who_may_send_a_command_is_the_same_whether_its_subject_ends_with_a_bucket(
+    name: str, cls: type[Command]
+) -> None:
+    def said(subject: str) -> str:
+        try:
+            return Guard(REGISTRY, lambda authorization, at: SENDERS[name]).sender(subject, "", 0.0).name
+        except RefusedError as error:
+            return str(error)
+
+    assert said(f"{command_subject(cls.TYPE)}.17") == said(command_subject(cls.TYPE))
+
+
 def test_a_refusal_says_whose_token_it_was_and_what_was_wanted() -> None:
     guard = Guard(REGISTRY, lambda authorization, at: SENDERS["user"])
     with pytest.raises(RefusedError, match="for the account 'bob', and the token is that of user 'ann'") as refused:

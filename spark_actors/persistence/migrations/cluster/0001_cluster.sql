@@ -39,7 +39,7 @@ CREATE TABLE nodes (
 CREATE TABLE places (
     epoch bigint NOT NULL,
     place text COLLATE "C" NOT NULL,
-    incarnation bigint NOT NULL,                -- of the actor that has a right to it
+    incarnation bigint NOT NULL,                -- of the actor that has a right to it; 0: none has
     issued bigint NOT NULL,                     -- the highest number that an actor made for it was ever given
     node_id text COLLATE "C" NOT NULL,
     since timestamptz NOT NULL DEFAULT now(),
