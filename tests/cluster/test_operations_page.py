@@ -16,9 +16,10 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from tests.fixtures.cluster import JOINED_SECONDS, free_port
+from tests.fixtures.cluster import free_port
 from tests.fixtures.daemon import READY_SECONDS, STOP_SECONDS, environment, eventually, first_line
 from tests.fixtures.pages import ROOT, block
+from tests.lab.cluster.node import JOINED_SECONDS
 
 pytestmark = pytest.mark.timeout(400)
 PAGE = ROOT / "docs" / "operations.md"
