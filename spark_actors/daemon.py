@@ -357,7 +357,9 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
         if root.adopt():
             log.info("tree_adopted", epoch=current.epoch)
             return replace(deployment, ray_namespace=current.namespace), root
-    tree = new_tree(dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint)
+    tree = new_tree(
+        dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint, deployment.settings.common
+    )
     deployment, root = replace(deployment, ray_namespace=tree.namespace), RayRoot(tree.namespace)
     root.start(root_builder(deployment.origin))
     open_tree(dsn, tree.epoch)

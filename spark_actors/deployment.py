@@ -67,11 +67,7 @@ class Deployment:
 
         Where the services are, and what belongs to one machine, does not count: nodes may reach the same by other ways.
         """
-        exclude: Any = dict.fromkeys(("cluster", "data_dir", "http", "log", "nats", "postgres", "ray"), True)
-        exclude["identity"] = {"keys", "keys_file"}  # wherever they come from, it is they that count
-        exclude["retention"] = {"inbox_days"}  # raised while older commands wait
-        common = self.settings.model_dump(mode="json", exclude=exclude)
-        told = (common, [key.line for key in self.keys])
+        told = (self.settings.common, [key.line for key in self.keys])
         return sha256(repr(told).encode()).hexdigest()[:12]
 
     @property

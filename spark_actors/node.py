@@ -14,6 +14,7 @@ from typing import TextIO
 import psutil
 import structlog
 
+from config.errors import SettingsError
 from config.node import set_node_folder
 from config.settings import Settings
 from spark_actors.actors import names
@@ -143,7 +144,7 @@ def _deployment(settings: Settings, data_dir: DataDir, signals: Signals) -> Depl
             log.warning("store_away", error=str(error))
             tree = None
         if tree:
-            return _kept_deployment(settings, data_dir, tree.namespace)
+            return _kept_deployment(settings.changed(**tree.settings), data_dir, tree.namespace)
         signals.stop_wanted.wait(RETRY_SECONDS)
     return None
 
@@ -157,8 +158,10 @@ def prepare_node(settings: Settings) -> None:
     data_dir = DataDir(settings.data_dir)
     data_dir.create()
     dsn = dsn_by_schema(settings)
-    tree = newest_tree(dsn[INGRESS])
-    _kept_deployment(settings, data_dir, tree.namespace if tree else first_namespace(settings, dsn))
+    if tree := newest_tree(dsn[INGRESS]):
+        _kept_deployment(settings.changed(**tree.settings), data_dir, tree.namespace)
+    else:
+        _kept_deployment(settings, data_dir, first_namespace(settings, dsn))
 
 
 def _kept_deployment(settings: Settings, data_dir: DataDir, namespace: str) -> Deployment:
@@ -264,7 +267,7 @@ class Member:
     def _read_anew(self) -> None:
         try:
             self.facts = self._reread()
-        except SparkError as error:  # the tree that works goes by the old ones
+        except (SparkError, SettingsError) as error:  # the tree that works goes by the old ones
             log.error("settings_not_read", error=str(error))
 
     def hand_over(self, patience_seconds: float) -> None:

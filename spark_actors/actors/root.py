@@ -45,6 +45,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
 
     actor: str
     node: str
+    release: str
     pid: int
     problems: list[str]
 
@@ -370,11 +371,13 @@ class RootSupervisor:
     def status(self) -> TreeStatus:
         problems = self.problems()
         actors = [
-            ActorStatus(keeper.report.actor, keeper.node_id, keeper.report.pid, keeper.report.problems)
+            ActorStatus(
+                keeper.report.actor, keeper.node_id, keeper.report.release, keeper.report.pid, keeper.report.problems
+            )
             for keeper in self._by_place.values()
             if keeper.report
         ]
-        root = ActorStatus(names.ROOT, self._ports.own_node, os.getpid(), [])
+        root = ActorStatus(names.ROOT, self._ports.own_node, self._ports.expected.release, os.getpid(), [])
         return TreeStatus(not problems, self.is_warm, problems, [root, *actors], self._nodes())
 
     def _nodes(self) -> list[NodeStatus]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Json
 
 from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict
 from spark_actors.cluster.ports import ClusterRows, Seat, SupersededError
@@ -96,6 +98,8 @@ class Tree:
     release: str
     fingerprint: str
     """Of the settings that it was made with."""
+    settings: Mapping[str, Any]
+    """Those that all machines have in common, without secrets."""
 
 
 def current_tree(dsn: str) -> Tree | None:
@@ -108,7 +112,7 @@ def newest_tree(dsn: str) -> Tree | None:
     return _tree(dsn, "newest_tree")
 
 
-def new_tree(dsn: str, deployment: str, release: str, fingerprint: str) -> Tree:
+def new_tree(dsn: str, deployment: str, release: str, fingerprint: str, settings: Mapping[str, Any]) -> Tree:
     """Note that one is about to be made; *deployment* is what the namespaces of all its trees begin with.
 
     Only for who owns the deployment's tables. Raises StorageError.
@@ -119,11 +123,11 @@ def new_tree(dsn: str, deployment: str, release: str, fingerprint: str) -> Tree:
         connect(dsn, autocommit=False) as connection,
         connection.cursor(row_factory=class_row(Tree)) as cursor,
     ):
-        about = {"release": release, "fingerprint": fingerprint}
+        about = {"release": release, "fingerprint": fingerprint, "settings": Json(settings)}
         row = connection.execute(sql["new_tree"], about).fetchone()
         epoch = int(row[0]) if row else 0
         found = cursor.execute(sql["name_tree"], {"epoch": epoch, "deployment": deployment}).fetchone()
-    return found or Tree(epoch, "", release, fingerprint)
+    return found or Tree(epoch, "", release, fingerprint, settings)
 
 
 def open_tree(dsn: str, epoch: int) -> None:

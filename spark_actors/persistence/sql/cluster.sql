@@ -78,20 +78,21 @@ UPDATE {schema}.trees SET fenced = fenced + 1 WHERE epoch = %(epoch)s
 
 -- current_tree
 -- The tree that works.
-SELECT epoch, namespace, release, fingerprint FROM {schema}.trees WHERE state = 'open' ORDER BY epoch DESC LIMIT 1
+SELECT epoch, namespace, release, fingerprint, settings FROM {schema}.trees WHERE state = 'open' ORDER BY epoch DESC LIMIT 1
 
 -- newest_tree
 -- The tree that was made last.
-SELECT epoch, namespace, release, fingerprint FROM {schema}.trees ORDER BY epoch DESC LIMIT 1
+SELECT epoch, namespace, release, fingerprint, settings FROM {schema}.trees ORDER BY epoch DESC LIMIT 1
 
 -- new_tree
 -- A tree is about to be made.
-INSERT INTO {schema}.trees (release, fingerprint) VALUES (%(release)s, %(fingerprint)s) RETURNING epoch
+INSERT INTO {schema}.trees (release, fingerprint, settings)
+VALUES (%(release)s, %(fingerprint)s, %(settings)s) RETURNING epoch
 
 -- name_tree
 -- Where its actors are.
 UPDATE {schema}.trees SET namespace = %(deployment)s || '/' || epoch WHERE epoch = %(epoch)s
-RETURNING epoch, namespace, release, fingerprint
+RETURNING epoch, namespace, release, fingerprint, settings
 
 -- open_tree
 -- This tree works from now on, and no other.

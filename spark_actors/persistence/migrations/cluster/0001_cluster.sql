@@ -5,6 +5,7 @@ CREATE TABLE trees (
     namespace text NOT NULL DEFAULT '',         -- of its actors
     release text NOT NULL,
     fingerprint text NOT NULL,                  -- of the settings that it was made with
+    settings json NOT NULL,                     -- those that all machines have in common; no secrets
     root bigint NOT NULL DEFAULT 0,             -- grows with each root that it gets: an older one may write no more
     fenced bigint NOT NULL DEFAULT 0,           -- actors of it that had a successor and have ended themselves
     state text NOT NULL DEFAULT 'warming',
