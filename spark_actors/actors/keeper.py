@@ -12,7 +12,7 @@ import structlog
 from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.loop import Loop
-from spark_actors.actors.ports import Actor, ActorSpec, Children, Report
+from spark_actors.actors.ports import Actor, ActorSpec, Children, Overlap, Report
 from spark_actors.actors.seating import Seating
 from spark_actors.cluster.ports import Seat
 from spark_actors.messaging.ports import Telemetry
@@ -228,13 +228,17 @@ class Keeper:
     async def _move(self, old: Actor, node_id: str) -> None:
         """Fill the place anew on another node: the new actor is warm before the old one is touched.
 
-        One that is only called ends once nobody turns to it any more; any other before the new one begins.
+        Then it is as the spec says: how much of the two overlaps.
         """
         log.info("actor_moves", actor=str(old), to=node_id)
         try:
             new = await self._made(node_id)
-            if self.spec.is_called_only:
+            if self.spec.overlap is Overlap.CALLS:
                 self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
+            elif self.spec.overlap is Overlap.WORK:
+                await self._open(new)
+                await self._taken_over(new)
+                await self._finished(old, new)
             else:
                 await self._finished(old, new)
                 await self._open(new)
@@ -246,6 +250,15 @@ class Keeper:
             self._target = ""
         self._telemetry(ActorMoved(self.spec.kind))
         await self._fill(new)
+
+    async def _taken_over(self, new: Actor) -> None:
+        """The new one says that it can do its work, or has had the time to. Raises ActorUnavailableError."""
+        deadline = self._now() + self._patience_seconds
+        while self._now() < deadline:
+            report = await self._children.report(new, self._seating.table, self._patience_seconds)
+            if not report.problems:
+                return
+            await asyncio.sleep(tuning.ROUTES_LOOK_SECONDS)
 
     async def _finished(self, old: Actor, new: Actor) -> None:
         """The old one has finished what it had in hand, and there is only the new one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
@@ -89,6 +90,17 @@ class RelayPorts:
     """A random number from 0 to 1, for the jitter of its back-offs."""
 
 
+class Overlap(Enum):
+    """How an actor that moves hands over to the one that fills its place after it."""
+
+    CALLS = "calls"
+    """It does nothing but answer calls: both live until everybody calls the new one."""
+    WORK = "work"
+    """The new one takes its work over from the old one, which ends then."""
+    WARM = "warm"
+    """The new one begins when the old one has finished what it had in hand; it is warm by then."""
+
+
 @dataclass(frozen=True)
 class ActorSpec:
     """An actor that is to be kept alive."""
@@ -101,9 +113,8 @@ class ActorSpec:
     write it to disk."""
     fence: Callable[[int], Fence]
     """Makes the fence of an incarnation, in its process; as picklable."""
-    is_called_only: bool = False
-    """Whether it does nothing but answer calls: then, when it moves, two may live at once. Of the others the new one
-    begins when the old one has finished what it had in hand; it is warm by then."""
+    overlap: Overlap = Overlap.WARM
+    """How much of two lives at once, when it moves."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from spark_actors.actors import names
 from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.fence import Fence
 from spark_actors.actors.keeper import Keeper
-from spark_actors.actors.ports import ActorSpec
+from spark_actors.actors.ports import ActorSpec, Overlap
 from spark_actors.actors.references import RayChildren, RayNodes
 from spark_actors.actors.root import RootPorts, RootSupervisor
 from spark_actors.actors.seating import Seating
@@ -71,11 +71,11 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
     """All actors but the root, from the way in to the store."""
     origin, application = parts.deployment.origin, parts.application
 
-    def spec(place: str, kind: str, build: Callable[..., object], *, is_called_only: bool = False) -> ActorSpec:
-        return ActorSpec(place, kind, build, partial(fence_of, origin, place), is_called_only)
+    def spec(place: str, kind: str, build: Callable[..., object], overlap: Overlap = Overlap.WARM) -> ActorSpec:
+        return ActorSpec(place, kind, build, partial(fence_of, origin, place), overlap)
 
     ingresses = [
-        spec(names.ingress(group), "Ingress", partial(ingress_unit, origin, group))
+        spec(names.ingress(group), "Ingress", partial(ingress_unit, origin, group), Overlap.WORK)
         for group in range(len(groups_of(application, parts.settings)))
     ]
     supervisors = [
@@ -87,7 +87,7 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
         for name in (each.name for each in application.contexts)
     ]
     hosts = [
-        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), is_called_only=True)
+        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), Overlap.CALLS)
         for slot in placement(parts.deployment).slots
     ]
     return [ingresses, supervisors, contexts, hosts]

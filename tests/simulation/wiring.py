@@ -30,7 +30,7 @@ from spark_actors.actors.lookups import HostedContext
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.pace import IngressLimits, Pace
 from spark_actors.actors.parking import CommandReleases
-from spark_actors.actors.ports import ActorSpec, RelayPorts, Report
+from spark_actors.actors.ports import ActorSpec, Overlap, RelayPorts, Report
 from spark_actors.actors.queries import Queries
 from spark_actors.actors.refused import RefusedMessages
 from spark_actors.actors.root import RootPorts, RootSupervisor
@@ -366,11 +366,11 @@ class Deployment:
         time = asyncio.get_running_loop().time
 
         def keeper(
-            place: str, kind: str, build: Callable[[Process], object], *, is_called_only: bool = False
+            place: str, kind: str, build: Callable[[Process], object], *, overlap: Overlap = Overlap.WARM
         ) -> Keeper:
             fence: Any = partial(self._fence, place)
             return Keeper(
-                ActorSpec(place, kind, lambda: build, fence, is_called_only),
+                ActorSpec(place, kind, lambda: build, fence, overlap),
                 children,
                 seating,
                 heartbeat_seconds=HEARTBEAT_SECONDS,
@@ -381,14 +381,14 @@ class Deployment:
             )
 
         tiers = [
-            [keeper(names.ingress(0), "Ingress", partial(self.ingress, 0))],
+            [keeper(names.ingress(0), "Ingress", partial(self.ingress, 0), overlap=Overlap.WORK)],
             [keeper(names.supervisor(name), "Supervisor", partial(self.supervisor, name)) for name in self._writing],
             [
                 keeper(names.context_actor(name), "ContextActor", partial(self.context, name))
                 for name in (*self._writing, self.subject.read_models)
             ],
             [
-                keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), is_called_only=True)
+                keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), overlap=Overlap.CALLS)
                 for slot in self.placement.slots
             ],
         ]

@@ -10,6 +10,7 @@ import pytest
 from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.ports import Overlap
 from spark_actors.actors.seating import Seating
 from spark_actors.cluster.placing import Place
 from spark_actors.messaging.telemetry import ActorMoved, ActorRestarted, TelemetryEvent
@@ -23,7 +24,7 @@ HEARTBEAT = 1.0
 class Bench:
     """One keeper and its world: nodes `here` and `there`."""
 
-    def __init__(self, *, is_called_only: bool = False, store: MemoryClusterStore, children: FakeChildren) -> None:
+    def __init__(self, *, overlap: Overlap = Overlap.WARM, store: MemoryClusterStore, children: FakeChildren) -> None:
         self.store, self.children = store, children
         self.told: list[TelemetryEvent] = []
         self.now = 0.0
@@ -32,7 +33,7 @@ class Bench:
         self.seating.usable = ["here", "there"]
         self.seating.opened.set()
         self.keeper = Keeper(
-            a_spec(PLACE, is_called_only=is_called_only),
+            a_spec(PLACE, overlap=overlap),
             self.children,
             self.seating,
             heartbeat_seconds=HEARTBEAT,
@@ -61,9 +62,9 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def play(test: Callable[[Bench], Awaitable[None]], *, is_called_only: bool = False) -> Bench:
+def play(test: Callable[[Bench], Awaitable[None]], *, overlap: Overlap = Overlap.WARM) -> Bench:
     async def begun() -> Bench:
-        bench = Bench(is_called_only=is_called_only, store=MemoryClusterStore(lambda: 0.0), children=FakeChildren())
+        bench = Bench(overlap=overlap, store=MemoryClusterStore(lambda: 0.0), children=FakeChildren())
         await bench.become_root()
         await test(bench)
         await bench.seating.all_ended()
@@ -279,7 +280,7 @@ def test_for_how_long_an_actor_is_silent_counts_from_its_last_answer() -> None:
 # --- moves ---
 
 
-def test_one_that_is_called_only_moves_before_the_old_one_ends_and_that_only_when_everybody_knows_the_way() -> None:
+def test_one_that_is_only_called_moves_before_the_old_one_ends_and_that_only_when_everybody_knows_the_way() -> None:
     async def test(bench: Bench) -> None:
         await bench.keeper.step()
         known = bench.seating.table.version
@@ -297,7 +298,7 @@ def test_one_that_is_called_only_moves_before_the_old_one_ends_and_that_only_whe
         await bench.seating.all_ended()
         assert bench.seating.inhabited == {"there"}
 
-    bench = play(test, is_called_only=True)
+    bench = play(test, overlap=Overlap.CALLS)
     assert bench.done == ["make @1 on here", "begin @1", "make @2 on there", "stop @1"]
     assert bench.told == [ActorMoved("AnActor")]
 
@@ -313,7 +314,7 @@ def test_the_old_one_is_ended_after_a_while_even_if_somebody_never_learns_the_wa
         bench.keeper.move("there")
         await bench.keeper.step()
 
-    assert play(test, is_called_only=True).done[-1] == "stop @1"
+    assert play(test, overlap=Overlap.CALLS).done[-1] == "stop @1"
 
 
 def test_any_other_ends_before_the_new_one_begins_which_is_warm_by_then() -> None:
@@ -326,6 +327,23 @@ def test_any_other_ends_before_the_new_one_begins_which_is_warm_by_then() -> Non
     bench = play(test)
     assert bench.done == ["make @1 on here", "begin @1", "make @2 on there", "stop @1", "begin @2"]
     assert bench.told == [ActorMoved("AnActor")]
+
+
+def test_one_that_takes_work_over_is_well_before_the_old_one_ends() -> None:
+    async def test(bench: Bench) -> None:
+        await bench.keeper.step()
+        bench.children.problems = ["not there yet"]
+        bench.keeper.move("there")
+        step = asyncio.create_task(bench.keeper.step())
+        await until(lambda: "begin @2" in bench.done)
+        await asyncio.sleep(3 * tuning.ROUTES_LOOK_SECONDS)
+        assert "stop @1" not in bench.done
+        bench.children.problems = []
+        assert await step == HEARTBEAT
+        assert bench.seating.table.routes[PLACE].incarnation == 2
+
+    bench = play(test, overlap=Overlap.WORK)
+    assert bench.done == ["make @1 on here", "begin @1", "make @2 on there", "begin @2", "stop @1"]
 
 
 def test_a_move_to_where_it_is_changes_nothing() -> None:
@@ -350,7 +368,7 @@ def test_a_failed_move_leaves_the_old_one_in_its_place_with_the_right_to_it() ->
         assert await bench.keeper.step() == HEARTBEAT
         assert bench.keeper.problem == ""
 
-    assert play(test, is_called_only=True).done == ["make @1 on here", "begin @1", "make @2 on there"]
+    assert play(test, overlap=Overlap.CALLS).done == ["make @1 on here", "begin @1", "make @2 on there"]
 
 
 def test_one_whose_successor_dies_before_it_begins_is_made_anew() -> None:
@@ -398,7 +416,7 @@ def test_a_move_to_a_node_that_is_lost_meanwhile_is_given_up_and_the_old_one_sta
         assert bench.keeper.node_id == "here"
         assert bench.store.incarnation(PLACE) == 1
 
-    assert play(test, is_called_only=True).done == ["make @1 on here", "begin @1", "make @2 on there"]
+    assert play(test, overlap=Overlap.CALLS).done == ["make @1 on here", "begin @1", "make @2 on there"]
 
 
 def test_an_old_node_that_is_lost_while_its_actor_drains_is_given_up() -> None:
@@ -456,7 +474,7 @@ def test_one_that_dies_when_it_was_to_move_is_made_anew_and_moves_only_if_somebo
         await bench.keeper.step()
         assert bench.keeper.node_id == "here"
 
-    play(test, is_called_only=True)
+    play(test, overlap=Overlap.CALLS)
 
 
 def test_there_is_never_more_than_one_that_fills_the_place_whatever_comes_between() -> None:
@@ -484,5 +502,5 @@ def test_there_is_never_more_than_one_that_fills_the_place_whatever_comes_betwee
         assert bench.seating.node_of(PLACE) == life.node_id
         await bench.keeper.let_go()
 
-    for is_called_only in (False, True):
-        play(test, is_called_only=is_called_only)
+    for overlap in Overlap:
+        play(test, overlap=overlap)

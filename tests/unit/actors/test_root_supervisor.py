@@ -14,6 +14,7 @@ import pytest
 from spark_actors.actors import tuning
 from spark_actors.actors.fence import Fence
 from spark_actors.actors.keeper import Keeper
+from spark_actors.actors.ports import Overlap
 from spark_actors.actors.root import RootPorts, RootSupervisor
 from spark_actors.actors.seating import Seating
 from spark_actors.cluster.nodes import NodeRow, NodeState
@@ -50,7 +51,7 @@ class Cluster:
 
         def keeper(place: str) -> Keeper:
             return Keeper(
-                a_spec(place, is_called_only=place in HOSTS),
+                a_spec(place, overlap=Overlap.CALLS if place in HOSTS else Overlap.WARM),
                 self.children,
                 seating,
                 heartbeat_seconds=0.001,
