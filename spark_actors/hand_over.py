@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -107,6 +108,14 @@ class TreeChange:
         keys = signing_keys(settings, DataDir(settings.data_dir), make=False)
         return replace(self.deployment, settings=settings, keys=keys)
 
+    def _refuse_another_release(self, wish: HandOver, found: str) -> None:
+        """Ray has actors look first into the folder in which the daemon was started: a source tree there wins."""
+        if wish.release and found != wish.release:
+            raise HandOverRefusedError(
+                f"its actors run {found}, expected {wish.release}: is there a source tree in {Path.cwd()}, where this "
+                "daemon was started? Start it in another folder"
+            )
+
     def _started(self, successor: Deployment) -> RayRoot:
         from spark_actors.actors.references import RayRoot
         from spark_actors.bootstrap.root import root_builder
@@ -122,6 +131,7 @@ class TreeChange:
             with suppress(ActorUnavailableError):
                 status = root.status()
                 if status["warm"]:
+                    self._refuse_another_release(wish, status["actors"][0]["release"])
                     return
                 problems = status["problems"]
             if not self._hand_overs.note(wish.hand_over, HandOverState.WARMING):
