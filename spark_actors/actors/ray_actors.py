@@ -58,15 +58,15 @@ class AggregateActor:
             _spare_collector()
             self._started.set()
 
-    def take_turn(self, context: str, payload: bytes, token: str = "") -> bytes:
+    def take_turn(self, context: str, payload: bytes, version: int, token: str = "") -> bytes:
         self.start()
         with self._progress.turn(token):
-            return self._actor.take_turn(context, payload)
+            return self._actor.take_turn(context, payload, version)
 
-    def bury(self, context: str, payload: bytes) -> bytes:
+    def bury(self, context: str, payload: bytes, version: int) -> bytes:
         self.start()
         with self._progress.turn():
-            return self._actor.bury(context, payload)
+            return self._actor.bury(context, payload, version)
 
     def release(self, context: str, keys: list[str], at_once: int) -> list[str]:
         self.start()

@@ -125,25 +125,25 @@ class RayHosts:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         name = names.aggregate_actor(slot)
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_turn.remote(context, payload), tuning.WORK_SECONDS
+            name, lambda actor: actor.take_turn.remote(context, payload, version), tuning.WORK_SECONDS
         )
         return answer
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         name = names.aggregate_actor(slot)
         token = await self._directory.keep(name)
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.take_turn.remote(context, payload, token), tuning.WORK_SECONDS
+            name, lambda actor: actor.take_turn.remote(context, payload, version, token), tuning.WORK_SECONDS
         )
         return answer
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         name = names.aggregate_actor(slot)
         answer: bytes = await self._directory.call(
-            name, lambda actor: actor.bury.remote(context, payload), tuning.WORK_SECONDS
+            name, lambda actor: actor.bury.remote(context, payload, version), tuning.WORK_SECONDS
         )
         return answer
 

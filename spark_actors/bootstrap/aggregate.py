@@ -42,7 +42,7 @@ def aggregate_actor(
     actor = AggregateActor(
         hosted,
         application.registry,
-        capacity=slot.capacity,
+        slot=slot,
         max_bytes=deployment.settings.placement.resident_bytes,
         max_attempts=turns.max_attempts,
         clock=wrapping.clock(clock),

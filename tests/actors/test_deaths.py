@@ -22,13 +22,13 @@ from tests.fixtures.ray import NAMESPACE
 class Host:
     """Ends its process over what says so, and waits over all else."""
 
-    def take_turn(self, context: str, payload: bytes) -> bytes:
+    def take_turn(self, context: str, payload: bytes, version: int) -> bytes:
         if payload == b"deadly":
             os._exit(1)
         return payload
 
     def take_events(self, payload: bytes, token: str) -> bytes:
-        return self.take_turn("", payload)
+        return self.take_turn("", payload, 0)
 
     def keep(self, token: str) -> bool:
         """Dies meanwhile, of what somebody else has handed over."""
@@ -55,10 +55,10 @@ def test_a_message_that_kills_its_host_is_told_from_a_host_that_was_replaced(ray
         for is_replaced in (False, True):
             slot, actor = a_host()
             hosts = RayHosts(Directory(NAMESPACE))
-            assert await hosts.take_turn(slot, "auth", b"harmless") == b"harmless"
+            assert await hosts.take_turn(slot, "auth", b"harmless", 0) == b"harmless"
             if is_replaced:
                 actor.sleep.remote()
-            asking = asyncio.ensure_future(hosts.take_turn(slot, "auth", b"waits" if is_replaced else b"deadly"))
+            asking = asyncio.ensure_future(hosts.take_turn(slot, "auth", b"waits" if is_replaced else b"deadly", 0))
             if is_replaced:
                 await asyncio.sleep(0)
                 ray.kill(actor)
@@ -79,7 +79,7 @@ def test_what_ends_before_it_is_alone_with_a_message_has_not_died_of_it(ray_node
         subscriber = f"test-{uuid4().hex}"
         REMOTE.options(name=names.context_actor(subscriber), namespace=NAMESPACE, **OPTIONS).remote()
         for asking in (
-            RayHosts(directory).take_turn_alone(slot, "auth", b"harmless"),
+            RayHosts(directory).take_turn_alone(slot, "auth", b"harmless", 0),
             RaySubscribers(directory).take_events(subscriber, b"harmless", alone=True),
         ):
             with pytest.raises(ActorUnavailableError) as error:

@@ -100,8 +100,8 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(ra
     children = RayChildren(directory, "nowhere")
     spec = ActorSpec("spark/accounting/context/0", "ContextActor", object)
     calls = (
-        lambda: RayHosts(directory).take_turn(SLOT, "accounting", b""),
-        lambda: RayHosts(directory).bury(SLOT, "accounting", b""),
+        lambda: RayHosts(directory).take_turn(SLOT, "accounting", b"", 0),
+        lambda: RayHosts(directory).bury(SLOT, "accounting", b"", 0),
         lambda: RayHosts(directory).release(SLOT, "accounting", [], 1),
         lambda: RaySubscribers(directory).take_events("accounting", b""),
         lambda: children.report(spec, 1),

@@ -53,6 +53,13 @@ class Profile:
     """Share of the killed processes that are only out of sight, and go on."""
     poll_seconds: float
     loses_hints: bool
+    changes: tuple[int, ...]
+    """How likely each kind of change of the deployment is: of the slots, a host that moves to another node (the new one
+    starts first, or the old one stops first), a host that is cut off from its callers and goes on."""
+    change_seconds: float
+    """Mean time between two changes. Zero: none."""
+    news_seconds: float
+    """Mean time until a process learns of another placement, each for itself."""
 
     @property
     def polls(self) -> bool:
@@ -80,6 +87,9 @@ def drawn_profile(random: Random) -> Profile:
         zombie=random.choice((0.0, 0.5)),
         poll_seconds=POLL_OFF_SECONDS if is_poll_off else random.choice((1.0, 2.0)),
         loses_hints=not is_poll_off and random.random() < 0.5,
+        changes=(random.choice((1, 4)), *random.choices((0, 1, 4), k=3)),
+        change_seconds=random.choice((0.0, 0.5, 1.5, 4.0)),
+        news_seconds=random.choice((0.02, 0.2, 1.0)),
     )
 
 
@@ -113,6 +123,10 @@ class Faults:
         mean = self.profile.slowness if self.is_on else 0.0005
         draw = self.random.expovariate(1 / mean)
         return draw * 50 if self.is_on and self.random.random() < 0.01 else draw
+
+    def until_told(self) -> float:
+        """Seconds until a process learns of something."""
+        return self.random.expovariate(1 / self.profile.news_seconds) if self.is_on else 0.001
 
     def pick(self, items: Sequence[str]) -> str:
         return self.random.choice(items)

@@ -17,6 +17,7 @@ from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.messaging.crash_points import CrashPoint
 from spark_actors.messaging.envelope import Envelope
+from spark_actors.messaging.routing import Placement
 from tests.simulation.faults import Faults
 from tests.simulation.history import History
 
@@ -49,6 +50,8 @@ class Process:
         """How long the transactions of the turn in hand still take."""
         self.loops: list[Loop] = []
         """What only wastes time once it is dead."""
+        self.placed: list[Callable[[Placement, int], None]] = []
+        """What goes by a placement in it."""
         self.skew = timedelta(seconds=machine.faults.random.uniform(-1, 1))
 
     @property
@@ -128,6 +131,8 @@ class Machine:
         """How many commands go into one turn."""
         self.is_durable: Callable[[str], bool] = lambda label: True
         """Whether a message that a producer sent is in the store, as handled or as a dead letter."""
+        self.is_wanted: Callable[[str], bool] = lambda name: True
+        """Whether there is to be a process of this name now."""
         self._births: dict[str, int] = {}
         self._hanging: list[asyncio.Future[None]] = []
         self._work: set[asyncio.Task[Any]] = set()
@@ -150,10 +155,21 @@ class Machine:
 
     def born(self, name: str) -> Process:
         """A new process under *name*."""
+        self.listed[name] = process = self.made(name)
+        return process
+
+    def made(self, name: str) -> Process:
+        """A new process, which has its name and is not found by it yet."""
         self._births[name] = number = self._births.get(name, 0) + 1
-        self.listed[name] = process = Process(self, name, number)
+        process = Process(self, name, number)
         self.history.note(process.label, "is born")
         return process
+
+    def succeed(self, old: Process, new: Process) -> None:
+        """The one takes the place of the other, which lives on: some calls still reach it."""
+        self.history.note(new.label, f"takes the place of {old.label}")
+        self.zombies.append(old)
+        self.listed[new.name] = new
 
     def lose(self, process: Process) -> None:
         """Nobody can reach it any more; it may live on."""
@@ -182,6 +198,12 @@ class Machine:
         self._delist(process)
         loop = asyncio.get_running_loop()
         loop.call_later(self.faults.random.uniform(3.0, 8.0), process.die, "it was replaced")
+
+    def cut_off(self, process: Process) -> None:
+        """As `double`, and who waits for its answer hears nothing, or late: it works on all the same."""
+        self.double(process, "is cut off")
+        if not process.lost.done():
+            process.lost.set_result(None)
 
     async def call(self, caller: Process, name: str, point: str, work: Callable[[Any], Awaitable[T]]) -> T:
         """Have the process called *name* do *work*; its own errors come back. Raises ActorUnavailableError.
@@ -233,6 +255,8 @@ class SimulatedChildren:
 
     async def start(self, spec: ActorSpec, patience_seconds: float) -> None:
         await self._caller.boundary("children.start", None)
+        if not self._machine.is_wanted(spec.name):
+            raise ActorUnavailableError(spec.name, "is not wanted now")
         child = self._machine.listed.get(spec.name)
         if child is not None and child.ready.done():
             await self.report(spec, patience_seconds)

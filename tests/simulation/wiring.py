@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -37,7 +37,8 @@ from spark_actors.actors.supervisor import OutboxRelay, Supervisor
 from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.watch import Watch
 from spark_actors.kernel.back_off import BackOff
-from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes, unpack_replies
 from spark_actors.messaging.ports import INGRESS, Received
 from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
@@ -63,6 +64,7 @@ REFUSED = INGRESS
 PROJECTION = "projection"
 """The port to the store of the read models, which may be one of its own."""
 HEARTBEAT_SECONDS, PATIENCE_SECONDS = 1.5, 2.5
+MOST_SLOTS = 4
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
 
@@ -121,7 +123,12 @@ class HostShell:
             self._process.batch = {}
             return self._actor.release(context, keys, at_once)
 
-    async def take_turn(self, context: str, payload: bytes) -> bytes:
+    async def end(self, why: str) -> None:
+        """Drain: finish what is in hand, and end."""
+        async with self._turn:
+            self._process.die(why)
+
+    async def take_turn(self, context: str, payload: bytes, version: int) -> bytes:
         async with self._turn:
             await self._process.boundary("turn.begin", None)
             self._process.batch = {}
@@ -129,10 +136,22 @@ class HostShell:
                 self._process.machine.history.commands.setdefault(name_of(envelope), envelope)
                 self._process.batch.setdefault(envelope.message_id, envelope)
             self._process.busy_seconds = 0.0
-            answer = self._actor.take_turn(context, payload)
+            answer = self._take_turn(context, payload, version)
             await asyncio.sleep(self._process.busy_seconds)
             await self._process.boundary("turn.reply", None)
             return answer
+
+    def _take_turn(self, context: str, payload: bytes, version: int) -> bytes:
+        history = self._process.machine.history
+        before = len(history.commits)
+        answer = self._actor.take_turn(context, payload, version)
+        done = {command.message_id for commit in history.commits[before:] for command, _ in commit.marks}
+        moved = {reply.message_id for reply in unpack_replies(answer) if reply.verdict is Verdict.MOVED}
+        if moved:
+            history.note(self._process.label, f"says that {len(moved)} commands are for another slot")
+        if both := done & moved:
+            history.accuse(f"{self._process.label} has handled {sorted(both)}, and says that another slot is to do it")
+        return answer
 
 
 def names_context(actor: str) -> str:
@@ -151,6 +170,7 @@ class NotingDispatcher(Dispatcher):
             draw=process.machine.faults.random.random,
         )
         self._process = process
+        process.placed.append(self.place)
 
     def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
         for command in commands:
@@ -185,18 +205,18 @@ class RayStandIn:
 
     process: Process
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         return await self.process.machine.call(
             self.process,
             names.aggregate_actor(slot),
             "call.take_turn",
-            lambda shell: shell.take_turn(context, payload),
+            lambda shell: shell.take_turn(context, payload, version),
         )
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await self.take_turn(slot, context, payload)
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await self.take_turn(slot, context, payload, version)
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         raise NotImplementedError("no message of a run kills its host")
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
@@ -227,9 +247,32 @@ class Deployment:
     outside: Any
     """What the subject says is outside."""
     projection: SimulatedProjection
-    placement: Placement
+    settings: Placement
+    """What a process goes by until it learns of another placement."""
     limits: RelayLimits
     refusals_left: dict[tuple[str, str], int] = field(default_factory=dict)
+    version: int = 0
+    placement: Placement = field(init=False)
+    """The newest, in this version of it."""
+
+    def __post_init__(self) -> None:
+        self.placement = self.settings
+
+    def place(self, placement: Placement) -> None:
+        """From now on this is the placement, of which each process learns at its own time."""
+        self.placement, self.version = placement, self.version + 1
+        for process in self.machine.listed.values():
+            self.tell(process)
+
+    def tell(self, process: Process) -> None:
+        """Let a process learn of the placement as it is now, in a while."""
+        self.machine.spawn(self._tell(process, self.placement, self.version))
+
+    async def _tell(self, process: Process, placement: Placement, version: int) -> None:
+        await asyncio.sleep(self.machine.faults.until_told())
+        await process.gate()
+        for place in process.placed:
+            place(placement, version)
 
     def schema(self, context: str) -> Schema:
         return self.database.schemas[context]
@@ -242,25 +285,25 @@ class Deployment:
             HostedContext(context, partial(self._unit_of_work, context.name, process))
             for context in self.subject.writing
         ]
-        return HostShell(
-            process,
-            AggregateActor(
-                hosted,
-                self.subject.registry,
-                capacity=slot.capacity,
-                max_attempts=5,
-                clock=process.clock,
-                telemetry=ignore,
-                pass_point=process.pass_point,
-            ),
+        actor = AggregateActor(
+            hosted,
+            self.subject.registry,
+            slot=slot,
+            max_attempts=5,
+            clock=process.clock,
+            telemetry=ignore,
+            pass_point=process.pass_point,
         )
+        process.placed.append(actor.place)
+        self.tell(process)
+        return HostShell(process, actor)
 
     def _unit_of_work(self, context: str, process: Process) -> UnitOfWork[Any]:
         return SimulatedUnitOfWork(self.database, self.schema(context), process)
 
     def context(self, name: str, process: Process) -> ContextShell:
         context = self.subject.application.installed(name).context
-        dispatcher = NotingDispatcher(process, self.placement, RayStandIn(process))
+        dispatcher = self._dispatcher(process)
         does: list[EventHandler] = [Refusing(process, self.refusals_left)]
         if context.sagas:
             does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), ignore))
@@ -306,8 +349,10 @@ class Deployment:
             policy=RetryPolicy(5, BackOff(0.1, 1, jitter=0.3)),
         )
         releases = CommandReleases(
-            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=ignore
+            name, outbox.parking, self.settings, RayStandIn(process), clock=process.clock, telemetry=ignore
         )
+        process.placed.append(releases.place)
+        self.tell(process)
         keeper = self.keeper(process, names.context_actor(name), "ContextActor", partial(self.context, name))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
         process.loops += [*relay.loops, *watch.loops, releases.loop]
@@ -325,7 +370,7 @@ class Deployment:
                 RefusedMessages(letters, self.subject.application.scrubber, process.clock, ignore),
                 process.clock,
             ),
-            NotingDispatcher(process, self.placement, RayStandIn(process)),
+            self._dispatcher(process),
             Queries(self.subject.door, self.subject.guard, {}, process.clock, ignore),
             Pace(limits, self._relay_backlog, ignore),
             self._watch(REFUSED, process, None, None),
@@ -333,13 +378,18 @@ class Deployment:
         )
         return Shell(process, service)
 
+    def _dispatcher(self, process: Process) -> NotingDispatcher:
+        dispatcher = NotingDispatcher(process, self.settings, RayStandIn(process))
+        self.tell(process)
+        return dispatcher
+
     async def _relay_backlog(self) -> int:
         return max(len(self.schema(context.name).outbox) for context in self.subject.writing)
 
     def root(self, process: Process) -> Shell:
         hosts = [
             self.keeper(process, names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot))
-            for slot in self.placement.slots
+            for slot in self.every_slot
         ]
         supervisors = [
             self.keeper(process, names.supervisor(context.name), "Supervisor", partial(self.supervisor, context.name))
@@ -352,6 +402,15 @@ class Deployment:
         return Shell(
             process, RootSupervisor(([ingress], supervisors, [reader], hosts), board, lambda: b"", grace_seconds=1)
         )
+
+    @property
+    def every_slot(self) -> tuple[Slot, ...]:
+        """All that there may ever be: which of them there is to be now says the placement."""
+        return replace(self.settings, shared_actors=MOST_SLOTS).slots
+
+    def is_wanted(self, actor: str) -> bool:
+        """Whether there is to be an actor of this name now."""
+        return names.kind_of(actor) != "aggregate" or actor in map(names.aggregate_actor, self.placement.slots)
 
     def keeper(self, process: Process, name: str, kind: str, build: Callable[[Process], object]) -> Keeper:
         return Keeper(

@@ -7,7 +7,7 @@ import random as global_random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from unittest.mock import patch
 
@@ -26,7 +26,7 @@ from tests.simulation.machine import Machine, Process
 from tests.simulation.store import Database, Schema, SimulatedProjection
 from tests.simulation.subject import Subject
 from tests.simulation.virtual_time import run_in_virtual_time
-from tests.simulation.wiring import PROJECTION, REFUSED, Deployment
+from tests.simulation.wiring import MOST_SLOTS, PROJECTION, REFUSED, Deployment
 
 REPLY_SECONDS = 3.0
 """After this a producer sends a command again."""
@@ -49,6 +49,10 @@ class Run:
     commands: int
     events: int
     deaths: int
+    changes: int
+    """How often the number of slots has changed."""
+    turned_away: int
+    """How often a host has said that commands are for another slot now."""
     timeline: tuple[Entry, ...] = ()
     announced: tuple[Envelope, ...] = ()
     """Every event, in the order of commits; kept with the timeline."""
@@ -82,9 +86,10 @@ class World:
         self.machine = Machine(self.faults, self.history)
         self.deployment = self._deployed()
         self.machine.is_durable = self._is_durable
+        self.machine.is_wanted = self.deployment.is_wanted
         self.history.onlooker = self.subject.onlooker(self.deployment, self.history.sent)
         self.history.note("world", f"seed {self.seed}: {self.faults.profile}")
-        background = [self.machine.spawn(self._keep_root()), self.machine.spawn(self._strike())]
+        background = [self.machine.spawn(each) for each in (self._keep_root(), self._strike(), self._change())]
         if self.readers_are_away:
             self.history.note("read models", "their store goes away")
             self.deployment.database.away.add(PROJECTION)
@@ -95,7 +100,8 @@ class World:
             others.append(scene)
         await asyncio.gather(*(self._produce(story) for story in others))
         self.faults.is_on = False
-        background[1].cancel()
+        for ended in background[1:]:
+            ended.cancel()
         self._mend()
         if self.readers_are_away:
             await self._others_quiet()
@@ -120,7 +126,7 @@ class World:
             broker=BrokerServer(self.machine),
             outside=self.subject.outside(self.machine),
             projection=SimulatedProjection(self.history, self.subject.rows_of),
-            placement=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
+            settings=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
             limits=RelayLimits(
                 batch=batch,
                 in_flight=FEW if self.readers_are_away else 2_000,
@@ -140,6 +146,8 @@ class World:
             len(self.history.commands),
             len(events),
             deaths,
+            sum(entry.what.startswith("changes the slots") for entry in self.history.timeline),
+            sum("commands are for another slot" in entry.what for entry in self.history.timeline),
             tuple(self.history.timeline) if keep_timeline else (),
             events if keep_timeline else (),
         )
@@ -203,16 +211,73 @@ class World:
             await asyncio.sleep(self.random.expovariate(1 / profile.chaos_seconds))
             self.random.choices(kinds, profile.blows)[0]()
 
+    async def _change(self) -> None:
+        """The deployment changes, again and again."""
+        profile = self.faults.profile
+        kinds = (self._change_slots, self._move_one, self._stop_and_move_one, self._cut_off_one)
+        while profile.change_seconds:
+            await asyncio.sleep(self.random.expovariate(1 / profile.change_seconds))
+            self.random.choices(kinds, profile.changes)[0]()
+
+    def _change_slots(self) -> None:
+        """Other slots, of which each process learns at its own time; who is in one that is gone ends some time."""
+        before = self.deployment.placement
+        count = self.random.choice([n for n in range(1, MOST_SLOTS + 1) if n != before.shared_actors])
+        self.history.note("world", f"changes the slots from {before.shared_actors} to {count}")
+        self.deployment.place(replace(before, shared_actors=count))
+        for slot in before.slots[count:]:
+            self.machine.spawn(self._retire(names.aggregate_actor(slot)))
+
+    async def _retire(self, name: str) -> None:
+        await asyncio.sleep(self.random.uniform(0.0, 3.0))
+        if not self.deployment.is_wanted(name) and (process := self.machine.listed.get(name)):
+            await self._end(process, "its slot is gone")
+
+    def _move_one(self) -> None:
+        """To another node: the new one starts first."""
+        if (old := self._any_host()) and old.ready.done():
+            self.machine.spawn(self._move(old))
+
+    async def _move(self, old: Process) -> None:
+        slot = next(it for it in self.deployment.every_slot if names.aggregate_actor(it) == old.name)
+        new = self.machine.made(old.name)
+        await asyncio.sleep(self.random.uniform(0.05, 0.8))
+        new.ready.set_result(self.deployment.host(slot, new))
+        if self.machine.listed.get(old.name) is not old:
+            new.die("it is not needed any more")
+            return
+        self.machine.succeed(old, new)
+        await asyncio.sleep(self.random.uniform(0.0, 2.0))
+        await self._end(old, "it has moved")
+
+    def _stop_and_move_one(self) -> None:
+        """To another node: the old one stops first, and its keeper starts the new one."""
+        if host := self._any_host():
+            self.machine.spawn(self._end(host, "it moves"))
+
+    async def _end(self, host: Process, why: str) -> None:
+        """Drained, or taken away with what it has in hand."""
+        if host.ready.done() and self.random.random() < 0.5:
+            await host.ready.result().end(why)
+        else:
+            host.die(why)
+
+    def _cut_off_one(self) -> None:
+        if host := self._any_host():
+            self.machine.cut_off(host)
+
+    def _any_host(self) -> Process | None:
+        hosts = [name for name in sorted(self.machine.listed) if names.kind_of(name) == "aggregate"]
+        return self.machine.listed[self.faults.pick(hosts)] if hosts else None
+
     def _kill_one(self) -> None:
         if process := self._any_process():
             self.machine.kill(process.name, "kill -9")
 
     def _double_one(self) -> None:
         """A stale writer, mostly: an AggregateActor that some still reach while others reach its replacement."""
-        hosts = [name for name in sorted(self.machine.listed) if names.kind_of(name) == "aggregate"]
-        is_host = bool(hosts) and self.random.random() < 0.75
-        process = self.machine.listed[self.faults.pick(hosts)] if is_host else self._any_process()
-        if process:
+        host = self._any_host() if self.random.random() < 0.75 else None
+        if process := host or self._any_process():
             self.machine.double(process, "cut off")
 
     def _stop_one(self) -> None:

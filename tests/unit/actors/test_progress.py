@@ -75,7 +75,7 @@ class HeldUp:
     def __init__(self) -> None:
         self.began, self.goes_on = Event(), Event()
 
-    def take_turn(self, context: str, payload: bytes) -> bytes:
+    def take_turn(self, context: str, payload: bytes, version: int) -> bytes:
         self.began.set()
         self.goes_on.wait()
         return payload
@@ -89,7 +89,7 @@ def test_an_actor_answers_beside_its_turn() -> None:
 
     actor: Any = AggregateActor("spark/pool/aggregate/shared-0", build)
     actor.start()
-    turn = Thread(target=actor.take_turn, args=("accounting", b""))
+    turn = Thread(target=actor.take_turn, args=("accounting", b"", 0))
     turn.start()
     plain.began.wait()
     first, second = (msgspec.msgpack.decode(actor.report(), type=Report).unmoved_seconds for _ in range(2))
