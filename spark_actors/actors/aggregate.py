@@ -135,9 +135,9 @@ class AggregateActor:
 
     def _let_go(self) -> None:
         """Passivate what is no longer this slot's, if there is another placement since the last turn."""
-        if self._placed is self._told:
+        if self._placed is (told := self._told):
             return
-        self._placed = self._told
+        self._placed = told
         for context in self._lookups:
             lost = [key for key in self._residents.keys(context) if not self._is_own(context, key)]
             self._residents.forget(context, lost)

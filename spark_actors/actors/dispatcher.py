@@ -11,8 +11,8 @@ key, and is sent again until it is done. What comes for that key meanwhile queue
 
 The placement may change meanwhile. A key that moves to another slot while its lane has commands of it in hand is held
 back until these are answered; then what waits of it goes to its new slot, in order. So no other key waits, and what a
-lane has queued waits for no answer at all. What is in hand comes back, as the first of its key, if it is sure that it
-was not done (a host that knows a newer placement says MOVED), or unknown what became of it (the old slot may be gone).
+lane has queued waits for no answer at all. What is in hand goes on, too, as the first of its key, when it is sure that
+it was not done (a host that knows a newer placement says MOVED) or unknown what became of it (the slot may be gone).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -29,8 +29,8 @@ import structlog
 from spark_actors.actors import tuning
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Hosts
-from spark_actors.actors.turn import LOCKED, MOVED
-from spark_actors.kernel.decisions import Outcome, Verdict
+from spark_actors.actors.turn import LOCKED
+from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_replies
 from spark_actors.messaging.ports import Telemetry
@@ -48,8 +48,11 @@ class _DeadlyBatch(Exception):
     """The host has died again and again under this batch."""
 
 
+class _KeysLeave(Exception):
+    """Nothing of the batch is under way just now, and some of its keys belong to another slot."""
+
+
 _AskHost: TypeAlias = Callable[[Slot, str, bytes, int], Awaitable[bytes]]
-_NOT_DONE = (Verdict.LOCKED, Verdict.MOVED)
 
 
 @dataclass
@@ -80,10 +83,12 @@ class _Parcel:
     """Where each stands in the post."""
     post: _Post
 
-    def pieces(self) -> Iterator[_Parcel]:
-        """Each command in a parcel of its own."""
-        for command, place in zip(self.commands, self.places, strict=True):
-            yield _Parcel([command], [place], self.post)
+    def parted(self, keys: set[str]) -> list[_Parcel]:
+        """Each command in a parcel of its own if any is of these keys, else the parcel as it is."""
+        if keys.isdisjoint(command.key for command in self.commands):
+            return [self]
+        pairs = zip(self.commands, self.places, strict=True)
+        return [_Parcel([command], [place], self.post) for command, place in pairs]
 
 
 @dataclass
@@ -148,7 +153,7 @@ class _Lane:
     def settle(self, command: Envelope, answer: Reply | Exception) -> None:
         """A locked key's command was tried again: it is through, or its key waits on."""
         key = self.locked[command.key]
-        if isinstance(answer, Reply) and answer.verdict in _NOT_DONE:
+        if isinstance(answer, Reply) and answer.verdict in (Verdict.LOCKED, Verdict.MOVED):
             if answer.verdict is Verdict.LOCKED and command == next(iter(key.commands)):  # once for all of them
                 if key.tries == 0:
                     log.warning("key_locked", context=self.context, key=command.key, message_id=command.message_id)
@@ -283,6 +288,8 @@ class Dispatcher:
             fresh = [command for parcel in lane.batch for command in parcel.commands if command.key not in lane.locked]
             try:
                 replies = await self._deliver(lane, [*lane.again, *fresh]) if lane.again or fresh else []
+            except _KeysLeave:
+                self._take_back(lane)
             except Exception as error:  # a bug at the host: whoever sent these hears of it, the lane goes on
                 log.exception("turn_failed", slot=lane.slot.name, context=lane.context)
                 _fail(lane, error)
@@ -325,25 +332,26 @@ class Dispatcher:
         middle = len(commands) // 2
         first, behind = commands[:middle], commands[middle:]
         replies = await self._deliver(lane, first)
-        # Behind one that waits for a lock, or has moved, the later ones of its key are not sent: they wait, too.
+        # Behind one that waits for a lock the later ones of its key are not sent: they wait, too.
         pairs = zip(first, replies, strict=True)
-        waiting = {command.key: reply.outcome for command, reply in pairs if reply.verdict in _NOT_DONE}
-        sent = [command for command in behind if command.key not in waiting]
-        return replies + _put_in(behind, waiting, await self._deliver(lane, sent) if sent else [])
+        locked = {command.key for command, reply in pairs if reply.verdict is Verdict.LOCKED}
+        sent = [command for command in behind if command.key not in locked]
+        coming = iter(await self._deliver(lane, sent) if sent else ())
+        for command in behind:
+            replies.append(Reply.of(command.message_id, LOCKED) if command.key in locked else next(coming))
+        return replies
 
     async def _ask(
         self, lane: _Lane, commands: list[Envelope], ask: _AskHost, most_deaths: float = math.inf
     ) -> list[Reply]:
-        """Retry until there is an answer, or _DeadlyBatch once the host has died under it so often.
-
-        Keys that leave the lane meanwhile are left out of what is sent again: their commands are answered MOVED.
-        """
-        attempts, deaths = 0, 0
+        """Retry until there is an answer, _KeysLeave, or _DeadlyBatch once the host has died under it so often."""
+        payload, attempts, deaths = pack(commands), 0, 0
         while True:
-            moved, version = dict.fromkeys(lane.leaving, MOVED), self._version
-            sent = [command for command in commands if command.key not in moved] if moved else commands
+            if lane.leaving:
+                raise _KeysLeave
+            version = self._version
             try:
-                replies = unpack_replies(await ask(lane.slot, lane.context, pack(sent), version)) if sent else []
+                replies = unpack_replies(await ask(lane.slot, lane.context, payload, version))
             except (ActorUnavailableError, StorageUnavailableError) as error:
                 attempts += 1
                 deaths += isinstance(error, ActorUnavailableError) and error.has_died
@@ -353,8 +361,8 @@ class Dispatcher:
                 if attempts == 1:
                     log.warning("host_retry", slot=lane.slot.name, context=lane.context, error=str(error))
             else:
-                self._look_for_moved(lane, sent, replies, version)
-                return _put_in(commands, moved, replies) if moved else replies
+                self._look_for_moved(lane, commands, replies, version)
+                return replies
             await asyncio.sleep(tuning.HOST_BACK_OFF.seconds_after(attempts, self._draw()))
 
     # --- keys that move to another slot ---
@@ -381,12 +389,22 @@ class Dispatcher:
                 moving.locked = lane.locked.pop(key, None)
         queued, lane.parcels = lane.parcels, deque()
         for parcel in queued:
-            if keys.isdisjoint(command.key for command in parcel.commands):
-                lane.parcels.append(parcel)
-                continue
-            for piece in parcel.pieces():
-                key = piece.commands[0].key
-                (self._moving[lane.context, key] if key in keys else lane).parcels.append(piece)
+            for piece in parcel.parted(keys):
+                self._queue(lane, piece).append(piece)
+
+    def _take_back(self, lane: _Lane) -> None:
+        """What is in hand is queued again, as the first of the lane or of a key that leaves it.
+
+        Some of it may be done, even answered: the host's inbox makes that idempotent.
+        """
+        for parcel in reversed(lane.batch):
+            for piece in reversed(parcel.parted(lane.leaving)):
+                self._queue(lane, piece).appendleft(piece)
+
+    def _queue(self, lane: _Lane, parcel: _Parcel) -> deque[_Parcel]:
+        """Where a parcel waits that is of the lane, or of one key that leaves it."""
+        moving = self._moving.get((lane.context, parcel.commands[0].key))
+        return moving.parcels if moving else lane.parcels
 
     def _let_go(self, lane: _Lane) -> None:
         """What was in hand of the keys that leave is answered, or waits as the first of them."""
@@ -427,16 +445,7 @@ class Dispatcher:
                 else:
                     parcel.post.answer(place, reply)
         for piece in reversed(back):
-            self._moving[lane.context, piece.commands[0].key].parcels.appendleft(piece)
-
-
-def _put_in(commands: Sequence[Envelope], outcomes: Mapping[str, Outcome], replies: Sequence[Reply]) -> list[Reply]:
-    """The replies to all of *commands*: by key what is said of those that were not sent, else what has come."""
-    coming = iter(replies)
-    return [
-        Reply.of(command.message_id, outcomes[command.key]) if command.key in outcomes else next(coming)
-        for command in commands
-    ]
+            self._queue(lane, piece).appendleft(piece)
 
 
 def _fail(lane: _Lane, error: Exception) -> None:
