@@ -252,8 +252,10 @@ def test_what_a_host_sends_on_waits_for_a_newer_placement_before_all_that_comes_
         hosts = Hosts()
         sender = Sender(hosts)
         hosts.known["shared-0"] = SLOTS[2], 1
-        sent_on = sender.post(MOVES, STAYS, MOVES)
-        later = sender.post(MOVES)
+        with hosts.hanging("shared-0"):
+            sent_on = sender.post(MOVES, STAYS, MOVES)
+            await asked(hosts, "shared-0")
+            later = sender.post(MOVES)
         await sender.post(STAYS)
         await a_while()
         assert hosts.done == {"shared-0": ["m1", "m4"]}
