@@ -107,20 +107,22 @@ class _Others:
 class RayHosts(_Others):
     """The AggregateActors, by slot."""
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         answer: bytes = await self._call(
-            names.aggregate_actor(slot), lambda actor: actor.take_turn.remote(context, payload)
+            names.aggregate_actor(slot), lambda actor: actor.take_turn.remote(context, payload, version)
         )
         return answer
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         place = names.aggregate_actor(slot)
         token = await self._keep(place)
-        answer: bytes = await self._call(place, lambda actor: actor.take_turn.remote(context, payload, token))
+        answer: bytes = await self._call(place, lambda actor: actor.take_turn.remote(context, payload, version, token))
         return answer
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        answer: bytes = await self._call(names.aggregate_actor(slot), lambda actor: actor.bury.remote(context, payload))
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        answer: bytes = await self._call(
+            names.aggregate_actor(slot), lambda actor: actor.bury.remote(context, payload, version)
+        )
         return answer
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
