@@ -140,5 +140,8 @@ class Children(Protocol):
     async def kill(self, actor: Actor) -> None:
         """End it at once, if it is there."""
 
-    async def stop(self, actor: Actor, grace_seconds: float) -> None:
-        """Let it finish what it has in hand, then end it; after *grace_seconds* it is ended anyway."""
+    async def stop(self, actor: Actor, grace_seconds: float) -> bool:
+        """Let it finish what it has in hand, then end it; after *grace_seconds* it is ended anyway.
+
+        Gives whether it has finished: one that has not may be out of reach, and live on.
+        """

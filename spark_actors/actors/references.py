@@ -201,12 +201,15 @@ class RayChildren:
         except (RayError, TimeoutError) as error:
             log.debug("not_ended", actor=str(actor), error=_word(error))
 
-    async def stop(self, actor: Actor, grace_seconds: float) -> None:
+    async def stop(self, actor: Actor, grace_seconds: float) -> bool:
+        has_finished = True
         try:
             await answer_of(actor.spec.place, actor.handle.stop.remote(), grace_seconds)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from draining, it must end
             log.warning("not_drained", actor=str(actor), error=str(error))
+            has_finished = False
         await self.kill(actor)
+        return has_finished
 
 
 def end_soon(handle: Any) -> None:
@@ -229,13 +232,18 @@ class RayNodes:
         self._environment = _environment(python)
 
     async def examine(self, node_id: str) -> Common:
-        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
         try:
-            found: Common = await answer_of(f"node {node_id}", look.remote(), tuning.START_SECONDS)
-        except RayTaskError as error:
+            answer = await in_thread(partial(self._begin_look, node_id), tuning.CLUSTER_SECONDS)
+            found: Common = await answer_of(f"node {node_id}", answer, tuning.START_SECONDS)
+        except (RayTaskError, TimeoutError) as error:
             raise ActorUnavailableError(f"node {node_id}", _word(error)) from error
         return found
+
+    def _begin_look(self, node_id: str) -> Awaitable[Common]:
+        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
+        answer: Awaitable[Common] = look.remote()
+        return answer
 
     async def nodes(self) -> Sequence[Sighting]:
         try:

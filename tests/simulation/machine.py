@@ -419,13 +419,15 @@ class SimulatedChildren:
         await self._caller.gate()
         self._machine.kill(actor.handle, f"by {self._caller.label}")
 
-    async def stop(self, actor: Actor, grace_seconds: float) -> None:
+    async def stop(self, actor: Actor, grace_seconds: float) -> bool:
+        has_finished = True
         try:
             async with asyncio.timeout(grace_seconds):
                 await self._machine.ask(self._caller, actor.handle, lambda shell: shell.stop())
         except (ActorUnavailableError, TimeoutError):
-            pass
+            has_finished = False
         await self.kill(actor)
+        return has_finished
 
     async def _build(self, child: Process, spec: ActorSpec) -> None:
         await asyncio.sleep(self._machine.faults.random.uniform(0.05, 0.8))

@@ -379,11 +379,11 @@ def test_of_fewer_slots_everybody_is_told_before_those_that_are_no_more_end() ->
         versions: dict[str, int] = {}
         stop = cluster.children.stop
 
-        async def noted(actor: Any, grace_seconds: float) -> None:
+        async def noted(actor: Any, grace_seconds: float) -> bool:
             versions[actor.spec.place] = min(
                 life.version for life in cluster.children.alive if names.kind_of(life.place) != names.AGGREGATE
             )
-            await stop(actor, grace_seconds)
+            return await stop(actor, grace_seconds)
 
         cluster.children.stop = noted  # type: ignore[method-assign]
         before = root._seating.table.version
@@ -499,9 +499,9 @@ def test_draining_goes_tier_by_tier_from_the_way_in_to_the_store() -> None:
         stopped: list[str] = []
         stop = cluster.children.stop
 
-        async def noted(actor: Any, grace_seconds: float) -> None:
+        async def noted(actor: Any, grace_seconds: float) -> bool:
             stopped.append(actor.spec.place)
-            await stop(actor, grace_seconds)
+            return await stop(actor, grace_seconds)
 
         cluster.children.stop = noted  # type: ignore[method-assign]
         await root.stop()
