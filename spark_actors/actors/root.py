@@ -177,6 +177,7 @@ class RootSupervisor:
     async def reconcile(self) -> float:
         """One round. Gives the seconds until the next. Raises what keeps it from knowing how things are."""
         if self._superseded:
+            await self._give_way(self._superseded)
             raise self._superseded
         try:
             await self._look()
@@ -272,6 +273,14 @@ class RootSupervisor:
                 await asyncio.sleep(tuning.CLUSTER_LOOK_SECONDS)
             else:
                 return
+
+    async def _give_way(self, superseded: SupersededError) -> None:
+        """End the process, if there is a newer root; one whose tree has ended waits to be ended with it.
+
+        If this is the one that Ray starts again, it becomes the newest then, and the other, whom nobody asks, ends.
+        """
+        if (await self._ports.store.read()).root not in (0, superseded.root):
+            self._ports.fence(superseded.root).end()
 
     async def _let_go(self) -> None:
         """Another is the root: neither ask nor end anybody any more, or those who have successors would live on."""

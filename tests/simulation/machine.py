@@ -420,14 +420,15 @@ class SimulatedChildren:
         self._machine.kill(actor.handle, f"by {self._caller.label}")
 
     async def stop(self, actor: Actor, grace_seconds: float) -> bool:
-        has_finished = True
         try:
             async with asyncio.timeout(grace_seconds):
                 await self._machine.ask(self._caller, actor.handle, lambda shell: shell.stop())
         except (ActorUnavailableError, TimeoutError):
-            has_finished = False
-        await self.kill(actor)
-        return has_finished
+            await self.kill(actor)
+            return False
+        await self._caller.gate()
+        actor.handle.die(f"it has finished, says {self._caller.label}")
+        return True
 
     async def _build(self, child: Process, spec: ActorSpec) -> None:
         await asyncio.sleep(self._machine.faults.random.uniform(0.05, 0.8))

@@ -464,12 +464,13 @@ def test_a_root_with_a_successor_neither_asks_nor_ends_nor_makes_anybody_any_mor
     play(test, "n1")
 
 
-def test_a_root_that_has_a_successor_never_becomes_one_again() -> None:
+def test_a_root_that_has_a_successor_ends_itself_and_never_becomes_one_again() -> None:
     async def test(cluster: Cluster, root: RootSupervisor) -> None:
         newest = await cluster.store.become_root()
         for _ in range(3):
             with pytest.raises(SupersededError):
                 await root.reconcile()
+        assert cluster.fenced == [newest - 1, newest - 1]
         assert cluster.store.root == newest
 
     play(test)
