@@ -175,6 +175,8 @@ class Node:
             self.is_cut, self.has_store = False, True
             if self.is_declared_dead:
                 self.end("its raylet was taken for dead")
+            for process in [process for process in self.processes if process.lost.done()]:
+                process.die("the word to end it arrives")
             self._tell()
 
     def end(self, why: str) -> None:
