@@ -145,7 +145,7 @@ class ClusterSettings(Group):
 
 
 class HttpSettings(Group):
-    host: Text = "127.0.0.1"
+    host: str = ""
     port: Port = 9464
 
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from config.sources import Layer
 
 DAY_SECONDS = 86_400
+OF_ONE_MACHINE = {"application", "cluster", "data_dir", "http", "log", "nats", "postgres", "ray"}
+"""Groups that may differ: by them machines find the same services, each in its own way."""
+LOOPBACK = "127.0.0.1"
 
 
 def _named(path: Any) -> Any:
@@ -135,6 +138,11 @@ class Settings(Group):
         return next((dsn for place in places if place and (dsn := place.get_secret_value())), "")
 
     @property
+    def http_host(self) -> str:
+        """Where the HTTP endpoint listens, unless a node goes by an address that it only knows when it has joined."""
+        return self.http.host or self.cluster.listen or LOOPBACK
+
+    @property
     def needs_embedded_postgres(self) -> bool:
         return not all(map(self.dsn_of, load_application(self.application).schemas))
 
@@ -150,6 +158,13 @@ class Settings(Group):
     def plain(self) -> dict[str, Any]:
         """All values, with no class of ours in them and secrets in the open: for another release to read."""
         return dict(in_the_open(self.model_dump()))
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What must be the same on all machines of a deployment, without secrets, as files have it."""
+        told = self.model_dump(exclude=OF_ONE_MACHINE)
+        told["retention"].pop("inbox_days")  # raised while older commands wait
+        return dict(in_the_open(_without_secrets(told)))
 
     def changed(self, **overrides: Any) -> Settings:
         """A copy with some settings replaced, named as in `load_settings`. Raises SettingsError."""
@@ -208,6 +223,15 @@ def in_the_open(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return value.get_secret_value()
     return str(value) if isinstance(value, Path) else value
+
+
+def _without_secrets(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Each machine has secrets from files of its own."""
+    return {
+        name: _without_secrets(each) if isinstance(each, Mapping) else each
+        for name, each in value.items()
+        if name not in ("keys", "keys_file") and not isinstance(each, SecretStr)
+    }
 
 
 def _application(layers: Sequence[Layer]) -> Application:

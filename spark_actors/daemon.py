@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +22,9 @@ from config.settings import Settings
 from spark_actors.actors import names
 from spark_actors.application import load_application
 from spark_actors.bootstrap.sizes import sessions_needed
-from spark_actors.deployment import Deployment, signing_keys, token_issuer
+from spark_actors.deployment import Deployment, first_namespace, signing_keys, token_issuer, token_verifier
 from spark_actors.embedded.addresses import LOOPBACK, Address
-from spark_actors.embedded.data_dir import DaemonCard, DataDir, write_private_file
+from spark_actors.embedded.data_dir import DAEMON_LOG, DaemonCard, DataDir, write_private_file
 from spark_actors.embedded.keeping import Revivable, ServiceKeeper
 from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
@@ -36,15 +37,18 @@ from spark_actors.messaging.identity import Role
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.node import facts_of
 from spark_actors.persistence.cluster import current_tree, new_tree, open_tree
+from spark_actors.persistence.cluster_desk import ClusterDesk
 from spark_actors.persistence.key_record import refuse_foreign_keys, remember_keys
 from spark_actors.persistence.membership import NodeFacts
 from spark_actors.persistence.migrations import migrate
-from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock, deployment_id
+from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock
 from spark_actors.persistence.room import refuse_too_few_connections
 from spark_actors.pulse import Pulse
 from spark_actors.signals import Signals, StopAtOnce, StopWanted
+from spark_actors.telemetry.discovery import Discovery
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.liveness import Liveness
+from spark_actors.telemetry.log_door import LogDoor
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.tail import LogTail
 from spark_actors.version import version
@@ -145,7 +149,7 @@ def run_daemon(read: Callable[[], Settings], out: TextIO = sys.stdout, manner: M
         data_dir.create()
         data_dir.lock()
         stack.callback(data_dir.unlock)
-        log_file = data_dir.logs / "daemon.jsonl"
+        log_file = data_dir.logs / DAEMON_LOG
         configure_logging("daemon", log_file, settings.log.level)
         tail = LogTail(log_file, sys.stderr, format=settings.log.format, max_bytes=settings.log.file_max_bytes)
         tail.start()
@@ -241,8 +245,8 @@ def _deployment(
         listen_dsn={schema: settings.listen_dsn_of(schema) or embedded_dsn for schema in schemas},
         nats_url=nats.url if nats else settings.nats.url,
         nats_token=nats.token if nats else settings.nats.token.get_secret_value(),
-        log_file=data_dir.logs / "daemon.jsonl",
-        ray_namespace=f"{names.deployment(settings.ray.namespace, deployment_id(dsn[schemas[0]]))}/0",
+        log_file=data_dir.logs / DAEMON_LOG,
+        ray_namespace=first_namespace(settings, dsn),
         keys=signing_keys(settings, data_dir, make=True),
     )
 
@@ -286,13 +290,16 @@ def _run_tree(
     signals.install()
     configure_logging("daemon", tree.deployment.log_file, settings.log.level)
     liveness = Liveness()
+
     server = TelemetryServer(
-        settings.http.host,
+        settings.http_host,
         settings.http.port,
         metrics=lambda: tree.root.metrics(),
         liveness=liveness.problems,
         readiness=lambda: {**surroundings.problems(), **tree.root.readiness()},
         status=lambda: tree.root.status(),
+        logs=LogDoor(tree.deployment.log_file, lambda *shown: token_verifier(tree.deployment)(*shown)),
+        targets=Discovery(socket.gethostname(), lambda: _own_url(server, settings), ClusterDesk(dsn).nodes).targets,
     )
     with ExitStack() as stack:
         stack.callback(server.stop)
@@ -304,7 +311,7 @@ def _run_tree(
                 _announce(tree.deployment, data_dir, server.url, out)
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
-            pulse = Pulse(dsn, _facts(surroundings.ray_node, tree))
+            pulse = Pulse(dsn, _facts(surroundings.ray_node, tree, server))
             pulse.start()
             stack.callback(pulse.stop)
             liveness.begin()
@@ -326,9 +333,14 @@ def _run_tree(
             )
 
 
-def _facts(ray_node: EmbeddedRay | None, tree: TreeChange) -> Callable[[], NodeFacts] | None:
+def _facts(ray_node: EmbeddedRay | None, tree: TreeChange, server: TelemetryServer) -> Callable[[], NodeFacts] | None:
     """What this node says of itself, if its Ray is ours."""
-    return (lambda: facts_of(ray_node, tree.deployment)) if ray_node else None
+    return (lambda: facts_of(ray_node, tree.deployment, server)) if ray_node else None
+
+
+def _own_url(server: TelemetryServer, settings: Settings) -> str:
+    """As other machines know it, if there are any that can."""
+    return server.url_for_others(settings.cluster.listen or LOOPBACK) or server.url
 
 
 def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
@@ -345,7 +357,9 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
         if root.adopt():
             log.info("tree_adopted", epoch=current.epoch)
             return replace(deployment, ray_namespace=current.namespace), root
-    tree = new_tree(dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint)
+    tree = new_tree(
+        dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint, deployment.settings.common
+    )
     deployment, root = replace(deployment, ray_namespace=tree.namespace), RayRoot(tree.namespace)
     root.start(root_builder(deployment.origin))
     open_tree(dsn, tree.epoch)

@@ -18,10 +18,12 @@ from spark_actors.application import Application, load_application
 from spark_actors.embedded.data_dir import DataDir, write_private_file
 from spark_actors.identity.signing_keys import SigningKey, TokenKeysError, new_key, parse_keys
 from spark_actors.kernel.errors import SparkError
+from spark_actors.messaging.identity import Role
+from spark_actors.persistence.ownership import deployment_id
 from spark_actors.version import version
 
 if TYPE_CHECKING:
-    from spark_actors.identity.tokens import TokenIssuer
+    from spark_actors.identity.tokens import Realm, TokenIssuer, TokenVerifier
 
 
 class DeploymentUnknownError(SparkError):
@@ -65,11 +67,7 @@ class Deployment:
 
         Where the services are, and what belongs to one machine, does not count: nodes may reach the same by other ways.
         """
-        exclude: Any = dict.fromkeys(("cluster", "data_dir", "http", "log", "nats", "postgres", "ray"), True)
-        exclude["identity"] = {"keys", "keys_file"}  # wherever they come from, it is they that count
-        exclude["retention"] = {"inbox_days"}  # raised while older commands wait
-        common = self.settings.model_dump(mode="json", exclude=exclude)
-        told = (common, [key.line for key in self.keys])
+        told = (self.settings.common, [key.line for key in self.keys])
         return sha256(repr(told).encode()).hexdigest()[:12]
 
     @property
@@ -91,6 +89,17 @@ class Deployment:
         write_private_file(folder / _file_of(self.ray_namespace), pickle.dumps((version(), pickle.dumps(self), plain)))
 
 
+def dsn_by_schema(settings: Settings) -> dict[str, str]:
+    """Where the settings say that the tables are; what they leave to the built-in Postgres is empty."""
+    return {schema: settings.dsn_of(schema) for schema in load_application(settings.application).schemas}
+
+
+def first_namespace(settings: Settings, dsn: Mapping[str, str]) -> str:
+    """Where the actors would be of a deployment that never was there, on these tables."""
+    first = dsn[load_application(settings.application).schemas[0]]
+    return f"{names.deployment(settings.ray.namespace, deployment_id(first))}/0"
+
+
 class Origin(NamedTuple):
     """From where an actor learns what it belongs to. Holds no secrets: Ray may write it to disk."""
 
@@ -108,7 +117,8 @@ def deployment_of(origin: Origin) -> Deployment:
     try:
         release, kept, plain = pickle.loads(file.read_bytes())
     except OSError as error:
-        raise DeploymentUnknownError(origin.namespace, f"{file}: {error.strerror}") from None
+        reason = f"{file}: {error.strerror}; `spark-actors prepare-node` writes it"
+        raise DeploymentUnknownError(origin.namespace, reason) from None
     if release != version():  # its classes may be others
         return _of_another_release(plain, origin)
     ours: Deployment = pickle.loads(kept)
@@ -136,10 +146,28 @@ def _file_of(namespace: str) -> str:
 
 def token_issuer(settings: Settings, keys: tuple[SigningKey, ...]) -> TokenIssuer:
     """Makes tokens that a daemon with these settings and keys believes."""
-    from spark_actors.identity.tokens import Realm, TokenIssuer
+    from spark_actors.identity.tokens import TokenIssuer
 
-    realm = Realm(settings.identity.issuer, settings.identity.audience)
-    return TokenIssuer(keys, realm, lambda: datetime.now(UTC))
+    return TokenIssuer(keys, _realm(settings), lambda: datetime.now(UTC))
+
+
+def token_verifier(deployment: Deployment) -> TokenVerifier:
+    """Tells who sent something to this deployment."""
+    from spark_actors.identity.tokens import TokenVerifier
+
+    settings = deployment.settings
+    return TokenVerifier(
+        deployment.keys,
+        _realm(settings),
+        settings.identity.leeway_seconds,
+        roles=(*Role, *deployment.application.roles),
+    )
+
+
+def _realm(settings: Settings) -> Realm:
+    from spark_actors.identity.tokens import Realm
+
+    return Realm(settings.identity.issuer, settings.identity.audience)
 
 
 def signing_keys(settings: Settings, data_dir: DataDir, *, make: bool) -> tuple[SigningKey, ...]:

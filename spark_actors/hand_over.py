@@ -68,7 +68,13 @@ class TreeChange:
     def _make(self, wish: HandOver) -> None:
         old, successor = self.deployment, self._successor(wish)
         dsn, release = old.dsn[INGRESS], wish.release or version()
-        tree = new_tree(dsn, names.deployment_of(old.ray_namespace), release, successor.fingerprint)
+        tree = new_tree(
+            dsn,
+            names.deployment_of(old.ray_namespace),
+            release,
+            successor.fingerprint,
+            successor.settings.common,
+        )
         successor = replace(successor, ray_namespace=tree.namespace)
         successor.keep(successor.settings.data_dir)
         root = self._started(successor)

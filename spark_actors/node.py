@@ -14,13 +14,14 @@ from typing import TextIO
 import psutil
 import structlog
 
+from config.errors import SettingsError
 from config.node import set_node_folder
 from config.settings import Settings
 from spark_actors.actors import names
 from spark_actors.cluster.nodes import NodeState, Verdict
-from spark_actors.deployment import Deployment, signing_keys
+from spark_actors.deployment import Deployment, dsn_by_schema, first_namespace, signing_keys, token_verifier
 from spark_actors.embedded.addresses import Address
-from spark_actors.embedded.data_dir import DataDir
+from spark_actors.embedded.data_dir import NODE_LOG, DataDir
 from spark_actors.embedded.errors import HeadUnreachableError
 from spark_actors.embedded.ray_node import DEFAULT_PORT, JoiningRay, RayNode, Standing
 from spark_actors.kernel.errors import SparkError, StorageUnavailableError
@@ -31,6 +32,7 @@ from spark_actors.pulse import BEAT_SECONDS
 from spark_actors.signals import Signals, StopAtOnce
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.http import TelemetryServer
+from spark_actors.telemetry.log_door import LogDoor
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.tail import LogTail
 from spark_actors.version import version
@@ -71,7 +73,7 @@ def run_node(read: Callable[[], Settings], out: TextIO = sys.stdout) -> int:
         data_dir.create()
         data_dir.lock()
         stack.callback(data_dir.unlock)
-        log_file = data_dir.logs / "node.jsonl"
+        log_file = data_dir.logs / NODE_LOG
         configure_logging("node", log_file, settings.log.level)
         tail = LogTail(log_file, sys.stderr, format=settings.log.format, max_bytes=settings.log.file_max_bytes)
         tail.start()
@@ -90,9 +92,10 @@ def run_node(read: Callable[[], Settings], out: TextIO = sys.stdout) -> int:
 def _member(read: Callable[[], Settings], data_dir: DataDir, signals: Signals, out: TextIO) -> bool:
     """Join, and stay for as long as the head knows this node; whether to join anew."""
     settings = read()
-    deployment = _deployment(settings, data_dir, signals)
-    if deployment is None:
+    found = _deployment(settings, data_dir, signals)
+    if found is None:
         return False
+    deployment = found
     head = Address.parse(settings.cluster.join, DEFAULT_PORT)
     ray = JoiningRay(data_dir, head, settings.cluster.token.get_secret_value(), address=settings.cluster.listen or None)
     with ExitStack() as stack:
@@ -102,24 +105,27 @@ def _member(read: Callable[[], Settings], data_dir: DataDir, signals: Signals, o
         signals.install()  # Ray sets its own
         membership = Membership(deployment.dsn[INGRESS])
         stack.callback(membership.close)
-
-        def reread() -> NodeFacts:
-            anew = _deployment(read(), data_dir, signals) or deployment
-            log.info("settings_read", fingerprint=anew.fingerprint)
-            return facts_of(ray, anew)
-
-        member = Member(membership, facts_of(ray, deployment), ray, signals, reread)
         server = TelemetryServer(
-            settings.http.host,
+            settings.http.host or ray.host,
             settings.http.port,
             metrics=MetricsBoard().render,
             liveness=lambda: [str(ray.lost)] if ray.lost else [],
             readiness=lambda: {"node": member.problem},
             status=lambda: {**vars(member.facts), "state": member.verdict.state},
+            logs=LogDoor(deployment.log_file, lambda *shown: token_verifier(deployment)(*shown)),
         )
         server.start()
         stack.callback(server.stop)
+
+        def reread() -> NodeFacts:
+            nonlocal deployment
+            deployment = _deployment(read(), data_dir, signals) or deployment
+            log.info("settings_read", fingerprint=deployment.fingerprint)
+            return facts_of(ray, deployment, server)
+
+        member = Member(membership, facts_of(ray, deployment, server), ray, signals, reread)
         member.wait_for(lambda: member.verdict.state is not NodeState.JOINING)
+        log.info("node_joined", address=ray.host, head=str(head), metrics_url=server.url)
         print(f"ready  node {ray.host}  head {head}  metrics {server.url}  data {data_dir.path}", file=out, flush=True)
         member.wait_for(lambda: signals.stop_wanted.is_set() or member.is_over)
         if member.must_join_again:
@@ -130,34 +136,49 @@ def _member(read: Callable[[], Settings], data_dir: DataDir, signals: Signals, o
 
 def _deployment(settings: Settings, data_dir: DataDir, signals: Signals) -> Deployment | None:
     """What this node's actors will be told, by which they find everything; None if a stop is wanted first."""
-    application_dsn = {schema: settings.dsn_of(schema) for schema in _schemas(settings)}
+    dsn = dsn_by_schema(settings)[INGRESS]
     while not signals.stop_wanted.is_set():
         try:
-            tree = newest_tree(application_dsn[INGRESS])
+            tree = newest_tree(dsn)
         except StorageUnavailableError as error:
             log.warning("store_away", error=str(error))
             tree = None
         if tree:
-            deployment = Deployment(
-                settings=settings,
-                dsn=application_dsn,
-                listen_dsn={schema: settings.listen_dsn_of(schema) for schema in application_dsn},
-                nats_url=settings.nats.url,
-                nats_token=settings.nats.token.get_secret_value(),
-                log_file=data_dir.logs / "node.jsonl",
-                ray_namespace=tree.namespace,
-                keys=signing_keys(settings, data_dir, make=False),
-            )
-            deployment.keep(data_dir.path)
-            return deployment
+            return _kept_deployment(settings.changed(**tree.settings), data_dir, tree.namespace)
         signals.stop_wanted.wait(RETRY_SECONDS)
     return None
 
 
-def _schemas(settings: Settings) -> tuple[str, ...]:
-    from spark_actors.application import load_application
+def prepare_node(settings: Settings) -> None:
+    """Write into the data dir what actors need to know on a machine on which somebody else starts Ray.
 
-    return load_application(settings.application).schemas
+    All that Ray starts there must be told of it (SPARK_NODE_FOLDER). The daemon need not have been there yet. Raises
+    TokenKeysError, StorageError, DataDirUnusableError.
+    """
+    data_dir = DataDir(settings.data_dir)
+    data_dir.create()
+    dsn = dsn_by_schema(settings)
+    if tree := newest_tree(dsn[INGRESS]):
+        _kept_deployment(settings.changed(**tree.settings), data_dir, tree.namespace)
+    else:
+        _kept_deployment(settings, data_dir, first_namespace(settings, dsn))
+
+
+def _kept_deployment(settings: Settings, data_dir: DataDir, namespace: str) -> Deployment:
+    """As the settings have it, written where the actors of this machine find it."""
+    dsn = dsn_by_schema(settings)
+    deployment = Deployment(
+        settings=settings,
+        dsn=dsn,
+        listen_dsn={schema: settings.listen_dsn_of(schema) for schema in dsn},
+        nats_url=settings.nats.url,
+        nats_token=settings.nats.token.get_secret_value(),
+        log_file=data_dir.logs / NODE_LOG,
+        ray_namespace=namespace,
+        keys=signing_keys(settings, data_dir, make=False),
+    )
+    deployment.keep(data_dir.path)
+    return deployment
 
 
 def _launched(ray: JoiningRay, signals: Signals) -> bool:
@@ -173,7 +194,7 @@ def _launched(ray: JoiningRay, signals: Signals) -> bool:
     return False
 
 
-def facts_of(ray: RayNode, deployment: Deployment) -> NodeFacts:
+def facts_of(ray: RayNode, deployment: Deployment, server: TelemetryServer) -> NodeFacts:
     """What a node says of itself."""
     return NodeFacts(
         node_id=ray.node_id,
@@ -184,6 +205,7 @@ def facts_of(ray: RayNode, deployment: Deployment) -> NodeFacts:
         fingerprint=deployment.fingerprint,
         pid=os.getpid(),
         epoch=names.epoch_of(deployment.ray_namespace),
+        metrics_url=server.url_for_others(ray.host),
     )
 
 
@@ -245,7 +267,7 @@ class Member:
     def _read_anew(self) -> None:
         try:
             self.facts = self._reread()
-        except SparkError as error:  # the tree that works goes by the old ones
+        except (SparkError, SettingsError) as error:  # the tree that works goes by the old ones
             log.error("settings_not_read", error=str(error))
 
     def hand_over(self, patience_seconds: float) -> None:

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -34,12 +35,16 @@ class Fence:
         incarnation: int,
         newest: Callable[[], int],
         *,
+        tell: Callable[[], None] = lambda: None,
         end: Callable[[], None] = end_process,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*newest* gives the newest incarnation of the place (0: there is no such place); raises StorageError."""
+        """*newest* gives the newest incarnation of the place (0: there is no such place); raises StorageError.
+
+        *tell* is called once before the end, if there is a successor; raises StorageError as well.
+        """
         self._place, self._incarnation = place, incarnation
-        self._newest, self._end, self._now = newest, end, now
+        self._newest, self._tell, self._end, self._now = newest, tell, end, now
         self._asked_at = self._sure_at = now()
         self._ended = threading.Event()
 
@@ -74,6 +79,8 @@ class Fence:
             return tuning.FENCE_LOOK_SECONDS
         if newest != self._incarnation:
             log.warning("ends_itself", place=self._place, incarnation=self._incarnation, newest=newest)
+            with suppress(StorageError):
+                self._tell()
             self._end()
         self._sure_at = self._now()
         return tuning.FENCE_LOOK_SECONDS

@@ -23,6 +23,8 @@ class Report(msgspec.Struct, frozen=True):
     incarnation: str
     """Tells a replacement from the actor that it replaces."""
     pid: int
+    release: str
+    """Of the program that it runs."""
     metrics: bytes
     """A snapshot for the metrics board."""
     problems: list[str] = []

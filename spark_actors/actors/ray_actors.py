@@ -22,6 +22,7 @@ from spark_actors.actors.ports import Report
 from spark_actors.actors.progress import Progress
 from spark_actors.actors.root import RootSupervisor as PlainRootSupervisor
 from spark_actors.actors.routes import RouteTable
+from spark_actors.version import version
 
 OPTIONS: dict[str, Any] = {
     "lifetime": "detached",  # the death of whoever made it must not end it
@@ -104,6 +105,7 @@ class AggregateActor:
                 self._place,
                 self._process,
                 os.getpid(),
+                version(),
                 self._metrics(),
                 [f"has been waiting for Postgres for {waits:.0f} s"] if waits > tuning.SLOW_STORE_SECONDS else [],
                 unmoved_seconds=self._progress.unmoved_seconds,
@@ -151,6 +153,7 @@ class _AsyncShell:
                 self._place,
                 self._process,
                 os.getpid(),
+                version(),
                 unit.metrics(),
                 unit.service.problems(),
                 routes=unit.routes.version,

@@ -30,7 +30,7 @@ from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView, Super
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.routing import Placement, Slot
-from spark_actors.messaging.telemetry import NodesMeasured
+from spark_actors.messaging.telemetry import ActorsFenced, GcsSeen, NodesMeasured, RoutesMeasured
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
 
     actor: str
     node: str
+    release: str
     pid: int
     problems: list[str]
 
@@ -124,6 +125,8 @@ class RootSupervisor:
         self._sure_from = 0.0
         """From then on nobody lives whom an earlier root was about to end."""
         self._telling: asyncio.TimerHandle | None = None
+        self._fenced: int | None = None
+        """Actors that have ended themselves before now; None before the first look."""
         self._examining: dict[str, asyncio.Task[None]] = {}
         self._examine_at: dict[str, float] = {}
         self._found: dict[str, Common] = {}
@@ -189,7 +192,7 @@ class RootSupervisor:
         return tuning.CLUSTER_LOOK_SECONDS
 
     async def _look(self) -> None:
-        self._sightings = await self._ports.ray.nodes()
+        self._sightings = await self._seen()
         rows = self._as_examined(await self._rows())
         # A process that stood still, in whatever it did, has not heard what others have said meanwhile.
         late = self._ports.now() - self._looked_at
@@ -324,6 +327,16 @@ class RootSupervisor:
         verdict = self._verdicts.get(node_id)
         return verdict.state if verdict else NodeState.GONE
 
+    async def _seen(self) -> Sequence[Sighting]:
+        """The nodes as Ray knows them. Raises ActorUnavailableError if it does not say."""
+        try:
+            found = await self._ports.ray.nodes()
+        except ActorUnavailableError:
+            self._ports.telemetry(GcsSeen(is_up=False))
+            raise
+        self._ports.telemetry(GcsSeen(is_up=True))
+        return found
+
     async def _note(self, rows: ClusterRows) -> None:
         """Write what has changed about nodes, and tell of it."""
         changed = {
@@ -335,8 +348,28 @@ class RootSupervisor:
             await self._ports.store.note(self._number, self._sightings, changed)
             for node_id, verdict in changed.items():
                 log.info("node_changed", node=node_id, state=verdict.state, reason=verdict.reason)
+        self._measure(rows)
+
+    def _measure(self, rows: ClusterRows) -> None:
+        tell = self._ports.telemetry
         count = Counter(verdict.state for verdict in self._verdicts.values())
-        self._ports.telemetry(NodesMeasured({state: count[state] for state in NodeState}))
+        hosts = Counter(
+            node_id for place, node_id in self._seating.seats.items() if names.kind_of(place) == names.AGGREGATE
+        )
+        slots = Counter[str]()
+        for each in self._sightings:
+            if each.is_alive:
+                slots[each.name] += hosts[each.node_id]
+        tell(NodesMeasured({state: count[state] for state in NodeState}, slots))
+        versions: dict[str, int] = {"root": self._seating.table.version}
+        for report in (keeper.report for keeper in self._by_place.values()):
+            if report and not _is_called_only(report):
+                role = names.kind_of(report.actor)
+                versions[role] = min(report.routes, versions.get(role, report.routes))
+        tell(RoutesMeasured(versions))
+        if self._fenced is not None and rows.fenced > self._fenced:
+            tell(ActorsFenced(rows.fenced - self._fenced))
+        self._fenced = rows.fenced
 
     def _examine(self, rows: ClusterRows) -> None:
         """Look at nodes that do not speak for themselves, once they have had the time to; again if that fails."""
@@ -416,11 +449,13 @@ class RootSupervisor:
     def status(self) -> TreeStatus:
         problems = self.problems()
         actors = [
-            ActorStatus(keeper.report.actor, keeper.node_id, keeper.report.pid, keeper.report.problems)
+            ActorStatus(
+                keeper.report.actor, keeper.node_id, keeper.report.release, keeper.report.pid, keeper.report.problems
+            )
             for keeper in self._by_place.values()
             if keeper.report
         ]
-        root = ActorStatus(names.ROOT, self._ports.own_node, os.getpid(), [])
+        root = ActorStatus(names.ROOT, self._ports.own_node, self._ports.expected.release, os.getpid(), [])
         return TreeStatus(not problems, self.is_warm, problems, [root, *actors], self._nodes())
 
     def _nodes(self) -> list[NodeStatus]:

@@ -14,7 +14,7 @@ from spark_actors.application import ApplicationError
 from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import Parts, clock, placement
 from spark_actors.bootstrap.sizes import groups_of
-from spark_actors.deployment import Deployment, Origin
+from spark_actors.deployment import Deployment, Origin, token_verifier
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import INGRESS, CommandSender, QueryHandler, QueryHandlers
@@ -22,8 +22,6 @@ from spark_actors.persistence.connections import Pool
 from spark_actors.persistence.maintenance import DeadLetterMaintenance
 
 if TYPE_CHECKING:
-    from config.settings import Settings
-    from spark_actors.identity.tokens import Realm
     from spark_actors.ingress.nats_broker import BrokerSettings
 
 
@@ -34,23 +32,16 @@ async def ingress_unit(origin: Origin, group: int) -> Assembly:
     from spark_actors.actors.pace import IngressLimits, Pace
     from spark_actors.actors.queries import Queries
     from spark_actors.actors.refused import RefusedMessages
-    from spark_actors.identity.tokens import TokenVerifier
     from spark_actors.ingress.nats_broker import NatsBroker
     from spark_actors.messaging.door import Door
-    from spark_actors.messaging.identity import Guard, Role
+    from spark_actors.messaging.identity import Guard
     from spark_actors.persistence.refused_messages import PostgresRefusedMessages
     from spark_actors.persistence.relay_backlog import PostgresRelayBacklog
 
     parts = Parts(origin, names.ingress(group))
     deployment, settings = parts.deployment, parts.settings
     door = Door(parts.registry, settings.ingress.max_body_bytes)
-    verifier = TokenVerifier(
-        deployment.keys,
-        _realm(settings),
-        settings.identity.leeway_seconds,
-        roles=(*Role, *parts.application.roles),
-    )
-    guard = Guard(parts.registry, verifier)
+    guard = Guard(parts.registry, token_verifier(deployment))
     pool = await parts.pool(INGRESS)
     dead_letters = PostgresRefusedMessages(pool, INGRESS, most=settings.retention.refused_messages)
     watch = Watch(
@@ -90,12 +81,6 @@ async def _pools_by_context(parts: Parts, pool: Pool) -> dict[str, Pool]:
         if dsn[each.name] not in by_dsn:
             by_dsn[dsn[each.name]] = await parts.pool(each.name)
     return {each.name: by_dsn[dsn[each.name]] for each in parts.application.writing}
-
-
-def _realm(settings: Settings) -> Realm:
-    from spark_actors.identity.tokens import Realm
-
-    return Realm(settings.identity.issuer, settings.identity.audience)
 
 
 async def _answers(parts: Parts, sender: CommandSender) -> QueryHandlers:

@@ -19,7 +19,7 @@ from spark_actors.bootstrap.sizes import placement_of
 from spark_actors.deployment import Deployment, Origin, deployment_of, token_issuer
 from spark_actors.messaging.ports import INGRESS, CommandSender
 from spark_actors.messaging.routing import Placement
-from spark_actors.persistence.cluster import newest_incarnation
+from spark_actors.persistence.cluster import count_fenced, newest_incarnation
 from spark_actors.persistence.connections import Pool, make_pool
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.telemetry.metrics import ActorMetrics
@@ -115,8 +115,9 @@ class PartsEdge:
 
 def fence_of(origin: Origin, place: str, incarnation: int) -> Fence:
     """What sees to it that an actor with a successor ends itself."""
-    newest = partial(newest_incarnation, deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace), place)
-    return Fence(place, incarnation, newest)
+    dsn, epoch = deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace)
+    newest = partial(newest_incarnation, dsn, epoch, place)
+    return Fence(place, incarnation, newest, tell=partial(count_fenced, dsn, epoch))
 
 
 def log_as(deployment: Deployment, process: str) -> None:

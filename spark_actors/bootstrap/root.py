@@ -23,7 +23,7 @@ from spark_actors.cluster.nodes import Common
 from spark_actors.deployment import Origin, deployment_of
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.messaging.routing import Slot
-from spark_actors.persistence.cluster import PostgresClusterStore, newest_root
+from spark_actors.persistence.cluster import PostgresClusterStore, count_fenced, newest_root
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.version import version
 
@@ -101,8 +101,8 @@ def _look(origin: Origin) -> Common:
 
 
 def _root_fence(origin: Origin, number: int) -> Fence:
-    newest = partial(newest_root, deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace))
-    return Fence(names.ROOT, number, newest)
+    dsn, epoch = deployment_of(origin).dsn[INGRESS], names.epoch_of(origin.namespace)
+    return Fence(names.ROOT, number, partial(newest_root, dsn, epoch), tell=partial(count_fenced, dsn, epoch))
 
 
 def root_builder(origin: Origin) -> Callable[[], Awaitable[Assembly]]:

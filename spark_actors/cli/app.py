@@ -19,6 +19,7 @@ from spark_actors.cli import (
     dead_letters,
     identity,
     keys,
+    logs,
     migrate,
     run,
     sagas,
@@ -181,9 +182,11 @@ app.command("view", epilog=view.EXAMPLES)(view.view)
 app.command("status", epilog=status.EXAMPLES)(status.status)
 
 app.command("node", epilog=cluster.NODE_EXAMPLES)(cluster.node)
+app.command("prepare-node", epilog=cluster.PREPARE_EXAMPLES)(cluster.prepare_node)
 app.command("nodes")(cluster.nodes)
 app.command("drain", epilog=cluster.DRAIN_EXAMPLES)(cluster.drain)
 app.command("move", epilog=cluster.MOVE_EXAMPLES)(cluster.move)
+app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
 app.command("upgrade", epilog=upgrade.UPGRADE_EXAMPLES)(upgrade.upgrade)
 app.command("reload", epilog=upgrade.RELOAD_EXAMPLES)(upgrade.reload)
 

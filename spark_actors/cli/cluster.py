@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +29,13 @@ SIGTERM hands over what lives there, then ends it.
 DRAIN_EXAMPLES = """
 spark-actors drain 10.0.0.3 --why "new disk"
 """
+PREPARE_EXAMPLES = """
+[bold]spark-actors prepare-node /var/lib/spark-node --config spark.toml[/]
+
+[bold]SPARK_NODE_FOLDER=/var/lib/spark-node ray start --address 10.0.0.1:6379 --num-cpus 0 --block[/]
+
+The settings must be the daemon's, with identity.keys; once more, and Ray anew, whenever they change.
+"""
 MOVE_EXAMPLES = """
 spark-actors move spark/pool/aggregate/shared-0 10.0.0.3 --why "the other one is busy"
 """
@@ -50,23 +58,36 @@ def node(
         return target.settings(cluster__join=join, cluster__listen=listen)
 
     settings = read()
-    missing = [
-        name
-        for name, value in (
-            ("cluster.join", settings.cluster.join),
-            ("cluster.token", settings.cluster.token.get_secret_value()),
-            ("postgres.dsn", not settings.needs_embedded_postgres),
-            ("nats.url", settings.nats.url),
-        )
-        if not value
-    ]
-    if missing:
+    membership = {"cluster.join": settings.cluster.join, "cluster.token": settings.cluster.token.get_secret_value()}
+    if missing := _missing({**membership, **_services(settings)}):
         raise UsageMistakeError(
-            f"{' and '.join(missing)} is not set: name the head's join.toml with --config (see `spark-actors node -h`)"
+            f"{missing} is not set: name the head's join.toml with --config (see `spark-actors node -h`)"
         )
     from spark_actors.node import run_node  # takes a moment: only after the settings have proved good
 
     raise typer.Exit(run_node(read))
+
+
+def prepare_node(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where Ray's actors find it, on this machine.")],
+    config: ConfigOption = None,
+) -> None:
+    """Write what actors need to know on a machine where somebody else starts Ray. It holds secrets."""
+    settings = Target(folder, config).settings()
+    if missing := _missing(_services(settings)):
+        raise UsageMistakeError(f"{missing} is not set: the settings must be those of the daemon (--config)")
+    from spark_actors.node import prepare_node as prepare
+
+    prepare(settings)
+    print(f"ready: start Ray here with SPARK_NODE_FOLDER={settings.data_dir}")
+
+
+def _services(settings: Settings) -> dict[str, object]:
+    return {"postgres.dsn": not settings.needs_embedded_postgres, "nats.url": settings.nats.url}
+
+
+def _missing(wanted: Mapping[str, object]) -> str:
+    return " and ".join(name for name, value in wanted.items() if not value)
 
 
 def nodes(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:

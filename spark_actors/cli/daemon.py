@@ -111,6 +111,11 @@ def known_dsns(target: Target) -> dict[str, str]:
     return dict(daemon.dsn)
 
 
+def operator_token(target: Target) -> str:
+    """One of whoever holds the keys, which every node believes; empty for others."""
+    return _own_operator_token(target.settings())
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process of this id exists on this machine."""
     try:
@@ -135,7 +140,7 @@ def _daemon_elsewhere(settings: Settings) -> Daemon:
 
     schemas = load_application(settings.application).schemas
     dsns = {schema: dsn for schema in schemas if (dsn := settings.dsn_of(schema))}
-    metrics_url = f"http://{settings.http.host}:{settings.http.port}" if settings.http.port else ""
+    metrics_url = f"http://{settings.http_host}:{settings.http.port}" if settings.http.port else ""
     token = _own_operator_token(settings)
     return Daemon(settings.nats.url, settings.nats.token.get_secret_value(), token, metrics_url, dsns)
 

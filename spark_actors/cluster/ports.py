@@ -46,6 +46,8 @@ class ClusterRows:
     """By id."""
     slots: Mapping[str, int] = field(default_factory=dict)
     """By pool: how many slots an operator wishes it to have instead of what the settings say."""
+    fenced: int = 0
+    """Actors of the tree that had a successor and have ended themselves."""
 
 
 class ClusterStore(Protocol):

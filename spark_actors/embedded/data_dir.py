@@ -30,6 +30,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._+=-]*")  # what means nothing to any program,
 SECRET_FILE = 0o600
 SECRET_BYTES = 32
 SUPERUSER_UID = 0
+DAEMON_LOG, NODE_LOG = "daemon.jsonl", "node.jsonl"
+"""What is logged on the head, or where there is no other machine, and on a node."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,14 @@ class DataDir:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, str(os.getpid()).encode())
         self._lock_descriptor = descriptor
+
+    def holder(self) -> int:
+        """The process that has the folder, or had it when it was killed; 0 if there is none."""
+        try:
+            text = (self.path / "daemon.lock").read_text("ascii")
+        except OSError:
+            return 0
+        return int(text) if text.isdigit() else 0
 
     def unlock(self) -> None:
         """Let the folder go. Safe when it is not held."""

@@ -173,6 +173,30 @@ class NodesMeasured:
 
     by_state: Mapping[str, int]
     """Every state is there, also with 0."""
+    slots: Mapping[str, int]
+    """By the name of each node that is there: how many of the actors that instances live in."""
+
+
+@dataclass(frozen=True)
+class RoutesMeasured:
+    """How far the news of where everybody is has come."""
+
+    versions: Mapping[str, int]
+    """By role: of the table that the last of them goes by; `root` makes the tables."""
+
+
+@dataclass(frozen=True)
+class ActorsFenced:
+    """Actors had a successor and have ended themselves."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class GcsSeen:
+    """Whether Ray's control service has answered."""
+
+    is_up: bool
 
 
 @dataclass(frozen=True)
@@ -252,6 +276,9 @@ TelemetryEvent: TypeAlias = (
     | ActorRestarted
     | ActorMoved
     | NodesMeasured
+    | RoutesMeasured
+    | ActorsFenced
+    | GcsSeen
     | IngressMeasured
     | ClocksCompared
     | AnswerCut

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from psycopg.rows import class_row, dict_row
+from psycopg.types.json import Json
 
 from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict
 from spark_actors.cluster.ports import ClusterRows, Seat, SupersededError
@@ -43,6 +45,7 @@ class PostgresClusterStore:
             {row.pop("place"): Seat(**row) for row in seats},
             {row["node_id"]: NodeRow(**{**row, "state": NodeState(row["state"])}) for row in nodes},
             {row["pool"]: row["slots"] for row in pools},
+            tree["fenced"] if tree else 0,
         )
 
     async def seat(self, root: int, place: str, node_id: str) -> int:
@@ -95,6 +98,8 @@ class Tree:
     release: str
     fingerprint: str
     """Of the settings that it was made with."""
+    settings: Mapping[str, Any]
+    """Those that all machines have in common, without secrets."""
 
 
 def current_tree(dsn: str) -> Tree | None:
@@ -107,7 +112,7 @@ def newest_tree(dsn: str) -> Tree | None:
     return _tree(dsn, "newest_tree")
 
 
-def new_tree(dsn: str, deployment: str, release: str, fingerprint: str) -> Tree:
+def new_tree(dsn: str, deployment: str, release: str, fingerprint: str, settings: Mapping[str, Any]) -> Tree:
     """Note that one is about to be made; *deployment* is what the namespaces of all its trees begin with.
 
     Only for who owns the deployment's tables. Raises StorageError.
@@ -118,11 +123,11 @@ def new_tree(dsn: str, deployment: str, release: str, fingerprint: str) -> Tree:
         connect(dsn, autocommit=False) as connection,
         connection.cursor(row_factory=class_row(Tree)) as cursor,
     ):
-        about = {"release": release, "fingerprint": fingerprint}
+        about = {"release": release, "fingerprint": fingerprint, "settings": Json(settings)}
         row = connection.execute(sql["new_tree"], about).fetchone()
         epoch = int(row[0]) if row else 0
         found = cursor.execute(sql["name_tree"], {"epoch": epoch, "deployment": deployment}).fetchone()
-    return found or Tree(epoch, "", release, fingerprint)
+    return found or Tree(epoch, "", release, fingerprint, settings)
 
 
 def open_tree(dsn: str, epoch: int) -> None:
@@ -158,6 +163,12 @@ def newest_incarnation(dsn: str, epoch: int, place: str) -> int:
 def newest_root(dsn: str, epoch: int) -> int:
     """The number of the root that may write; 0 if the tree has ended. Raises StorageError."""
     return _number(dsn, "root", {"epoch": epoch})
+
+
+def count_fenced(dsn: str, epoch: int) -> None:
+    """Note that an actor of this tree ends itself, because it has a successor. Raises StorageError."""
+    with translated(), connect(dsn, autocommit=True) as connection:
+        connection.execute(load_for("cluster", INGRESS)["count_fenced"], {"epoch": epoch})
 
 
 def _number(dsn: str, statement: str, about: Mapping[str, object]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,10 +57,21 @@ class KnownNode:
     silent_seconds: float | None
     """Since its last heartbeat; None: it sends none."""
     pid: int | None
+    metrics_url: str
+    """Where its metrics and its log are to be had; empty if they are not."""
     cpu_percent: float | None
     memory_bytes: int | None
     slots: int
     actors: int
+
+
+def the_one_called(name: str, nodes: Iterable[KnownNode]) -> KnownNode:
+    """The living one of that name, address, or beginning of an id. Raises UnknownNodeError."""
+    living = [node for node in nodes if node.state != "gone"]
+    found = [node for node in living if name in (node.name, node.address) or (name and node.node_id.startswith(name))]
+    if len(found) != 1:
+        raise UnknownNodeError(name, tuple(f"{node.name} ({node.address}, {node.node_id[:8]})" for node in living))
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -104,13 +115,7 @@ class ClusterDesk:
 
     def node(self, name: str) -> KnownNode:
         """The living node that is called so, by name, address or the beginning of its id. Raises UnknownNodeError."""
-        living = [node for node in self.nodes() if node.state != "gone"]
-        found = [
-            node for node in living if name in (node.name, node.address) or (name and node.node_id.startswith(name))
-        ]
-        if len(found) != 1:
-            raise UnknownNodeError(name, tuple(f"{node.name} ({node.address}, {node.node_id[:8]})" for node in living))
-        return found[0]
+        return the_one_called(name, self.nodes())
 
     def drain(self, node: KnownNode, operator: Operator) -> None:
         """Wish that everything moves away from a node, which then ends."""

@@ -30,6 +30,8 @@ class NodeFacts:
     pid: int
     epoch: int
     """Of the tree whose settings it has read last."""
+    metrics_url: str
+    """Where others read its metrics and its log; empty if they cannot."""
 
 
 class Heard(NamedTuple):

@@ -153,6 +153,16 @@ NODES = _part(
     "Nodes of the cluster by state; suspect, draining and refused ones have their reason in `spark-actors nodes`.",
     "state",
 )
+SLOTS = _part("spark_slots", "AggregateActors, by the node they live on; uneven for long, a move is stuck.", "node")
+TABLE_VERSION = _view(
+    "spark_table_version",
+    "Of the table of routes that the last actor of a role goes by; below the root's for long, actors call dead ones.",
+    "role",
+)
+FENCED = _counter(
+    "spark_fenced_total", "Actors that had a successor and have ended themselves: their machine was cut off, or silent."
+)
+GCS_UP = _view("spark_gcs_up", "Whether Ray's control service answers (1); without it no actor can be made or moved.")
 INGRESS_WAITING = _part(
     "spark_ingress_waiting_messages", "Commands in the broker that were not pulled yet: the ingress lag."
 )
@@ -217,6 +227,10 @@ CATALOGUE: tuple[Measure, ...] = (
     ACTOR_RESTARTS,
     ACTOR_MOVES,
     NODES,
+    SLOTS,
+    TABLE_VERSION,
+    FENCED,
+    GCS_UP,
     INGRESS_WAITING,
     INGRESS_IN_FLIGHT,
     CLOCK_SKEW,

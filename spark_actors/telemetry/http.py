@@ -1,26 +1,33 @@
-"""The daemon's HTTP endpoint: /metrics for Prometheus, /healthz and /readyz for probes, /status for the CLI.
+"""The HTTP endpoint of a daemon, or of a node: /metrics and /sd for Prometheus, /healthz and /readyz for probes,
+/status and /logs for the command line.
 
-/healthz says no when only starting the daemon anew helps; /readyz when some part does not work just now.
+/healthz says no when only starting the daemon anew helps; /readyz when some part does not work just now. All may be
+read by whoever reaches the port, but for /logs, which asks for an operator's token.
 """
 
 from __future__ import annotations
 
 import errno
+import ipaddress
 import json
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from spark_actors.kernel.errors import SparkError
 from spark_actors.telemetry import tuning
+from spark_actors.telemetry.log_door import LogDoor, NoEntryError
 
+ANY_HOST = ("0.0.0.0", "::")
 Readiness = Mapping[str, str | None]
 """Each part that must work, and why it does not (None: it does)."""
 
@@ -45,12 +52,15 @@ class Response(NamedTuple):
 
 
 Endpoint = Callable[[], Response]
+Targets = Callable[[], Sequence[Mapping[str, Any]]]
+"""What Prometheus is to scrape, as its `http_sd_configs` take it."""
 
 
 class TelemetryServer:
     """Serves in threads of its own, so it answers however busy the rest is. The callables must be safe for that.
 
-    Nothing is protected: whoever reaches the port may read. A callable that raises becomes a 500 and a log line.
+    Nothing is protected but the logs: whoever reaches the port may read. A callable that raises becomes a 500 and a log
+    line.
     """
 
     def __init__(
@@ -62,6 +72,8 @@ class TelemetryServer:
         liveness: Callable[[], Sequence[str]],
         readiness: Callable[[], Readiness],
         status: Callable[[], Mapping[str, Any]],
+        logs: LogDoor | None = None,
+        targets: Targets | None = None,
     ) -> None:
         self._host, self._wanted_port = host, port
         self._routes: dict[str, Endpoint] = {
@@ -70,6 +82,9 @@ class TelemetryServer:
             "/readyz": lambda: _ready(readiness()),
             "/status": lambda: _json(HTTPStatus.OK, status()),
         }
+        if targets is not None:
+            self._routes["/sd"] = lambda: _json(HTTPStatus.OK, targets())
+        self._logs = logs
         self._server: _Server | None = None
         self._thread: Thread | None = None
 
@@ -81,8 +96,17 @@ class TelemetryServer:
     @property
     def url(self) -> str:
         """Without a slash at the end."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self.port}"
+        return self._url(self._host)
+
+    def url_for_others(self, address: str) -> str:
+        """By which other machines reach it, who know this one by *address*; empty if none can."""
+        if self._host in ANY_HOST:
+            return self._url(address)
+        is_own = self._host == address or not ipaddress.ip_address(socket.gethostbyname(self._host)).is_loopback
+        return self.url if is_own else ""
+
+    def _url(self, host: str) -> str:
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def start(self) -> None:
         """Listen, on a free port if the wanted one is taken (or 0). Starting twice does nothing.
@@ -92,7 +116,7 @@ class TelemetryServer:
         if self._server is not None:
             return
         try:
-            self._server = _listen(self._host, self._wanted_port, self._routes)
+            self._server = _listen(self._host, self._wanted_port, self._routes, self._logs)
         except OSError as error:
             raise NotListeningError(self._host, self._wanted_port, str(error)) from error
         self._thread = Thread(
@@ -104,6 +128,7 @@ class TelemetryServer:
         """Stop listening; answers under way are not waited for. Safe before start and after stop."""
         if self._server is None or self._thread is None:
             return
+        self._server.is_ending.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -113,9 +138,10 @@ class TelemetryServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], routes: Mapping[str, Endpoint]) -> None:
+    def __init__(self, address: tuple[str, int], routes: Mapping[str, Endpoint], logs: LogDoor | None) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self.routes = routes
+        self.routes, self.logs = routes, logs
+        self.is_ending = Event()
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -133,8 +159,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        route = self.server.routes.get(path, _not_found)
-        status, content_type, body = _guarded(path, route)
+        if path == "/logs" and self.server.logs is not None:
+            self._tell_log(self.server.logs)
+            return
+        route = self.server.routes.get(path, lambda: _not_found([*self.server.routes, "/logs"]))
+        self._answer(_guarded(path, route))
+
+    def _tell_log(self, logs: LogDoor) -> None:
+        """Lines as they are, for as long as the client wants them."""
+        wanted = dict(parse_qsl(urlsplit(self.path).query))
+        try:
+            lines = logs.lines(self.headers.get("Authorization", ""), wanted, self.server.is_ending)
+        except NoEntryError as error:
+            self._answer(_json(error.status, {"error": error.detail}))
+            return
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/jsonl")
+        self.end_headers()
+        with closing(lines):
+            for line in lines:
+                self.wfile.write(line.encode("utf-8", "backslashreplace") + b"\n")
+
+    def _answer(self, response: Response) -> None:
+        status, content_type, body = response
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -145,13 +192,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Probes and scrapes are too many to log."""
 
 
-def _listen(host: str, port: int, routes: Mapping[str, Endpoint]) -> _Server:
+def _listen(host: str, port: int, routes: Mapping[str, Endpoint], logs: LogDoor | None) -> _Server:
     try:
-        return _Server((host, port), routes)
+        return _Server((host, port), routes, logs)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-    return _Server((host, 0), routes)
+    return _Server((host, 0), routes, logs)
 
 
 def _guarded(path: str, route: Endpoint) -> Response:
@@ -175,9 +222,9 @@ def _ready(parts: Readiness) -> Response:
     return _json(status, {"ready": ready, "parts": {part: reason or "ready" for part, reason in parts.items()}})
 
 
-def _not_found() -> Response:
-    return _json(HTTPStatus.NOT_FOUND, {"error": "there are /metrics, /healthz, /readyz and /status"})
+def _not_found(known: Sequence[str]) -> Response:
+    return _json(HTTPStatus.NOT_FOUND, {"error": f"there are {', '.join(known)}"})
 
 
-def _json(status: HTTPStatus, content: Mapping[str, Any]) -> Response:
+def _json(status: HTTPStatus, content: Mapping[str, Any] | Sequence[Any]) -> Response:
     return Response(status, "application/json", json.dumps(content, default=str).encode() + b"\n")

@@ -12,12 +12,14 @@ from prometheus_client.metrics_core import Metric
 from spark_actors.messaging.telemetry import (
     ActorMoved,
     ActorRestarted,
+    ActorsFenced,
     AnswerCut,
     ClocksCompared,
     CommandsRefused,
     DeadLettersMeasured,
     DeliveryRetried,
     EventsRouted,
+    GcsSeen,
     IngressMeasured,
     InstancesMoved,
     KeysParkedMeasured,
@@ -27,6 +29,7 @@ from spark_actors.messaging.telemetry import (
     NodesMeasured,
     OutboxMeasured,
     OutsideAsked,
+    RoutesMeasured,
     SagasEnded,
     SagasMeasured,
     TasksMeasured,
@@ -173,6 +176,22 @@ class ActorMetrics:
     def _nodes_measured(self, event: NodesMeasured) -> None:
         for state, nodes in event.by_state.items():
             self._set(catalogue.NODES, nodes, state)
+        self._gauges[catalogue.SLOTS].clear()  # of a node that has gone there is nothing to say
+        for node, slots in event.slots.items():
+            self._set(catalogue.SLOTS, slots, node)
+
+    @_record.register
+    def _routes_measured(self, event: RoutesMeasured) -> None:
+        for role, version in event.versions.items():
+            self._set(catalogue.TABLE_VERSION, version, role)
+
+    @_record.register
+    def _actors_fenced(self, event: ActorsFenced) -> None:
+        self._add(catalogue.FENCED, event.count)
+
+    @_record.register
+    def _gcs_seen(self, event: GcsSeen) -> None:
+        self._set(catalogue.GCS_UP, int(event.is_up))
 
     @_record.register
     def _ingress_measured(self, event: IngressMeasured) -> None:

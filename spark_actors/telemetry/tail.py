@@ -13,6 +13,7 @@ from typing import TextIO
 import structlog
 
 from spark_actors.telemetry import tuning
+from spark_actors.telemetry.log_files import LogFiles
 from spark_actors.telemetry.logs import LogFormat, renderer_for
 
 
@@ -25,19 +26,26 @@ class LogTail:
     """
 
     def __init__(
-        self, file: Path, stream: TextIO, *, format: LogFormat = "auto", max_bytes: int = 50_000_000, kept: int = 3
+        self,
+        file: Path,
+        stream: TextIO,
+        *,
+        format: LogFormat = "auto",
+        max_bytes: int = 50_000_000,
+        kept: int = tuning.LOG_FILES_KEPT,
     ) -> None:
         self._file, self._max_bytes, self._kept = file, max_bytes, kept
-        self._screen = _Screen(stream, format)
-        self._followed: list[_Followed] = []
+        self._screen = Screen(stream, format)
+        self._files: LogFiles | None = None
         self._stopping = Event()
         self._thread: Thread | None = None
 
     def open(self) -> None:
         """Begin with lines written from now on. The file is made if need be; its folder must exist."""
-        if not self._followed:
-            self._followed = [_Followed(self._file)]
-            self._followed[0].skip()
+        if self._files is None:
+            self._make()
+            self._files = LogFiles(self._file, kept=0)
+            self._files.skip()
 
     def start(self, interval_seconds: float = 0.2) -> None:
         """Open, and take a step each *interval_seconds* in a thread of its own. Starting twice does nothing."""
@@ -53,18 +61,19 @@ class LogTail:
             self._stopping.set()
             self._thread.join()
             self._thread = None
-        if self._followed:
+        if self._files is not None:
             self.step()
-        for followed in self._followed:
-            followed.close()
-        self._followed = []
+            self._files.close()
+            self._files = None
 
     def step(self) -> int:
         """Show the lines that are new, and rotate if it is time. Gives their number. Raises OSError."""
-        self._follow_the_name()
-        lines = [line for followed in self._followed for line in followed.new_lines()]
+        if self._files is None:
+            return 0
+        self._make()
+        lines = list(self._files.lines())
         self._screen.show(lines)
-        if self._followed[-1].position >= self._max_bytes:
+        if self._files.position >= self._max_bytes:
             self._rotate()
         return len(lines)
 
@@ -78,15 +87,9 @@ class LogTail:
                 structlog.get_logger(__name__).exception("log_tail_failed")
                 pause = tuning.TAIL_RETRY_SECONDS
 
-    def _follow_the_name(self) -> None:
-        """After a rename, stay with the old file (a writer may be about to write to it) and follow the new one too."""
-        newest = _Followed(self._file)
-        if newest.inode == self._followed[-1].inode:
-            newest.close()
-            return
-        for overtaken in self._followed[:-1]:
-            overtaken.close()
-        self._followed = [self._followed[-1], newest]
+    def _make(self) -> None:
+        """See to it that there is a file."""
+        os.close(os.open(self._file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
     def _rotate(self) -> None:
         names = [self._file, *(Path(f"{self._file}.{age}") for age in range(1, self._kept + 1))]
@@ -95,32 +98,7 @@ class LogTail:
                 os.replace(younger, older)
 
 
-class _Followed:
-    """A log file that is read as it grows, whatever its name becomes."""
-
-    def __init__(self, file: Path) -> None:
-        self._descriptor = os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._rest = b""
-        self.inode = os.fstat(self._descriptor).st_ino
-        self.position = 0
-
-    def skip(self) -> None:
-        """Leave out what is there already."""
-        self.position = os.fstat(self._descriptor).st_size
-
-    def new_lines(self) -> list[str]:
-        """The lines finished since the last call; the beginning of one waits for its end."""
-        size = os.fstat(self._descriptor).st_size
-        fresh = os.pread(self._descriptor, size - self.position, self.position) if size > self.position else b""
-        self.position += len(fresh)
-        *lines, self._rest = (self._rest + fresh).split(b"\n")
-        return [line.decode("utf-8", "backslashreplace") for line in lines]
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-
-class _Screen:
+class Screen:
     """Where lines are shown."""
 
     def __init__(self, stream: TextIO, format: LogFormat) -> None:

@@ -57,6 +57,7 @@ INWARD = {  # package -> which of ours it may import
         "spark_actors.messaging",
         "spark_actors.actors",
         "spark_actors.ingress.port",
+        "spark_actors.version",
     ),
     "spark_actors.embedded": (KERNEL, "spark_actors.embedded", "spark_actors.version"),
     "spark_actors": ("spark_actors", "config"),

@@ -50,7 +50,7 @@ def in_memory(test: Callable[[Kept], Coroutine[Any, Any, None]]) -> None:
 
 
 def in_postgres(dsn: str) -> Play:
-    tree = new_tree(dsn, "tests/cluster", "1", "same")
+    tree = new_tree(dsn, "tests/cluster", "1", "same", {})
 
     def execute(statement: str, *about: str) -> None:
         with psycopg.connect(dsn, autocommit=True) as connection:
@@ -173,7 +173,7 @@ def test_a_root_with_a_successor_writes_nothing(play: Play) -> None:
 
 
 def test_trees_know_nothing_of_each_others_seats_and_one_that_has_ended_leaves_nobody_a_right(database: str) -> None:
-    old, new = (new_tree(database, "tests/cluster", "1", "same") for _ in range(2))
+    old, new = (new_tree(database, "tests/cluster", "1", "same", {}) for _ in range(2))
 
     async def play() -> None:
         async with make_pool(database) as pool:

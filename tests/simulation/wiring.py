@@ -97,7 +97,9 @@ class Shell:
         routes = self.process.routes
         if table:
             routes.take(table)
-        return Report(self.process.name, self.process.label, 0, b"", self.service.problems(), routes=routes.version)
+        return Report(
+            self.process.name, self.process.label, 0, "1", b"", self.service.problems(), routes=routes.version
+        )
 
     async def stop(self) -> None:
         await self.service.stop()
@@ -137,7 +139,7 @@ class HostShell:
             self.fence.asked()
         if table:
             self._actor.place(table.placement, table.version)
-        return Report(self._process.name, self._process.label, 0, b"")
+        return Report(self._process.name, self._process.label, 0, "1", b"")
 
     async def stop(self) -> None:
         """Finish what is in hand."""

@@ -66,28 +66,33 @@ SELECT incarnation FROM {schema}.places WHERE epoch = %(epoch)s AND place = %(pl
 
 -- tree
 -- The newest root of a tree that has not ended, and whether it works.
-SELECT root, state = 'open' AS is_open FROM {schema}.trees WHERE epoch = %(epoch)s AND state <> 'ended'
+SELECT root, state = 'open' AS is_open, fenced FROM {schema}.trees WHERE epoch = %(epoch)s AND state <> 'ended'
 
 -- root
 -- The newest root of a tree that has not ended.
 SELECT root FROM {schema}.trees WHERE epoch = %(epoch)s AND state <> 'ended'
 
+-- count_fenced
+-- An actor of this tree ends itself.
+UPDATE {schema}.trees SET fenced = fenced + 1 WHERE epoch = %(epoch)s
+
 -- current_tree
 -- The tree that works.
-SELECT epoch, namespace, release, fingerprint FROM {schema}.trees WHERE state = 'open' ORDER BY epoch DESC LIMIT 1
+SELECT epoch, namespace, release, fingerprint, settings FROM {schema}.trees WHERE state = 'open' ORDER BY epoch DESC LIMIT 1
 
 -- newest_tree
 -- The tree that was made last.
-SELECT epoch, namespace, release, fingerprint FROM {schema}.trees ORDER BY epoch DESC LIMIT 1
+SELECT epoch, namespace, release, fingerprint, settings FROM {schema}.trees ORDER BY epoch DESC LIMIT 1
 
 -- new_tree
 -- A tree is about to be made.
-INSERT INTO {schema}.trees (release, fingerprint) VALUES (%(release)s, %(fingerprint)s) RETURNING epoch
+INSERT INTO {schema}.trees (release, fingerprint, settings)
+VALUES (%(release)s, %(fingerprint)s, %(settings)s) RETURNING epoch
 
 -- name_tree
 -- Where its actors are.
 UPDATE {schema}.trees SET namespace = %(deployment)s || '/' || epoch WHERE epoch = %(epoch)s
-RETURNING epoch, namespace, release, fingerprint
+RETURNING epoch, namespace, release, fingerprint, settings
 
 -- open_tree
 -- This tree works from now on, and no other.
@@ -105,12 +110,13 @@ UPDATE {schema}.trees SET state = 'ended', since = now() WHERE epoch = %(epoch)s
 -- heartbeat
 -- What a node says of itself.
 INSERT INTO {schema}.nodes AS ours
-    (node_id, name, address, release, python, fingerprint, epoch, pid, cpu_percent, memory_bytes, heartbeat_at)
+    (node_id, name, address, release, python, fingerprint, epoch, pid, metrics_url, cpu_percent, memory_bytes,
+     heartbeat_at)
 VALUES (%(node_id)s, %(name)s, %(address)s, %(release)s, %(python)s, %(fingerprint)s, %(epoch)s, %(pid)s,
-    %(cpu_percent)s, %(memory_bytes)s, clock_timestamp())
+    %(metrics_url)s, %(cpu_percent)s, %(memory_bytes)s, clock_timestamp())
 ON CONFLICT (node_id) DO UPDATE
 SET name = excluded.name, address = excluded.address, release = excluded.release, python = excluded.python,
-    fingerprint = excluded.fingerprint, epoch = excluded.epoch, pid = excluded.pid,
+    fingerprint = excluded.fingerprint, epoch = excluded.epoch, pid = excluded.pid, metrics_url = excluded.metrics_url,
     cpu_percent = excluded.cpu_percent, memory_bytes = excluded.memory_bytes, heartbeat_at = excluded.heartbeat_at
 RETURNING state, reason, (SELECT coalesce(max(epoch), 0) FROM {schema}.trees)
 

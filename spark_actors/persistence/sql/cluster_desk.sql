@@ -1,7 +1,7 @@
 -- nodes
 -- Every node, with what is there.
-SELECT nodes.node_id, name, address, release, python, state, reason, nodes.since, joined_at, pid, cpu_percent, memory_bytes,
-    extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS silent_seconds,
+SELECT nodes.node_id, name, address, release, python, state, reason, nodes.since, joined_at, pid, metrics_url,
+    cpu_percent, memory_bytes, extract(epoch FROM clock_timestamp() - heartbeat_at)::float8 AS silent_seconds,
     count(place) FILTER (WHERE place LIKE 'spark/pool/%%') AS slots, count(place) AS actors
 FROM {schema}.nodes LEFT JOIN {schema}.places ON places.node_id = nodes.node_id AND incarnation > 0
 GROUP BY nodes.node_id ORDER BY nodes.state = 'gone', joined_at, nodes.node_id

@@ -14,7 +14,7 @@ from pathlib import Path
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.kernel.errors import SparkError
-from tests.lab.bench import latency, overload, peers, workloads
+from tests.lab.bench import cluster, latency, overload, peers, workloads
 from tests.lab.bench.machine import commit, machine, versions
 from tests.lab.bench.peers import common
 from tests.lab.bench.queries import BenchQueries
@@ -42,7 +42,7 @@ ALONE: Mapping[str, Sequence[Workload]] = {
 VIEWS_APART = frozenset({"subscriber-away"})
 """Need a database of the read models' own."""
 HOSTS = (1, 2, 4, 8)
-NAMES = (*ON_ONE_DAEMON, *ALONE, "hosts", "start")
+NAMES = (*ON_ONE_DAEMON, *ALONE, "hosts", "start", "cluster")
 STARTS = 3
 ROUNDS = 3
 
@@ -100,6 +100,8 @@ class Benchmark:
             yield "hosts", self._hosts
         if "start" in names:
             yield "start", self._start
+        if "cluster" in names:
+            yield "cluster", self._cluster
         if self._wanted.peers:
             yield "peers", self._peers
 
@@ -137,6 +139,9 @@ class Benchmark:
 
     def _start(self) -> None:
         self._take(latency.start(self._wanted.folder, self._wanted.runs or STARTS, self._say))
+
+    def _cluster(self) -> None:
+        self._take(cluster.cluster(self._wanted.folder, self._wanted.sizes, self._wanted.runs, self._say))
 
     def _peers(self) -> None:
         """Others on the same Postgres, without a daemon beside it."""

@@ -17,9 +17,9 @@ EXAMPLES = """
 It starts daemons of its own on empty folders and disturbs no other. Rates are compared to [bold]pgbench[/] with one
 deposit per transaction on the same Postgres, run before and after; with fsync and synchronous_commit on.
 
-[bold]scripts/bench --quick[/]  a few minutes · [bold]scripts/bench[/]  all but the overload, about 20 minutes
+[bold]scripts/bench --quick[/]  a few minutes · [bold]scripts/bench[/]  all but overload and cluster, about 20 minutes
 
-[bold]scripts/bench --only uniform --only hot --runs 3[/]
+[bold]scripts/bench --only uniform --only hot --runs 3[/] · [bold]scripts/bench --only cluster[/]  a head and two nodes
 
 Exit code: 0 measured, and all books were right · 1 a workload failed, or its books were wrong.
 """
@@ -40,11 +40,12 @@ class Workload(StrEnum):
     OVERLOAD = "overload"
     HOSTS = "hosts"
     START = "start"
+    CLUSTER = "cluster"
 
 
 QUICK = (Workload.UNIFORM, Workload.HOT, Workload.DONATION, Workload.LATENCY)
-TABLE = tuple(workload for workload in Workload if workload is not Workload.OVERLOAD)
-"""The usual ones; the overload takes as long as all of these, and has a script of its own."""
+TABLE = tuple(workload for workload in Workload if workload not in (Workload.OVERLOAD, Workload.CLUSTER))
+"""The usual ones; each of the others takes as long as all of these."""
 QUICK_RUNS = 3
 
 

@@ -40,6 +40,17 @@ class ProcessTree:
             used[kind] += times.user + times.system + times.children_user + times.children_system
         return used
 
+    def cpu_by_process(self) -> dict[tuple[int, str], float]:
+        """CPU time that each process has used so far itself, by its id and kind."""
+        used: dict[tuple[int, str], float] = {}
+        for process in self._processes():
+            try:
+                times = process.cpu_times()
+                used[process.pid, kind_of(process.cmdline())] = times.user + times.system
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return used
+
     def memory_mib(self) -> dict[str, float]:
         """Memory (PSS: what is shared is divided among those who share it), by kind of process."""
         used: defaultdict[str, float] = defaultdict(float)

@@ -40,6 +40,17 @@ class Sizes:
     """For how long the other session sits idle in transaction."""
     away_donations: int = 20_000
     """Donations while the read models are away: four events each, so many times what a relay may have in hand."""
+    cluster_rate: int = 100
+    """Commands a second of a cluster to which something happens: four deposits and a donation in turns."""
+    cluster_accounts: int = 40
+    cluster_campaigns: int = 10
+    """Each of these instances has two commands a second, so it is seen so soon that it is served again."""
+    cluster_load_seconds: float = 20.0
+    """For how long the costs of a command are measured with so many nodes."""
+    event_seconds: float = 10.0
+    """How long commands are looked at from the moment at which something happens, at least."""
+    zombie_seconds: float = 30.0
+    """After a new start of the head nothing of the old one may be left by then."""
     reference_seconds: float = 5.0
     """Of one run of the reference."""
 

@@ -44,6 +44,10 @@ LIMIT 1000
 -- Messages that were given up, and that no operator had handled again.
 SELECT message_id, name, reason FROM {schema}.dead_letters WHERE state <> 'retried' LIMIT 100
 
+-- clients
+-- The processes of whoever has a session.
+SELECT DISTINCT split_part(application_name, ' ', 2) FROM pg_stat_activity WHERE application_name ~ '^spark [0-9]+$'
+
 -- cut
 -- End all other sessions.
 SELECT pg_terminate_backend(pid)

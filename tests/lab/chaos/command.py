@@ -23,6 +23,8 @@ sent.
 
 [bold]scripts/chaos --seconds 600[/] · [bold]scripts/chaos --seconds 60 --only "kill aggregate" --seed 7[/]
 
+With [bold]--nodes 3[/]: a head and two nodes, all on this machine, and faults of these; any other may be asked for too.
+
 Exit code: 0 nothing lost, nothing doubled, the audit has passed · 1 something is wrong, and what.
 """
 
@@ -31,6 +33,9 @@ def chaos(
     seconds: Annotated[float, typer.Option("--seconds", min=1, help="For how long faults come.")] = 120.0,
     seed: Annotated[int | None, typer.Option("--seed", help="What is chosen at random.", show_default="random")] = None,
     rate: Annotated[float, typer.Option("--rate", min=1, help="Commands a second.")] = 30.0,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, max=100, help="Machines: a head, and nodes to which things happen, too.")
+    ] = 1,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only this fault; may be repeated.")] = None,
     long: Annotated[
         float,
@@ -54,14 +59,24 @@ def chaos(
     """Hurt a daemon under load on purpose, then hold what it did against what it was asked for."""
     import asyncio
 
-    from tests.lab.chaos.faults import FAULTS
+    from tests.lab.chaos.faults import ALL, FAULTS, OF_CLUSTERS
     from tests.lab.chaos.run import Wanted, run
 
-    if unknown := set(only or ()) - FAULTS.keys():
-        raise UsageMistakeError(f"no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(FAULTS)}")
+    known, usual = (FAULTS, FAULTS) if nodes == 1 else (ALL, OF_CLUSTERS)
+    if unknown := set(only or ()) - known.keys():
+        raise UsageMistakeError(f"no such fault: {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
     end_like_ctrl_c()
     seed = seed if seed is not None else time.time_ns() % 1_000_000
-    wanted = Wanted(seconds, seed, rate, tuple(only or FAULTS), long_seconds=long, events=events, folder=folder)
+    wanted = Wanted(
+        seconds,
+        seed,
+        rate,
+        tuple(only or usual),
+        long_seconds=long,
+        events=events,
+        machines=nodes,
+        folder=folder,
+    )
     account = asyncio.run(run(wanted, Progress()))
     _show(account, as_json=as_json)
     if not account.is_sound:

@@ -14,7 +14,7 @@ import psutil
 from spark_actors.kernel.errors import StorageError
 from spark_actors.messaging.crash_points import CrashPoint
 from tests.fixtures.application import CONTEXTS
-from tests.lab.chaos import neighbours, underfoot
+from tests.lab.chaos import neighbours, nodes, underfoot
 from tests.lab.chaos.queries import ChaosQueries
 from tests.lab.chaos.stage import Act, Stage, send_signal, stopped
 from tests.lab.chaos.target import POLL_SECONDS, TargetError
@@ -268,6 +268,17 @@ FAULTS: Mapping[str, Act] = {
     **neighbours.FAULTS,
 }
 """By the name that the account and the command line use."""
+
+
+OF_CLUSTERS: Mapping[str, Act] = {
+    **nodes.FAULTS,
+    **{
+        name: FAULTS[name]
+        for name in (*(f"kill {kind}" for kind in KINDS), "kill root", "zombie", "zombie under a new root", "kill gcs")
+    },
+}
+"""What comes when there are nodes, unless other faults are asked for: some of them on whichever machine it is."""
+ALL: Mapping[str, Act] = {**FAULTS, **nodes.FAULTS}
 
 
 async def _struck(stage: Stage, point: CrashPoint, strike: Strike, detail: str = "", passes: int = 0) -> int | None:

@@ -33,10 +33,12 @@ ANSWERED_SHARE = 0.5
 class Producer:
     """Delivers orders; used by any number of tasks at once."""
 
-    def __init__(self, card: Callable[[], DaemonCard | None]) -> None:
-        self._card = card
+    def __init__(self, card: Callable[[], DaemonCard | None], *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        """*answer_seconds*: how long it waits for an answer before it sends again."""
+        self._card, self._answer_seconds = card, answer_seconds
         self._client: SparkClient | None = None
         self._connecting = asyncio.Lock()
+        self._away_until = 0.0
         self.sent: dict[str, Order] = {}
         """All orders by message id."""
 
@@ -60,7 +62,7 @@ class Producer:
     async def view(self, query: Query) -> dict[str, object]:
         """What the view says; empty as long as it does not."""
         try:
-            return await (await self.connected()).view(query, timeout=ANSWER_SECONDS)
+            return await (await self.connected()).view(query, timeout=self._answer_seconds)
         except (UnreachableError, ViewTimeoutError, ViewRefusedError):
             return {}
 
@@ -76,7 +78,7 @@ class Producer:
     async def _is_answered(self, order: Order) -> bool:
         try:
             answer = await (await self.connected()).send(
-                order.command, message_id=order.message_id, why=WHY, timeout=ANSWER_SECONDS
+                order.command, message_id=order.message_id, why=WHY, timeout=self._answer_seconds
             )
         except (UnreachableError, NotAcceptedError):
             return False
@@ -91,11 +93,19 @@ class Producer:
         """The connection to the broker, or a new one if it broke. Raises UnreachableError."""
         async with self._connecting:
             if self._client is None or self._client.is_closed:
-                card = self._card()
-                if card is None:
-                    raise UnreachableError("no daemon")
-                self._client = await SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token)
+                self._client = await self._connect()
             return self._client
+
+    async def _connect(self) -> SparkClient:
+        """One for all who wait, and not all the time: recovery is to have the processors. Raises UnreachableError."""
+        card = self._card()
+        if card is None or time.monotonic() < self._away_until:
+            raise UnreachableError("no daemon")
+        try:
+            return await SparkClient.connect(card.nats_url, card.nats_token, identity=card.operator_token)
+        except UnreachableError:
+            self._away_until = time.monotonic() + PAUSE_SECONDS
+            raise
 
 
 class Load:

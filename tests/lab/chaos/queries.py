@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -82,6 +83,10 @@ class ChaosQueries:
         """Messages that were given up."""
         contexts = (*CONTEXTS, "ingress")
         return [" ".join(row) for context in contexts for row in self._rows(self._by_context[context]["letters"])]
+
+    def clients(self) -> set[int]:
+        """The processes, other than this one, that say of themselves to have sessions."""
+        return {int(pid) for (pid,) in self._rows(self._sql["clients"])} - {os.getpid()}
 
     def cut(self) -> int:
         """End every other session of the daemon's; how many."""

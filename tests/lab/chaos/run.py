@@ -18,16 +18,18 @@ from domain.bitcoin.adapters.simulated import SimulatedBooks, SimulatedLightning
 from spark_actors.cli.audit import checks_of
 from spark_actors.kernel.errors import StorageError
 from spark_actors.persistence.connections import make_pool
-from tests.lab.chaos import neighbours, underfoot
+from tests.lab.chaos import neighbours, nodes, underfoot
 from tests.lab.chaos.account import Account, Strike
 from tests.lab.chaos.disk import Disk
-from tests.lab.chaos.faults import FAULTS, HICCUPS
+from tests.lab.chaos.faults import ALL, FAULTS, HICCUPS
 from tests.lab.chaos.orders import Cast, Order, Orders
 from tests.lab.chaos.producer import Load, Producer
 from tests.lab.chaos.queries import ChaosQueries
 from tests.lab.chaos.stage import EVENTS, LONG_SECONDS, Stage, one_for_each_slot
-from tests.lab.chaos.target import Target, TargetError
+from tests.lab.chaos.target import IMPATIENT, OBEDIENT, OWN_ADDRESS, Target, TargetError
 from tests.lab.chaos.verify import Objection, objections
+from tests.lab.cluster.cluster import Cluster
+from tests.lab.cluster.network import Loopback, Namespaces
 
 Say = Callable[[str], None]
 """Tells how it goes, in one line."""
@@ -52,6 +54,8 @@ class Wanted:
     """How long services stay away, and half of how long a transaction sits idle."""
     events: int = EVENTS
     """How many pass while a subscriber is away."""
+    machines: int = 1
+    """The head, and nodes beside it."""
     folder: Path | None = None
 
 
@@ -59,7 +63,14 @@ class Chaos:
     """One daemon, one load, any number of faults."""
 
     def __init__(
-        self, target: Target, seed: int, rate: float, *, long_seconds: float = LONG_SECONDS, events: int = EVENTS
+        self,
+        target: Target,
+        seed: int,
+        rate: float,
+        *,
+        long_seconds: float = LONG_SECONDS,
+        events: int = EVENTS,
+        cluster: Cluster | None = None,
     ) -> None:
         self.target = target
         self.account = Account(seed)
@@ -81,6 +92,7 @@ class Chaos:
             self._object,
             long_seconds,
             events,
+            cluster,
         )
 
     async def begin(self) -> None:
@@ -95,7 +107,7 @@ class Chaos:
         number = self._load.fault = self._load.fault + 1
         at = time.monotonic() - self._began
         try:
-            detail = await FAULTS[fault](self._stage)
+            detail = await ALL[fault](self._stage)
         except HICCUPS as error:
             self.account.skipped += 1
             detail = f"not done: {error}"
@@ -194,6 +206,8 @@ async def run(wanted: Wanted, say: Say) -> Account:
     Its folder with all logs stays only if something is wrong.
     """
     home = Path(tempfile.mkdtemp(prefix="spark-chaos-", dir=wanted.folder))
+    if wanted.machines > 1:
+        return await _run_cluster(home, wanted, say)
     views_apart = not neighbours.VIEWS_APART.isdisjoint(wanted.faults)
     small_disks = not underfoot.SMALL_DISKS.isdisjoint(wanted.faults) and Disk.can_be_had()
     target = Target(home, views_apart=views_apart, small_disks=small_disks)
@@ -207,19 +221,47 @@ async def run(wanted: Wanted, say: Say) -> Account:
         return account
     finally:
         target.stop()
-        if account.strikes and account.is_sound:
-            shutil.rmtree(home, ignore_errors=True)
-        else:
-            say(f"the daemon's data and logs stay in {home}")
+        _tidy(home, account, say)
 
 
-async def _hurt(target: Target, wanted: Wanted, say: Say) -> Account:
-    chaos = Chaos(target, wanted.seed, wanted.rate, long_seconds=wanted.long_seconds, events=wanted.events)
+async def _run_cluster(home: Path, wanted: Wanted, say: Say) -> Account:
+    """The same on a head with nodes; in the end each of them hands over and ends."""
+    is_cut = not nodes.CUTS.isdisjoint(wanted.faults) and Namespaces.can_be_had()
+    cluster = Cluster(home, OBEDIENT + OWN_ADDRESS + IMPATIENT, Namespaces() if is_cut else Loopback())
+    account = Account(wanted.seed)
+    try:
+        await cluster.start(wanted.machines - 1)
+        account = await _hurt(cluster.head, wanted, say, cluster)
+        ends = {f"node {number}": node.terminate() for number, node in cluster.nodes.items()}
+        ends["the head"] = await cluster.head.terminate()
+        account.objections += [
+            Objection("wrong", f"{who} ended with exit code {code}") for who, code in ends.items() if code
+        ]
+        return account
+    finally:
+        cluster.stop()
+        _tidy(home, account, say)
+
+
+def _tidy(home: Path, account: Account, say: Say) -> None:
+    if account.strikes and account.is_sound:
+        shutil.rmtree(home, ignore_errors=True)
+    else:
+        say(f"all data and logs stay in {home}")
+
+
+async def _hurt(target: Target, wanted: Wanted, say: Say, cluster: Cluster | None = None) -> Account:
+    chaos = Chaos(
+        target, wanted.seed, wanted.rate, long_seconds=wanted.long_seconds, events=wanted.events, cluster=cluster
+    )
     await chaos.begin()
     say(f"under load, seed {wanted.seed}, {wanted.rate:g} orders/s")
     await _strikes(chaos, wanted, say)
     say("no more faults; everything comes to its end")
-    return await chaos.end()
+    late = await nodes.whole(cluster) if cluster else []
+    account = await chaos.end()
+    account.objections += [Objection("wrong", f"in the end node {number} was no member") for number in late]
+    return account
 
 
 async def _strikes(chaos: Chaos, wanted: Wanted, say: Say) -> None:

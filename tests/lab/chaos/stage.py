@@ -8,6 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 from spark_actors.kernel.errors import StorageError
 from spark_actors.messaging.routing import Placement
@@ -15,6 +16,9 @@ from tests.lab.chaos.orders import Cast, Order, Orders
 from tests.lab.chaos.producer import Producer
 from tests.lab.chaos.queries import ChaosQueries
 from tests.lab.chaos.target import POLL_SECONDS, Target, TargetError
+
+if TYPE_CHECKING:
+    from tests.lab.cluster.cluster import Cluster
 
 LONG_SECONDS = 60.0
 EVENTS = 50_000
@@ -43,6 +47,8 @@ class Stage:
     """How long services stay away, and half of how long a transaction sits idle."""
     events: int = EVENTS
     """How many pass while a subscriber is away."""
+    cluster: Cluster | None = None
+    """The machines, if there are more than one; the target is the head of these."""
     asking: set[asyncio.Task[None]] = field(default_factory=set)
     """What was asked and is not answered yet; it is owed all the same."""
 

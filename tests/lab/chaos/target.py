@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -21,21 +21,35 @@ from spark_actors.embedded.processes import ChildProcess, Program
 from spark_actors.kernel.errors import DetailedError
 from tests.lab.chaos.disk import Disk
 from tests.lab.chaos.queries import as_superuser
+from tests.lab.cluster.node import signal_all, tree_of
 from tests.lab.faults.folder import FaultFolder
 
 ROOT = Path(__file__).parents[3]
-READY_SECONDS = 120.0
+READY_SECONDS = 240.0
 STOP_SECONDS = 60.0
 POLL_SECONDS = 0.05
 HTTP_SECONDS = 6.0
-SETTINGS = """
+OBEDIENT = """
 application = "tests.lab.faults.application:APPLICATION"
-
+"""
+"""It fails when it is told to."""
+FREE_PORTS = """
 [nats]
 port = 0
 
 [http]
 port = 0
+"""
+OWN_ADDRESS = """
+[http]
+host = "{address}"
+port = 0
+
+[cluster]
+listen = "{address}"
+"""
+"""The usual ports at an address of its own: nodes find them again when the head comes back."""
+IMPATIENT = """
 
 [supervision]
 patience_seconds = 3
@@ -49,7 +63,8 @@ payment_delay_seconds = 0.2
 [log]
 level = "debug"
 """
-"""Free ports; and patience short enough to be tried often."""
+"""Patience short enough to be tried often."""
+SETTINGS = OBEDIENT + FREE_PORTS + IMPATIENT
 
 
 class TargetError(DetailedError):
@@ -60,9 +75,17 @@ class Target:
     """One daemon, below *home*. Launch it in the main thread: it ends with us, however we end."""
 
     def __init__(
-        self, home: Path, settings: str = SETTINGS, *, views_apart: bool = False, small_disks: bool = False
+        self,
+        home: Path,
+        settings: str = SETTINGS,
+        *,
+        views_apart: bool = False,
+        small_disks: bool = False,
+        within: Sequence[str] = (),
     ) -> None:
-        """*views_apart*: the read models have a Postgres of their own. *small_disks*: services' disks can be filled."""
+        """*views_apart*: the read models have a Postgres of their own. *small_disks*: services' disks can be filled.
+        *within*: what it is started by.
+        """
         self.home = home
         self.data_dir = DataDir(home / "data")
         self.disks = [Disk(folder) for folder in (self.data_dir.postgres, self.data_dir.nats) if small_disks]
@@ -70,7 +93,7 @@ class Target:
         self.faults = FaultFolder(self.data_dir.path)
         self._settings = home / "chaos.toml"
         self._text = settings
-        self._process = ChildProcess(self._command())
+        self._process = ChildProcess(self._command(within))
         self._actors: frozenset[str] = frozenset()
 
     def launch(self) -> None:
@@ -123,6 +146,11 @@ class Target:
         return self._process.pid or 0
 
     @property
+    def processes(self) -> list[psutil.Process]:
+        """All that belong to it; none if it has ended."""
+        return [] if self._process.has_ended else tree_of(self.pid)
+
+    @property
     def card(self) -> DaemonCard | None:
         return self.data_dir.read_daemon_card()
 
@@ -139,6 +167,14 @@ class Target:
         os.kill(self.pid, signal.SIGKILL)
         await self.until(lambda: self._process.has_ended, STOP_SECONDS, "the daemon is dead")
         await self.until(lambda: not any(map(is_alive, tree)), STOP_SECONDS, "its processes are gone")
+
+    async def lose_power(self) -> list[psutil.Process]:
+        """All its processes end at once; those that there were, none of which is left."""
+        tree = self.processes
+        signal_all(tree, signal.SIGKILL)
+        await self.until(lambda: self._process.has_ended, STOP_SECONDS, "the daemon is dead")
+        await self.until(lambda: not any(map(is_alive, tree)), STOP_SECONDS, "its processes are gone")
+        return tree
 
     async def terminate(self) -> int:
         """Ask it to drain; its exit code."""
@@ -200,15 +236,20 @@ class Target:
         except OSError:
             return ""
 
-    def _command(self) -> Program:
+    def _command(self, within: Sequence[str]) -> Program:
         arguments = ["run", "--data-dir", str(self.data_dir.path), "--config", str(self._settings)]
         return Program(
             name="the daemon",
-            arguments=[sys.executable, "-m", "spark_actors.cli", *arguments],
+            arguments=[*within, sys.executable, "-m", "spark_actors.cli", *arguments],
             folder=ROOT,
             output=self.home / "daemon.out",
-            environment={"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)},
+            environment=plain_environment(),
         )
+
+
+def plain_environment() -> dict[str, str]:
+    """Nothing of the caller's: his own settings must change nothing."""
+    return {"PATH": os.defpath, "HOME": str(Path.home()), "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
 
 
 def is_alive(process: psutil.Process) -> bool:

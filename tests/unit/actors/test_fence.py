@@ -18,13 +18,21 @@ class Life:
         self.is_away = False
         self.looks = 0
         self.has_ended = False
-        self.fence = Fence("spark/auth/supervisor/0", 3, self._newest, end=self._end, now=lambda: self.now)
+        self.told = 0
+        self.fence = Fence(
+            "spark/auth/supervisor/0", 3, self._newest, tell=self._tell, end=self._end, now=lambda: self.now
+        )
 
     def _newest(self) -> int:
         self.looks += 1
         if self.is_away:
             raise StorageUnavailableError("away")
         return self.newest
+
+    def _tell(self) -> None:
+        if self.is_away:
+            raise StorageUnavailableError("away")
+        self.told += 1
 
     def _end(self) -> None:
         self.has_ended = True
@@ -55,7 +63,19 @@ def test_one_that_nobody_asks_looks_and_ends_if_it_has_a_successor(life: Life) -
     life.pass_time(UNASKED_SECONDS)
     assert not life.has_ended
     life.pass_time(FENCE_LOOK_SECONDS)
-    assert life.has_ended
+    assert (life.has_ended, life.told) == (True, 1)
+
+
+def test_one_that_has_a_successor_ends_also_when_it_can_tell_nobody(life: Life) -> None:
+    life.pass_time(UNASKED_SECONDS)
+
+    def last_word() -> int:
+        life.is_away = True
+        return 4
+
+    life.fence = Fence("spark/auth/supervisor/0", 3, last_word, tell=life._tell, end=life._end, now=lambda: life.now)
+    life.pass_time(2 * UNASKED_SECONDS)
+    assert (life.has_ended, life.told) == (True, 0)
 
 
 def test_one_whose_place_is_no_more_ends_too(life: Life) -> None:

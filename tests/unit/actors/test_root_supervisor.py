@@ -102,7 +102,8 @@ class Cluster:
     async def is_scaled_away(self, root: RootSupervisor) -> None:
         """Rounds until no place is left that is no more."""
         async with asyncio.timeout(20):
-            while (await self.store.read()).seats.keys() - root._by_place.keys():
+            slots = {names.aggregate_actor(slot) for slot in root._seating.table.placement.slots}
+            while (await self.store.read()).seats.keys() - slots - {INGRESS, SUPERVISOR, CONTEXT}:
                 await self.round(root)
 
     async def let_go(self, root: RootSupervisor) -> None:

@@ -51,7 +51,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(daemon, "services", services)
     monkeypatch.setattr(daemon, "current_tree", lambda dsn: None)
-    monkeypatch.setattr(daemon, "new_tree", lambda *told: Tree(1, "spark/1", "", ""))
+    monkeypatch.setattr(daemon, "new_tree", lambda *told: Tree(1, "spark/1", "", "", {}))
     for name in ("open_tree", "remember_keys"):
         monkeypatch.setattr(daemon, name, lambda *told: None)
     monkeypatch.setattr(daemon, "configure_logging", lambda *words: None)

@@ -23,6 +23,12 @@ from tests.fixtures.pages import DOCS, README, ROOT, Block, block, blocks
 
 SHOP = "docs/how-to-write-an-application.md"
 LIKE_THE_SHOP = "unit/docs/test_how_to_write_an_application.py"
+OPERATIONS = "docs/operations.md"
+DEPLOY = "unit/deploy/test_deploy_files.py"
+ON_A_CLUSTER = "cluster/test_operations_page.py"
+THERE_AND_BACK = "test_what_was_backed_up_is_restored_as_the_page_says"
+OPTIONS_ALONE = "unit/docs/test_code_blocks.py::test_commands_take_what_they_are_given"
+"""For what needs machines, or servers, that are not here; what it does is tested elsewhere."""
 RUN_BY = {  # page and opening -> the test that runs the block, or compares it with what is really said
     ("README.md", "scripts/run"): "acceptance/test_readme.py::test_the_scripts_for_a_start_are_there",
     ("README.md", "ready"): "acceptance/test_readme.py::test_the_daemon_says_that_it_is_ready_as_shown",
@@ -41,10 +47,17 @@ RUN_BY = {  # page and opening -> the test that runs the block, or compares it w
     (SHOP, "def "): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "CONTEXT"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "APPLICATION"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
-    (
-        "docs/operations.md",
-        "spark-actors status",
-    ): "unit/docs/test_code_blocks.py::test_commands_take_what_they_are_given",
+    (OPERATIONS, "spark-actors status"): OPTIONS_ALONE,
+    (OPERATIONS, "scrape_configs"): f"{DEPLOY}::test_the_page_has_prometheus_ask_where_it_is_told",
+    (OPERATIONS, "spark-actors run --listen"): f"{ON_A_CLUSTER}::test_a_node_is_added_as_the_page_says",
+    (OPERATIONS, "spark-actors drain"): f"{ON_A_CLUSTER}::test_a_node_is_taken_away_as_the_page_says",
+    (OPERATIONS, "spark-actors nodes"): f"{ON_A_CLUSTER}::test_what_has_become_of_a_node_is_seen_as_the_page_says",
+    (OPERATIONS, "systemctl start"): f"{ON_A_CLUSTER}::test_a_head_is_started_again_as_the_page_says",
+    (OPERATIONS, "systemctl stop spark-head   # back up"): f"{ON_A_CLUSTER}::{THERE_AND_BACK}",
+    (OPERATIONS, "systemctl stop spark-head   # restore"): f"{ON_A_CLUSTER}::{THERE_AND_BACK}",
+    (OPERATIONS, "scp "): OPTIONS_ALONE,
+    (OPERATIONS, "spark-actors prepare-node"): OPTIONS_ALONE,
+    (OPERATIONS, "SPARK_POSTGRES__DSN"): OPTIONS_ALONE,
 }
 PAGES = [README, *(ROOT / name for name in ("CONTRIBUTING.md", "FAULTS.md")), *DOCS]
 BLOCKS = [each for page in PAGES for each in blocks(page)]

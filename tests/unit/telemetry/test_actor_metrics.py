@@ -11,12 +11,14 @@ from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.telemetry import (
     ActorMoved,
     ActorRestarted,
+    ActorsFenced,
     AnswerCut,
     ClocksCompared,
     CommandsRefused,
     DeadLettersMeasured,
     DeliveryRetried,
     EventsRouted,
+    GcsSeen,
     IngressMeasured,
     InstancesMoved,
     KeysParkedMeasured,
@@ -26,6 +28,7 @@ from spark_actors.messaging.telemetry import (
     NodesMeasured,
     OutboxMeasured,
     OutsideAsked,
+    RoutesMeasured,
     SagasEnded,
     SagasMeasured,
     TasksMeasured,
@@ -121,8 +124,17 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
     (ActorRestarted("aggregate"), ['spark_actor_restarts_total{kind="aggregate"} 1.0']),
     (ActorMoved("aggregate"), ['spark_actor_moves_total{kind="aggregate"} 1.0']),
     (
-        NodesMeasured({"active": 2, "gone": 0}),
-        ['spark_nodes{state="active"} 2.0', 'spark_nodes{state="gone"} 0.0'],
+        NodesMeasured({"active": 2, "gone": 0}, {"a": 3, "b": 1}),
+        [
+            *('spark_nodes{state="active"} 2.0', 'spark_nodes{state="gone"} 0.0'),
+            *('spark_slots{node="a"} 3.0', 'spark_slots{node="b"} 1.0'),
+        ],
+    ),
+    (ActorsFenced(2), ["spark_fenced_total 2.0"]),
+    (GcsSeen(is_up=True), ["spark_gcs_up 1.0"]),
+    (
+        RoutesMeasured({"root": 7, "ingress": 6}),
+        ['spark_table_version{role="root"} 7.0', 'spark_table_version{role="ingress"} 6.0'],
     ),
     (
         IngressMeasured(waiting=8, in_flight=9),
@@ -190,6 +202,13 @@ def test_no_metric_is_left_out() -> None:
         metrics(event)
     samples = [line for line in shown(metrics) if not line.startswith("#")]
     assert [m.name for m in CATALOGUE if not any(re.match(rf"{m.name}(_count)?[{{ ]", line) for line in samples)] == []
+
+
+def test_a_node_that_has_gone_has_no_slots_and_no_series() -> None:
+    metrics = ActorMetrics()
+    metrics(NodesMeasured({}, {"a": 1, "b": 1}))
+    metrics(NodesMeasured({}, {"a": 2}))
+    assert [line for line in shown(metrics) if line.startswith("spark_slots{")] == ['spark_slots{node="a"} 2.0']
 
 
 def test_a_kind_of_saga_that_no_longer_runs_goes_to_zero() -> None:

@@ -4,10 +4,17 @@ import json
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
-from spark_actors.telemetry.http import NotListeningError, Readiness, TelemetryServer
+from spark_actors.messaging.door import RefusedError
+from spark_actors.messaging.identity import ANONYMOUS, UNAUTHENTICATED, Principal
+from spark_actors.telemetry import tuning
+from spark_actors.telemetry.http import NotListeningError, Readiness, Targets, TelemetryServer
+from spark_actors.telemetry.log_door import LogDoor
+from tests.fixtures.daemon import eventually
 
 READY: Readiness = {"postgres": None, "nats": None}
 
@@ -16,14 +23,19 @@ def serving(
     readiness: Callable[[], Readiness] = lambda: READY,
     port: int = 0,
     liveness: Callable[[], Sequence[str]] = list,
+    host: str = "127.0.0.1",
+    logs: LogDoor | None = None,
+    targets: Targets | None = None,
 ) -> TelemetryServer:
     return TelemetryServer(
-        "127.0.0.1",
+        host,
         port,
         metrics=lambda: b"spark_x 1\n",
         liveness=liveness,
         readiness=readiness,
         status=lambda: {"actors": 3},
+        logs=logs,
+        targets=targets,
     )
 
 
@@ -148,3 +160,118 @@ def test_a_silent_client_does_not_keep_the_server_from_stopping(server: Telemetr
     connection.connect()
     server.stop()
     connection.close()
+
+
+# --- the log ---
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Path:
+    file = tmp_path / "node.jsonl"
+    file.write_text('{"event": "one", "process": "node"}\n{"event": "two", "process": "spark/x"}\n')
+    return file
+
+
+@pytest.fixture
+def door(log_file: Path) -> Iterator[TelemetryServer]:
+    """A server that tells its log."""
+    server = serving(logs=LogDoor(log_file, known))
+    server.start()
+    yield server
+    server.stop()
+
+
+def known(authorization: str, at: float) -> Principal:
+    """In place of tokens: the header names the role."""
+    if authorization == "rubbish":
+        raise RefusedError(UNAUTHENTICATED, "the token cannot be read")
+    return Principal("somebody", frozenset({authorization})) if authorization else ANONYMOUS
+
+
+def ask_log(server: TelemetryServer, query: str = "", authorization: str = "operator") -> HTTPResponse:
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", f"/logs{query}", headers={"Authorization": authorization})
+    return connection.getresponse()
+
+
+def test_an_operator_gets_the_lines_that_are_wanted(door: TelemetryServer) -> None:
+    with ask_log(door) as response:
+        assert response.status == 200
+        assert [json.loads(line)["event"] for line in response] == ["one", "two"]
+    with ask_log(door, "?process=spark%2F&limit=5") as response:
+        assert [json.loads(line)["event"] for line in response] == ["two"]
+
+
+@pytest.mark.parametrize("authorization", ["", "user", "rubbish"])
+def test_nobody_else_gets_a_line(door: TelemetryServer, authorization: str) -> None:
+    with ask_log(door, authorization=authorization) as response:
+        assert response.status == 401
+        assert b"one" not in response.read()
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "10001", "²"])
+def test_a_limit_that_is_none_is_refused(door: TelemetryServer, limit: str) -> None:
+    with ask_log(door, f"?{urlencode({'limit': limit})}") as response:
+        assert response.status == 400
+
+
+def test_who_follows_gets_what_comes_until_the_server_ends(door: TelemetryServer, log_file: Path) -> None:
+    with ask_log(door, "?follow=1&limit=1") as response:
+        assert json.loads(response.readline())["event"] == "two"
+        with log_file.open("a") as file:
+            file.write('{"event": "three"}\n')
+        assert json.loads(response.readline())["event"] == "three"
+        door.stop()
+        assert response.read() == b""
+
+
+def test_who_follows_a_silent_log_gets_a_sign_of_life(door: TelemetryServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "LOG_SIGN_SECONDS", 0.1)
+    with ask_log(door, "?follow=1&limit=1") as response:
+        assert response.readline()
+        assert response.readline() == b"\n"
+
+
+def test_no_more_than_a_few_read_at_the_same_time_and_who_leaves_makes_room(
+    door: TelemetryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "LOG_SIGN_SECONDS", 0.1)
+    readers = [ask_log(door, "?follow=1") for _ in range(tuning.LOG_READERS)]
+    assert [reader.status for reader in readers] == [200] * tuning.LOG_READERS
+    assert ask_log(door).status == 503
+    for reader in readers:
+        reader.close()
+    assert eventually(lambda: ask_log(door).status == 200)
+
+
+def test_a_server_without_a_log_has_none_to_tell(server: TelemetryServer) -> None:
+    assert ask_log(server).status == 404
+
+
+# --- what Prometheus is told ---
+
+
+def test_prometheus_is_told_what_to_scrape() -> None:
+    targets = [{"targets": ["10.0.0.1:9464"], "labels": {"node": "a", "role": "head"}}]
+    server = serving(targets=lambda: targets)
+    server.start()
+    try:
+        response, body = get(server, "/sd")
+        assert (response.status, json.loads(body)) == (200, targets)
+        assert response.headers["Content-Type"] == "application/json"
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "told"),
+    [
+        ("127.0.0.1", "127.0.0.1", "http://127.0.0.1:0"),
+        ("127.0.0.1", "10.0.0.7", ""),
+        ("0.0.0.0", "10.0.0.7", "http://10.0.0.7:0"),
+        ("10.0.0.7", "10.0.0.7", "http://10.0.0.7:0"),
+        ("10.9.0.7", "10.0.0.7", "http://10.9.0.7:0"),
+    ],
+)
+def test_others_are_told_an_address_by_which_they_reach_it(host: str, address: str, told: str) -> None:
+    assert serving(host=host).url_for_others(address) == told

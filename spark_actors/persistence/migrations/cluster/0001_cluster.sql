@@ -5,7 +5,9 @@ CREATE TABLE trees (
     namespace text NOT NULL DEFAULT '',         -- of its actors
     release text NOT NULL,
     fingerprint text NOT NULL,                  -- of the settings that it was made with
+    settings json NOT NULL,                     -- those that all machines have in common; no secrets
     root bigint NOT NULL DEFAULT 0,             -- grows with each root that it gets: an older one may write no more
+    fenced bigint NOT NULL DEFAULT 0,           -- actors of it that had a successor and have ended themselves
     state text NOT NULL DEFAULT 'warming',
     since timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT trees_state_known CHECK (state IN ('warming', 'open', 'ended'))
@@ -23,6 +25,7 @@ CREATE TABLE nodes (
     python text NOT NULL DEFAULT '',
     fingerprint text NOT NULL DEFAULT '',       -- of its settings
     epoch bigint NOT NULL DEFAULT 0,            -- of the tree for which it has read them
+    metrics_url text NOT NULL DEFAULT '',       -- where others read its metrics and its log; empty: nowhere
     pid integer,                                -- of the process that looks after it there
     cpu_percent real,
     memory_bytes bigint,
