@@ -12,7 +12,8 @@ it, or anything else goes wrong, is the retry policy in `attempts.py`.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from spark_actors.actors import tuning
 from spark_actors.actors.attempts import (
@@ -28,9 +29,9 @@ from spark_actors.actors.attempts import (
 )
 from spark_actors.actors.lookups import HostedContext, Lookups
 from spark_actors.actors.residents import Residents
-from spark_actors.actors.turn import Turn, TurnRules, decide_turn
+from spark_actors.actors.turn import MOVED, Turn, TurnRules, decide_turn
 from spark_actors.actors.turn_reports import TurnReports
-from spark_actors.kernel.decisions import PARKED, Verdict
+from spark_actors.kernel.decisions import PARKED, Outcome, Verdict
 from spark_actors.kernel.errors import ConstraintError, StorageError, StorageUnavailableError
 from spark_actors.kernel.ids import is_key
 from spark_actors.kernel.messages import MessageRegistry
@@ -38,10 +39,18 @@ from spark_actors.messaging.crash_points import CrashPoint, PassPoint, pass_unha
 from spark_actors.messaging.deaths import KILLED_ITS_PROCESS
 from spark_actors.messaging.envelope import Envelope, Reply, pack, unpack_envelopes
 from spark_actors.messaging.ports import Clock, Telemetry
-from spark_actors.messaging.telemetry import InstancesMoved
+from spark_actors.messaging.routing import Placement, Slot
+from spark_actors.messaging.telemetry import InstancesMoved, TurnStale
 from spark_actors.messaging.unit_of_work import Failure, Unreadable
 
 _HANDLED = (Verdict.DONE, Verdict.REJECTED)
+
+
+class _Placed(NamedTuple):
+    """A placement, and which of those that there have been it is."""
+
+    placement: Placement
+    version: int
 
 
 class AggregateActor:
@@ -55,7 +64,7 @@ class AggregateActor:
         contexts: Sequence[HostedContext],
         registry: MessageRegistry,
         *,
-        capacity: int,
+        slot: Slot,
         max_bytes: int = 64 * 2**20,
         max_attempts: int,
         clock: Clock,
@@ -64,36 +73,92 @@ class AggregateActor:
     ) -> None:
         self._lookups = {hosted.context.name: Lookups(hosted) for hosted in contexts}
         self._registry = registry
-        self._residents = Residents(capacity, max_bytes)
+        self._slot = slot
+        self._placed: _Placed | None = None
+        """What it goes by; None: it takes whatever it is handed."""
+        self._told: _Placed | None = None
+        """What it goes by from the next turn on."""
+        self._residents = Residents(slot.capacity, max_bytes)
         self._max_attempts = max_attempts
         self._clock = clock
         self._telemetry = telemetry
         self._reports = TurnReports(telemetry)
         self._pass = pass_point
 
-    def take_turn(self, context: str, payload: bytes) -> bytes:
+    def place(self, placement: Placement, version: int) -> None:
+        """Go by *placement* from the next turn on: instances of other slots passivate. An older one changes nothing.
+
+        The one call that another thread may make.
+        """
+        if self._told is None or version > self._told.version:
+            self._told = _Placed(placement, version)
+
+    def take_turn(self, context: str, payload: bytes, version: int) -> bytes:
         """Handle packed envelopes and give packed replies, in the same order, once they are committed.
 
+        They were sent by this *version* of the placement. If the actor knows a newer one by which another slot has an
+        instance, it does nothing for it and answers MOVED: hand these over by a newer one than *version*, before any
+        others of the key. An actor that knows no newer one handles whatever comes; the store accepts one of two.
         A command whose handling raises is answered FAILED; it waits as a dead letter, and its key is parked. Those of a
         parked key are answered PARKED: they wait durably and are handled, in order, by `release`. Those of a key on
         which somebody else holds a lock are answered LOCKED: hand them over again later, before any others of the key.
         A command under an id that was used for something else is rejected as `id_reused`, and nothing is kept of it.
         Raises StorageUnavailableError if the store is away: nothing is known then, so hand the same batch over again.
         """
-        commands, lookups, started = unpack_envelopes(payload), self._lookups[context], time.monotonic()
+        return self._unless_moved(context, payload, version, self._handle)
+
+    def bury(self, context: str, payload: bytes, version: int) -> bytes:
+        """Have packed envelopes fail that kill their host, without looking into them; gives packed replies.
+
+        Each waits as a dead letter and its key is parked, unless it was handled after all. Like `take_turn` otherwise.
+        """
+        return self._unless_moved(context, payload, version, self._bury)
+
+    def _unless_moved(
+        self,
+        context: str,
+        payload: bytes,
+        version: int,
+        handle: Callable[[str, Sequence[Envelope]], Iterable[Outcome]],
+    ) -> bytes:
+        """Packed replies: *handle* says how the commands end whose instances belong here, as far as is known."""
+        commands, moved = unpack_envelopes(payload), frozenset[str]()
+        self._let_go()
+        if self._placed and version < self._placed.version:
+            moved = frozenset(key for key in keys_of(commands) if not self._is_own(context, key))
+        here, elsewhere = parted(commands, moved)
+        if elsewhere:
+            self._telemetry(TurnStale(context))
+        coming = iter(handle(context, here) if here else ())
+        outcomes = [MOVED if command.key in moved else next(coming) for command in commands]
+        return pack([Reply.of(each.message_id, outcome) for each, outcome in zip(commands, outcomes, strict=True)])
+
+    def _let_go(self) -> None:
+        """Passivate what is no longer this slot's, if there is another placement since the last turn."""
+        if self._placed is (told := self._told):
+            return
+        self._placed = told
+        for context in self._lookups:
+            lost = [key for key in self._residents.keys(context) if not self._is_own(context, key)]
+            self._residents.forget(context, lost)
+            if lost:
+                self._telemetry(InstancesMoved(context, 0, len(lost), self._residents.count(context)))
+
+    def _is_own(self, context: str, key: str) -> bool:
+        """Whether the instance belongs to this slot by the placement that the actor knows."""
+        return self._placed is None or self._placed.placement.slot_of(context, key).name == self._slot.name
+
+    def _handle(self, context: str, commands: Sequence[Envelope]) -> Iterable[Outcome]:
+        lookups, started = self._lookups[context], time.monotonic()
         first, others = distinct(commands)
         ended = self._take_all(lookups, first)
         answered = lookups.answers(others)
         outcomes = [answered.get(place) or ended.outcomes[each.message_id] for place, each in enumerate(commands)]
         self._reports.taken(context, first, ended, outcomes, started)
-        return pack([Reply.of(each.message_id, outcome) for each, outcome in zip(commands, outcomes, strict=True)])
+        return outcomes
 
-    def bury(self, context: str, payload: bytes) -> bytes:
-        """Have packed envelopes fail that kill their host, without looking into them; gives packed replies.
-
-        Each waits as a dead letter and its key is parked, unless it was handled after all. Raises like `take_turn`.
-        """
-        commands, lookups, started = unpack_envelopes(payload), self._lookups[context], time.monotonic()
+    def _bury(self, context: str, commands: Sequence[Envelope]) -> Iterable[Outcome]:
+        lookups, started = self._lookups[context], time.monotonic()
         known = lookups.known(commands)
         pending = [command for command in commands if command.message_id not in known]
         parked = set(lookups.parked(command.key for command in pending))
@@ -107,7 +172,7 @@ class AggregateActor:
         self._store_failures(lookups, turn)
         ended = Ended(known | turn.outcomes, set(known))
         self._reports.taken(context, commands, ended, list(ended.outcomes.values()), started)
-        return pack([Reply.of(command.message_id, ended.outcomes[command.message_id]) for command in commands])
+        return [ended.outcomes[command.message_id] for command in commands]
 
     def release(self, context: str, keys: Sequence[str], at_once: int = tuning.RELEASED_AT_ONCE) -> list[str]:
         """Handle the first of what waits for these released keys, in order; gives those for which more waits.

@@ -55,6 +55,10 @@ class Fence:
         """Somebody has asked for a heartbeat: the root knows this actor."""
         self._asked_at = self._now()
 
+    def end(self) -> None:
+        """Somebody else has found out that the place is another's."""
+        self._end()
+
     def stop(self) -> None:
         self._ended.set()
 

@@ -181,7 +181,11 @@ class Keeper:
     async def _made(self, node_id: str) -> Actor:
         self.waits_for_node = node_id
         incarnation = await self._seating.seat(self.spec.place, node_id)
-        return await self._children.make(self.spec, incarnation, node_id)
+        try:
+            return await self._children.make(self.spec, incarnation, node_id)
+        except (ActorUnavailableError, asyncio.CancelledError):
+            self._may_live_on(node_id)
+            raise
 
     async def _open(self, actor: Actor) -> None:
         """Have it begin, once the tree works. Raises ActorUnavailableError; then there is no such actor any more."""
@@ -190,7 +194,7 @@ class Keeper:
             await self._seating.opened.wait()
             await self._children.begin(actor)
         except (ActorUnavailableError, asyncio.CancelledError):
-            self._seating.end(actor, self._children.kill(actor))
+            self._end(actor)
             raise
         finally:
             self.is_warm = False
@@ -222,8 +226,15 @@ class Keeper:
     def _lose(self, actor: Actor) -> None:
         """There is no actor any more; should it only have been silent, there must not be two."""
         self._actor = self.report = self._heard_at = None
-        self._seating.empty_from[actor.node_id] = self._now() + tuning.FENCED_SECONDS
+        self._end(actor)
+
+    def _end(self, actor: Actor) -> None:
+        self._may_live_on(actor.node_id)
         self._seating.end(actor, self._children.kill(actor))
+
+    def _may_live_on(self, node_id: str) -> None:
+        """An actor there may be out of reach: then only its fence ends it."""
+        self._seating.empty_from[node_id] = self._now() + tuning.FENCED_SECONDS
 
     async def _move(self, old: Actor, node_id: str) -> None:
         """Fill the place anew on another node: the new actor is warm before the old one is touched.
@@ -266,7 +277,7 @@ class Keeper:
         try:
             await self._drained(old, self._grace_seconds)
         except asyncio.CancelledError:
-            self._seating.end(new, self._children.kill(new))
+            self._end(new)
             raise
         self._actor = self.report = self._heard_at = None
 
@@ -284,5 +295,7 @@ class Keeper:
                     await self._children.report(actor, self._seating.table, self._heartbeat_seconds)
                     if actor is self._actor:
                         self._heard_at = self._now()
+            if not stopping.result():
+                self._may_live_on(actor.node_id)
         finally:
             stopping.cancel()

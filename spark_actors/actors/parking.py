@@ -200,13 +200,21 @@ class CommandReleases:
     ) -> None:
         self._context = context
         self._parking = parking
-        self._placement = placement
+        self._placement, self._version = placement, 0
         self._hosts = hosts
         self._clock = clock
         self._telemetry = telemetry
         self._deaths: Counter[str] = Counter()
         """How often a host has died over the first of what waits, by key."""
         self.loop = Loop(f"release {context}", self.step)
+
+    def place(self, placement: Placement, version: int) -> None:
+        """Ask by *placement* from now on, unless a newer one is known.
+
+        A host that is asked by an older one works the key off all the same: of two the store accepts one.
+        """
+        if version > self._version:
+            self._placement, self._version = placement, version
 
     async def step(self) -> float:
         """Ask the host of each released key; a host that is away is asked again later."""

@@ -39,20 +39,21 @@ class Report(msgspec.Struct, frozen=True):
 class Hosts(Protocol):
     """The pool of AggregateActors."""
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         """Have the actor in *slot* take a turn with packed envelopes; gives packed replies.
 
+        *version*: of the placement by which these are sent there. One that knows a newer one may answer MOVED.
         Raises ActorUnavailableError or StorageUnavailableError: what happened is then unknown, and handing the same
         batch over again is safe.
         """
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         """As `take_turn`, with nothing else in the actor's hand, in or before it: if it dies now, this is why.
 
         Raises ActorUnavailableError if that cannot be just now.
         """
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         """Have packed envelopes fail, unread, under which that actor dies again and again; else like `take_turn`."""
 
 
@@ -152,5 +153,8 @@ class Children(Protocol):
     async def kill(self, actor: Actor) -> None:
         """End it at once, if it is there."""
 
-    async def stop(self, actor: Actor, grace_seconds: float) -> None:
-        """Let it finish what it has in hand, then end it; after *grace_seconds* it is ended anyway."""
+    async def stop(self, actor: Actor, grace_seconds: float) -> bool:
+        """Let it finish what it has in hand, then end it; after *grace_seconds* it is ended anyway.
+
+        Gives whether it has finished: one that has not may be out of reach, and live on.
+        """

@@ -74,15 +74,15 @@ class AggregateActor:
     def begin(self) -> None:
         """It works when it is called."""
 
-    def take_turn(self, context: str, payload: bytes, token: str = "") -> bytes:
+    def take_turn(self, context: str, payload: bytes, version: int, token: str = "") -> bytes:
         self.start()
         with self._progress.turn(token):
-            return self._actor.take_turn(context, payload)
+            return self._actor.take_turn(context, payload, version)
 
-    def bury(self, context: str, payload: bytes) -> bytes:
+    def bury(self, context: str, payload: bytes, version: int) -> bytes:
         self.start()
         with self._progress.turn():
-            return self._actor.bury(context, payload)
+            return self._actor.bury(context, payload, version)
 
     def release(self, context: str, keys: list[str], at_once: int) -> list[str]:
         self.start()
@@ -97,6 +97,8 @@ class AggregateActor:
     def report(self, table: RouteTable | None) -> bytes:
         self._started.wait()
         self._fence.asked()
+        if table:
+            self._actor.place(table.placement, table.version)
         waits = self._progress.waits_for_store_seconds
         return msgspec.msgpack.encode(
             Report(

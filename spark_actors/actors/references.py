@@ -107,20 +107,22 @@ class _Others:
 class RayHosts(_Others):
     """The AggregateActors, by slot."""
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         answer: bytes = await self._call(
-            names.aggregate_actor(slot), lambda actor: actor.take_turn.remote(context, payload)
+            names.aggregate_actor(slot), lambda actor: actor.take_turn.remote(context, payload, version)
         )
         return answer
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         place = names.aggregate_actor(slot)
         token = await self._keep(place)
-        answer: bytes = await self._call(place, lambda actor: actor.take_turn.remote(context, payload, token))
+        answer: bytes = await self._call(place, lambda actor: actor.take_turn.remote(context, payload, version, token))
         return answer
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        answer: bytes = await self._call(names.aggregate_actor(slot), lambda actor: actor.bury.remote(context, payload))
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        answer: bytes = await self._call(
+            names.aggregate_actor(slot), lambda actor: actor.bury.remote(context, payload, version)
+        )
         return answer
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
@@ -199,12 +201,15 @@ class RayChildren:
         except (RayError, TimeoutError) as error:
             log.debug("not_ended", actor=str(actor), error=_word(error))
 
-    async def stop(self, actor: Actor, grace_seconds: float) -> None:
+    async def stop(self, actor: Actor, grace_seconds: float) -> bool:
+        has_finished = True
         try:
             await answer_of(actor.spec.place, actor.handle.stop.remote(), grace_seconds)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from draining, it must end
             log.warning("not_drained", actor=str(actor), error=str(error))
+            has_finished = False
         await self.kill(actor)
+        return has_finished
 
 
 def end_soon(handle: Any) -> None:
@@ -228,16 +233,17 @@ class RayNodes:
 
     async def examine(self, node_id: str) -> Common:
         try:
-            found: Common = await answer_of(f"node {node_id}", self._begin_to_look(node_id), tuning.START_SECONDS)
-        except RayTaskError as error:
+            answer = await in_thread(partial(self._begin_look, node_id), tuning.CLUSTER_SECONDS)
+            found: Common = await answer_of(f"node {node_id}", answer, tuning.START_SECONDS)
+        except (RayTaskError, TimeoutError) as error:
             raise ActorUnavailableError(f"node {node_id}", _word(error)) from error
         return found
 
-    def _begin_to_look(self, node_id: str) -> Awaitable[Common]:
+    def _begin_look(self, node_id: str) -> Awaitable[Common]:
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
         look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
-        looking: Awaitable[Common] = look.remote()
-        return looking
+        answer: Awaitable[Common] = look.remote()
+        return answer
 
     async def nodes(self) -> Sequence[Sighting]:
         try:

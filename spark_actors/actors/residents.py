@@ -42,6 +42,10 @@ class Residents:
                 self._bytes += size - before
                 self._sizes[name] = size
 
+    def keys(self, context: str) -> list[str]:
+        """Of the active instances of *context*."""
+        return [key for of, key in self._instances if of == context]
+
     def forget(self, context: str, keys: Iterable[str]) -> None:
         """Let these go; they are loaded again when needed."""
         for key in keys:

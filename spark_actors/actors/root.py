@@ -10,7 +10,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,7 +27,9 @@ from spark_actors.actors.seating import Seating
 from spark_actors.cluster.nodes import Common, NodeState, Sighting, Verdict, judge
 from spark_actors.cluster.placing import Place, moves
 from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView, SupersededError
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.messaging.ports import Telemetry
+from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.telemetry import ActorsFenced, GcsSeen, NodesMeasured, RoutesMeasured
 
 log = structlog.get_logger(__name__)
@@ -83,6 +85,10 @@ class RootPorts:
     """Of every node."""
     fence: Callable[[int], Fence]
     """Sees to it that a root with a successor ends itself."""
+    placing: Callable[[Mapping[str, int]], Placement]
+    """Where instances live if operators wish for so many slots of these pools."""
+    host: Callable[[Slot], Keeper]
+    """Makes the keeper of a slot's AggregateActor."""
     board: Board
     own_metrics: Callable[[], bytes]
     telemetry: Telemetry
@@ -94,15 +100,18 @@ class RootPorts:
 class RootSupervisor:
     """Keeps all actors.
 
-    *tiers* go from the way in to the store; draining stops one after the other, so that first nothing comes in and then
-    nothing is under way.
+    *tiers*, and behind them that of the AggregateActors, go from the way in to the store; draining stops one after the
+    other, so that first nothing comes in and then nothing is under way.
     """
 
     def __init__(
         self, tiers: Sequence[Sequence[Keeper]], seating: Seating, ports: RootPorts, *, grace_seconds: float
     ) -> None:
-        self._tiers = tiers
-        self._by_place = {keeper.spec.place: keeper for tier in tiers for keeper in tier}
+        self._fixed = tiers
+        self._hosts: dict[str, Keeper] = {}
+        """By place."""
+        self._retiring: dict[str, asyncio.Task[None]] = {}
+        """By place of a slot that is no more."""
         self._seating = seating
         self._ports = ports
         self._grace_seconds = grace_seconds
@@ -122,13 +131,20 @@ class RootSupervisor:
         self._examine_at: dict[str, float] = {}
         self._found: dict[str, Common] = {}
         self._loop = Loop("reconcile", self.reconcile)
-        seating.places = {each.place: _place(each) for each in self._specs}
+        self._name_places()
         seating.is_known = self._is_known
         seating.on_change = self._tell_soon
 
     @property
-    def _specs(self) -> list[ActorSpec]:
-        return [keeper.spec for keeper in self._by_place.values()]
+    def _tiers(self) -> list[Sequence[Keeper]]:
+        return [*self._fixed, list(self._hosts.values())]
+
+    @property
+    def _by_place(self) -> dict[str, Keeper]:
+        return {keeper.spec.place: keeper for tier in self._tiers for keeper in tier}
+
+    def _name_places(self) -> None:
+        self._seating.places = {place: _place(keeper.spec) for place, keeper in self._by_place.items()}
 
     async def start(self) -> None:
         self._loop.start()
@@ -136,6 +152,8 @@ class RootSupervisor:
     async def stop(self) -> None:
         """Drain, tier by tier."""
         await self._loop.stop()
+        for retiring in self._retiring.values():
+            retiring.cancel()
         for tier in self._tiers:
             ends = await asyncio.gather(*(keeper.stop(self._grace_seconds) for keeper in tier), return_exceptions=True)
             for keeper, end in zip(tier, ends, strict=True):
@@ -162,6 +180,7 @@ class RootSupervisor:
     async def reconcile(self) -> float:
         """One round. Gives the seconds until the next. Raises what keeps it from knowing how things are."""
         if self._superseded:
+            await self._give_way(self._superseded)
             raise self._superseded
         try:
             await self._look()
@@ -184,6 +203,7 @@ class RootSupervisor:
         if rows.is_open:
             await self._note(rows)
             self.open()
+        self._scale(self._ports.placing(rows.slots))
         for tier in reversed(self._tiers):
             for keeper in tier:
                 keeper.start()
@@ -208,13 +228,67 @@ class RootSupervisor:
         self._number = number
         self._fence = self._ports.fence(number)
         self._fence.start()
+        placement = self._ports.placing(rows.slots)
+        self._keep_hosts(placement)
         # Tables of this root are newer than all of those before it.
-        self._seating.begin(number, rows.seats, version=number << 20)
+        self._seating.begin(number, rows.seats, placement, version=number << 20)
+        for place in rows.seats.keys() - self._seating.places.keys():  # an earlier root has not come to it
+            self._retiring[place] = asyncio.create_task(self._vacated(place))
         if rows.seats:
             self._sure_from = self._ports.now() + tuning.FENCED_SECONDS
 
+    def _keep_hosts(self, placement: Placement) -> None:
+        for slot in placement.slots:
+            if (place := names.aggregate_actor(slot)) not in self._hosts and place not in self._retiring:
+                self._hosts[place] = self._ports.host(slot)
+        self._name_places()
+
+    def _scale(self, wanted: Placement) -> None:
+        """Have as many slots as are wanted: new ones are filled first, then told of; what is no more ends after that.
+
+        What is in the hand of a slot that ends stays with those who have sent it: they send it to its successor.
+        """
+        for place in [place for place, retiring in self._retiring.items() if retiring.done()]:
+            del self._retiring[place]
+        self._keep_hosts(wanted)
+        places = {names.aggregate_actor(slot) for slot in wanted.slots}
+        if wanted != self._seating.table.placement:
+            if not places <= self._seating.table.routes.keys() - self._retiring.keys():
+                return
+            log.info("slots_changed", slots=len(wanted.slots))
+            self._seating.place(wanted)
+        for place in self._hosts.keys() - places - self._retiring.keys():
+            self._retiring[place] = asyncio.create_task(self._retired(place, self._seating.table.version))
+
+    async def _retired(self, place: str, version: int) -> None:
+        """End the AggregateActor of a slot that is not in the table of this *version* any more."""
+        await self._seating.known_everywhere(version)
+        await self._hosts[place].stop(self._grace_seconds)
+        await self._vacated(place)
+        del self._hosts[place]
+        self._name_places()
+
+    async def _vacated(self, place: str) -> None:
+        while True:
+            try:
+                await self._seating.vacate(place)
+            except StorageUnavailableError:
+                await asyncio.sleep(tuning.CLUSTER_LOOK_SECONDS)
+            else:
+                return
+
+    async def _give_way(self, superseded: SupersededError) -> None:
+        """End the process, if there is a newer root; one whose tree has ended waits to be ended with it.
+
+        If this is the one that Ray starts again, it becomes the newest then, and the other, whom nobody asks, ends.
+        """
+        if (await self._ports.store.read()).root not in (0, superseded.root):
+            self._ports.fence(superseded.root).end()
+
     async def _let_go(self) -> None:
         """Another is the root: neither ask nor end anybody any more, or those who have successors would live on."""
+        for retiring in self._retiring.values():
+            retiring.cancel()
         await asyncio.gather(*(keeper.let_go() for keeper in self._by_place.values()))
 
     def _judged(self, rows: ClusterRows, *, listened: bool) -> dict[str, Verdict]:
@@ -332,7 +406,11 @@ class RootSupervisor:
 
     def _move(self, rows: ClusterRows) -> None:
         """Have actors move, a few at a time, to where they should be."""
-        seats = {place: keeper.node_id for place, keeper in self._by_place.items() if keeper.report or keeper.is_moving}
+        seats = {
+            place: keeper.node_id
+            for place, keeper in self._by_place.items()
+            if (keeper.report or keeper.is_moving) and place not in self._retiring
+        }
         leaving = {node for node in seats.values() if self._state(node) in (NodeState.DRAINING, NodeState.REFUSED)}
         wanted = {place: seat.wanted_node for place, seat in rows.seats.items() if seat.wanted_node}
         under_way = sum(keeper.is_moving for keeper in self._by_place.values())

@@ -19,7 +19,7 @@ from spark_actors.messaging.routing import Placement
 class Seating:
     """The seats of all places, as the store knows them and as the actors are told."""
 
-    def __init__(self, store: ClusterStore, placement: Placement) -> None:
+    def __init__(self, store: ClusterStore) -> None:
         self._store = store
         self._root = 0
         self._seats: dict[str, str] = {}
@@ -27,7 +27,7 @@ class Seating:
         self.places: Mapping[str, Place] = {}
         self.usable: Sequence[str] = ()
         """Nodes on which actors may be placed, the one to be filled first in front."""
-        self.table = RouteTable(0, placement)
+        self.table = RouteTable(0, Placement(1, 1))
         self.is_known: Callable[[int], bool] = lambda version: True
         """Whether all who call others have been told a table of this version."""
         self.on_change: Callable[[], None] = lambda: None
@@ -38,11 +38,11 @@ class Seating:
         self._endings: dict[asyncio.Task[None], str] = {}
         """With the node of the actor that ends."""
 
-    def begin(self, root: int, seats: Mapping[str, Seat], *, version: int) -> None:
+    def begin(self, root: int, seats: Mapping[str, Seat], placement: Placement, *, version: int) -> None:
         """From now on as this root, on what an earlier one has left. Tables are newer than *version*."""
         self._root, self._inherited = root, dict(seats)
         self._seats = {place: seat.node_id for place, seat in seats.items() if place in self.places}
-        self.table = RouteTable(version, self.table.placement)
+        self.table = RouteTable(version, placement)
 
     @property
     def seats(self) -> Mapping[str, str]:
@@ -85,6 +85,20 @@ class Seating:
         route = Route(actor.incarnation, actor.handle)
         self._seats[actor.spec.place] = actor.node_id
         routes = {**self.table.routes, actor.spec.place: route}
+        self._changed(RouteTable(self.table.version + 1, self.table.placement, routes))
+
+    def place(self, placement: Placement) -> None:
+        """Have everybody told that instances live by this placement from now on."""
+        self._changed(RouteTable(self.table.version + 1, placement, self.table.routes))
+
+    async def vacate(self, place: str) -> None:
+        """Note durably, and have everybody told, that there is no such place any more.
+
+        Raises StorageUnavailableError, SupersededError.
+        """
+        await self._store.vacate(self._root, place)
+        self._seats.pop(place, None)
+        routes = {each: route for each, route in self.table.routes.items() if each != place}
         self._changed(RouteTable(self.table.version + 1, self.table.placement, routes))
 
     def _changed(self, table: RouteTable) -> None:

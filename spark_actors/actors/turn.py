@@ -26,6 +26,7 @@ from spark_actors.messaging.unit_of_work import (
 )
 
 LOCKED = Outcome(Verdict.LOCKED, "row_locked")
+MOVED = Outcome(Verdict.MOVED, "key_moved")
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 INVALID_KEY = Outcome(Verdict.REJECTED, "invalid_key")

@@ -41,7 +41,7 @@ def aggregate_actor(origin: Origin, slot: Slot, progress: Progress) -> tuple[Agg
     actor = AggregateActor(
         hosted,
         application.registry,
-        capacity=slot.capacity,
+        slot=slot,
         max_bytes=deployment.settings.placement.resident_bytes,
         max_attempts=turns.max_attempts,
         clock=wrapping.clock(clock),

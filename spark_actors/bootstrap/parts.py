@@ -68,13 +68,15 @@ class Parts:
         return pool
 
     def dispatcher(self) -> Dispatcher:
-        return Dispatcher(
+        dispatcher = Dispatcher(
             placement(self.deployment),
             RayHosts(self.routes),
             max_commands=self.settings.turns.max_commands,
             telemetry=self.metrics,
             draw=chance,
         )
+        self.routes.follow(lambda table: dispatcher.place(table.placement, table.version))
+        return dispatcher
 
     def edge(self, context: str, sender: CommandSender) -> PartsEdge:
         """What the adapters of a context work with."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from spark_actors.actors import names
@@ -16,12 +16,13 @@ from spark_actors.actors.seating import Seating
 from spark_actors.bootstrap.aggregate import aggregate_actor
 from spark_actors.bootstrap.context import context_unit
 from spark_actors.bootstrap.ingress import ingress_unit
-from spark_actors.bootstrap.parts import Parts, fence_of, placement
-from spark_actors.bootstrap.sizes import groups_of
+from spark_actors.bootstrap.parts import Parts, fence_of
+from spark_actors.bootstrap.sizes import groups_of, placement_for
 from spark_actors.bootstrap.supervisor import supervisor_unit
 from spark_actors.cluster.nodes import Common
 from spark_actors.deployment import Origin, deployment_of
 from spark_actors.messaging.ports import INGRESS
+from spark_actors.messaging.routing import Slot
 from spark_actors.persistence.cluster import PostgresClusterStore, count_fenced, newest_root
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.version import version
@@ -31,25 +32,22 @@ async def root_unit(origin: Origin) -> Assembly:
     """The root supervisor."""
     parts = Parts(origin, names.ROOT)
     store = PostgresClusterStore(await parts.pool(INGRESS), names.epoch_of(origin.namespace))
-    seating = Seating(store, placement(parts.deployment))
+    seating = Seating(store)
     supervision, grace_seconds = parts.settings.supervision, parts.settings.shutdown.grace_seconds
 
-    def keepers(specs: Iterable[ActorSpec]) -> list[Keeper]:
-        return [
-            Keeper(
-                spec,
-                RayChildren(origin.namespace, origin.python),
-                seating,
-                heartbeat_seconds=supervision.heartbeat_seconds,
-                patience_seconds=supervision.patience_seconds,
-                grace_seconds=grace_seconds,
-                telemetry=parts.metrics,
-            )
-            for spec in specs
-        ]
+    def keeper(spec: ActorSpec) -> Keeper:
+        return Keeper(
+            spec,
+            RayChildren(origin.namespace, origin.python),
+            seating,
+            heartbeat_seconds=supervision.heartbeat_seconds,
+            patience_seconds=supervision.patience_seconds,
+            grace_seconds=grace_seconds,
+            telemetry=parts.metrics,
+        )
 
     service = RootSupervisor(
-        [keepers(tier) for tier in _tiers(parts)],
+        [[keeper(spec) for spec in tier] for tier in _tiers(parts)],
         seating,
         RootPorts(
             store,
@@ -58,6 +56,8 @@ async def root_unit(origin: Origin) -> Assembly:
             expected=_look(origin),
             examines_all=bool(origin.python),
             fence=partial(_root_fence, origin),
+            placing=partial(placement_for, parts.settings),
+            host=lambda slot: keeper(_host(origin, slot)),
             board=MetricsBoard(),
             own_metrics=parts.metrics.snapshot,
             telemetry=parts.metrics,
@@ -68,7 +68,7 @@ async def root_unit(origin: Origin) -> Assembly:
 
 
 def _tiers(parts: Parts) -> list[list[ActorSpec]]:
-    """All actors but the root, from the way in to the store."""
+    """All actors but the root and the AggregateActors, from the way in to the store."""
     origin, application = parts.deployment.origin, parts.application
 
     def spec(place: str, kind: str, build: Callable[..., object], overlap: Overlap = Overlap.WARM) -> ActorSpec:
@@ -86,11 +86,13 @@ def _tiers(parts: Parts) -> list[list[ActorSpec]]:
         spec(names.context_actor(name), "ContextActor", partial(context_unit, origin, name))
         for name in (each.name for each in application.contexts)
     ]
-    hosts = [
-        spec(names.aggregate_actor(slot), "AggregateActor", partial(aggregate_actor, origin, slot), Overlap.CALLS)
-        for slot in placement(parts.deployment).slots
-    ]
-    return [ingresses, supervisors, contexts, hosts]
+    return [ingresses, supervisors, contexts]
+
+
+def _host(origin: Origin, slot: Slot) -> ActorSpec:
+    place = names.aggregate_actor(slot)
+    build = partial(aggregate_actor, origin, slot)
+    return ActorSpec(place, "AggregateActor", build, partial(fence_of, origin, place), Overlap.CALLS)
 
 
 def _look(origin: Origin) -> Common:

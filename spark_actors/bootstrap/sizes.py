@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from config.settings import Settings
 from spark_actors.application import Application
@@ -18,6 +19,13 @@ def placement_of(settings: Settings) -> Placement:
     wanted = settings.placement
     kinds = {str(kind): actors for kind, actors in wanted.dedicated_kinds.items()}
     return Placement(wanted.aggregate_actors, wanted.resident_instances, kinds, wanted.dedicated_instances)
+
+
+def placement_for(settings: Settings, slots: Mapping[str, int]) -> Placement:
+    """Where instances live if operators wish for so many slots of these pools, instead of what the settings say."""
+    usual = placement_of(settings)
+    kinds = {kind: slots.get(f"dedicated-{kind}", actors) for kind, actors in usual.dedicated_kinds.items()}
+    return replace(usual, shared_actors=slots.get("shared", usual.shared_actors), dedicated_kinds=kinds)
 
 
 def groups_of(application: Application, settings: Settings) -> Sequence[Sequence[str]]:

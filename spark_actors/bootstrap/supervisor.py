@@ -54,6 +54,7 @@ async def supervisor_unit(origin: Origin, name: str) -> Assembly:
         clock=parts.clock,
         telemetry=parts.metrics,
     )
+    parts.routes.follow(lambda table: releases.place(table.placement, table.version))
     relay = _relay(parts, name, outbox, subscriptions)
     return Assembly(Supervisor(watch, relay, releases), parts.metrics.snapshot, parts.routes, parts.close)
 

@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     REJECTED = "rejected"  # the business said no; final
     FAILED = "failed"  # the command could not be handled (a bug, or bytes nobody understands); it waits for an operator
     LOCKED = "locked"  # not now: somebody else holds a lock on the instance. Nothing was done; no producer is told this
+    MOVED = "moved"  # not here: another slot has the instance now. Nothing was done; no producer is told this either
     PARKED = "parked"  # waits durably behind an earlier one of its key, and is handled once that key is released
 
 

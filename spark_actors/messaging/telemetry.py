@@ -41,6 +41,13 @@ class TurnRetried:
 
 
 @dataclass(frozen=True)
+class TurnStale:
+    """An AggregateActor was handed commands by an older placement, of instances that another slot has now."""
+
+    context: str
+
+
+@dataclass(frozen=True)
 class InstancesMoved:
     """Aggregate instances were activated or passivated."""
 
@@ -253,6 +260,7 @@ class OutsideAsked:
 TelemetryEvent: TypeAlias = (
     TurnTaken
     | TurnRetried
+    | TurnStale
     | InstancesMoved
     | CommandsRefused
     | LoginTried

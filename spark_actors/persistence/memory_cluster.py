@@ -98,6 +98,11 @@ class MemoryClusterStore:
         """An operator wants the actor of a place on that node."""
         self._seats[place] = replace(self._seats[place], wanted_node=node_id)
 
+    @property
+    def slots(self) -> Mapping[str, int]:
+        """What operators wish, by pool."""
+        return self._slots
+
     def scale(self, pool: str, slots: int) -> None:
         """An operator wants so many slots."""
         self._slots[pool] = slots

@@ -77,6 +77,12 @@ RETRIES = _counter(
     "Work taken again: a turn that was not committed (reason), or messages that a receiver did not take yet (to).",
     *("context", "reason", "to"),
 )
+TURNS_STALE = _counter(
+    "spark_turns_stale_total",
+    "Turns with commands for instances that another slot has now; more than a few after a change of the slots: "
+    "somebody does not learn of it.",
+    "context",
+)
 RESIDENT_INSTANCES = _part("spark_resident_instances", "Aggregate instances that actors hold in memory now.", "context")
 ACTIVATIONS = _counter(
     "spark_activations_total",
@@ -200,6 +206,7 @@ CATALOGUE: tuple[Measure, ...] = (
     TURN_DURATION,
     INBOX_DUPLICATES,
     RETRIES,
+    TURNS_STALE,
     RESIDENT_INSTANCES,
     ACTIVATIONS,
     PASSIVATIONS,

@@ -36,6 +36,7 @@ from spark_actors.messaging.telemetry import (
     TasksTried,
     TelemetryEvent,
     TurnRetried,
+    TurnStale,
     TurnTaken,
 )
 from spark_actors.telemetry import catalogue
@@ -89,6 +90,10 @@ class ActorMetrics:
     @_record.register
     def _turn_retried(self, event: TurnRetried) -> None:
         self._add(catalogue.RETRIES, 1, event.context, event.reason, "")
+
+    @_record.register
+    def _turn_stale(self, event: TurnStale) -> None:
+        self._add(catalogue.TURNS_STALE, 1, event.context)
 
     @_record.register
     def _instances_moved(self, event: InstancesMoved) -> None:

@@ -23,13 +23,13 @@ from tests.fixtures.ray import NAMESPACE
 class Host:
     """Ends its process over what says so, and waits over all else."""
 
-    def take_turn(self, context: str, payload: bytes) -> bytes:
+    def take_turn(self, context: str, payload: bytes, version: int) -> bytes:
         if payload == b"deadly":
             os._exit(1)
         return payload
 
     def take_events(self, payload: bytes, token: str) -> bytes:
-        return self.take_turn("", payload)
+        return self.take_turn("", payload, 0)
 
     def keep(self, token: str) -> bool:
         """Dies meanwhile, of what somebody else has handed over."""
@@ -62,10 +62,10 @@ def test_a_message_that_kills_its_host_is_told_from_a_host_that_was_replaced(ray
         for is_replaced in (False, True):
             actor = an_actor()
             hosts = RayHosts(routes_to(names.aggregate_actor(SLOT), actor))
-            assert await hosts.take_turn(SLOT, "auth", b"harmless") == b"harmless"
+            assert await hosts.take_turn(SLOT, "auth", b"harmless", 0) == b"harmless"
             if is_replaced:
                 actor.sleep.remote()
-            asking = asyncio.ensure_future(hosts.take_turn(SLOT, "auth", b"waits" if is_replaced else b"deadly"))
+            asking = asyncio.ensure_future(hosts.take_turn(SLOT, "auth", b"waits" if is_replaced else b"deadly", 0))
             if is_replaced:
                 await asyncio.sleep(0)
                 ray.kill(actor)
@@ -85,7 +85,7 @@ def test_what_ends_before_it_is_alone_with_a_message_has_not_died_of_it(ray_node
         subscribers = RaySubscribers(routes_to(names.context_actor("auth"), an_actor()))
         died = []
         for asking in (
-            hosts.take_turn_alone(SLOT, "auth", b"harmless"),
+            hosts.take_turn_alone(SLOT, "auth", b"harmless", 0),
             subscribers.take_events("auth", b"harmless", alone=True),
         ):
             with pytest.raises(ActorUnavailableError) as error:

@@ -87,7 +87,7 @@ def test_while_the_gcs_is_away_each_call_ends_in_time_and_no_event_loop_waits(
     node = RayNodes.own_node()
     actor = Actor(spec, 1, node, REMOTE.options(**OPTIONS).remote())
     calls: Sequence[Callable[[], Awaitable[object]]] = (
-        lambda: RayHosts(routes).take_turn(SLOT, "accounting", b""),
+        lambda: RayHosts(routes).take_turn(SLOT, "accounting", b"", 0),
         lambda: RaySubscribers(routes).take_events("accounting", b""),
         lambda: children.make(spec, 2, node),
         lambda: children.find(spec, 1, node),

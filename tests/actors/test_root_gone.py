@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_actors.actors.assembly import Assembly
+from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.seating import Seating
 from spark_actors.cluster.nodes import Common
 from spark_actors.embedded.ray_node import EmbeddedRay
-from spark_actors.messaging.routing import Placement
+from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.liveness import Liveness
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from spark_actors.actors.references import RayRoot
 
 NAMESPACE = "root-gone"
+
+
+def no_host(slot: Slot) -> Keeper:
+    raise RuntimeError(f"{slot} is not wanted here")
 
 
 async def an_empty_tree() -> Assembly:
@@ -36,11 +41,13 @@ async def an_empty_tree() -> Assembly:
         own_node=RayNodes.own_node(),
         expected=Common("", ""),
         fence=lambda number: Fence("root", number, lambda: number),
+        placing=lambda slots: Placement(0, 1),
+        host=no_host,
         board=MetricsBoard(),
         own_metrics=lambda: b"",
         telemetry=lambda event: None,
     )
-    service = RootSupervisor((), Seating(store, Placement(1, 1)), ports, grace_seconds=1)
+    service = RootSupervisor((), Seating(store), ports, grace_seconds=1)
     return Assembly(service, lambda: b"")
 
 

@@ -26,6 +26,7 @@ from spark_actors.messaging.envelope import (
     unpack_envelopes,
     unpack_replies,
 )
+from spark_actors.messaging.routing import Slot
 from spark_actors.persistence.connections import Statement, TurnConnection
 from spark_actors.persistence.postgres_unit_of_work import PostgresUnitOfWorkFactory
 from tests.contracts.test_turns import sent
@@ -85,7 +86,7 @@ def an_actor(factory: PostgresUnitOfWorkFactory, context: str = "accounting") ->
     return AggregateActor(
         [HostedContext(BY_NAME[context], factory)],
         REGISTRY,
-        capacity=10_000,
+        slot=Slot("shared", 0, 10_000),
         max_attempts=5,
         clock=lambda: NOW,
         telemetry=lambda event: None,
@@ -93,7 +94,7 @@ def an_actor(factory: PostgresUnitOfWorkFactory, context: str = "accounting") ->
 
 
 def take(actor: AggregateActor, commands: Sequence[Command]) -> None:
-    actor.take_turn(commands[0].TYPE.context, pack([sent(command) for command in commands]))
+    actor.take_turn(commands[0].TYPE.context, pack([sent(command) for command in commands]), 0)
 
 
 @pytest.mark.parametrize("size", [1, 500])
@@ -173,7 +174,7 @@ def test_what_is_moved_by_hand_costs_one_statement_a_turn_and_what_is_not_costs_
         for number in range(50)
     ]
     meter.read()
-    actor.take_turn("accounting", pack(by_hand))
+    actor.take_turn("accounting", pack(by_hand), 0)
     assert meter.read() == (1, 8)
 
 

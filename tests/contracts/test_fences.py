@@ -110,7 +110,7 @@ def test_what_kills_its_host_is_buried_unread_and_its_key_waits(stores: Stores, 
     host = Host(stores)
     host.take(*business.opened("ann", 100), *business.opened("bob", 1))
     deadly = sent(business.more("ann", "deadly", 100), "deadly")
-    [reply] = unpack_replies(host.actor.bury(business.context, pack([deadly])))
+    [reply] = unpack_replies(host.actor.bury(business.context, pack([deadly]), 0))
     assert (reply.verdict, reply.reason) == (Verdict.FAILED, "killed_its_process")
     assert host.verdicts(sent(business.more("ann", "later", 100), "later"), bobs(business, 2)) == [
         ("parked", "key_parked"),
@@ -124,14 +124,14 @@ def test_what_is_to_be_buried_and_was_handled_after_all_answers_as_it_ended(stor
     host = Host(stores)
     done = sent(business.more("ann", "d", 100), "d")
     host.take(*business.opened("ann", 100), done)
-    [reply] = unpack_replies(host.actor.bury(business.context, pack([done])))
+    [reply] = unpack_replies(host.actor.bury(business.context, pack([done]), 0))
     assert (reply.verdict, keys(stores), balance(stores, "ann")) == (Verdict.DONE, {}, 200)
 
 
 def test_what_is_to_be_buried_behind_a_key_that_waits_keeps_its_place(stores: Stores, business: Business) -> None:
     host = Host(stores)
     host.take(*business.opened("ann", 100), poison(business, "ann"))
-    [reply] = unpack_replies(host.actor.bury(business.context, pack([sent(business.more("ann", "d", 100), "d")])))
+    [reply] = unpack_replies(host.actor.bury(business.context, pack([sent(business.more("ann", "d", 100), "d")]), 0))
     assert (reply.verdict, waiting(stores, "ann")) == (Verdict.PARKED, ["poison-ann-1", "d"])
 
 

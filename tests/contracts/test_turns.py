@@ -19,6 +19,7 @@ from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import Command, MessageRegistry
 from spark_actors.messaging.envelope import Envelope, Reply, encode_data, pack, unpack_replies
+from spark_actors.messaging.routing import Slot
 from spark_actors.messaging.telemetry import InstancesMoved, TelemetryEvent, TurnTaken
 from spark_actors.messaging.unit_of_work import UnitOfWork
 from tests.fixtures.application import CONTEXTS
@@ -69,7 +70,7 @@ class Host:
         self.actor = AggregateActor(
             [HostedContext(context, self._factory(name, wrap)) for name, context in business.contexts.items()],
             business.registry,
-            capacity=capacity,
+            slot=Slot("shared", 0, capacity),
             max_attempts=5,
             clock=lambda: NOW,
             telemetry=self.told.append,
@@ -77,7 +78,7 @@ class Host:
 
     def take(self, *commands: Command | Envelope) -> list[Reply]:
         envelopes = [command if isinstance(command, Envelope) else sent(command) for command in commands]
-        return unpack_replies(self.actor.take_turn(envelopes[0].context, pack(envelopes)))
+        return unpack_replies(self.actor.take_turn(envelopes[0].context, pack(envelopes), 0))
 
     def verdicts(self, *commands: Command | Envelope) -> list[tuple[str, str]]:
         return [(reply.verdict.value, reply.reason) for reply in self.take(*commands)]

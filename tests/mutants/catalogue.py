@@ -41,6 +41,9 @@ LOGIN = "tests/unit/identity/test_login.py"
 EVENTS = "tests/unit/messaging/test_cloudevents.py"
 USER = "tests/unit/domain/test_user.py"
 LOCKED = "tests/contracts/test_locked_keys.py"
+MOVED = "tests/contracts/test_moved_keys.py"
+SLOTS = "tests/unit/actors/test_changing_slots.py"
+RELEASES = "tests/unit/actors/test_command_releases.py"
 SESSIONS = "tests/integration/persistence/test_sessions.py"
 NOTHING = "pass"
 
@@ -944,5 +947,96 @@ MUTANTS = (
         "if burst.count > 1:",
         "if burst.count < 1:",
         (f"{BURSTS}::test_a_burst_ends_in_its_sum_when_nothing_more_comes",),
+    ),
+    Mutant(
+        13,
+        "new commands of a key that moves do not wait for its old slot",
+        f"{ACTORS}/dispatcher.py",
+        "if self._moving and (moving := self._moving.get(",
+        "if not self._moving and (moving := self._moving.get(",
+        (f"{SLOTS}::test_a_key_that_moves_waits_for_its_old_slot_however_long_and_all_others_go_on",),
+    ),
+    Mutant(
+        13,
+        "nobody waits for what an old slot has in hand",
+        f"{ACTORS}/dispatcher.py",
+        "if moving.lane or moving.sent_by >= self._version:",
+        "if moving.sent_by >= self._version:",
+        (f"{SLOTS}::test_several_changes_while_an_old_slot_is_awaited_end_in_the_last_one",),
+    ),
+    Mutant(
+        13,
+        "what a host sends on queues up behind what came later",
+        f"{ACTORS}/dispatcher.py",
+        "for piece in reversed(back):\n            self._queue(lane, piece).appendleft(piece)",
+        "for piece in back:\n            self._queue(lane, piece).append(piece)",
+        (f"{SLOTS}::test_what_a_host_sends_on_waits_for_a_newer_placement_before_all_that_comes_later",),
+    ),
+    Mutant(
+        13,
+        "what may be done in an old slot queues up behind what came later",
+        f"{ACTORS}/dispatcher.py",
+        "in reversed(parcel.parted(lane.leaving)):\n                self._queue(lane, piece).appendleft(piece)",
+        "in parcel.parted(lane.leaving):\n                self._queue(lane, piece).append(piece)",
+        (f"{SLOTS}::test_what_its_old_slot_may_have_done_goes_to_the_new_one_before_all_that_came_later",),
+    ),
+    Mutant(
+        13,
+        "a slot that is gone is asked for ever",
+        f"{ACTORS}/dispatcher.py",
+        "raise _KeysLeave",
+        "lane.leaving",
+        (f"{SLOTS}::test_a_slot_that_is_gone_is_not_asked_any_more_and_its_lanes_end",),
+    ),
+    Mutant(
+        13,
+        "the lanes of slots that are gone stay",
+        f"{ACTORS}/dispatcher.py",
+        "elif lane.slot not in self._slots:",
+        "elif not self._slots:",
+        (f"{SLOTS}::test_a_slot_that_is_gone_is_not_asked_any_more_and_its_lanes_end",),
+    ),
+    Mutant(
+        13,
+        "a placement that comes late is believed",
+        f"{ACTORS}/dispatcher.py",
+        "if version <= self._version:",
+        "if version < 0:",
+        (f"{SLOTS}::test_an_older_placement_changes_nothing",),
+    ),
+    Mutant(
+        13,
+        "a host handles what another slot has",
+        f"{ACTORS}/aggregate.py",
+        "if self._placed and version < self._placed.version:",
+        "if self._placed is None:",
+        (
+            f"{MOVED}::test_nothing_is_done_of_what_was_sent_by_an_older_placement_and_is_another_slots_now",
+            f"{MOVED}::test_what_kills_its_host_is_not_buried_by_a_slot_that_has_lost_it",
+        ),
+    ),
+    Mutant(
+        13,
+        "a host that is behind turns away what it is handed rightly",
+        f"{ACTORS}/aggregate.py",
+        "if self._placed and version < self._placed.version:",
+        "if self._placed:",
+        (f"{MOVED}::test_an_actor_that_knows_no_newer_placement_handles_whatever_it_is_handed",),
+    ),
+    Mutant(
+        13,
+        "a host keeps what another slot has",
+        f"{ACTORS}/aggregate.py",
+        "self._residents.forget(context, lost)",
+        "self._residents.keys(context)",
+        (f"{MOVED}::test_instances_that_a_slot_has_lost_passivate_with_its_next_turn",),
+    ),
+    Mutant(
+        13,
+        "a released key is worked off by the slot that had it once",
+        f"{ACTORS}/parking.py",
+        "if version > self._version:",
+        "if version < self._version:",
+        (f"{RELEASES}::test_a_released_key_is_worked_off_by_the_slot_that_has_it_now",),
     ),
 )

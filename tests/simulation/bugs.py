@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from spark_actors.actors import attempts, dispatcher, lookups, tuning, turn
+from spark_actors.actors import attempts, lookups, tuning, turn
 from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.context import ContextActor, Steps
 from spark_actors.actors.dispatcher import Dispatcher
@@ -205,15 +205,69 @@ def _nothing(*args: Any, **named: Any) -> None:
 
 async def _let_others_pass(self: Dispatcher, lane: Any) -> None:
     while lane.parcels:
-        parcels = self._next_batch(lane)
-        payload = pack([command for parcel in parcels for command in parcel.commands])
+        lane.batch, version = self._next_batch(lane), self._version
+        commands = [command for parcel in lane.batch for command in parcel.commands]
         try:
-            replies = unpack_replies(await self._hosts.take_turn(lane.slot, lane.context, payload))
+            payload = await self._hosts.take_turn(lane.slot, lane.context, pack(commands), version)
         except (ActorUnavailableError, StorageUnavailableError):
             await asyncio.sleep(tuning.HOST_BACK_OFF.first_seconds)
-            lane.parcels.extend(parcels)
+            lane.parcels.extend(lane.batch)
         else:
-            dispatcher._answer(lane, (), parcels, replies)
+            replies = unpack_replies(payload)
+            self._look_for_moved(lane, commands, replies, version)
+            self._answer(lane, replies)
+        lane.batch = []
+        self._let_go(lane)
+
+
+_post = Dispatcher.post
+
+
+def _post_past_what_waits(self: Dispatcher, commands: Sequence[Any]) -> Any:
+    moving, self._moving = self._moving, {}
+    try:
+        return _post(self, commands)
+    finally:
+        self._moving = moving
+
+
+_go_on = Dispatcher._go_on
+
+
+def _post_and_go_on(self: Dispatcher, commands: Sequence[Any]) -> Any:
+    posted = _post(self, commands)
+    for name in list(self._moving):
+        self._go_on(*name)
+    return posted
+
+
+def _go_on_beside_the_old_lane(self: Dispatcher, context: str, key: str) -> None:
+    moving = self._moving[context, key]
+    if not moving.lane:
+        _go_on(self, context, key)
+        return
+    lane = self._lane(self._placement.slot_of(context, key), context)
+    lane.parcels.extend(moving.parcels)
+    moving.parcels.clear()
+    self._set_to_work(lane)
+
+
+_answer = Dispatcher._answer
+
+
+def _answer_and_queue_behind(self: Dispatcher, lane: Any, replies: Any) -> None:
+    waited = {name: len(moving.parcels) for name, moving in self._moving.items()}
+    _answer(self, lane, replies)
+    for name, moving in self._moving.items():
+        moving.parcels.rotate(waited.get(name, 0) - len(moving.parcels))
+
+
+_unless_moved = AggregateActor._unless_moved
+
+
+def _handle_all_the_same(self: AggregateActor, context: str, payload: bytes, version: int, handle: Any) -> bytes:
+    handle(context, unpack_envelopes(payload))
+    return _unless_moved(self, context, payload, version, handle)
 
 
 _identified = Guard.command
@@ -332,6 +386,22 @@ RUNTIME_BUGS: Mapping[str, Bug] = {
     "retry-lets-others-pass": Bug(
         "A batch that did not get through queues up behind those that came later.",
         ((Dispatcher, "_work", _let_others_pass),),
+    ),
+    "no-barrier": Bug(
+        "After a change of the slots new commands of a key go to its new slot at once, whatever waits in the old one.",
+        ((Dispatcher, "post", _post_past_what_waits),),
+    ),
+    "old-lane-not-awaited": Bug(
+        "After a change of the slots nobody waits for what is in the hand of a key's old slot.",
+        ((Dispatcher, "post", _post_and_go_on), (Dispatcher, "_go_on", _go_on_beside_the_old_lane)),
+    ),
+    "moved-goes-behind": Bug(
+        "A command that comes back because its key has moved queues up behind later ones.",
+        ((Dispatcher, "_answer", _answer_and_queue_behind),),
+    ),
+    "moved-executes-too": Bug(
+        "A host that says that a command is for another slot has handled it.",
+        ((AggregateActor, "_unless_moved", _handle_all_the_same),),
     ),
     "dropped-while-away": Bug(
         "What a subscriber could not be handed is not offered again.", ((Lane, "undelivered", _drop_what_was_away),)

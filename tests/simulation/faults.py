@@ -63,6 +63,8 @@ class Profile:
     """Mean time between two of these. Zero: there is one node, and it stays."""
     tells: bool
     """Whether nodes send heartbeats of their own."""
+    change_seconds: float
+    """Mean time between two changes of the number of slots. Zero: none."""
 
     @property
     def polls(self) -> bool:
@@ -93,6 +95,7 @@ def drawn_profile(random: Random) -> Profile:
         shifts=(4, *random.choices((0, 1, 4), k=4)),
         shift_seconds=random.choice((0.0, 1.0, 3.0, 8.0)),
         tells=random.random() < 0.5,
+        change_seconds=random.choice((0.0, 1.0, 2.0, 5.0)),
     )
 
 

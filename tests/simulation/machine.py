@@ -175,6 +175,8 @@ class Node:
             self.is_cut, self.has_store = False, True
             if self.is_declared_dead:
                 self.end("its raylet was taken for dead")
+            for process in [process for process in self.processes if process.lost.done()]:
+                process.die("the word to end it arrives")
             self._tell()
 
     def end(self, why: str) -> None:
@@ -419,13 +421,16 @@ class SimulatedChildren:
         await self._caller.gate()
         self._machine.kill(actor.handle, f"by {self._caller.label}")
 
-    async def stop(self, actor: Actor, grace_seconds: float) -> None:
+    async def stop(self, actor: Actor, grace_seconds: float) -> bool:
         try:
             async with asyncio.timeout(grace_seconds):
                 await self._machine.ask(self._caller, actor.handle, lambda shell: shell.stop())
         except (ActorUnavailableError, TimeoutError):
-            pass
-        await self.kill(actor)
+            await self.kill(actor)
+            return False
+        await self._caller.gate()
+        actor.handle.die(f"it has finished, says {self._caller.label}")
+        return True
 
     async def _build(self, child: Process, spec: ActorSpec) -> None:
         await asyncio.sleep(self._machine.faults.random.uniform(0.05, 0.8))

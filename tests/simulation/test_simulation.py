@@ -28,6 +28,8 @@ def test_nothing_is_lost_doubled_or_out_of_order_whatever_the_seed_brings() -> N
     assert [f"scripts/simulate --seed {run.seed}: {run.violations}" for run in runs if run.violations] == []
     assert sorted(run.seed for run in runs) == list(SEEDS)
     assert sum(run.deaths for run in runs) > len(SEEDS)
+    assert sum(run.changes for run in runs) > len(SEEDS)
+    assert sum(run.turned_away > 0 for run in runs) > len(SEEDS) / 10
 
 
 @pytest.mark.timeout(300)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -41,7 +41,8 @@ from spark_actors.actors.tasks import TaskListing, TaskWorker
 from spark_actors.actors.watch import Watch
 from spark_actors.cluster.nodes import NodeRow
 from spark_actors.kernel.back_off import BackOff
-from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes
+from spark_actors.kernel.decisions import Verdict
+from spark_actors.messaging.envelope import Envelope, Receipt, unpack_deliveries, unpack_envelopes, unpack_replies
 from spark_actors.messaging.ports import INGRESS, Received
 from spark_actors.messaging.retry import RetryPolicy
 from spark_actors.messaging.routing import Placement, Slot, Subscriptions
@@ -70,6 +71,7 @@ PROJECTION = "projection"
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS, PATIENCE_SECONDS, GRACE_SECONDS = 0.7, 2.5, 3.0
+MOST_SLOTS = 4
 POISON = 1_000
 """More refusals than anybody tries: the event parks its key until the bug is mended and the key is released."""
 
@@ -135,6 +137,8 @@ class HostShell:
         """Beside the turn, as the Ray actor answers."""
         if self.fence:
             self.fence.asked()
+        if table:
+            self._actor.place(table.placement, table.version)
         return Report(self._process.name, self._process.label, 0, "1", b"")
 
     async def stop(self) -> None:
@@ -147,7 +151,7 @@ class HostShell:
             self._process.batch = {}
             return self._actor.release(context, keys, at_once)
 
-    async def take_turn(self, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, context: str, payload: bytes, version: int) -> bytes:
         async with self._turn:
             await self._process.boundary("turn.begin", None)
             self._process.batch = {}
@@ -155,10 +159,22 @@ class HostShell:
                 self._process.machine.history.commands.setdefault(name_of(envelope), envelope)
                 self._process.batch.setdefault(envelope.message_id, envelope)
             self._process.busy_seconds = 0.0
-            answer = self._actor.take_turn(context, payload)
+            answer = self._take_turn(context, payload, version)
             await asyncio.sleep(self._process.busy_seconds)
             await self._process.boundary("turn.reply", None)
             return answer
+
+    def _take_turn(self, context: str, payload: bytes, version: int) -> bytes:
+        history = self._process.machine.history
+        before = len(history.commits)
+        answer = self._actor.take_turn(context, payload, version)
+        done = {command.message_id for commit in history.commits[before:] for command, _ in commit.marks}
+        moved = {reply.message_id for reply in unpack_replies(answer) if reply.verdict is Verdict.MOVED}
+        if moved:
+            history.note(self._process.label, f"says that {len(moved)} commands are for another slot")
+        if both := done & moved:
+            history.accuse(f"{self._process.label} has handled {sorted(both)}, and says that another slot is to do it")
+        return answer
 
 
 def names_context(actor: str) -> str:
@@ -177,6 +193,7 @@ class NotingDispatcher(Dispatcher):
             draw=process.machine.faults.random.random,
         )
         self._process = process
+        process.routes.follow(lambda table: self.place(table.placement, table.version))
 
     def post(self, commands: Sequence[Envelope]) -> asyncio.Future[list[Answered]]:
         for command in commands:
@@ -217,15 +234,15 @@ class RayStandIn:
         call = self.process.machine.call
         return await self.process.routes.call(place, lambda callee: call(self.process, callee, point, work))
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         return await self._call(
-            names.aggregate_actor(slot), "call.take_turn", lambda shell: shell.take_turn(context, payload)
+            names.aggregate_actor(slot), "call.take_turn", lambda shell: shell.take_turn(context, payload, version)
         )
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await self.take_turn(slot, context, payload)
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await self.take_turn(slot, context, payload, version)
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         raise NotImplementedError("no message of a run kills its host")
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
@@ -250,10 +267,20 @@ class Deployment:
     outside: Any
     """What the subject says is outside."""
     projection: SimulatedProjection
-    placement: Placement
+    settings: Placement
+    """What a process goes by until it is told of another placement."""
     limits: RelayLimits
     cluster: MemoryClusterStore
     refusals_left: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def placing(self, slots: Mapping[str, int]) -> Placement:
+        """Where instances live if so many slots are wished for."""
+        return replace(self.settings, shared_actors=slots.get("shared", self.settings.shared_actors))
+
+    @property
+    def placement(self) -> Placement:
+        """That which is wished for now."""
+        return self.placing(self.cluster.slots)
 
     def schema(self, context: str) -> Schema:
         return self.database.schemas[context]
@@ -266,25 +293,23 @@ class Deployment:
             HostedContext(context, partial(self._unit_of_work, context.name, process))
             for context in self.subject.writing
         ]
-        return HostShell(
-            process,
-            AggregateActor(
-                hosted,
-                self.subject.registry,
-                capacity=slot.capacity,
-                max_attempts=5,
-                clock=process.clock,
-                telemetry=ignore,
-                pass_point=process.pass_point,
-            ),
+        actor = AggregateActor(
+            hosted,
+            self.subject.registry,
+            slot=slot,
+            max_attempts=5,
+            clock=process.clock,
+            telemetry=ignore,
+            pass_point=process.pass_point,
         )
+        return HostShell(process, actor)
 
     def _unit_of_work(self, context: str, process: Process) -> UnitOfWork[Any]:
         return SimulatedUnitOfWork(self.database, self.schema(context), process)
 
     def context(self, name: str, process: Process) -> ContextShell:
         context = self.subject.application.installed(name).context
-        dispatcher = NotingDispatcher(process, self.placement, RayStandIn(process))
+        dispatcher = self._dispatcher(process)
         does: list[EventHandler] = [Refusing(process, self.refusals_left)]
         if context.sagas:
             does.append(Tracking(context, self.remote(self.schema(name).sagas, process, "sagas"), ignore))
@@ -330,8 +355,9 @@ class Deployment:
             policy=RetryPolicy(5, BackOff(0.1, 1, jitter=0.3)),
         )
         releases = CommandReleases(
-            name, outbox.parking, self.placement, RayStandIn(process), clock=process.clock, telemetry=ignore
+            name, outbox.parking, self.settings, RayStandIn(process), clock=process.clock, telemetry=ignore
         )
+        process.routes.follow(lambda table: releases.place(table.placement, table.version))
         watch = self._watch(name, process, outbox, self.remote(schema.sagas, process, "sagas"))
         process.loops += [*relay.loops, *watch.loops, releases.loop]
         return Shell(process, Supervisor(watch, relay, releases))
@@ -348,7 +374,7 @@ class Deployment:
                 RefusedMessages(letters, self.subject.application.scrubber, process.clock, ignore),
                 process.clock,
             ),
-            NotingDispatcher(process, self.placement, RayStandIn(process)),
+            self._dispatcher(process),
             Queries(self.subject.door, self.subject.guard, {}, process.clock, ignore),
             Pace(limits, self._relay_backlog, ignore),
             self._watch(REFUSED, process, None, None),
@@ -356,12 +382,15 @@ class Deployment:
         )
         return Shell(process, service)
 
+    def _dispatcher(self, process: Process) -> NotingDispatcher:
+        return NotingDispatcher(process, self.settings, RayStandIn(process))
+
     async def _relay_backlog(self) -> int:
         return max(len(self.schema(context.name).outbox) for context in self.subject.writing)
 
     def root(self, process: Process) -> Shell:
         store: Any = self.remote(self.cluster, process, "cluster")
-        seating = Seating(store, self.placement)
+        seating = Seating(store)
         children = SimulatedChildren(self.machine, process)
         time = asyncio.get_running_loop().time
 
@@ -387,10 +416,6 @@ class Deployment:
                 keeper(names.context_actor(name), "ContextActor", partial(self.context, name))
                 for name in (*self._writing, self.subject.read_models)
             ],
-            [
-                keeper(names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), overlap=Overlap.CALLS)
-                for slot in self.placement.slots
-            ],
         ]
         board: Any = None
         ports = RootPorts(
@@ -399,6 +424,10 @@ class Deployment:
             own_node=process.node.node_id,
             expected=EXPECTED,
             fence=lambda number: SimulatedFence(process, number, self._asked_by(process, lambda: self.cluster.root)),
+            placing=self.placing,
+            host=lambda slot: keeper(
+                names.aggregate_actor(slot), "AggregateActor", partial(self.host, slot), overlap=Overlap.CALLS
+            ),
             board=board,
             own_metrics=lambda: b"",
             telemetry=ignore,

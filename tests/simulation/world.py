@@ -30,7 +30,7 @@ from tests.simulation.machine import Machine, Node, Process
 from tests.simulation.store import Database, Schema, SimulatedProjection
 from tests.simulation.subject import Subject
 from tests.simulation.virtual_time import run_in_virtual_time
-from tests.simulation.wiring import PROJECTION, REFUSED, Deployment
+from tests.simulation.wiring import MOST_SLOTS, PROJECTION, REFUSED, Deployment
 
 REPLY_SECONDS = 3.0
 """After this a producer sends a command again."""
@@ -61,6 +61,10 @@ class Run:
     commands: int
     events: int
     deaths: int
+    changes: int
+    """How often the number of slots has changed."""
+    turned_away: int
+    """How often a host has said that commands are for another slot now."""
     timeline: tuple[Entry, ...] = ()
     announced: tuple[Envelope, ...] = ()
     """Every event, in the order of commits; kept with the timeline."""
@@ -101,7 +105,7 @@ class World:
                 self._join()
         background = [
             self.machine.spawn(each)
-            for each in (self._keep_root(), self._speak_for_nodes(), self._strike(), self._shift())
+            for each in (self._keep_root(), self._speak_for_nodes(), self._strike(), self._shift(), self._change())
         ]
         if self.readers_are_away:
             self.history.note("read models", "their store goes away")
@@ -142,7 +146,7 @@ class World:
             outside=self.subject.outside(self.machine),
             projection=SimulatedProjection(self.history, self.subject.rows_of),
             cluster=MemoryClusterStore(asyncio.get_running_loop().time),
-            placement=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
+            settings=Placement(self.random.choice((1, 2, 3)), self.random.choice((2, 1000))),
             limits=RelayLimits(
                 batch=batch,
                 in_flight=FEW if self.readers_are_away else 2_000,
@@ -162,6 +166,8 @@ class World:
             len(self.history.commands),
             len(events),
             deaths,
+            sum(entry.what.startswith("changes the slots") for entry in self.history.timeline),
+            sum("commands are for another slot" in entry.what for entry in self.history.timeline),
             tuple(self.history.timeline) if keep_timeline else (),
             events if keep_timeline else (),
         )
@@ -284,6 +290,16 @@ class World:
             for process in frozen:
                 process.stop()
                 asyncio.get_running_loop().call_later(seconds, process.resume)
+
+    async def _change(self) -> None:
+        """Operators wish for other numbers of slots, again and again."""
+        profile = self.faults.profile
+        while profile.change_seconds:
+            await asyncio.sleep(self.random.expovariate(1 / profile.change_seconds))
+            before = self.deployment.placement.shared_actors
+            count = self.random.choice([n for n in range(1, MOST_SLOTS + 1) if n != before])
+            self.history.note("operator", f"changes the slots from {before} to {count}")
+            self.deployment.cluster.scale("shared", count)
 
     def _nodes_up(self) -> list[Node]:
         return [node for node in self.machine.others if node.is_up]

@@ -263,18 +263,18 @@ class SharedHosts:
         self._actors: dict[int, AggregateActor] = {}
         self._turns: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         async with self._turns[slot.number]:
             await self.gate.wait()
             await asyncio.sleep(0.002)
             for command in unpack_envelopes(payload):
                 self.handed_over[command.message_id] += 1
-            return self._actor(slot).take_turn(context, payload)
+            return self._actor(slot).take_turn(context, payload, version)
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await self.take_turn(slot, context, payload)
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await self.take_turn(slot, context, payload, version)
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         raise NotImplementedError("no host dies here")
 
     def _actor(self, slot: Slot) -> AggregateActor:
@@ -283,7 +283,7 @@ class SharedHosts:
             self._actors[slot.number] = AggregateActor(
                 [HostedContext(each, self._units(name)) for name, each in business.contexts.items()],
                 REGISTRY,
-                capacity=1_000,
+                slot=slot,
                 max_attempts=5,
                 clock=lambda: NOW,
                 telemetry=lambda event: None,

@@ -34,20 +34,20 @@ class Host:
         self._actor = AggregateActor(
             [HostedContext(context, self._store) for context in CONTEXTS if context.name == "accounting"],
             REGISTRY,
-            capacity=100,
+            slot=Slot("shared", 0, 100),
             max_attempts=5,
             clock=lambda: datetime.now(UTC),
             telemetry=lambda event: None,
         )
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await asyncio.to_thread(self._actor.take_turn, context, payload)
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await asyncio.to_thread(self._actor.take_turn, context, payload, version)
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await self.take_turn(slot, context, payload)
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await self.take_turn(slot, context, payload, version)
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await asyncio.to_thread(self._actor.bury, context, payload)
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await asyncio.to_thread(self._actor.bury, context, payload, version)
 
     def close(self) -> None:
         self._store.close()

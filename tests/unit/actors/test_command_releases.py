@@ -26,12 +26,14 @@ class FakeHosts:
 
     def __init__(self, away: str = "") -> None:
         self.asked: list[str] = []
+        self.slots: list[int] = []
         self._away = away
 
     async def release(self, slot: Slot, context: str, keys: Sequence[str], at_once: int) -> list[str]:
         if keys == [self._away]:
             raise ActorUnavailableError(slot.name, "died")
         self.asked += keys
+        self.slots.append(slot.number)
         return [key for key in keys if self.asked.count(key) < 2]
 
 
@@ -57,6 +59,17 @@ def test_a_host_that_is_away_holds_up_no_other_key() -> None:
     hosts = FakeHosts(away="a")
     asyncio.run(releases(hosts).step())
     assert hosts.asked == ["b"]
+
+
+def test_a_released_key_is_worked_off_by_the_slot_that_has_it_now() -> None:
+    hosts = FakeHosts()
+    steps = releases(hosts)
+    for placement, version in ((Placement(1, 100), 2), (Placement(64, 100), 1), (Placement(64, 100), 3)):
+        steps.place(placement, version)
+        asyncio.run(steps.step())
+    later = [Placement(64, 100).slot_of("accounting", key).number for key in ("a", "b")]
+    assert hosts.slots == [0, 0, 0, 0, *later]
+    assert all(later)
 
 
 class DyingHosts:

@@ -40,14 +40,14 @@ class FakeHosts:
         self._script = script
         self._calls = 0
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await self.take_turn(slot, context, payload)
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await self.take_turn(slot, context, payload, version)
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         self.buried += [command.message_id for command in unpack_envelopes(payload)]
         return pack([Reply(name, Verdict.FAILED, "killed_its_process") for name in self.buried[-1:]])
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         self._calls += 1
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -69,7 +69,7 @@ class LockedHosts(FakeHosts):
         super().__init__()
         self.locked = set(locked)
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         commands = unpack_envelopes(payload)
         done = [command for command in commands if command.key not in self.locked]
         self.batches.append([command.message_id for command in done])
@@ -108,7 +108,7 @@ def test_what_comes_while_a_batch_is_in_flight_makes_up_the_next_one() -> None:
 
 def test_commands_of_two_contexts_under_one_id_are_two_commands_with_an_answer_each() -> None:
     class Rejecting(FakeHosts):
-        async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+        async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
             verdict = Verdict.REJECTED if context == "crowdfunding" else Verdict.DONE
             return pack([Reply(command.message_id, verdict) for command in unpack_envelopes(payload)])
 
@@ -153,12 +153,12 @@ class DyingHosts(FakeHosts):
         self.deaths: Counter[int] = Counter()
         self._deadly, self._is_sure = deadly, is_sure
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         commands = unpack_envelopes(payload)
         if self._deadly in {command.message_id for command in commands}:
             self.deaths[len(commands)] += 1
             raise ActorUnavailableError(slot.name, "died", has_died=self._is_sure)
-        return await super().take_turn(slot, context, payload)
+        return await super().take_turn(slot, context, payload, version)
 
 
 def test_a_command_that_kills_its_host_is_found_by_halves_and_buried_and_all_others_go_on_in_order(

@@ -111,13 +111,13 @@ class FakeHosts:
         self.locked: set[str] = set()
         self._broker = broker
 
-    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes) -> bytes:
-        return await self.take_turn(slot, context, payload)
+    async def take_turn_alone(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
+        return await self.take_turn(slot, context, payload, version)
 
-    async def bury(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def bury(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         raise NotImplementedError("no host dies here")
 
-    async def take_turn(self, slot: Slot, context: str, payload: bytes) -> bytes:
+    async def take_turn(self, slot: Slot, context: str, payload: bytes, version: int) -> bytes:
         await self.gate.wait()
         if self.bug:
             raise self.bug

@@ -28,7 +28,7 @@ class Bench:
         self.store, self.children = store, children
         self.told: list[TelemetryEvent] = []
         self.now = 0.0
-        self.seating = Seating(self.store, PLACEMENT)
+        self.seating = Seating(self.store)
         self.seating.places = {PLACE: Place(PLACE, "context")}
         self.seating.usable = ["here", "there"]
         self.seating.opened.set()
@@ -45,7 +45,7 @@ class Bench:
 
     async def become_root(self) -> None:
         root = await self.store.become_root()
-        self.seating.begin(root, (await self.store.read()).seats, version=root << 20)
+        self.seating.begin(root, (await self.store.read()).seats, PLACEMENT, version=root << 20)
 
     def successor(self) -> Bench:
         """The same place, kept by another root."""

@@ -76,7 +76,7 @@ class HeldUp:
     def __init__(self) -> None:
         self.began, self.goes_on = Event(), Event()
 
-    def take_turn(self, context: str, payload: bytes) -> bytes:
+    def take_turn(self, context: str, payload: bytes, version: int) -> bytes:
         self.began.set()
         self.goes_on.wait()
         return payload
@@ -93,7 +93,7 @@ def test_an_actor_answers_beside_its_turn() -> None:
 
     actor: Any = AggregateActor("spark/pool/aggregate/shared-0", 1, build, fence)
     actor.start()
-    turn = Thread(target=actor.take_turn, args=("accounting", b""))
+    turn = Thread(target=actor.take_turn, args=("accounting", b"", 0))
     turn.start()
     plain.began.wait()
     first, second = (msgspec.msgpack.decode(actor.report(None), type=Report).unmoved_seconds for _ in range(2))

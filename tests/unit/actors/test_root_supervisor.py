@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spark_actors.actors import tuning
+from spark_actors.actors import names, tuning
 from spark_actors.actors.fence import Fence
 from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.ports import Overlap
@@ -19,9 +19,10 @@ from spark_actors.actors.root import RootPorts, RootSupervisor
 from spark_actors.actors.seating import Seating
 from spark_actors.cluster.nodes import NodeRow, NodeState
 from spark_actors.cluster.ports import SupersededError
+from spark_actors.messaging.routing import Placement
 from spark_actors.messaging.telemetry import NodesMeasured, TelemetryEvent
 from spark_actors.persistence.memory_cluster import MemoryClusterStore
-from tests.fixtures.fake_cluster import EXPECTED, PLACEMENT, FakeChildren, FakeRay, a_spec
+from tests.fixtures.fake_cluster import EXPECTED, FakeChildren, FakeRay, a_spec
 
 HOSTS = [f"spark/pool/aggregate/shared-{number}" for number in range(4)]
 SUPERVISOR, CONTEXT, INGRESS = "spark/auth/supervisor/0", "spark/auth/context/0", "spark/broker/ingress/0"
@@ -47,11 +48,11 @@ class Cluster:
         self.fenced: list[int] = []
 
     def root(self) -> RootSupervisor:
-        seating = Seating(self.store, PLACEMENT)
+        seating = Seating(self.store)
 
         def keeper(place: str) -> Keeper:
             return Keeper(
-                a_spec(place, overlap=Overlap.CALLS if place in HOSTS else Overlap.WARM),
+                a_spec(place, overlap=Overlap.CALLS if names.kind_of(place) == names.AGGREGATE else Overlap.WARM),
                 self.children,
                 seating,
                 heartbeat_seconds=0.001,
@@ -68,12 +69,14 @@ class Cluster:
             own_node="head",
             expected=EXPECTED,
             fence=lambda number: Fence("root", number, lambda: number, end=lambda: self.fenced.append(number)),
+            placing=lambda slots: Placement(slots.get("shared", len(HOSTS)), 10),
+            host=lambda slot: keeper(names.aggregate_actor(slot)),
             board=board,
             own_metrics=lambda: b"",
             telemetry=self.told.append,
             now=lambda: self.now,
         )
-        tiers = [[keeper(INGRESS)], [keeper(SUPERVISOR)], [keeper(CONTEXT)], [keeper(place) for place in HOSTS]]
+        tiers = [[keeper(INGRESS)], [keeper(SUPERVISOR)], [keeper(CONTEXT)]]
         return RootSupervisor(tiers, seating, ports, grace_seconds=1)
 
     def state(self, node: str) -> NodeState:
@@ -96,6 +99,13 @@ class Cluster:
         await root.reconcile()
         self.now += tuning.CLUSTER_LOOK_SECONDS
         await asyncio.sleep(0.005)
+
+    async def is_scaled_away(self, root: RootSupervisor) -> None:
+        """Rounds until no place is left that is no more."""
+        async with asyncio.timeout(20):
+            slots = {names.aggregate_actor(slot) for slot in root._seating.table.placement.slots}
+            while (await self.store.read()).seats.keys() - slots - {INGRESS, SUPERVISOR, CONTEXT}:
+                await self.round(root)
 
     async def let_go(self, root: RootSupervisor) -> None:
         """The root's process ends."""
@@ -335,6 +345,90 @@ def test_where_an_operator_wants_an_actor_it_goes_and_stays() -> None:
     play(test, "n1")
 
 
+# --- other numbers of slots ---
+
+
+def slot_places(count: int) -> set[str]:
+    return {f"spark/pool/aggregate/shared-{number}" for number in range(count)}
+
+
+async def is_scaled(cluster: Cluster, root: RootSupervisor, count: int) -> None:
+    """Rounds until as many slots are filled, and everybody goes by them."""
+    async with asyncio.timeout(20):
+        while True:
+            await cluster.round(root)
+            hosts = [life.place for life in cluster.children.alive if names.kind_of(life.place) == names.AGGREGATE]
+            if sorted(hosts) == sorted(slot_places(count)) and root._seating.table.placement.shared_actors == count:
+                return
+
+
+def test_more_slots_are_filled_before_anybody_is_told_of_them() -> None:
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        cluster.children.hung = {"n1"}
+        cluster.store.scale("shared", 6)
+        for _ in range(3):
+            await cluster.round(root)
+            assert root._seating.table.placement.shared_actors == 4
+        cluster.children.hung = set()
+        await is_scaled(cluster, root, 6)
+        assert slot_places(6) <= root._seating.table.routes.keys()
+
+    play(test, "n1")
+
+
+def test_of_fewer_slots_everybody_is_told_before_those_that_are_no_more_end() -> None:
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        versions: dict[str, int] = {}
+        stop = cluster.children.stop
+
+        async def noted(actor: Any, grace_seconds: float) -> bool:
+            versions[actor.spec.place] = min(
+                life.version for life in cluster.children.alive if names.kind_of(life.place) != names.AGGREGATE
+            )
+            return await stop(actor, grace_seconds)
+
+        cluster.children.stop = noted  # type: ignore[method-assign]
+        before = root._seating.table.version
+        cluster.store.scale("shared", 1)
+        await is_scaled(cluster, root, 1)
+        assert versions.keys() == slot_places(4) - slot_places(1)
+        assert min(versions.values()) > before
+        await cluster.is_scaled_away(root)
+        assert {place for place in (await cluster.store.read()).seats if "shared" in place} == slot_places(1)
+
+    play(test, "n1")
+
+
+def test_slots_that_go_and_come_again_are_filled_by_new_actors() -> None:
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        cluster.children.drains = asyncio.Event()
+        cluster.store.scale("shared", 2)
+        for _ in range(5):
+            await cluster.round(root)
+        cluster.store.scale("shared", 4)
+        for _ in range(5):
+            await cluster.round(root)
+        cluster.children.drains.set()
+        await is_scaled(cluster, root, 4)
+        incarnations = {life.place: life.incarnation for life in cluster.children.alive}
+        assert incarnations[HOSTS[3]] > 1
+
+    play(test)
+
+
+def test_a_successor_ends_what_an_earlier_root_did_not_come_to() -> None:
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        await cluster.let_go(root)
+        cluster.store.scale("shared", 3)
+        successor = cluster.root()
+        await successor.reconcile()
+        await cluster.is_scaled_away(successor)
+        assert cluster.store.incarnation(HOSTS[3]) == 0, "its fence ends it"
+        await cluster.let_go(successor)
+
+    play(test)
+
+
 # --- one root after the other ---
 
 
@@ -372,12 +466,13 @@ def test_a_root_with_a_successor_neither_asks_nor_ends_nor_makes_anybody_any_mor
     play(test, "n1")
 
 
-def test_a_root_that_has_a_successor_never_becomes_one_again() -> None:
+def test_a_root_that_has_a_successor_ends_itself_and_never_becomes_one_again() -> None:
     async def test(cluster: Cluster, root: RootSupervisor) -> None:
         newest = await cluster.store.become_root()
         for _ in range(3):
             with pytest.raises(SupersededError):
                 await root.reconcile()
+        assert cluster.fenced == [newest - 1, newest - 1]
         assert cluster.store.root == newest
 
     play(test)
@@ -407,9 +502,9 @@ def test_draining_goes_tier_by_tier_from_the_way_in_to_the_store() -> None:
         stopped: list[str] = []
         stop = cluster.children.stop
 
-        async def noted(actor: Any, grace_seconds: float) -> None:
+        async def noted(actor: Any, grace_seconds: float) -> bool:
             stopped.append(actor.spec.place)
-            await stop(actor, grace_seconds)
+            return await stop(actor, grace_seconds)
 
         cluster.children.stop = noted  # type: ignore[method-assign]
         await root.stop()

@@ -19,7 +19,7 @@ PLACES = ("spark/pool/aggregate/shared-0", "spark/pool/aggregate/shared-1", "spa
 
 
 def a_seating(store: MemoryClusterStore | None = None) -> Seating:
-    seating = Seating(store or MemoryClusterStore(), PLACEMENT)
+    seating = Seating(store or MemoryClusterStore())
     seating.places = {place: Place(place, place.split("/")[2]) for place in PLACES}
     seating.usable = ["one", "two"]
     return seating
@@ -44,7 +44,7 @@ def test_without_a_node_nothing_can_be_chosen() -> None:
 def test_each_actor_that_is_published_is_in_a_newer_table_with_all_others() -> None:
     seating, told = a_seating(), list[int]()
     seating.on_change = lambda: told.append(seating.table.version)
-    seating.begin(1, {}, version=100)
+    seating.begin(1, {}, PLACEMENT, version=100)
     seating.publish(an_actor(PLACES[0], 1, "one"))
     seating.publish(an_actor(PLACES[2], 1, "two"))
     seating.publish(an_actor(PLACES[0], 2, "two"))
@@ -56,7 +56,9 @@ def test_each_actor_that_is_published_is_in_a_newer_table_with_all_others() -> N
 
 def test_a_root_begins_on_what_an_earlier_one_has_left_but_for_places_that_are_no_more() -> None:
     seating = a_seating()
-    seating.begin(2, {PLACES[0]: Seat(4, "gone"), "spark/pool/aggregate/shared-9": Seat(1, "one")}, version=5)
+    seating.begin(
+        2, {PLACES[0]: Seat(4, "gone"), "spark/pool/aggregate/shared-9": Seat(1, "one")}, PLACEMENT, version=5
+    )
     assert seating.seats == {PLACES[0]: "gone"}
     assert seating.inherited(PLACES[0]) == Seat(4, "gone")
     assert seating.inherited(PLACES[0]) is None, "it is adopted at most once"
@@ -66,7 +68,7 @@ def test_a_root_with_a_successor_fills_no_place() -> None:
     async def play() -> None:
         store = MemoryClusterStore()
         seating = a_seating(store)
-        seating.begin(await store.become_root(), {}, version=0)
+        seating.begin(await store.become_root(), {}, PLACEMENT, version=0)
         assert await seating.seat(PLACES[0], "one") == 1
         await store.become_root()
         with pytest.raises(SupersededError):

@@ -26,6 +26,7 @@ from spark_actors.kernel.messages import Command, Event, MessageRegistry
 from spark_actors.kernel.sagas import SagaProgress, SagaState, progress_of
 from spark_actors.kernel.tasks import Task
 from spark_actors.messaging.envelope import Envelope, decode_data, encode_data, pack, unpack_replies
+from spark_actors.messaging.routing import Slot
 from spark_actors.persistence.memory import MemoryStore, MemoryUnitOfWork
 from tests.fixtures.application import CONTEXTS, TABLES
 
@@ -72,7 +73,7 @@ class World:
         self._host = AggregateActor(
             [HostedContext(each, partial(MemoryUnitOfWork, self._stores[each.name])) for each in _WRITING],
             _REGISTRY,
-            capacity=1_000,
+            slot=Slot("shared", 0, 1_000),
             max_attempts=3,
             clock=lambda: self.now,
             telemetry=lambda event: None,
@@ -84,7 +85,7 @@ class World:
         name = message_id or f"m-{number}"
         name = name if self.remembers else f"{name}-{number}"
         envelope = Envelope(name, kind.name, kind.version, command.key, encode_data(command), "", "", self.now)
-        (reply,) = unpack_replies(self._host.take_turn(kind.context, pack([envelope])))
+        (reply,) = unpack_replies(self._host.take_turn(kind.context, pack([envelope]), 0))
         assert reply.verdict in (Verdict.DONE, Verdict.REJECTED), f"{command}: {reply}"
         assert reply.outcome.reason in ("", *kind.reasons), reply.outcome
         self._emit(self._stores[kind.context])

@@ -35,6 +35,7 @@ from spark_actors.messaging.telemetry import (
     TasksTried,
     TelemetryEvent,
     TurnRetried,
+    TurnStale,
     TurnTaken,
 )
 from spark_actors.telemetry.board import MetricsBoard
@@ -70,6 +71,7 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
         DeliveryRetried("accounting", "dashboard", 3),
         ['spark_retries_total{context="accounting",reason="not_taken",to="dashboard"} 3.0'],
     ),
+    (TurnStale("accounting"), ['spark_turns_stale_total{context="accounting"} 1.0']),
     (
         InstancesMoved("auth", activated=3, passivated=2, resident=7),
         [
