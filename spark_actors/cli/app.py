@@ -187,6 +187,7 @@ app.command("nodes")(cluster.nodes)
 app.command("drain", epilog=cluster.DRAIN_EXAMPLES)(cluster.drain)
 app.command("move", epilog=cluster.MOVE_EXAMPLES)(cluster.move)
 app.command("logs", epilog=logs.EXAMPLES)(logs.logs)
+app.command("scale", epilog=cluster.SCALE_EXAMPLES)(cluster.scale)
 app.command("upgrade", epilog=upgrade.UPGRADE_EXAMPLES)(upgrade.upgrade)
 app.command("reload", epilog=upgrade.RELOAD_EXAMPLES)(upgrade.reload)
 

@@ -36,6 +36,13 @@ PREPARE_EXAMPLES = """
 
 The settings must be the daemon's, with identity.keys; once more, and Ray anew, whenever they change.
 """
+SCALE_EXAMPLES = """
+spark-actors scale shared=4 --why "a big campaign"
+
+Only the keys move that must: from 2 to 4 half of them. Each AggregateActor is a process of about 70 MB that takes a
+core at most under full load; more of them than there is work for make turns smaller, and so everything dearer.
+"""
+MOST_SLOTS = 4096
 MOVE_EXAMPLES = """
 spark-actors move spark/pool/aggregate/shared-0 10.0.0.3 --why "the other one is busy"
 """
@@ -148,6 +155,34 @@ def move(
         return "" if now and now.node_id == wanted.node_id else f"{place} is not on {wanted.name} yet"
 
     _follow(rest, wait=wait, timeout=timeout, as_json=as_json, done=f"{place} is on {wanted.name}")
+
+
+def scale(
+    wanted: Annotated[str, typer.Argument(metavar="POOL=N", help="`shared=4`, or `dedicated-<context>=2`.")],
+    why: WhyOption,
+    wait: WaitOption = True,
+    timeout: PatienceOption = 60,
+    by: ByOption = None,
+    as_json: JsonOption = False,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Have a pool of AggregateActors grow or shrink while they work; the settings count no more for it."""
+    target = Target(data_dir, config)
+    pool, _, number = wanted.partition("=")
+    pools = ("shared", *(f"dedicated-{kind}" for kind in target.settings().placement.dedicated_kinds))
+    if pool not in pools or not (number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_SLOTS):
+        raise UsageMistakeError(
+            f"expected POOL=N with a pool of {', '.join(pools)} and 1 to {MOST_SLOTS}, got {wanted!r}"
+        )
+    operator, cluster, slots = operator_of(by, why), desk(target), int(number)
+    cluster.scale(pool, slots, operator)
+
+    def rest() -> str:
+        there = sum(each.place.startswith(f"spark/pool/aggregate/{pool}-") for each in cluster.places())
+        return "" if there == slots else f"{pool}: {there} actors, {slots} wanted"
+
+    _follow(rest, wait=wait, timeout=timeout, as_json=as_json, done=f"{pool} has {slots} actors")
 
 
 def desk(target: Target) -> ClusterDesk:

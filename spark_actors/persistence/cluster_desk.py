@@ -127,6 +127,10 @@ class ClusterDesk:
         if not self._act("move", about, operator, "move place", place, f"to {node.name}"):
             raise UnknownPlaceError(place, tuple(each.place for each in self.places()))
 
+    def scale(self, pool: str, slots: int, operator: Operator) -> None:
+        """Wish that a pool has so many slots (1 to 4096), whatever the settings say."""
+        self._act("scale", {"pool": pool, "slots": slots}, operator, "scale pool", pool, f"to {slots}")
+
     def _act(
         self, statement: str, about: Mapping[str, object], operator: Operator, action: str, key: str, detail: str
     ) -> int:

@@ -120,3 +120,16 @@ def test_an_operator_moves_an_actor_to_a_node(cluster: Cluster) -> None:
         moved = cluster.head.cli("move", place, cluster.address(2), "--why", "to see it", "--by", "me")
         assert (moved.returncode, moved.stderr) == (0, "")
         assert place in cluster.places_on(2)
+
+
+def test_the_pool_grows_and_shrinks_while_it_works(cluster: Cluster) -> None:
+    with load(cluster) as working:
+        for slots in (4, 2):
+            scaled = cluster.head.cli("scale", f"shared={slots}", "--why", "a big campaign", "--by", "me")
+            assert (scaled.returncode, scaled.stderr) == (0, "")
+            done = sum(working.outcomes.values())
+            assert eventually(lambda seen=done: sum(working.outcomes.values()) > seen + 100)  # type: ignore[misc]
+            assert eventually(cluster.is_ready)
+    refused = cluster.head.cli("scale", "nothing=3", "--why", "a mistake", "--by", "me")
+    assert refused.returncode != 0
+    assert "expected POOL=N with a pool of shared" in refused.stderr

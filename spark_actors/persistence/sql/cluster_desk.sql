@@ -15,6 +15,11 @@ WHERE epoch = (SELECT max(epoch) FROM {schema}.trees WHERE state = 'open') AND i
 -- A node is to be emptied.
 UPDATE {schema}.nodes SET is_to_leave = true WHERE node_id = %(node_id)s
 
+-- scale
+-- A pool is to have so many slots, whatever the settings say.
+INSERT INTO {schema}.pools (pool, slots) VALUES (%(pool)s, %(slots)s)
+ON CONFLICT (pool) DO UPDATE SET slots = excluded.slots
+
 -- move
 -- A place is to be filled there.
 UPDATE {schema}.places SET wanted_node = %(node_id)s WHERE place = %(place)s
