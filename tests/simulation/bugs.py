@@ -21,10 +21,13 @@ from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.context import ContextActor, Steps
 from spark_actors.actors.dispatcher import Dispatcher
 from spark_actors.actors.errors import ActorUnavailableError
+from spark_actors.actors.fence import Fence
 from spark_actors.actors.ingress import Ingress
 from spark_actors.actors.lookups import Lookups
 from spark_actors.actors.loop import Loop, pause
 from spark_actors.actors.residents import Residents
+from spark_actors.actors.root import RootSupervisor
+from spark_actors.actors.seating import Seating
 from spark_actors.actors.tasks import TaskWorker
 from spark_actors.actors.turn import Turn
 from spark_actors.kernel.decisions import DONE
@@ -329,7 +332,34 @@ def last_word(self: Any, other: Any) -> Any:
     return other
 
 
+# --- the cluster ---
+
+
+def _always(self: RootSupervisor, node_id: str) -> bool:
+    return True
+
+
+async def _never_retired(self: RootSupervisor, place: str, version: int) -> None:
+    """It lives on."""
+
+
+def _only_those_seated(self: Seating) -> frozenset[str]:
+    return frozenset(self._seats.values())
+
+
 RUNTIME_BUGS: Mapping[str, Bug] = {
+    "no-fence": Bug(
+        "An actor that nobody asks any more lives on, although it has a successor.",
+        ((Fence, "look", lambda self: tuning.FENCE_LOOK_SECONDS),),
+    ),
+    "empty-while-it-ends": Bug(
+        "A node counts as empty as soon as nobody has a seat there.",
+        ((Seating, "inhabited", property(_only_those_seated)), (RootSupervisor, "_is_surely_empty", _always)),
+    ),
+    "slots-never-end": Bug(
+        "The actors of slots that are no more live on.",
+        ((RootSupervisor, "_retired", _never_retired),),
+    ),
     "settle-before-delivery": Bug(
         "The relay settles a row as soon as it has read it.",
         ((Relay, "take_in", _settle_at_once), (Relay, "settled", _settled_if_through)),
