@@ -232,7 +232,7 @@ class RootSupervisor:
         self._keep_hosts(placement)
         # Tables of this root are newer than all of those before it.
         self._seating.begin(number, rows.seats, placement, version=number << 20)
-        for place in rows.seats.keys() - self._seating.places.keys():  # an earlier root has not come to it
+        for place in sorted(rows.seats.keys() - self._seating.places.keys()):  # an earlier root has not come to it
             self._retiring[place] = asyncio.create_task(self._vacated(place))
         if rows.seats:
             self._sure_from = self._ports.now() + tuning.FENCED_SECONDS
@@ -257,7 +257,7 @@ class RootSupervisor:
                 return
             log.info("slots_changed", slots=len(wanted.slots))
             self._seating.place(wanted)
-        for place in self._hosts.keys() - places - self._retiring.keys():
+        for place in sorted(self._hosts.keys() - places - self._retiring.keys()):
             self._retiring[place] = asyncio.create_task(self._retired(place, self._seating.table.version))
 
     async def _retired(self, place: str, version: int) -> None:

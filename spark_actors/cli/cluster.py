@@ -37,7 +37,7 @@ PREPARE_EXAMPLES = """
 The settings must be the daemon's, with identity.keys; once more, and Ray anew, whenever they change.
 """
 SCALE_EXAMPLES = """
-spark-actors scale shared=4 --why "a big campaign"
+spark-actors scale shared=4 --why "a busy evening"
 
 Only the keys move that must: from 2 to 4 half of them. Each AggregateActor is a process of about 70 MB that takes a
 core at most under full load; more of them than there is work for make turns smaller, and so everything dearer.
