@@ -122,26 +122,6 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 
 CAUGHT_BY = {
-<<<<<<< ours
-    "no-version-check": 24,
-    "order-broken-by-retry": 36,
-    "lost-wake-up": 2,
-    "double-credit-on-redelivery": 7,
-    "new-ids-on-redelivery": 7,
-    "floor-rises-too-early": 56,
-    "above-the-last-seen": 19,
-    "unchecked-refusal": 213,
-    "residents-never-forgotten": 154,
-    "unknown-commit-believed": 12,
-    "retry-lets-others-pass": 9,
-    "old-lane-not-awaited": 21,
-    "moved-goes-behind": 191,
-    "task-forgotten-first": 54,
-    "one-room-for-all-subscribers": 13,
-    "what-was-kept-comes-first": 841,
-    "one-row-for-two-stories": 7,
-    "progress-goes-back": 11,
-=======
     "empty-while-it-ends": 22,
     "slots-never-end": 7,
     "no-version-check": 121,
@@ -161,7 +141,6 @@ CAUGHT_BY = {
     "one-room-for-all-subscribers": 6,
     "what-was-kept-comes-first": 65,
     "progress-goes-back": 4,
->>>>>>> theirs
 }
 """A seed near which a rarer one is known to be caught, so that the suite need not search for long.
 
