@@ -49,3 +49,14 @@ def test_donations_go_on_while_the_read_models_are_away_and_these_catch_up() -> 
     assert (row["workload"], row["wrong"]) == ("subscriber away", [])
     assert row["of_usual"] > 0
     assert row["memory_growth"] < 1.5
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_what_happens_to_nodes_under_load_is_measured_and_no_command_is_refused_for_it() -> None:
+    rows = {row["workload"]: row for row in benchmark("--only", "cluster", "--scale", "0.3")["workloads"]}
+    assert {"cluster of 3", "node joins", "node drained", "node killed", "GCS killed", "head killed"} <= rows.keys()
+    assert rows["cluster, in all"]["wrong"] == []
+    assert rows["cluster, in all"]["refused"] == 0
+    assert rows["cluster of 3"]["cpu_us_per_command"] > 0
+    assert rows["head killed"]["zombies"] == 0

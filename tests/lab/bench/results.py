@@ -104,6 +104,9 @@ class Goal:
 
 
 _OVERLOAD = (Goal("p99_ms", 3_000, 1_500, at_most=True), Goal("memory_growth", 1.5, 1.2, at_most=True))
+_MUTE = (Goal("served_seconds", 4, 3, at_most=True), Goal("refused", 0, 0, at_most=True))
+"""Two seconds until it is suspected, one until another is there, and half a second between the commands of a key."""
+_MOVES = (Goal("p99_ms", 3_000, 1_000, at_most=True), Goal("refused", 0, 0, at_most=True))
 GOALS: Mapping[str, tuple[Goal, ...]] = MappingProxyType(
     {
         "uniform": (Goal("ratio", 2.0, 3.0),),
@@ -121,6 +124,18 @@ GOALS: Mapping[str, tuple[Goal, ...]] = MappingProxyType(
         "overload": _OVERLOAD,
         "overload of sagas": _OVERLOAD,
         "hosts": (Goal("cpu_spread", 0.15, 0.05, at_most=True),),
+        "node joins": (Goal("share_seconds", 10, 5, at_most=True), *_MOVES),
+        "node drained": (Goal("empty_seconds", 10, 3, at_most=True), *_MOVES),
+        "node killed": _MUTE,
+        "node frozen": _MUTE,
+        "node cut off": _MUTE,
+        "GCS killed": (Goal("silent_seconds", 1, 0.5, at_most=True), Goal("gcs_back_seconds", 6, 3, at_most=True)),
+        "head killed": (
+            Goal("ready_seconds", 15, 10, at_most=True),
+            Goal("zombies", 0, 0, at_most=True),
+            Goal("zombie_sessions", 0, 0, at_most=True),
+            Goal("refused", 0, 0, at_most=True),
+        ),
         "start": (Goal("seconds", 15, 8, at_most=True), Goal("memory_mib", 1.2 * 1024, 800, at_most=True)),
     }
 )
