@@ -102,6 +102,10 @@ class Settings(Group):
         if cluster.listen and isinstance(ray, RaySettings) and ray.address:
             wanted = "nothing, when ray.address is set: nodes join that cluster"
             raise PydanticCustomError("elsewhere", "{wanted}", {"wanted": wanted, INSIDE: "listen"})
+        nats = info.data.get("nats")
+        if cluster.listen and isinstance(nats, NatsSettings) and not (nats.url or nats.port):
+            wanted = "nothing, as long as nats.port is 0: nodes must find the broker again where it was"
+            raise PydanticCustomError("elsewhere", "{wanted}", {"wanted": wanted, INSIDE: "listen"})
         return cluster
 
     @field_validator("retention")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any, TypeVar
 
 import structlog
 
@@ -19,6 +20,8 @@ from spark_actors.messaging.ports import Telemetry
 from spark_actors.messaging.telemetry import ActorMoved, ActorRestarted
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 
 class Keeper:
@@ -243,7 +246,7 @@ class Keeper:
         """
         log.info("actor_moves", actor=str(old), to=node_id)
         try:
-            new = await self._made(node_id)
+            new = await self._meanwhile(old, self._made(node_id))
             if self.spec.overlap is Overlap.CALLS:
                 self._seating.end(old, self._ended_when_unused(old, self._seating.table.version + 1))
             elif self.spec.overlap is Overlap.WORK:
@@ -287,15 +290,21 @@ class Keeper:
         await self._drained(old, self._grace_seconds)
 
     async def _drained(self, actor: Actor, grace_seconds: float) -> None:
-        """Let it finish and end. Meanwhile it is told where the others are, without whom it may not be able to."""
-        stopping = asyncio.create_task(self._children.stop(actor, grace_seconds))
+        """Let it finish and end."""
+        if not await self._meanwhile(actor, self._children.stop(actor, grace_seconds)):
+            self._may_live_on(actor.node_id)
+
+    async def _meanwhile(self, actor: Actor, work: Coroutine[Any, Any, T]) -> T:
+        """What *work* gives. As long as that takes the actor is asked for heartbeats, or it would think that nobody
+        knows it any more, and told where the others are, without whom it may not be able to finish.
+        """
+        working = asyncio.create_task(work)
         try:
-            while not (await asyncio.wait([stopping], timeout=self._heartbeat_seconds))[0]:
+            while not (await asyncio.wait([working], timeout=self._heartbeat_seconds))[0]:
                 with suppress(ActorUnavailableError):
                     await self._children.report(actor, self._seating.table, self._heartbeat_seconds)
                     if actor is self._actor:
                         self._heard_at = self._now()
-            if not stopping.result():
-                self._may_live_on(actor.node_id)
+            return working.result()
         finally:
-            stopping.cancel()
+            working.cancel()

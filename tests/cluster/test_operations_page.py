@@ -35,7 +35,8 @@ class Machines:
         self._folder = folder
         for name in ("var/lib", "etc/spark", "backup"):
             (folder / name).mkdir(parents=True)
-        self._environment = {**environment(), "SPARK_CLUSTER__PORT": str(free_port())}
+        ports = ("SPARK_CLUSTER__PORT", "SPARK_NATS__PORT")
+        self._environment = {**environment(), **{name: str(free_port()) for name in ports}}
         self._running: dict[str, subprocess.Popen[str]] = {}
         self.said: dict[str, str] = {}
         """By command: the line with which it was ready."""
