@@ -29,6 +29,7 @@ ON_A_CLUSTER = "cluster/test_operations_page.py"
 THERE_AND_BACK = "test_what_was_backed_up_is_restored_as_the_page_says"
 OPTIONS_ALONE = "unit/docs/test_code_blocks.py::test_commands_take_what_they_are_given"
 """For what needs machines, or servers, that are not here; what it does is tested elsewhere."""
+HAND_OVER = "cluster/test_hand_over.py"
 RUN_BY = {  # page and opening -> the test that runs the block, or compares it with what is really said
     ("README.md", "scripts/run"): "acceptance/test_readme.py::test_the_scripts_for_a_start_are_there",
     ("README.md", "ready"): "acceptance/test_readme.py::test_the_daemon_says_that_it_is_ready_as_shown",
@@ -55,6 +56,9 @@ RUN_BY = {  # page and opening -> the test that runs the block, or compares it w
     (OPERATIONS, "systemctl start"): f"{ON_A_CLUSTER}::test_a_head_is_started_again_as_the_page_says",
     (OPERATIONS, "systemctl stop spark-head   # back up"): f"{ON_A_CLUSTER}::{THERE_AND_BACK}",
     (OPERATIONS, "systemctl stop spark-head   # restore"): f"{ON_A_CLUSTER}::{THERE_AND_BACK}",
+    (OPERATIONS, "spark-actors scale"): "cluster/test_nodes.py::test_the_pool_grows_and_shrinks_while_it_works",
+    (OPERATIONS, "spark-actors reload"): f"{HAND_OVER}::test_settings_are_read_anew_and_what_needs_a_start_is_refused",
+    (OPERATIONS, "/opt/spark-2"): f"{HAND_OVER}::test_another_release_takes_over_and_gives_back",
     (OPERATIONS, "scp "): OPTIONS_ALONE,
     (OPERATIONS, "spark-actors prepare-node"): OPTIONS_ALONE,
     (OPERATIONS, "SPARK_POSTGRES__DSN"): OPTIONS_ALONE,
