@@ -233,16 +233,15 @@ class RayNodes:
 
     async def examine(self, node_id: str) -> Common:
         try:
-            answer = await in_thread(partial(self._begin_look, node_id), tuning.CLUSTER_SECONDS)
-            found: Common = await answer_of(f"node {node_id}", answer, tuning.START_SECONDS)
-        except (RayTaskError, TimeoutError) as error:
+            found: Common = await answer_of(f"node {node_id}", self._begin_look(node_id), tuning.START_SECONDS)
+        except RayTaskError as error:
             raise ActorUnavailableError(f"node {node_id}", _word(error)) from error
         return found
 
     def _begin_look(self, node_id: str) -> Awaitable[Common]:
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        look = ray.remote(self._look).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
-        answer: Awaitable[Common] = look.remote()
+        look = ray.remote(_called).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
+        answer: Awaitable[Common] = look.remote(self._look)
         return answer
 
     async def nodes(self) -> Sequence[Sighting]:
@@ -265,6 +264,10 @@ class RayNodes:
     def own_node() -> str:
         """The id of the node on which this process lives."""
         return str(ray.get_runtime_context().get_node_id())
+
+
+def _called(look: Callable[[], T]) -> T:
+    return look()
 
 
 _all_nodes: Callable[[], list[dict[str, Any]]] = ray.nodes

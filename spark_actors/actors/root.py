@@ -383,6 +383,7 @@ class RootSupervisor:
                 self._examining[node_id] = asyncio.create_task(self._examine_one(node_id))
 
     async def _examine_one(self, node_id: str) -> None:
+        log.info("node_examined", node=node_id)
         try:
             found = await self._ports.ray.examine(node_id)
         except ActorUnavailableError as error:

@@ -59,7 +59,7 @@ def test_another_release_takes_over_and_gives_back(cluster: Cluster, other_relea
             assert eventually(cluster.is_ready)
             answered = sum(working.outcomes.values())
             assert eventually(lambda seen=answered: sum(working.outcomes.values()) > seen + 100)  # type: ignore[misc]
-            assert len({each.node_id for each in cluster.desk.places()}) == 2
+            assert eventually(lambda: len({each.node_id for each in cluster.desk.places()}) == 2, 60)
 
 
 def test_settings_are_read_anew_and_what_needs_a_start_is_refused(cluster: Cluster) -> None:

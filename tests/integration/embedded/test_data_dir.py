@@ -104,7 +104,7 @@ def test_the_rights_of_a_folder_that_somebody_else_owns_stay_and_it_can_be_used(
     volume.mkdir()
     os.chown(volume, 4_000, 54_321)
     volume.chmod(0o2775)
-    for above in (tmp_path, *tmp_path.parents[:2]):
+    for above in (tmp_path, *tmp_path.parents[:3]):
         above.chmod(0o755)
     assert as_user(54_321, f"DataDir(Path({str(volume)!r})).create()") == ""
     assert mode_of(volume) == 0o2775

@@ -72,9 +72,12 @@ def test_every_write_context_has_inbox_outbox_sagas_and_dead_letters(connection:
     assert {schema for (schema,) in found} == set(WRITING)
 
 
-def test_the_ingress_has_dead_letters_what_operators_did_about_them_and_no_more(connection: psycopg.Connection) -> None:
+def test_the_ingress_has_dead_letters_what_operators_did_and_where_everything_runs(
+    connection: psycopg.Connection,
+) -> None:
     found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'ingress'")
-    assert {table for (table,) in found} == {"dead_letters", "operator_actions", "schema_migrations"}
+    cluster = {"trees", "places", "nodes", "pools", "hand_overs", "keys_in_use"}
+    assert {table for (table,) in found} == {"dead_letters", "operator_actions", "schema_migrations", *cluster}
 
 
 def test_every_constraint_and_index_was_given_a_name(connection: psycopg.Connection) -> None:
