@@ -240,7 +240,9 @@ class RayNodes:
 
     def _begin_look(self, node_id: str) -> Awaitable[Common]:
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        look = ray.remote(_called).options(num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment)
+        look: Any = ray.remote(_called).options(
+            num_cpus=0, max_retries=0, scheduling_strategy=there, **self._environment
+        )
         answer: Awaitable[Common] = look.remote(self._look)
         return answer
 

@@ -137,7 +137,7 @@ def test_actors_live_on_the_machines_that_were_prepared_and_on_no_other(ray: Pla
         ray.prepare(number)
         ray.start(number)
     daemon.start()
-    ray.prepare(4, SPARK_TURNS__MAX_COMMANDS="7")
+    ray.prepare(4, SPARK_IDENTITY__KEYS=json.dumps([f"other:{'x' * 32}"]))
     for number in (3, 4):
         ray.start(number)
     good, bare, other = ray.node(2), ray.node(3), ray.node(4)
