@@ -296,7 +296,8 @@ async def _revived(pid: int, stage: Stage) -> None:
     """Continue a stopped actor once another has its name. Raises TargetError if none gets it."""
     try:
         async with asyncio.timeout(GIVEN_UP_SECONDS):
-            while pid in (await stage.target.actors()).values():
+            names = [name for name, known in (await stage.target.actors()).items() if known == pid]
+            while any((await stage.target.actors()).get(name, pid) == pid for name in names):
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise TargetError(f"not within {GIVEN_UP_SECONDS:.0f} s: process {pid} is replaced") from None
