@@ -297,7 +297,10 @@ async def _revived(pid: int, stage: Stage) -> None:
     try:
         async with asyncio.timeout(GIVEN_UP_SECONDS):
             names = [name for name, known in (await stage.target.actors()).items() if known == pid]
-            while any((await stage.target.actors()).get(name, pid) == pid for name in names):
+            while True:
+                actors = await stage.target.actors()
+                if all(actors.get(name, pid) != pid for name in names):
+                    break
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise TargetError(f"not within {GIVEN_UP_SECONDS:.0f} s: process {pid} is replaced") from None
