@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from config.sources import Layer
 
 DAY_SECONDS = 86_400
-OF_ONE_MACHINE = {"application", "cluster", "data_dir", "http", "log", "nats", "postgres", "ray"}
+OF_ONE_MACHINE = frozenset({"application", "cluster", "data_dir", "http", "log", "nats", "postgres", "ray"})
 """Groups that may differ: by them machines find the same services, each in its own way."""
 LOOPBACK = "127.0.0.1"
 
@@ -166,9 +166,11 @@ class Settings(Group):
     @property
     def common(self) -> dict[str, Any]:
         """What must be the same on all machines of a deployment, without secrets, as files have it."""
-        told = self.model_dump(exclude=OF_ONE_MACHINE)
+        told = _without_secrets(self.model_dump(exclude=set(OF_ONE_MACHINE)))
+        for name in ("keys", "keys_file"):  # also where there are none: each machine has them from its own file
+            told["identity"].pop(name, None)
         told["retention"].pop("inbox_days")  # raised while older commands wait
-        return dict(in_the_open(_without_secrets(told)))
+        return dict(in_the_open(told))
 
     def changed(self, **overrides: Any) -> Settings:
         """A copy with some settings replaced, named as in `load_settings`. Raises SettingsError."""
@@ -234,7 +236,7 @@ def _without_secrets(value: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: _without_secrets(each) if isinstance(each, Mapping) else each
         for name, each in value.items()
-        if name not in ("keys", "keys_file") and not isinstance(each, SecretStr)
+        if not isinstance(each, SecretStr)
     }
 
 

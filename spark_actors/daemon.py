@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 import time
@@ -30,6 +29,7 @@ from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.embedded.space import shortage
+from spark_actors.foreground import STOPPED_AT_ONCE, Signals, StopAtOnce, StopWanted, at_home
 from spark_actors.hand_over import TreeChange
 from spark_actors.join_file import JOIN_FILE, join_file
 from spark_actors.kernel.errors import SparkError
@@ -38,19 +38,18 @@ from spark_actors.messaging.ports import INGRESS
 from spark_actors.node import facts_of
 from spark_actors.persistence.cluster import current_tree, new_tree, open_tree
 from spark_actors.persistence.cluster_desk import ClusterDesk
+from spark_actors.persistence.hand_overs import HandOvers
 from spark_actors.persistence.key_record import refuse_foreign_keys, remember_keys
 from spark_actors.persistence.membership import NodeFacts
 from spark_actors.persistence.migrations import migrate
 from spark_actors.persistence.ownership import OwnedElsewhereError, OwnerLock
 from spark_actors.persistence.room import refuse_too_few_connections
 from spark_actors.pulse import Pulse
-from spark_actors.signals import Signals, StopAtOnce, StopWanted
 from spark_actors.telemetry.discovery import Discovery
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.liveness import Liveness
 from spark_actors.telemetry.log_door import LogDoor
 from spark_actors.telemetry.logs import configure_logging
-from spark_actors.telemetry.tail import LogTail
 from spark_actors.version import version
 
 if TYPE_CHECKING:
@@ -144,16 +143,7 @@ def run_daemon(read: Callable[[], Settings], out: TextIO = sys.stdout, manner: M
     settings = read()
     signals = Signals()
     signals.install()
-    data_dir = DataDir(settings.data_dir)
-    with ExitStack() as stack:
-        data_dir.create()
-        data_dir.lock()
-        stack.callback(data_dir.unlock)
-        log_file = data_dir.logs / DAEMON_LOG
-        configure_logging("daemon", log_file, settings.log.level)
-        tail = LogTail(log_file, sys.stderr, format=settings.log.format, max_bytes=settings.log.file_max_bytes)
-        tail.start()
-        stack.callback(tail.stop)
+    with at_home(settings, "daemon", DAEMON_LOG) as data_dir:
         try:
             with services(settings, data_dir, manner, signals) as surroundings:
                 _run_tree(surroundings, data_dir, read, signals, out)
@@ -162,7 +152,7 @@ def run_daemon(read: Callable[[], Settings], out: TextIO = sys.stdout, manner: M
             return 0
         except StopAtOnce:
             log.warning("stopped_at_once")
-            return 128 + signal.SIGINT
+            return STOPPED_AT_ONCE
         log.info("stopped")
     return 0
 
@@ -315,11 +305,16 @@ def _run_tree(
             pulse.start()
             stack.callback(pulse.stop)
             liveness.begin()
-            while not signals.stop_wanted.wait(WATCH_SECONDS) and _can_go_on(surroundings, signals):
+
+            def look() -> bool:
+                """Whether to go on, after a look at all that this daemon looks after."""
                 surroundings.look_after()
                 liveness.turn(root_answers=tree.root.answers())
+                return not signals.stop_wanted.is_set() and _can_go_on(surroundings, signals)
+
+            while look() and not signals.stop_wanted.wait(WATCH_SECONDS):
                 if wish := pulse.wished:
-                    tree.make(wish)
+                    tree.make(wish, look)
                 if time.monotonic() > renewal:
                     _renew_token(tree.deployment, data_dir)
                     renewal += RENEWAL_SECONDS
@@ -349,6 +344,7 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
     from spark_actors.bootstrap.root import root_builder
 
     dsn, fingerprint = deployment.dsn[INGRESS], deployment.fingerprint
+    HandOvers(dsn).give_up("the daemon has been started anew meanwhile")
     remember_keys(dsn, deployment.keys)
     deployment.keep(deployment.settings.data_dir)
     current = current_tree(dsn)
@@ -356,6 +352,7 @@ def _tree(deployment: Deployment) -> tuple[Deployment, RayRoot]:
         root = RayRoot(current.namespace)
         if root.adopt():
             log.info("tree_adopted", epoch=current.epoch)
+            open_tree(dsn, current.epoch)  # and no other, should one have been warm
             return replace(deployment, ray_namespace=current.namespace), root
     tree = new_tree(
         dsn, names.deployment_of(deployment.ray_namespace), version(), fingerprint, deployment.settings.common

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import structlog
 
 from config.errors import SettingsError
-from config.settings import Settings
+from config.settings import OF_ONE_MACHINE, Settings
 from spark_actors.actors import names
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.deployment import Deployment, signing_keys
 from spark_actors.embedded.data_dir import DataDir
 from spark_actors.kernel.errors import DetailedError, SparkError, StorageUnavailableError
 from spark_actors.messaging.ports import INGRESS
-from spark_actors.persistence.cluster import end_tree, new_tree, open_tree
+from spark_actors.persistence.cluster import Tree, end_tree, new_tree, open_tree
 from spark_actors.persistence.hand_overs import HandOver, HandOvers, HandOverState
 from spark_actors.persistence.key_record import remember_keys
 from spark_actors.version import version
@@ -39,7 +39,7 @@ WARM_SECONDS = 120.0
 """A tree that is not warm by then is given up, and the old one works on."""
 LOOK_SECONDS = 0.2
 SLACK_SECONDS = 5.0
-NEEDS_A_START = ("application", "data_dir", "cluster", "http", "nats", "postgres", "ray")
+NEEDS_A_START = sorted(OF_ONE_MACHINE - {"log"})
 """Groups of settings by which services and addresses go: they are read once, at the start."""
 
 
@@ -57,16 +57,20 @@ class TreeChange:
         self._read = read
         self._hand_overs = HandOvers(deployment.dsn[INGRESS])
 
-    def make(self, wish: HandOver) -> None:
-        """Do what was wished, and note how far it is. Never raises for what goes wrong with the new tree."""
+    def make(self, wish: HandOver, look: Callable[[], bool]) -> None:
+        """Do what was wished, and note how far it is. Never raises for what goes wrong with the new tree.
+
+        Meanwhile *look* is called again and again, that nothing else stands still; whether the daemon is to go on.
+        Raises what *look* raises.
+        """
         try:
-            self._make(wish)
+            self._make(wish, look)
         except (SparkError, SettingsError) as error:
             log.error("hand_over_refused", error=str(error))
             with suppress(StorageUnavailableError):
                 self._hand_overs.note(wish.hand_over, HandOverState.REFUSED, str(error))
 
-    def _make(self, wish: HandOver) -> None:
+    def _make(self, wish: HandOver, look: Callable[[], bool]) -> None:
         old, successor = self.deployment, self._successor(wish)
         dsn, release = old.dsn[INGRESS], wish.release or version()
         tree = new_tree(
@@ -80,7 +84,7 @@ class TreeChange:
         successor.keep(successor.settings.data_dir)
         root = self._started(successor)
         try:
-            self._wait_until_warm(wish, root)
+            self._wait_until_warm(wish, root, look)
             if not self._hand_overs.note(wish.hand_over, HandOverState.HANDING_OVER):
                 raise HandOverRefusedError("an operator has stopped it")
         except BaseException:
@@ -90,12 +94,23 @@ class TreeChange:
             raise
         log.info("handing_over", epoch=tree.epoch, release=release)
         self.root.stop(old.settings.shutdown.grace_seconds + SLACK_SECONDS)
-        open_tree(dsn, tree.epoch)
+        self.deployment, self.root = successor, root  # from here on there is no way back
+        while not self._is_open(wish, tree) and look():
+            time.sleep(LOOK_SECONDS)
+
+    def _is_open(self, wish: HandOver, tree: Tree) -> bool:
+        """Whether it is written, and told, that the new tree works; not as long as the store is away."""
+        dsn = self.deployment.dsn[INGRESS]
+        try:
+            open_tree(dsn, tree.epoch)
+            remember_keys(dsn, self.deployment.keys)
+            self._hand_overs.note(wish.hand_over, HandOverState.DONE, f"epoch {tree.epoch}")
+        except StorageUnavailableError as error:
+            log.warning("not_opened_yet", epoch=tree.epoch, error=str(error))
+            return False
         with suppress(ActorUnavailableError):  # it reads by itself that it may begin
-            root.open()
-        remember_keys(dsn, successor.keys)
-        self.deployment, self.root = successor, root
-        self._hand_overs.note(wish.hand_over, HandOverState.DONE, f"epoch {tree.epoch}")
+            self.root.open()
+        return True
 
     def _successor(self, wish: HandOver) -> Deployment:
         """What the new tree is told. Raises SettingsError, HandOverRefusedError."""
@@ -124,8 +139,8 @@ class TreeChange:
         root.start(root_builder(successor.origin), beside=self.deployment.ray_namespace)
         return root
 
-    def _wait_until_warm(self, wish: HandOver, root: RayRoot) -> None:
-        """Raises HandOverRefusedError if it takes too long, or an operator stops it."""
+    def _wait_until_warm(self, wish: HandOver, root: RayRoot, look: Callable[[], bool]) -> None:
+        """Raises HandOverRefusedError if it takes too long, or an operator stops it, or the daemon."""
         deadline, problems = time.monotonic() + WARM_SECONDS, ["it has not answered"]
         while time.monotonic() < deadline:
             with suppress(ActorUnavailableError):
@@ -136,5 +151,7 @@ class TreeChange:
                 problems = status["problems"]
             if not self._hand_overs.note(wish.hand_over, HandOverState.WARMING):
                 raise HandOverRefusedError("an operator has stopped it")
+            if not look():
+                raise HandOverRefusedError("the daemon ends")
             time.sleep(LOOK_SECONDS)
         raise HandOverRefusedError(f"not warm after {WARM_SECONDS:.0f} s: {'; '.join(problems)}")

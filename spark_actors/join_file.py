@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import tomli_w
 
-from config.settings import in_the_open
+from config.settings import OF_ONE_MACHINE, in_the_open
 from spark_actors.deployment import Deployment
 
 JOIN_FILE = "join.toml"
-_OF_ONE_MACHINE = {"data_dir", "http", "log", "ray", "cluster", "postgres", "nats", "identity"}
 _HEADER = """\
 # What a node of this deployment needs to know, written anew at each start of its head. It holds secrets: copy it to the
 # node, readable for its daemon alone, and name it there: spark-actors node --config join.toml
@@ -18,7 +17,8 @@ _HEADER = """\
 def join_file(deployment: Deployment, *, head: str, ray_token: str, postgres_dsn: str) -> str:
     """TOML with every setting that a node must have. *postgres_dsn* is that of the built-in server; empty if none."""
     settings = deployment.settings
-    common = settings.model_dump(exclude=_OF_ONE_MACHINE, exclude_defaults=True)
+    apart = {*OF_ONE_MACHINE, "identity"} - {"application"}
+    common = settings.model_dump(exclude=apart, exclude_defaults=True)
     postgres = settings.postgres.model_dump(exclude_defaults=True)
     if postgres_dsn:
         postgres["dsn"] = postgres_dsn

@@ -18,23 +18,21 @@ from config.errors import SettingsError
 from config.node import set_node_folder
 from config.settings import Settings
 from spark_actors.actors import names
-from spark_actors.cluster.nodes import NodeState, Verdict
+from spark_actors.cluster.nodes import Judgement, NodeState
 from spark_actors.deployment import Deployment, dsn_by_schema, first_namespace, signing_keys, token_verifier
 from spark_actors.embedded.addresses import Address
 from spark_actors.embedded.data_dir import NODE_LOG, DataDir
 from spark_actors.embedded.errors import HeadUnreachableError
 from spark_actors.embedded.ray_node import DEFAULT_PORT, JoiningRay, RayNode, Standing
+from spark_actors.foreground import STOPPED_AT_ONCE, Signals, StopAtOnce, at_home
 from spark_actors.kernel.errors import SparkError, StorageUnavailableError
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.cluster import newest_tree
 from spark_actors.persistence.membership import Membership, NodeFacts
 from spark_actors.pulse import BEAT_SECONDS
-from spark_actors.signals import Signals, StopAtOnce
 from spark_actors.telemetry.board import MetricsBoard
 from spark_actors.telemetry.http import TelemetryServer
 from spark_actors.telemetry.log_door import LogDoor
-from spark_actors.telemetry.logs import configure_logging
-from spark_actors.telemetry.tail import LogTail
 from spark_actors.version import version
 
 log = structlog.get_logger(__name__)
@@ -68,23 +66,14 @@ def run_node(read: Callable[[], Settings], out: TextIO = sys.stdout) -> int:
     settings = read()
     signals = Signals()
     signals.install()
-    data_dir = DataDir(settings.data_dir)
-    with ExitStack() as stack:
-        data_dir.create()
-        data_dir.lock()
-        stack.callback(data_dir.unlock)
-        log_file = data_dir.logs / NODE_LOG
-        configure_logging("node", log_file, settings.log.level)
-        tail = LogTail(log_file, sys.stderr, format=settings.log.format, max_bytes=settings.log.file_max_bytes)
-        tail.start()
-        stack.callback(tail.stop)
+    with at_home(settings, "node", NODE_LOG) as data_dir:
         set_node_folder(data_dir.path)
         try:
             while _member(read, data_dir, signals, out):
                 log.warning("joins_again")
         except StopAtOnce:
             log.warning("stopped_at_once")
-            return 130
+            return STOPPED_AT_ONCE
         log.info("stopped")
     return 0
 
@@ -111,7 +100,7 @@ def _member(read: Callable[[], Settings], data_dir: DataDir, signals: Signals, o
             metrics=MetricsBoard().render,
             liveness=lambda: [str(ray.lost)] if ray.lost else [],
             readiness=lambda: {"node": member.problem},
-            status=lambda: {**vars(member.facts), "state": member.verdict.state},
+            status=lambda: {**vars(member.facts), "state": member.judgement.state},
             logs=LogDoor(deployment.log_file, lambda *shown: token_verifier(deployment)(*shown)),
         )
         server.start()
@@ -124,7 +113,7 @@ def _member(read: Callable[[], Settings], data_dir: DataDir, signals: Signals, o
             return facts_of(ray, deployment, server)
 
         member = Member(membership, facts_of(ray, deployment, server), ray, signals, reread)
-        member.wait_for(lambda: member.verdict.state is not NodeState.JOINING)
+        member.wait_for(lambda: member.judgement.state is not NodeState.JOINING)
         log.info("node_joined", address=ray.host, head=str(head), metrics_url=server.url)
         print(f"ready  node {ray.host}  head {head}  metrics {server.url}  data {data_dir.path}", file=out, flush=True)
         member.wait_for(lambda: signals.stop_wanted.is_set() or member.is_over)
@@ -224,7 +213,7 @@ class Member:
         self._membership, self._ray, self._signals = membership, ray, signals
         self.facts, self._reread = facts, reread
         self._refused_at: float | None = None
-        self.verdict = Verdict(NodeState.JOINING)
+        self.judgement = Judgement(NodeState.JOINING)
         """What the root held of it when it last heard."""
         self.problem: str | None = "not joined yet"
         self.must_join_again = False
@@ -233,7 +222,7 @@ class Member:
     @property
     def is_over(self) -> bool:
         """Whether there is nothing more to wait for here."""
-        return self.must_join_again or self.verdict.state is NodeState.DRAINED
+        return self.must_join_again or self.judgement.state is NodeState.DRAINED
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Say that this node lives, round after round, until then. Raises what the loss of its Ray means."""
@@ -247,19 +236,19 @@ class Member:
             raise self._ray.lost
         try:
             heard = self._membership.beat(self.facts, psutil.cpu_percent(), psutil.virtual_memory().used)
-            self.verdict = heard.verdict
+            self.judgement = heard.judgement
             if heard.epoch > self.facts.epoch:
                 self._read_anew()
-            known = self.verdict.state in (NodeState.ACTIVE, NodeState.DRAINING, NodeState.DRAINED)
-            self.problem = None if known else f"{self.verdict.state}: {self.verdict.reason}".rstrip(": ")
+            known = self.judgement.state in (NodeState.ACTIVE, NodeState.DRAINING, NodeState.DRAINED)
+            self.problem = None if known else f"{self.judgement.state}: {self.judgement.reason}".rstrip(": ")
         except StorageUnavailableError as error:
             self.problem = str(error)
-        if self.verdict.state is not NodeState.REFUSED:
+        if self.judgement.state is not NodeState.REFUSED:
             self._refused_at = None
         elif self._refused_at is None:
             self._refused_at = time.monotonic()
         elif time.monotonic() > self._refused_at + REFUSED_SECONDS:
-            raise NodeRefusedError(self.facts.name, self.verdict.reason)
+            raise NodeRefusedError(self.facts.name, self.judgement.reason)
         if time.monotonic() > self._asked_at + STANDING_SECONDS:
             self._asked_at = time.monotonic()
             self.must_join_again = self._ray.standing() is Standing.UNKNOWN
@@ -276,7 +265,7 @@ class Member:
         log.info("draining", patience_seconds=patience_seconds)
         try:
             self._membership.leave(self.facts.node_id)
-            while self.verdict.state is not NodeState.DRAINED and time.monotonic() < deadline:
+            while self.judgement.state is not NodeState.DRAINED and time.monotonic() < deadline:
                 self.turn()
                 time.sleep(BEAT_SECONDS / 2)
         except SparkError as error:

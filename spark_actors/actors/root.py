@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from spark_actors.actors.keeper import Keeper
 from spark_actors.actors.loop import Loop
 from spark_actors.actors.ports import ActorSpec, Report
 from spark_actors.actors.seating import Seating
-from spark_actors.cluster.nodes import Common, NodeState, Sighting, Verdict, judge
+from spark_actors.cluster.nodes import Common, Judgement, NodeState, Sighting, judge
 from spark_actors.cluster.placing import Place, moves
 from spark_actors.cluster.ports import ClusterRows, ClusterStore, RayView, SupersededError
 from spark_actors.kernel.errors import StorageUnavailableError
@@ -120,7 +121,7 @@ class RootSupervisor:
         self._superseded: SupersededError | None = None
         self._fence: Fence | None = None
         self._sightings: Sequence[Sighting] = ()
-        self._verdicts: dict[str, Verdict] = {}
+        self._judgements: dict[str, Judgement] = {}
         self._looked_at = ports.now()
         self._sure_from = 0.0
         """From then on nobody lives whom an earlier root was about to end."""
@@ -130,6 +131,8 @@ class RootSupervisor:
         self._examining: dict[str, asyncio.Task[None]] = {}
         self._examine_at: dict[str, float] = {}
         self._found: dict[str, Common] = {}
+        self._unfit: dict[str, str] = {}
+        """Why a node could not be examined."""
         self._loop = Loop("reconcile", self.reconcile)
         self._name_places()
         seating.is_known = self._is_known
@@ -193,15 +196,16 @@ class RootSupervisor:
 
     async def _look(self) -> None:
         self._sightings = await self._seen()
-        rows = self._as_examined(await self._rows())
+        written = await self._rows()
+        rows = self._as_examined(written)
         # A process that stood still, in whatever it did, has not heard what others have said meanwhile.
         late = self._ports.now() - self._looked_at
-        self._verdicts = self._judged(rows, listened=late < tuning.CLUSTER_LOOK_SECONDS + tuning.LAG_SECONDS)
+        self._judgements = self._judged(rows, listened=late < tuning.CLUSTER_LOOK_SECONDS + tuning.LAG_SECONDS)
         self._seating.usable = [
             each.node_id for each in self._sightings if self._state(each.node_id) is NodeState.ACTIVE
         ]
         if rows.is_open:
-            await self._note(rows)
+            await self._note(written)
             self.open()
         self._scale(self._ports.placing(rows.slots))
         for tier in reversed(self._tiers):
@@ -291,10 +295,10 @@ class RootSupervisor:
             retiring.cancel()
         await asyncio.gather(*(keeper.let_go() for keeper in self._by_place.values()))
 
-    def _judged(self, rows: ClusterRows, *, listened: bool) -> dict[str, Verdict]:
+    def _judged(self, rows: ClusterRows, *, listened: bool) -> dict[str, Judgement]:
         inhabited = {*self._seating.inhabited, *(keeper.waits_for_node for keeper in self._by_place.values())}
         silent = {node for node in inhabited if self._is_silent(node)} if listened else set[str]()
-        verdicts = judge(
+        judgements = judge(
             self._sightings,
             rows.nodes,
             self._ports.expected,
@@ -304,10 +308,10 @@ class RootSupervisor:
             patience_seconds=tuning.NODE_SILENT_SECONDS if listened else float("inf"),
         )
         return {
-            node_id: Verdict(NodeState.DRAINING)
-            if verdict.state is NodeState.DRAINED and not self._is_surely_empty(node_id)
-            else verdict
-            for node_id, verdict in verdicts.items()
+            node_id: Judgement(NodeState.DRAINING)
+            if judgement.state is NodeState.DRAINED and not self._is_surely_empty(node_id)
+            else judgement
+            for node_id, judgement in judgements.items()
         }
 
     def _is_surely_empty(self, node_id: str) -> bool:
@@ -324,8 +328,8 @@ class RootSupervisor:
         return bool(heard) and min(heard) > tuning.NODE_SILENT_SECONDS
 
     def _state(self, node_id: str) -> NodeState:
-        verdict = self._verdicts.get(node_id)
-        return verdict.state if verdict else NodeState.GONE
+        judgement = self._judgements.get(node_id)
+        return judgement.state if judgement else NodeState.GONE
 
     async def _seen(self) -> Sequence[Sighting]:
         """The nodes as Ray knows them. Raises ActorUnavailableError if it does not say."""
@@ -340,19 +344,19 @@ class RootSupervisor:
     async def _note(self, rows: ClusterRows) -> None:
         """Write what has changed about nodes, and tell of it."""
         changed = {
-            node_id: verdict
-            for node_id, verdict in self._verdicts.items()
-            if (row := rows.nodes.get(node_id)) is None or (row.state, row.reason) != (verdict.state, verdict.reason)
+            node_id: judgement
+            for node_id, judgement in self._judgements.items()
+            if (row := rows.nodes.get(node_id)) is None or Judgement(row.state, row.reason) != judgement
         }
         if changed:
             await self._ports.store.note(self._number, self._sightings, changed)
-            for node_id, verdict in changed.items():
-                log.info("node_changed", node=node_id, state=verdict.state, reason=verdict.reason)
+            for node_id, judgement in changed.items():
+                log.info("node_changed", node=node_id, state=judgement.state, reason=judgement.reason)
         self._measure(rows)
 
     def _measure(self, rows: ClusterRows) -> None:
         tell = self._ports.telemetry
-        count = Counter(verdict.state for verdict in self._verdicts.values())
+        count = Counter(judgement.state for judgement in self._judgements.values())
         hosts = Counter(
             node_id for place, node_id in self._seating.seats.items() if names.kind_of(place) == names.AGGREGATE
         )
@@ -374,8 +378,8 @@ class RootSupervisor:
     def _examine(self, rows: ClusterRows) -> None:
         """Look at nodes that do not speak for themselves, once they have had the time to; again if that fails."""
         now = self._ports.now()
-        for node_id, verdict in self._verdicts.items():
-            if verdict.state is not NodeState.JOINING or node_id not in rows.nodes:
+        for node_id, judgement in self._judgements.items():
+            if judgement.state is not NodeState.JOINING or node_id not in rows.nodes:
                 continue
             due = self._examine_at.setdefault(node_id, now + tuning.INTRODUCTION_SECONDS)
             if now >= due and (node_id not in self._examining or self._examining[node_id].done()):
@@ -383,26 +387,23 @@ class RootSupervisor:
                 self._examining[node_id] = asyncio.create_task(self._examine_one(node_id))
 
     async def _examine_one(self, node_id: str) -> None:
-        log.info("node_examined", node=node_id)
         try:
-            found = await self._ports.ray.examine(node_id)
+            found = self._found[node_id] = await self._ports.ray.examine(node_id)
         except ActorUnavailableError as error:
             log.warning("node_not_examined", node=node_id, error=str(error))
-            verdict = Verdict(NodeState.JOINING, f"nothing of this deployment works there: {error.detail}")
-            await self._ports.store.note(self._number, self._sightings, {node_id: verdict})
-        else:
-            self._found[node_id] = found
-            if not self._ports.examines_all:
+            self._unfit[node_id] = f"nothing of this deployment works there: {error.detail}"
+            return
+        if not self._ports.examines_all:
+            with suppress(StorageUnavailableError, SupersededError):  # for operators alone: this root knows it now
                 await self._ports.store.introduce(self._number, node_id, found)
 
     def _as_examined(self, rows: ClusterRows) -> ClusterRows:
-        """With what was found out about nodes, where what they say of themselves does not count."""
-        if not self._ports.examines_all:
-            return rows
-        nodes = {
-            node_id: replace(row, **vars(self._found.get(node_id, Common("", ""))))
-            for node_id, row in rows.nodes.items()
-        }
+        """With what was found out about nodes that do not speak for themselves, or whose word does not count."""
+        nodes = dict(rows.nodes)
+        for node_id, row in rows.nodes.items():
+            if self._ports.examines_all or not row.release:
+                found = self._found.get(node_id, Common("", ""))
+                nodes[node_id] = replace(row, **vars(found), reason=self._unfit.get(node_id, ""))
         return replace(rows, nodes=nodes)
 
     def _move(self, rows: ClusterRows) -> None:
@@ -441,9 +442,9 @@ class RootSupervisor:
         if self._loop.problem:
             return [self._loop.problem]
         refused = [
-            f"node {node_id}: {verdict.reason}"
-            for node_id, verdict in self._verdicts.items()
-            if verdict.state in (NodeState.SUSPECT, NodeState.REFUSED)
+            f"node {node_id}: {judgement.reason}"
+            for node_id, judgement in self._judgements.items()
+            if judgement.state in (NodeState.SUSPECT, NodeState.REFUSED)
         ]
         return [*(problem for keeper in self._by_place.values() if (problem := keeper.problem)), *refused]
 
@@ -462,9 +463,9 @@ class RootSupervisor:
     def _nodes(self) -> list[NodeStatus]:
         inhabitants = Counter(self._seating.seats.values())
         return [
-            NodeStatus(each.node_id, each.address, verdict.state, verdict.reason, inhabitants[each.node_id])
+            NodeStatus(each.node_id, each.address, judgement.state, judgement.reason, inhabitants[each.node_id])
             for each in self._sightings
-            if (verdict := self._verdicts.get(each.node_id)) and verdict.state is not NodeState.GONE
+            if (judgement := self._judgements.get(each.node_id)) and judgement.state is not NodeState.GONE
         ]
 
     def metrics(self) -> bytes:

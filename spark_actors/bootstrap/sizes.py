@@ -54,6 +54,7 @@ def sessions_needed(
             need[dsn[each.name]] += POOL_SIZE if each.answers or each.context.views else 0
         for elsewhere in {dsn[each.name] for each in application.writing} - {dsn[INGRESS]}:
             need[elsewhere] += POOL_SIZE  # a look at how far the relays are behind
+    need[dsn[INGRESS]] += POOL_SIZE + tuning.DAEMON_SESSIONS  # the root; the daemon's own process
     for direct in set(listen_dsn.values()):
         need[direct] += 1 + tuning.SPARE_SESSIONS  # the owner's lock
     pooled = {dsn[name] for name in dsn if dsn[name] != listen_dsn[name]} - set(listen_dsn.values())

@@ -27,6 +27,9 @@ throughput against latency."""
 RETRY_JITTER = 0.3
 """Part of the delay before an event is offered again that is left to chance. May be changed, 0 to 1; the rest of that
 back-off are settings."""
+DAEMON_SESSIONS = 2
+"""Sessions of the daemon's own process beside the owner's lock: heartbeats, and a look at what operators wish. Follows
+what `pulse` opens."""
 SPARE_SESSIONS = 5
 """Sessions of Postgres for operators' commands, audits and migrations beside the daemon. Not lower than what an
 operator runs at once: the daemon refuses to start if the server allows fewer than this and its own."""

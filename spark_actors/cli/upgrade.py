@@ -54,6 +54,7 @@ def upgrade(
     if abort:
         if not hand_overs.abort(operator):
             raise CliError("there is no upgrade or reload that could still be stopped")
+        print("stopped: the tree that works goes on")
         return
     migrate(target.application(), dsns)
     _wish(hand_overs, "upgrade", sys.executable, version(), operator, wait=wait, timeout=timeout, as_json=as_json)

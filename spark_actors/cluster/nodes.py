@@ -59,7 +59,7 @@ class NodeRow:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What the root holds of a node."""
 
     state: NodeState
@@ -85,7 +85,7 @@ def judge(
     silent: Collection[str],
     inhabited: Collection[str],
     patience_seconds: float,
-) -> dict[str, Verdict]:
+) -> dict[str, Judgement]:
     """What to hold of every node, by its id.
 
     *own_node*: that of who asks, which is never suspected. *silent*: those whose actors have all been silent for too
@@ -93,10 +93,10 @@ def judge(
     actors are silent as well, or if it has none.
     """
     alive = {each.node_id: each for each in sightings if each.is_alive}
-    verdicts = {node_id: Verdict(NodeState.GONE) for node_id in rows if node_id not in alive}
+    judgements = {node_id: Judgement(NodeState.GONE) for node_id in rows if node_id not in alive}
     for node_id, sighting in alive.items():
         row = rows.get(node_id) or NodeRow(node_id, sighting.name, sighting.address)
-        verdicts[node_id] = _judge_one(
+        judgements[node_id] = _judge_one(
             sighting,
             row,
             expected,
@@ -104,7 +104,7 @@ def judge(
             is_silent=_is_silent(row, patience_seconds, node_id in silent, node_id in inhabited),
             is_inhabited=node_id in inhabited,
         )
-    return verdicts
+    return judgements
 
 
 def _is_silent(row: NodeRow, patience_seconds: float, actors_are_silent: bool, is_inhabited: bool) -> bool:
@@ -115,18 +115,18 @@ def _is_silent(row: NodeRow, patience_seconds: float, actors_are_silent: bool, i
 
 def _judge_one(
     sighting: Sighting, row: NodeRow, expected: Common, *, is_own: bool, is_silent: bool, is_inhabited: bool
-) -> Verdict:
+) -> Judgement:
     if not is_own and not row.release:
-        return Verdict(NodeState.JOINING, row.reason)
+        return Judgement(NodeState.JOINING, row.reason)
     if not is_own and row.silent_seconds is not None and row.epoch < expected.epoch:
-        return Verdict(NodeState.JOINING, "it has not read its settings for this tree yet")
+        return Judgement(NodeState.JOINING, "it has not read its settings for this tree yet")
     if not is_own and (reason := _misfit(row, expected)):
-        return Verdict(NodeState.REFUSED, reason)
+        return Judgement(NodeState.REFUSED, reason)
     if not is_own and is_silent:
-        return Verdict(NodeState.SUSPECT, "neither its actors nor itself have answered")
+        return Judgement(NodeState.SUSPECT, "neither its actors nor itself have answered")
     if row.is_to_leave or sighting.is_draining:
-        return Verdict(NodeState.DRAINING if is_inhabited else NodeState.DRAINED)
-    return Verdict(NodeState.ACTIVE)
+        return Judgement(NodeState.DRAINING if is_inhabited else NodeState.DRAINED)
+    return Judgement(NodeState.ACTIVE)
 
 
 def _misfit(row: NodeRow, expected: Common) -> str:

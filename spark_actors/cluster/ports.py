@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from spark_actors.cluster.nodes import Common, NodeRow, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, Judgement, NodeRow, Sighting
 from spark_actors.kernel.errors import SparkError
 
 
@@ -74,7 +74,7 @@ class ClusterStore(Protocol):
     async def vacate(self, root: int, place: str) -> None:
         """Note that there is no such place any more. Raises SupersededError."""
 
-    async def note(self, root: int, sightings: Sequence[Sighting], verdicts: Mapping[str, Verdict]) -> None:
+    async def note(self, root: int, sightings: Sequence[Sighting], judgements: Mapping[str, Judgement]) -> None:
         """Write what is held of these nodes, those among them that were only sighted. Raises SupersededError."""
 
     async def introduce(self, root: int, node_id: str, found: Common) -> None:

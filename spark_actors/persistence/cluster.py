@@ -9,7 +9,7 @@ from typing import Any
 from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Json
 
-from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, Judgement, NodeRow, NodeState, Sighting
 from spark_actors.cluster.ports import ClusterRows, Seat, SupersededError
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.connections import Pool, SqlText, connect
@@ -64,15 +64,15 @@ class PostgresClusterStore:
     async def vacate(self, root: int, place: str) -> None:
         await self._as_root(root, self._sql["vacate"], {"place": place})
 
-    async def note(self, root: int, sightings: Sequence[Sighting], verdicts: Mapping[str, Verdict]) -> None:
+    async def note(self, root: int, sightings: Sequence[Sighting], judgements: Mapping[str, Judgement]) -> None:
         by_id = {each.node_id: each for each in sightings}
-        seen = [by_id.get(node_id) for node_id in verdicts]
+        seen = [by_id.get(node_id) for node_id in judgements]
         about = {
-            "node_ids": list(verdicts),
+            "node_ids": list(judgements),
             "names": [each.name if each else "" for each in seen],
             "addresses": [each.address if each else "" for each in seen],
-            "states": [verdict.state for verdict in verdicts.values()],
-            "reasons": [verdict.reason for verdict in verdicts.values()],
+            "states": [judgement.state for judgement in judgements.values()],
+            "reasons": [judgement.reason for judgement in judgements.values()],
         }
         await self._as_root(root, self._sql["note"], about)
 

@@ -111,6 +111,11 @@ class HandOvers:
         with translated(), connect(self._dsn, autocommit=True) as connection:
             return bool(connection.execute(self._sql["note"], about).rowcount)
 
+    def give_up(self, why: str) -> None:
+        """Whatever is wished, or under way, is not to be any more."""
+        with translated(), connect(self._dsn, autocommit=True) as connection:
+            connection.execute(self._sql["give_up"], {"detail": why})
+
     def _acted(self, action: str, statement: str, about: Mapping[str, object], operator: Operator, detail: str) -> int:
         """What the statement gives, or how many rows it changed; none: then nothing is audited."""
         audit = {**vars(operator), "action": action, "subscriber": "", "key": "", "message_id": "", "detail": detail}

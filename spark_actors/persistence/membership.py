@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from spark_actors.cluster.nodes import NodeState, Verdict
+from spark_actors.cluster.nodes import Judgement, NodeState
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.connections import connect
 from spark_actors.persistence.errors import translated
@@ -37,7 +37,7 @@ class NodeFacts:
 class Heard(NamedTuple):
     """What a node hears when it has said that it lives."""
 
-    verdict: Verdict
+    judgement: Judgement
     """What the root holds of it."""
     epoch: int
     """Of the tree that was made last."""
@@ -55,7 +55,7 @@ class Membership:
         """Say that the node lives."""
         about = {**vars(facts), "cpu_percent": cpu_percent, "memory_bytes": memory_bytes}
         row = self._execute("heartbeat", about)
-        return Heard(Verdict(NodeState(row[0]), row[1]), row[2]) if row else Heard(Verdict(NodeState.JOINING), 0)
+        return Heard(Judgement(NodeState(row[0]), row[1]), row[2]) if row else Heard(Judgement(NodeState.JOINING), 0)
 
     def leave(self, node_id: str) -> None:
         """Wish that all actors move away."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, Judgement, NodeRow, NodeState, Sighting
 from spark_actors.cluster.ports import ClusterRows, Seat, SupersededError
 
 
@@ -50,13 +50,13 @@ class MemoryClusterStore:
         self._check(root)
         self._seats.pop(place, None)
 
-    async def note(self, root: int, sightings: Sequence[Sighting], verdicts: Mapping[str, Verdict]) -> None:
+    async def note(self, root: int, sightings: Sequence[Sighting], judgements: Mapping[str, Judgement]) -> None:
         self._check(root)
         by_id = {each.node_id: each for each in sightings}
-        for node_id, verdict in verdicts.items():
+        for node_id, judgement in judgements.items():
             seen = by_id.get(node_id)
             row = self._nodes.get(node_id) or NodeRow(node_id, seen.name if seen else "", seen.address if seen else "")
-            self._nodes[node_id] = replace(row, state=verdict.state, reason=verdict.reason)
+            self._nodes[node_id] = replace(row, state=judgement.state, reason=judgement.reason)
 
     async def introduce(self, root: int, node_id: str, found: Common) -> None:
         self._check(root)

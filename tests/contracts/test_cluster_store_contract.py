@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from spark_actors.cluster.nodes import Common, NodeRow, NodeState, Sighting, Verdict
+from spark_actors.cluster.nodes import Common, Judgement, NodeRow, NodeState, Sighting
 from spark_actors.cluster.ports import ClusterStore, Seat, SupersededError
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.cluster import (
@@ -139,11 +139,11 @@ def test_what_an_operator_wants_stays_wanted_whoever_fills_the_place(play: Play)
 def test_what_is_held_of_a_node_is_written_and_written_over_and_keeps_what_others_have_said(play: Play) -> None:
     async def test(kept: Kept) -> None:
         root = await kept.store.become_root()
-        await kept.store.note(root, [SEEN], {"n1": Verdict(NodeState.JOINING)})
+        await kept.store.note(root, [SEEN], {"n1": Judgement(NodeState.JOINING)})
         assert (await kept.store.read()).nodes == {"n1": NodeRow("n1", "one", "10.0.0.1")}
         await kept.store.introduce(root, "n1", Common("1.2", "abc"))
         kept.leave("n1")
-        await kept.store.note(root, [], {"n1": Verdict(NodeState.GONE, "it went")})
+        await kept.store.note(root, [], {"n1": Judgement(NodeState.GONE, "it went")})
         row = NodeRow("n1", "one", "10.0.0.1", "1.2", "abc", 0, None, True, NodeState.GONE, "it went")
         assert (await kept.store.read()).nodes == {"n1": row}
 
@@ -155,14 +155,14 @@ def test_a_root_with_a_successor_writes_nothing(play: Play) -> None:
         old = await kept.store.become_root()
         await kept.store.seat(old, PLACE, "n1")
         new = await kept.store.become_root()
-        await kept.store.note(new, [SEEN], {"n1": Verdict(NodeState.ACTIVE)})
+        await kept.store.note(new, [SEEN], {"n1": Judgement(NodeState.ACTIVE)})
         before = await kept.store.read()
         for write in (
             kept.store.seat(old, PLACE, "n2"),
             kept.store.seat(old, OTHER, "n2"),
             kept.store.seat_again(old, PLACE, Seat(7, "n2")),
             kept.store.vacate(old, PLACE),
-            kept.store.note(old, [SEEN], {"n1": Verdict(NodeState.GONE)}),
+            kept.store.note(old, [SEEN], {"n1": Judgement(NodeState.GONE)}),
             kept.store.introduce(old, "n1", Common("other", "other")),
         ):
             with pytest.raises(SupersededError):

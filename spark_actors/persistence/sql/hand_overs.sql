@@ -19,3 +19,8 @@ WHERE hand_over = %(hand_over)s AND state IN ('wished', 'warming', 'handing over
 -- abort
 -- It is not to be, as long as nothing has been handed over.
 UPDATE {schema}.hand_overs SET state = 'aborted', since = now() WHERE state IN ('wished', 'warming')
+
+-- give_up
+-- Nobody is there any more who would come to its end.
+UPDATE {schema}.hand_overs SET state = 'refused', detail = %(detail)s, since = now()
+WHERE state IN ('wished', 'warming', 'handing over')

@@ -14,10 +14,11 @@ from spark_actors import daemon
 from spark_actors.actors import references
 from spark_actors.deployment import Deployment
 from spark_actors.embedded.data_dir import DataDir
+from spark_actors.foreground import Signals
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence.cluster import Tree
+from spark_actors.persistence.hand_overs import HandOvers
 from spark_actors.persistence.ownership import OwnerLock
-from spark_actors.signals import Signals
 from spark_actors.telemetry.http import NotListeningError
 
 
@@ -52,6 +53,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(daemon, "services", services)
     monkeypatch.setattr(daemon, "current_tree", lambda dsn: None)
     monkeypatch.setattr(daemon, "new_tree", lambda *told: Tree(1, "spark/1", "", "", {}))
+    monkeypatch.setattr(HandOvers, "give_up", lambda hand_overs, why: None)
     for name in ("open_tree", "remember_keys"):
         monkeypatch.setattr(daemon, name, lambda *told: None)
     monkeypatch.setattr(daemon, "configure_logging", lambda *words: None)
