@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,10 @@ import pytest
 
 from spark_actors.embedded.nats_server import EmbeddedNats
 from tests.fixtures.daemon import Daemon, eventually
-from tests.fixtures.identity import KEY
 
 pytestmark = pytest.mark.timeout(300)
-OTHER = f"{KEY.key_id}:{'x' * 32}"
+OURS = f"ours:{'k' * 32}"
+OTHER = f"ours:{'x' * 32}"
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def settings(template_database: str, new_database: Callable[[str], str], nats_se
         "SPARK_POSTGRES__DSN": new_database(template_database),
         "SPARK_NATS__URL": nats_server.url,
         "SPARK_NATS__TOKEN": nats_server.token,
-        "SPARK_IDENTITY__KEYS": f'["{KEY.line}"]',
+        "SPARK_IDENTITY__KEYS": json.dumps([OURS]),
     }
 
 
@@ -66,7 +67,7 @@ def test_one_that_stands_by_takes_over_with_the_keys_that_were_in_use_alone(
     assert second.cli("audit").returncode == 0
     assert second.terminate() == 0
 
-    foreign = Daemon(second.data_dir, {**settings, "SPARK_IDENTITY__KEYS": f'["{OTHER}"]'})
+    foreign = Daemon(second.data_dir, {**settings, "SPARK_IDENTITY__KEYS": json.dumps([OTHER])})
     refused = foreign.cli("run")
     assert refused.returncode == 1
     assert "none of the keys that signed" in refused.stderr
