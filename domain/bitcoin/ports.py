@@ -1,7 +1,8 @@
-"""What the bitcoin context needs from outside: a Lightning node."""
+"""What the bitcoin context needs from outside: a Lightning node, and a permit to send that is given once."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,16 +16,16 @@ class InvoiceStatus(StrEnum):
 
     OPEN = "open"  # may become PAID or EXPIRED
     PAID = "paid"  # final
-    EXPIRED = "expired"  # final: it can never be paid again
+    EXPIRED = "expired"  # nobody can pay it any more; nodes with bookkeeping of their own may find later that it is PAID
 
 
 class PaymentStatus(StrEnum):
     """What the node says of a payment it was asked for."""
 
-    NOT_FOUND = "not_found"  # the node has never been asked to pay this hash
+    NOT_FOUND = "not_found"  # the node does not know of it: it was never asked, or has not written it down yet
     PENDING = "pending"  # under way, or not known: may become PAID or FAILED
     PAID = "paid"  # final
-    FAILED = "failed"  # final: it did not and never will succeed
+    FAILED = "failed"  # nothing is under way; another call to pay may still succeed, unless failures are sticky there
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,12 @@ class NodeInvoice:
 
 
 @dataclass(frozen=True)
-class PaymentTerms:
-    """What a payment request asks for, read from the request itself."""
+class Receipt:
+    """What has come in for an invoice that the node made."""
 
-    payment_hash: str
-    amount_sat: int
-    expires_at: datetime
+    status: InvoiceStatus
+    received_sat: int = 0
+    """When paid: what arrived, rounded down; it may be more than was asked for."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,36 @@ class Payment:
 
     status: PaymentStatus
     preimage: str = ""
-    """Proof of payment, when paid."""
+    """Proof of payment, when paid: 64 hexadecimal digits."""
+    fee_sat: int = 0
+    """When paid: what the route has cost beside the amount, rounded up."""
     reason: str = ""
-    """Why, when failed."""
+    """Why, when failed: machine-readable, snake case."""
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """What was received since a place in the node's own order."""
+
+    payment_hashes: Sequence[str]
+    """Of invoices that were paid; some may be told again, none is left out."""
+    cursor: str
+    """Where to go on. Opaque; kept for as long as this node is used."""
 
 
 class LightningNode(Protocol):
     """A Lightning node. Every call takes at most the adapter's time limit.
 
-    Every call may raise LightningError: what the node did is then unknown, so ask again.
+    Every call may raise LightningError: what the node did is then unknown, so ask again. No adapter does so by itself.
     """
+
+    @property
+    def network(self) -> str:
+        """The prefix of the payment requests of its network, without `ln`: bc, tb, tbs or bcrt."""
+
+    @property
+    def has_sticky_failures(self) -> bool:
+        """Whether a hash whose payment has FAILED is refused for ever, so that FAILED is final whoever asks again."""
 
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
@@ -70,24 +91,51 @@ class LightningNode(Protocol):
         Raises InvoiceRefusedError if the node will not make it, however often it is asked.
         """
 
-    async def invoice_status(self, payment_hash: str) -> InvoiceStatus:
+    async def receipt(self, payment_hash: str) -> Receipt:
         """Whether an invoice made here was paid."""
 
-    async def decode(self, payment_request: str) -> PaymentTerms:
-        """Read a payment request. Raises InvalidPaymentRequestError if it is none."""
+    async def received(self, cursor: str) -> Incoming:
+        """Which invoices made here were paid since *cursor*; "" is the beginning. At most some hundred at once."""
 
-    async def pay(self, payment_request: str) -> Payment:
-        """Pay, at most once per payment hash, however often it is asked: a hash tried before answers its status.
+    async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
+        """Have it paid, for at most so much beside the amount; gives where the payment stands when the call ends.
 
-        An expired request that was not tried before answers FAILED.
+        Asked again while it is under way or after it was PAID, it sends nothing and says so; after FAILED it may send
+        again, if failures are not sticky here. Raises NotSentError if certainly nothing was or will be sent for this
+        call, and LightningError if that is not known. The adapter believes no answer of the call itself to be a
+        result: it looks the payment up.
         """
 
     async def payment_status(self, payment_hash: str) -> Payment:
         """Where the payment for this hash stands."""
 
+    async def balance_sat(self) -> int:
+        """What can be spent, rounded down."""
+
+
+class Permits(Protocol):
+    """The right to send a payment: one for each payment hash, for ever, kept durably. Calls raise StorageError.
+
+    Nodes do not promise that what has FAILED is not sent when they are asked again. So whoever would call `pay` must
+    hold the permit, and nobody else ever gets it: at most one call to pay is under way or unaccounted for in the world.
+    """
+
+    async def take(self, payment_hash: str, invoice_id: str) -> bool:
+        """Whether it is this caller's now. False: it was given before, to somebody, or to this caller earlier."""
+
+    async def give_back(self, payment_hash: str) -> None:
+        """After NotSentError: the call of the one who holds it has certainly sent nothing, and is over."""
+
+    async def is_given(self, payment_hash: str) -> bool:
+        """Whether somebody holds it, and may have sent."""
+
 
 class LightningError(DetailedError):
-    """The Lightning node did not answer; what it did is unknown."""
+    """The Lightning node did not answer, or not as it should; what it did is unknown."""
+
+
+class NotSentError(LightningError):
+    """The Lightning node certainly sends nothing for this call to pay: it was not reached, or refuses for now."""
 
 
 class InvoiceRefusedError(SparkError):
