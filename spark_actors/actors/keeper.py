@@ -217,11 +217,13 @@ class Keeper:
             report = await self._children.report(
                 actor, table if table.version != self._told else None, self._patience_seconds
             )
-            if report.unmoved_seconds > self._patience_seconds:
-                stuck = f"its turn has not moved for {report.unmoved_seconds:.1f} s"
-                raise ActorUnavailableError(self.spec.place, stuck)
         except ActorUnavailableError as error:
             log.warning("actor_lost", actor=str(actor), error=str(error))
+            self._seating.doubt(actor.node_id, self._now())
+            self._lose(actor)
+            return
+        if report.unmoved_seconds > self._patience_seconds:
+            log.warning("actor_stuck", actor=str(actor), unmoved_seconds=report.unmoved_seconds)
             self._lose(actor)
         else:
             self.report, self._told, self._heard_at = report, table.version, self._now()

@@ -201,9 +201,7 @@ class RootSupervisor:
         # A process that stood still, in whatever it did, has not heard what others have said meanwhile.
         late = self._ports.now() - self._looked_at
         self._judgements = self._judged(rows, listened=late < tuning.CLUSTER_LOOK_SECONDS + tuning.LAG_SECONDS)
-        self._seating.usable = [
-            each.node_id for each in self._sightings if self._state(each.node_id) is NodeState.ACTIVE
-        ]
+        self._seating.usable = self._usable(rows)
         if rows.is_open:
             await self._note(written)
             self.open()
@@ -326,6 +324,23 @@ class RootSupervisor:
             if keeper.node_id == node_id and (silent := keeper.silent_seconds) is not None
         ]
         return bool(heard) and min(heard) > tuning.NODE_SILENT_SECONDS
+
+    def _usable(self, rows: ClusterRows) -> Sequence[str]:
+        """Where actors may be placed; a node from which one was lost only if there is no other, until it is heard of."""
+        for node_id, lost_at in list(self._seating.doubted.items()):
+            ago = self._ports.now() - lost_at
+            if node_id not in rows.nodes or ago > tuning.DOUBT_SECONDS or self._heard_ago(node_id, rows) < ago:
+                del self._seating.doubted[node_id]
+        active = [each.node_id for each in self._sightings if self._state(each.node_id) is NodeState.ACTIVE]
+        return [node_id for node_id in active if node_id not in self._seating.doubted] or active
+
+    def _heard_ago(self, node_id: str, rows: ClusterRows) -> float:
+        """The seconds since the node itself, or an actor there, was heard of."""
+        silences = [keeper.silent_seconds for keeper in self._by_place.values() if keeper.node_id == node_id]
+        return min(
+            (silent for silent in (rows.nodes[node_id].silent_seconds, *silences) if silent is not None),
+            default=float("inf"),
+        )
 
     def _state(self, node_id: str) -> NodeState:
         judgement = self._judgements.get(node_id)

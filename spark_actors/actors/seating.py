@@ -19,14 +19,18 @@ from spark_actors.messaging.routing import Placement
 class Seating:
     """The seats of all places, as the store knows them and as the actors are told."""
 
-    def __init__(self, store: ClusterStore) -> None:
+    def __init__(self, store: ClusterStore, own_node: str = "") -> None:
+        """*own_node*: on which the root itself lives."""
         self._store = store
+        self._own_node = own_node
         self._root = 0
         self._seats: dict[str, str] = {}
         self._inherited: dict[str, Seat] = {}
         self.places: Mapping[str, Place] = {}
         self.usable: Sequence[str] = ()
         """Nodes on which actors may be placed, the one to be filled first in front."""
+        self.doubted: dict[str, float] = {}
+        """By node from which an actor was lost, until it has been heard of since: when that was, by the root's clock."""
         self.table = RouteTable(0, Placement(1, 1))
         self.is_known: Callable[[int], bool] = lambda version: True
         """Whether all who call others have been told a table of this version."""
@@ -67,6 +71,16 @@ class Seating:
             raise ActorUnavailableError(place, "no node is there to place it on")
         self._seats[place] = choose(self.places[place], self._seats, self.places, self.usable)
         return self._seats[place]
+
+    def doubt(self, node_id: str, at: float) -> None:
+        """An actor there was lost, perhaps with its machine: what may be elsewhere is placed elsewhere for now.
+
+        Ray says only seconds later that a node is dead; what is to be made there hangs until then. Not of the root's
+        own node, which is there.
+        """
+        if node_id != self._own_node:
+            self.doubted[node_id] = at
+            self.usable = [each for each in self.usable if each != node_id] or self.usable
 
     async def seat(self, place: str, node_id: str) -> int:
         """Note durably that an actor is about to be made there; gives its incarnation.

@@ -80,6 +80,9 @@ NODE_SILENT_SECONDS = 2.0
 """A node whose actors have all been silent for so long, and which sends no heartbeats either, is suspected: what is
 there is made anew elsewhere. May be changed: how soon keys of a lost machine are served again against actors that are
 replaced for nothing because a machine was slow. Not lower than several heartbeats."""
+DOUBT_SECONDS = 10.0
+"""So long nothing is placed on a node from which an actor was lost and that is not heard of: by then Ray has said if it
+is dead. May be changed."""
 LAG_SECONDS = 0.5
 """A root whose own round came so much too late has not listened: it suspects nobody for what it has not heard. May be
 changed."""

@@ -32,7 +32,8 @@ async def root_unit(origin: Origin) -> Assembly:
     """The root supervisor."""
     parts = Parts(origin, names.ROOT)
     store = PostgresClusterStore(await parts.pool(INGRESS), names.epoch_of(origin.namespace))
-    seating = Seating(store)
+    own_node = RayNodes.own_node()
+    seating = Seating(store, own_node)
     supervision, grace_seconds = parts.settings.supervision, parts.settings.shutdown.grace_seconds
 
     def keeper(spec: ActorSpec) -> Keeper:
@@ -52,7 +53,7 @@ async def root_unit(origin: Origin) -> Assembly:
         RootPorts(
             store,
             RayNodes(partial(_look, origin), origin.python),
-            own_node=RayNodes.own_node(),
+            own_node=own_node,
             expected=_look(origin),
             examines_all=bool(origin.python),
             fence=partial(_root_fence, origin),

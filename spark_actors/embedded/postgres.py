@@ -52,6 +52,7 @@ SUPERUSER = "postgres"
 DEFAULT_PORT = 5432  # for one on a socket alone only a part of its file's name
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing zero
 SOCKET_NAME = "/.s.PGSQL.65535"
+SOCKET_LOCKS = ".s.PGSQL.*.lock"
 SERVICE_UID = 65_525  # the server's user when root starts it: in the range that Debian and systemd give to nobody
 INITDB_USER = "nobody"  # initdb and single-user mode, unlike the server, insist on a user with a name
 READ = 0o444
@@ -171,14 +172,14 @@ class EmbeddedPostgres:
         leftover = find_leftover(cluster.pid_file, folder=cluster.data)
         if leftover is not None:
             end_leftover(leftover, SERVICE, signal.SIGINT, grace_seconds=tuning.POSTGRES_LEFTOVER_SECONDS)
-        cluster.forget_dead_server()
+        self._socket_folder = cluster.make_socket_folder()
+        cluster.forget_dead_server(self._socket_folder)
         if self._listen is not None and not is_port_free(self._listen.host, self._listen.port):
             raise PortTakenError(SERVICE, self._listen.host, self._listen.port)
         if not cluster.exists():
             cluster.initialise(durable=self._durable)
         if self._listen is not None:
             self._settings["hba_file"] = cluster.write_access(ACCESS)
-        self._socket_folder = cluster.make_socket_folder()
         process = ChildProcess(cluster.server_command(self._socket_folder, self._port, self._settings))
         process.launch()
         return process
@@ -326,11 +327,13 @@ class Cluster:
         self._own(folder)
         return folder
 
-    def forget_dead_server(self) -> None:
-        """Remove a dead server's pid file: its process id may belong to another program now, which Postgres would
-        take for a running server. No server works in this folder here: the daemon's lock and the search for a
-        leftover came before."""
-        self.pid_file.unlink(missing_ok=True)
+    def forget_dead_server(self, socket_folder: Path) -> None:
+        """Remove a dead server's pid file, and the lock of its socket, which names the same process: that may still
+        wait for its parent to see its end, or the id belong to another program now, which Postgres would take for a
+        running server. No server works in this folder here: the daemon's lock and the search for a leftover came
+        before."""
+        for left in (self.pid_file, *socket_folder.glob(SOCKET_LOCKS)):
+            left.unlink(missing_ok=True)
 
     def initialise(self, *, durable: bool) -> None:
         """Make a new database beside its final place and move it there when it is whole.

@@ -390,7 +390,7 @@ class Deployment:
 
     def root(self, process: Process) -> Shell:
         store: Any = self.remote(self.cluster, process, "cluster")
-        seating = Seating(store)
+        seating = Seating(store, process.node.node_id)
         children = SimulatedChildren(self.machine, process)
         time = asyncio.get_running_loop().time
 

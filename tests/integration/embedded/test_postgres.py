@@ -4,7 +4,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -146,11 +145,13 @@ def test_a_server_of_an_earlier_run_is_stopped_first(used_dir: DataDir) -> None:
 def test_a_dead_servers_process_id_that_belongs_to_another_program_now_does_not_matter(used_dir: DataDir) -> None:
     server = EmbeddedPostgres(used_dir, extra_settings=QUICK, durable=False)
     server.start()
-    pid_file = used_dir.postgres / "data" / "postmaster.pid"
-    content = pid_file.read_text()
+    [lock] = Path(str(conninfo_to_dict(server.dsn())["host"])).glob(".s.PGSQL.*.lock")
+    left = {path: path.read_text() for path in (used_dir.postgres / "data" / "postmaster.pid", lock)}
+    user = lock.stat().st_uid if os.geteuid() == 0 else None
     server.stop()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        pid_file.write_text("\n".join([str(other.pid), *content.splitlines()[1:]]))
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, user=user) as other:
+        for path, content in left.items():
+            path.write_text("\n".join([str(other.pid), *content.splitlines()[1:]]))
         server.start()
         assert other.poll() is None
     server.stop()

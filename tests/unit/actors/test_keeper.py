@@ -28,7 +28,7 @@ class Bench:
         self.store, self.children = store, children
         self.told: list[TelemetryEvent] = []
         self.now = 0.0
-        self.seating = Seating(self.store)
+        self.seating = Seating(self.store, own_node="here")
         self.seating.places = {PLACE: Place(PLACE, "context")}
         self.seating.usable = ["here", "there"]
         self.seating.opened.set()

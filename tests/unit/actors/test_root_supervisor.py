@@ -48,7 +48,7 @@ class Cluster:
         self.fenced: list[int] = []
 
     def root(self) -> RootSupervisor:
-        seating = Seating(self.store)
+        seating = Seating(self.store, "head")
 
         def keeper(place: str) -> Keeper:
             return Keeper(
@@ -260,6 +260,35 @@ def test_actors_of_a_silent_node_are_made_elsewhere_before_ray_says_that_it_is_d
             assert cluster.state("n1") is NodeState.SUSPECT
             assert cluster.now - began < tuning.NODE_SILENT_SECONDS + 3
 
+    play(test, "n1")
+
+
+def test_what_was_lost_with_its_machine_is_made_elsewhere_at_once_and_nothing_there_until_it_is_heard_of() -> None:
+    """Ray takes seconds to say that a node is dead, and whatever is to be made there hangs until then."""
+
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        began, before = cluster.now, len(cluster.children.done)
+        for life in cluster.children.alive:
+            life.is_alive = life.node_id != "n1"
+        await cluster.is_settled(root, lambda: cluster.shares() == {"head": 4})
+        assert cluster.now - began < tuning.NODE_SILENT_SECONDS
+        for _ in range(5):
+            await cluster.round(root)
+        assert not any(what.endswith("on n1") for what in cluster.children.done[before:])
+        cluster.store.heartbeat(NodeRow("n1", "n1", "", "1", "same"))
+        await cluster.is_settled(root, lambda: cluster.shares() == {"head": 2, "n1": 2})
+
+    play(test, "n1")
+
+
+def test_what_was_lost_is_made_anew_where_it_was_if_there_is_no_other_node_or_that_of_the_root() -> None:
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        [place] = [place for place, node in cluster.children.where().items() if node == "head" and place in HOSTS][:1]
+        cluster.children.die(place)
+        await cluster.is_settled(root, lambda: True)
+        assert cluster.children.where()[place] == "head"
+
+    play(test)
     play(test, "n1")
 
 
