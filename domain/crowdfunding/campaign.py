@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.crowdfunding.messages import (
     MAX_DESCRIPTION_LENGTH,
+    MAX_MESSAGE_LENGTH,
+    MAX_NAME_LENGTH,
     CampaignCreated,
     CampaignGoalReached,
     CreateCampaign,
@@ -14,9 +17,13 @@ from domain.crowdfunding.messages import (
     DonationRegistered,
     DonationRejected,
     DonationRequested,
+    GiftRegistered,
+    GiftRequested,
     Reason,
     RegisterDonation,
+    RegisterGift,
     RejectDonation,
+    RequestGift,
 )
 from domain.shared.accounts import is_account_id
 from domain.shared.money import SUPPLY_SAT, Satoshis
@@ -24,7 +31,6 @@ from spark_actors.kernel.aggregates import Aggregate
 from spark_actors.kernel.decisions import Decision, done, rejected
 from spark_actors.kernel.errors import BrokenRuleError
 from spark_actors.kernel.ids import is_id, is_key
-from spark_actors.kernel.messages import Event
 
 MAX_TITLE_LENGTH = 200  # characters
 
@@ -42,7 +48,7 @@ class Campaign(Aggregate):
     created_at: datetime
     raised_sat: int = 0
     donations: int = 0
-    """How many were registered."""
+    """How many were registered, gifts of people without an account among them."""
     goal_reached: bool = False
     """Once true it stays so."""
 
@@ -113,19 +119,15 @@ class Campaign(Aggregate):
         amount = Satoshis(command.amount_sat)
         after = self.donated(amount)
         donation = Donation(command.donation_id, self.campaign_id, command.account_id, amount, now)
-        events: list[Event] = [
-            DonationRegistered(
-                campaign_id=self.campaign_id,
-                donation_id=command.donation_id,
-                account_id=command.account_id,
-                amount_sat=command.amount_sat,
-                raised_sat=after.raised_sat,
-                donations=after.donations,
-            ),
-        ]
-        if after.goal_reached and not self.goal_reached:
-            events.append(_goal_reached(after))
-        return done(after, *events, records=(donation,))
+        registered = DonationRegistered(
+            campaign_id=self.campaign_id,
+            donation_id=command.donation_id,
+            account_id=command.account_id,
+            amount_sat=command.amount_sat,
+            raised_sat=after.raised_sat,
+            donations=after.donations,
+        )
+        return done(after, registered, *self._goal_reached_by(after), records=(donation,))
 
     def reject_donation(self, command: RejectDonation, now: datetime) -> Decision[Campaign]:
         """End a donation whose money did not move."""
@@ -140,6 +142,42 @@ class Campaign(Aggregate):
         )
         return done(None, event)
 
+    def request_gift(self, command: RequestGift, now: datetime) -> Decision[Campaign]:
+        """Begin a gift of somebody without an account. The campaign itself does not change before it is paid.
+
+        The store refuses an id that was requested before.
+        """
+        if objection := _gift_objection(command):
+            return rejected(objection)
+        request = GiftRequest(command.gift_id, self.campaign_id, Satoshis(command.amount_sat), now)
+        event = GiftRequested(
+            campaign_id=self.campaign_id,
+            gift_id=command.gift_id,
+            owner_account_id=self.account_id,
+            amount_sat=command.amount_sat,
+            name=command.name,
+            message=command.message,
+        )
+        return done(None, event, records=(request,))
+
+    def register_gift(self, command: RegisterGift, now: datetime) -> Decision[Campaign]:
+        """Count a gift that was paid. The store refuses one that was counted before, or not requested here."""
+        if not is_key(command.gift_id):
+            return rejected(Reason.INVALID_ID)
+        if not Satoshis.are(command.amount_sat):
+            return rejected(Reason.INVALID_AMOUNT)
+        amount = Satoshis(command.amount_sat)
+        after = self.donated(amount)
+        registered = GiftRegistered(
+            campaign_id=self.campaign_id,
+            gift_id=command.gift_id,
+            amount_sat=command.amount_sat,
+            raised_sat=after.raised_sat,
+            donations=after.donations,
+        )
+        gift = Gift(command.gift_id, self.campaign_id, amount, now)
+        return done(after, registered, *self._goal_reached_by(after), records=(gift,))
+
     def donated(self, amount: Satoshis) -> Campaign:
         """The campaign once it was given so much more."""
         raised_sat = self.raised_sat + amount
@@ -149,6 +187,18 @@ class Campaign(Aggregate):
             donations=self.donations + 1,
             goal_reached=self.goal_reached or raised_sat >= self.goal_sat,
         )
+
+    def _goal_reached_by(self, after: Campaign) -> Sequence[CampaignGoalReached]:
+        """What is to be told if the goal is reached *after* what has just been given, and was not before."""
+        if self.goal_reached or not after.goal_reached:
+            return ()
+        event = CampaignGoalReached(
+            campaign_id=self.campaign_id,
+            account_id=self.account_id,
+            goal_sat=self.goal_sat,
+            raised_sat=after.raised_sat,
+        )
+        return (event,)
 
 
 @dataclass(frozen=True)
@@ -183,11 +233,44 @@ class Donation:
             raise BrokenRuleError("donations_amount_is_satoshis", self.amount_sat, f"1 to {SUPPLY_SAT}")
 
 
+@dataclass(frozen=True)
+class GiftRequest:
+    """A gift that a campaign has accepted. Its id is requested once, for ever, by whomever."""
+
+    gift_id: str
+    campaign_id: str
+    amount_sat: Satoshis
+    """What was asked for."""
+    requested_at: datetime
+
+
+@dataclass(frozen=True)
+class Gift:
+    """A gift that was paid, to the campaign that was asked for it. It is registered once, for ever."""
+
+    gift_id: str
+    campaign_id: str
+    amount_sat: Satoshis
+    """What arrived."""
+    registered_at: datetime
+
+
 def _donation_objection(command: DonateToCampaign | RegisterDonation | RejectDonation) -> Reason | None:
     may_be_id = is_id if isinstance(command, DonateToCampaign) else is_key
     if not may_be_id(command.donation_id):
         return Reason.INVALID_ID
     return None if Satoshis.are(command.amount_sat) else Reason.INVALID_AMOUNT
+
+
+def _gift_objection(command: RequestGift) -> Reason | None:
+    if not is_id(command.gift_id):
+        return Reason.INVALID_ID
+    if not Satoshis.are(command.amount_sat):
+        return Reason.INVALID_AMOUNT
+    if not command.name.isprintable() or len(command.name) > MAX_NAME_LENGTH:
+        return Reason.INVALID_NAME
+    is_short = len(command.message) <= MAX_MESSAGE_LENGTH
+    return None if command.message.isprintable() and is_short else Reason.INVALID_MESSAGE
 
 
 def _campaign_objection(command: CreateCampaign) -> Reason | None:
@@ -201,12 +284,3 @@ def _campaign_objection(command: CreateCampaign) -> Reason | None:
     if "\0" in description or len(description) > MAX_DESCRIPTION_LENGTH:  # Postgres stores no NUL
         return Reason.INVALID_DESCRIPTION
     return None if Satoshis.are(command.goal_sat) else Reason.INVALID_AMOUNT
-
-
-def _goal_reached(campaign: Campaign) -> CampaignGoalReached:
-    return CampaignGoalReached(
-        campaign_id=campaign.campaign_id,
-        account_id=campaign.account_id,
-        goal_sat=campaign.goal_sat,
-        raised_sat=campaign.raised_sat,
-    )

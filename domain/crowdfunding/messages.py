@@ -12,6 +12,12 @@ from spark_actors.kernel.messages import Command, Event, OwnerOf, Sender, comman
 MAX_DESCRIPTION_LENGTH = 10_000  # characters
 Description = Annotated[str, Characters(MAX_DESCRIPTION_LENGTH, has_lines=True)]
 """Of a campaign, in the words of its owner."""
+MAX_NAME_LENGTH = 60  # characters
+GiverName = Annotated[str, Characters(MAX_NAME_LENGTH)]
+"""How somebody without an account wants to be called; empty: not at all."""
+MAX_MESSAGE_LENGTH = 280  # characters
+GiftMessage = Annotated[str, Characters(MAX_MESSAGE_LENGTH)]
+"""What they say with their gift; it may be empty."""
 
 
 class Reason(StrEnum):
@@ -22,11 +28,14 @@ class Reason(StrEnum):
     INVALID_TITLE = "invalid_title"
     INVALID_DESCRIPTION = "invalid_description"
     INVALID_AMOUNT = "invalid_amount"
+    INVALID_NAME = "invalid_name"
+    INVALID_MESSAGE = "invalid_message"
     DUPLICATE_CAMPAIGN = "duplicate_campaign"
     UNKNOWN_CAMPAIGN = "unknown_campaign"
     OWN_CAMPAIGN = "own_campaign"
     ALREADY_REQUESTED = "already_requested"  # the donation's id has been used, by whomever
     UNKNOWN_DONATION = "unknown_donation"  # no campaign here has accepted a request for this donation
+    UNKNOWN_GIFT = "unknown_gift"  # no campaign here has accepted a request for this gift
     ALREADY_REGISTERED = "already_registered"
 
 
@@ -112,6 +121,49 @@ class RejectDonation(Command):
     reason: str
 
 
+@command(
+    "crowdfunding.request-gift",
+    key="campaign_id",
+    sent_by=Sender.ANYBODY,
+    reasons=(
+        Reason.UNKNOWN_CAMPAIGN,
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.INVALID_NAME,
+        Reason.INVALID_MESSAGE,
+        Reason.ALREADY_REQUESTED,
+    ),
+)
+@dataclass(frozen=True, kw_only=True)
+class RequestGift(Command):
+    """Ask for a Lightning invoice of a campaign: whoever pays it gives, without an account.
+
+    The id is chosen by the producer and used by nobody before; the view `dashboard.gift` shows the invoice under it.
+    Name and message are shown to everybody, once the gift was paid.
+    """
+
+    campaign_id: str
+    gift_id: str
+    amount_sat: int
+    name: GiverName = ""
+    message: GiftMessage = ""
+
+
+@command(
+    "crowdfunding.register-gift",
+    key="campaign_id",
+    sent_by=Sender.OPERATOR,
+    reasons=(Reason.UNKNOWN_GIFT, Reason.INVALID_ID, Reason.INVALID_AMOUNT, Reason.ALREADY_REGISTERED),
+)
+@dataclass(frozen=True, kw_only=True)
+class RegisterGift(Command):
+    """Add a gift that the owner was credited with to the campaign's total: what arrived, were it more than asked for."""
+
+    campaign_id: str
+    gift_id: str
+    amount_sat: int
+
+
 @event("crowdfunding.campaign-created", key="campaign_id")
 @dataclass(frozen=True, kw_only=True)
 class CampaignCreated(Event):
@@ -193,6 +245,31 @@ _REFUSED_AT_ONCE = frozenset(
 )
 
 
+@event("crowdfunding.gift-requested", key="campaign_id")
+@dataclass(frozen=True, kw_only=True)
+class GiftRequested(Event):
+    """The campaign takes the gift; now its invoice has to be made, and paid."""
+
+    campaign_id: str
+    gift_id: str
+    owner_account_id: str
+    amount_sat: int
+    name: GiverName
+    message: GiftMessage
+
+
+@event("crowdfunding.gift-registered", key="campaign_id")
+@dataclass(frozen=True, kw_only=True)
+class GiftRegistered(Event):
+    """The gift was paid and counts. *raised_sat* and *donations* are the campaign's totals afterwards."""
+
+    campaign_id: str
+    gift_id: str
+    amount_sat: int
+    raised_sat: int
+    donations: int
+
+
 @event("crowdfunding.campaign-goal-reached", key="campaign_id")
 @dataclass(frozen=True, kw_only=True)
 class CampaignGoalReached(Event):
@@ -209,11 +286,15 @@ MESSAGES = (
     DonateToCampaign,
     RegisterDonation,
     RejectDonation,
+    RequestGift,
+    RegisterGift,
     CampaignCreated,
     CampaignRejected,
     DonationRequested,
     DonationRegistered,
     DonationRejected,
     DonationRejectedV1,
+    GiftRequested,
+    GiftRegistered,
     CampaignGoalReached,
 )

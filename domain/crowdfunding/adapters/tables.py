@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest
+from domain.crowdfunding.campaign import Campaign, Donation, DonationRequest, Gift, GiftRequest
 from spark_actors.persistence.rules import Rule
 from spark_actors.persistence.tables import AggregateTable, Book
 
 REQUESTS, DONATIONS = "crowdfunding.donation_requests", "crowdfunding.donations"
+GIFT_REQUESTS, GIFTS = "crowdfunding.gift_requests", "crowdfunding.gifts"
 
-_GIFT = {"donation_id": "text", "campaign_id": "text", "account_id": "text", "amount_sat": "bigint"}
+_DONATION = {"donation_id": "text", "campaign_id": "text", "account_id": "text", "amount_sat": "bigint"}
+_GIFT = {"gift_id": "text", "campaign_id": "text", "amount_sat": "bigint"}
 
 _RECORD_DONATIONS = """
 WITH arrived AS (
@@ -44,13 +46,15 @@ CAMPAIGNS = AggregateTable(
     },
     state=lambda row: Campaign(*row),
     books=(
-        Book(record=DonationRequest, table=REQUESTS, columns={**_GIFT, "requested_at": "timestamptz"}),
+        Book(record=DonationRequest, table=REQUESTS, columns={**_DONATION, "requested_at": "timestamptz"}),
         Book(
             record=Donation,
             table=DONATIONS,
-            columns={**_GIFT, "registered_at": "timestamptz"},
+            columns={**_DONATION, "registered_at": "timestamptz"},
             insert=_RECORD_DONATIONS,
         ),
+        Book(record=GiftRequest, table=GIFT_REQUESTS, columns={**_GIFT, "requested_at": "timestamptz"}),
+        Book(record=Gift, table=GIFTS, columns={**_GIFT, "registered_at": "timestamptz"}),
     ),
     rules=(
         Rule(
@@ -72,11 +76,35 @@ CAMPAIGNS = AggregateTable(
             constraint="donations_as_requested",
             of=Donation,
             table=DONATIONS,
-            columns=tuple(_GIFT),
-            refers_to=tuple(_GIFT),
+            columns=tuple(_DONATION),
+            refers_to=tuple(_DONATION),
             referred=DonationRequest,
             referred_table=REQUESTS,
             once_unknown=("campaign_id", "account_id", "amount_sat"),
+        ),
+        Rule(
+            name="gift_requested_once",
+            constraint="gift_requests_pkey",
+            of=GiftRequest,
+            table=GIFT_REQUESTS,
+            columns=("gift_id",),
+        ),
+        Rule(
+            name="gift_registered_once",
+            constraint="gifts_pkey",
+            of=Gift,
+            table=GIFTS,
+            columns=("gift_id",),
+        ),
+        Rule(
+            name="gift_was_requested",
+            constraint="gifts_were_requested",
+            of=Gift,
+            table=GIFTS,
+            columns=("gift_id", "campaign_id"),
+            refers_to=("gift_id", "campaign_id"),
+            referred=GiftRequest,
+            referred_table=GIFT_REQUESTS,
         ),
     ),
 )
