@@ -161,11 +161,12 @@ class RequestWithdrawal(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class AuthorizeWithdrawal(Command):
-    """The account was debited by this amount: the Lightning node may pay, if that is what the invoice asks for."""
+    """The account was debited by this amount and this reserve: the Lightning node may pay."""
 
     invoice_id: str
     account_id: str
     amount_sat: int
+    fee_reserve_sat: int = 0
 
 
 @command(
@@ -187,6 +188,8 @@ class SettleWithdrawal(Command):
     invoice_id: str
     preimage: str
     """64 hexadecimal digits."""
+    fee_sat: int = 0
+    """What the route has cost beside the amount, rounded up."""
 
 
 @command(
@@ -203,12 +206,13 @@ class SettleWithdrawal(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class RejectWithdrawal(Command):
-    """The account could not be debited by this amount."""
+    """The account could not be debited by this amount and this reserve."""
 
     invoice_id: str
     account_id: str
     amount_sat: int
     reason: str
+    fee_reserve_sat: int = 0
 
 
 @command(
@@ -298,6 +302,8 @@ class WithdrawalRequested(Event):
     invoice_id: str
     account_id: str
     amount_sat: int
+    fee_reserve_sat: int = 0
+    """The most that the route may cost: debited beside the amount."""
 
 
 @event("bitcoin.withdrawal-request-rejected", key="invoice_id", is_former=True)
@@ -321,6 +327,7 @@ class WithdrawalAuthorized(Event):
     amount_sat: int
     payment_hash: str
     payment_request: PaymentRequest
+    fee_reserve_sat: int = 0
 
 
 @event("bitcoin.invoice-rejected", key="invoice_id")
@@ -343,6 +350,14 @@ class WithdrawalPaid(Event):
     account_id: str
     amount_sat: int
     preimage: str
+    fee_reserve_sat: int = 0
+    fee_sat: int = 0
+    """What the payer pays for the route: at most the reserve."""
+
+    @property
+    def is_change_due(self) -> bool:
+        """Whether something is left of the reserve."""
+        return self.fee_sat < self.fee_reserve_sat
 
 
 @event("bitcoin.invoice-change-rejected", key="invoice_id")
@@ -365,6 +380,7 @@ class WithdrawalFailed(Event):
     account_id: str
     amount_sat: int
     reason: str
+    fee_reserve_sat: int = 0
 
 
 MESSAGES = (
