@@ -4,7 +4,8 @@ The ledger is double entry: a movement is one row that takes an amount from one 
 all balances sum to zero at every instant. The balance of a user's account is kept beside it; those of the system's
 own accounts are never kept, only summed, so that no row is written by everybody. An idempotency key is used once,
 for ever, and a movement is followed by at most one other: what was debited is credited or refunded, never both, all of
-it, to whom it was meant for or from whom it came.
+it, to whom it was meant for or from whom it came. Only of a fee reserve a part may stay, which the movement that gives
+back the rest says: the fee.
 
 A transfer is two steps, each one command on one account, so that no transaction spans two: the payer's debit puts the
 money in transit, then the payee's credit or the payer's refund takes it out.
@@ -24,12 +25,14 @@ from domain.accounting.messages import (
     CreditTransfer,
     Deposit,
     Deposited,
+    FeeReserveReturned,
     OpenAccount,
     Purpose,
     Reason,
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
+    ReturnFeeReserve,
     TransferDebited,
     TransferRefunded,
     TransferSucceeded,
@@ -55,6 +58,8 @@ LIGHTNING = "@lightning"
 """The system's account for what is outside, on the Lightning network: its balance is minus what users own here."""
 IN_TRANSIT = "@in-transit"
 """The system's account for transfers that were debited and not yet credited or refunded."""
+ROUTING = "@routing"
+"""The system's account for fees: the reserves of withdrawals that are under way, and what the routes of others took."""
 
 
 class AccountStatus(StrEnum):
@@ -72,6 +77,9 @@ class MovementKind(StrEnum):
     INVOICE_DEPOSIT = "invoice_deposit"  # an invoice was paid
     WITHDRAWAL = "withdrawal"
     WITHDRAWAL_REFUND = "withdrawal_refund"
+    FEE_RESERVE = "fee_reserve"  # set aside with a withdrawal
+    FEE_CHANGE = "fee_change"  # what a payment has left of it
+    FEE_REFUND = "fee_refund"  # all of it, since nothing was paid
     TRANSFER_DEBIT = "transfer_debit"
     TRANSFER_CREDIT = "transfer_credit"
     TRANSFER_REFUND = "transfer_refund"
@@ -100,11 +108,11 @@ class Account(Aggregate):
         return self.balance_sat + amount_sat <= SUPPLY_SAT
 
     def credited(self, amount: Satoshis) -> Account:
-        return Account(self.account_id, self.balance_sat + amount, self.status)
+        return replace(self, balance_sat=self.balance_sat + amount)
 
     def debited(self, amount: Satoshis) -> Account:
         """Raises BrokenRuleError if the balance does not cover *amount*."""
-        return Account(self.account_id, self.balance_sat - amount, self.status)
+        return replace(self, balance_sat=self.balance_sat - amount)
 
     def _cannot_pay(self, amount_sat: int) -> Reason | None:
         """Why it cannot pay so much; None if it can."""
@@ -154,43 +162,85 @@ class Account(Aggregate):
         return done(credited, event, records=(Movement(key, LIGHTNING, credited.account_id, amount, kind, now),))
 
     def withdraw(self, command: Withdraw, now: datetime) -> Decision[Account]:
-        """Debit what is to be paid out."""
-        if objection := objection_to(command) or self._cannot_pay(command.amount_sat):
+        """Debit what is to be paid out, and the fee reserve."""
+        if objection := objection_to(command) or self._cannot_pay(command.amount_sat + command.fee_reserve_sat):
             return refuse(command, objection)
-        amount = Satoshis(command.amount_sat)
+        amount, key = Satoshis(command.amount_sat), f"withdrawal/{command.withdrawal_id}"
         debited = self.debited(amount)
+        movements = [Movement(f"{key}/debit", self.account_id, LIGHTNING, amount, MovementKind.WITHDRAWAL, now)]
+        if command.fee_reserve_sat:
+            reserve = Satoshis(command.fee_reserve_sat)
+            debited = debited.debited(reserve)
+            movements.append(
+                Movement(f"{key}/reserve", self.account_id, ROUTING, reserve, MovementKind.FEE_RESERVE, now)
+            )
         event = WithdrawalAccepted(
             account_id=debited.account_id,
             withdrawal_id=command.withdrawal_id,
             amount_sat=command.amount_sat,
+            fee_reserve_sat=command.fee_reserve_sat,
             balance_sat=debited.balance_sat,
             purpose=command.purpose,
         )
-        key = f"withdrawal/{command.withdrawal_id}/debit"
-        movement = Movement(key, self.account_id, LIGHTNING, amount, MovementKind.WITHDRAWAL, now)
-        return done(debited, event, records=(movement,))
+        return done(debited, event, records=tuple(movements))
 
     def refund_withdrawal(self, command: RefundWithdrawal, now: datetime) -> Decision[Account]:
-        """Give back what was debited under the withdrawal's id.
+        """Give back what was debited under the withdrawal's id, with its fee reserve.
 
-        The store refuses if nothing was, a second time, or if amount or account are not those of the debit.
+        The store refuses if nothing was, a second time, or if amount, reserve or account are not those of the debit.
         """
         if objection := objection_to(command):
             return refuse(command, objection)
         amount, key = Satoshis(command.amount_sat), f"withdrawal/{command.withdrawal_id}"
         refunded = self.credited(amount)
+        movements = [
+            Movement(
+                f"{key}/refund", LIGHTNING, self.account_id, amount, MovementKind.WITHDRAWAL_REFUND, now, f"{key}/debit"
+            )
+        ]
+        if command.fee_reserve_sat:
+            reserve = Satoshis(command.fee_reserve_sat)
+            refunded = refunded.credited(reserve)
+            movements.append(
+                Movement(
+                    *(f"{key}/reserve_refund", ROUTING, self.account_id, reserve, MovementKind.FEE_REFUND, now),
+                    follows=f"{key}/reserve",
+                )
+            )
         event = WithdrawalRefunded(
             account_id=refunded.account_id,
             withdrawal_id=command.withdrawal_id,
             amount_sat=command.amount_sat,
+            fee_reserve_sat=command.fee_reserve_sat,
             balance_sat=refunded.balance_sat,
             reason=command.reason,
             purpose=command.purpose,
         )
+        return done(refunded, event, records=tuple(movements))
+
+    def return_fee_reserve(self, command: ReturnFeeReserve, now: datetime) -> Decision[Account]:
+        """Give back what is left of a withdrawal's fee reserve; the fee stays with the system.
+
+        The store refuses if nothing was set aside, a second time, or if reserve or account are not those of the debit.
+        """
+        if objection := objection_to(command):
+            return refuse(command, objection)
+        left, key = Satoshis(command.fee_reserve_sat - command.fee_sat), f"withdrawal/{command.withdrawal_id}"
+        credited = self.credited(left)
         movement = Movement(
-            f"{key}/refund", LIGHTNING, self.account_id, amount, MovementKind.WITHDRAWAL_REFUND, now, f"{key}/debit"
+            *(f"{key}/change", ROUTING, self.account_id, left, MovementKind.FEE_CHANGE, now),
+            follows=f"{key}/reserve",
+            fee_sat=command.fee_sat,
         )
-        return done(refunded, event, records=(movement,))
+        event = FeeReserveReturned(
+            account_id=credited.account_id,
+            withdrawal_id=command.withdrawal_id,
+            fee_sat=command.fee_sat,
+            returned_sat=command.fee_reserve_sat - command.fee_sat,
+            balance_sat=credited.balance_sat,
+            purpose=command.purpose,
+        )
+        return done(credited, event, records=(movement,))
 
     def request_transfer(self, command: RequestTransfer, now: datetime) -> Decision[Account]:
         """The debit step, from the payer into transit."""
@@ -306,6 +356,7 @@ class _Shape(NamedTuple):
     """The system's account that the money reaches; None if it reaches a user's."""
     follows: bool = False
     has_payee: bool = False
+    has_fee: bool = False
 
 
 _SHAPES: Mapping[MovementKind, _Shape] = {
@@ -314,6 +365,9 @@ _SHAPES: Mapping[MovementKind, _Shape] = {
     MovementKind.INVOICE_DEPOSIT: _Shape(LIGHTNING, None),
     MovementKind.WITHDRAWAL: _Shape(None, LIGHTNING),
     MovementKind.WITHDRAWAL_REFUND: _Shape(LIGHTNING, None, follows=True),
+    MovementKind.FEE_RESERVE: _Shape(None, ROUTING),
+    MovementKind.FEE_CHANGE: _Shape(ROUTING, None, follows=True, has_fee=True),
+    MovementKind.FEE_REFUND: _Shape(ROUTING, None, follows=True),
     MovementKind.TRANSFER_DEBIT: _Shape(None, IN_TRANSIT, has_payee=True),
     MovementKind.TRANSFER_CREDIT: _Shape(IN_TRANSIT, None, follows=True),
     MovementKind.TRANSFER_REFUND: _Shape(IN_TRANSIT, None, follows=True),
@@ -337,6 +391,8 @@ class Movement:
     """The key of the movement that this one credits or takes back."""
     payee: str | None = None
     """Of a transfer's debit: the one account that the money in transit may be credited to."""
+    fee_sat: int | None = None
+    """Of a fee reserve's change: what of the reserve stays where it is."""
 
     def __post_init__(self) -> None:
         shape = _SHAPES[self.kind]
@@ -346,8 +402,15 @@ class Movement:
             raise BrokenRuleError("ledger_follows_if_its_kind_does", self.follows, f"{shape}")
         if (self.payee is not None) != shape.has_payee:
             raise BrokenRuleError("ledger_names_a_payee_if_its_kind_does", self.payee, f"{shape}")
+        if (self.fee_sat is not None) != shape.has_fee or (self.fee_sat or 0) < 0:
+            raise BrokenRuleError("ledger_tells_the_fee_of_a_change", self.fee_sat, f"{shape}")
         if not Satoshis.are(self.amount_sat):
             raise BrokenRuleError("ledger_amount_is_satoshis", self.amount_sat, f"1 to {SUPPLY_SAT}")
+
+    @property
+    def takes_up_sat(self) -> int:
+        """What the movement that it follows must have put down."""
+        return self.amount_sat + (self.fee_sat or 0)
 
     @property
     def deposit_id(self) -> str:

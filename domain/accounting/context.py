@@ -11,6 +11,7 @@ from domain.accounting.messages import (
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
+    ReturnFeeReserve,
     Withdraw,
 )
 from domain.accounting.sagas import STEPS
@@ -26,6 +27,7 @@ CONTEXT = BoundedContext(
         creates(Deposit, Account.deposit_first, again=Account.deposit),
         changes(Withdraw, Account.withdraw, missing=Account.unknown),
         changes(RefundWithdrawal, Account.refund_withdrawal, missing=Account.unknown),
+        changes(ReturnFeeReserve, Account.return_fee_reserve, missing=Account.unknown),
         changes(RequestTransfer, Account.request_transfer, missing=Account.unknown),
         changes(CreditTransfer, Account.credit_transfer, missing=Account.unknown),
         changes(RefundTransfer, Account.refund_transfer, missing=Account.unknown),

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     NOT_THIS_TRANSFER = "not_this_transfer"  # another amount or account than was debited
     ALREADY_REFUNDED = "already_refunded"
     TRANSFER_ENDED = "transfer_ended"  # it was credited or refunded before
+    ALREADY_RETURNED = "already_returned"  # what was left of the fee reserve, or all of it
 
 
 @command(
@@ -96,13 +97,15 @@ class Deposit(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class Withdraw(Command):
-    """Debit what is to be paid out over the Lightning network."""
+    """Debit what is to be paid out over the Lightning network, and what is set aside for the fee of its route."""
 
     account_id: str
     withdrawal_id: str
     amount_sat: int
     purpose: str = ""
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
+    fee_reserve_sat: int = 0
+    """The most that the route may cost, beside the amount."""
 
 
 @command(
@@ -121,12 +124,42 @@ class Withdraw(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class RefundWithdrawal(Command):
-    """Give back what was debited for a payment that failed for good."""
+    """Give back what was debited for a payment that failed for good: the amount and the fee reserve, both or none."""
 
     account_id: str
     withdrawal_id: str
     amount_sat: int
     reason: str
+    purpose: str = ""
+    """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
+    fee_reserve_sat: int = 0
+    """As it was debited."""
+
+
+@command(
+    "accounting.return-fee-reserve",
+    key="account_id",
+    sent_by=Sender.OPERATOR,
+    needs_why=True,
+    reasons=(
+        Reason.INVALID_ID,
+        Reason.INVALID_AMOUNT,
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.UNKNOWN_WITHDRAWAL,
+        Reason.NOT_THIS_WITHDRAWAL,
+        Reason.ALREADY_RETURNED,
+    ),
+)
+@dataclass(frozen=True, kw_only=True)
+class ReturnFeeReserve(Command):
+    """Give back what a payment that succeeded has left of its fee reserve: at least one satoshi."""
+
+    account_id: str
+    withdrawal_id: str
+    fee_reserve_sat: int
+    """As it was debited."""
+    fee_sat: int
+    """What the route has cost: less than the reserve."""
     purpose: str = ""
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
 
@@ -285,13 +318,14 @@ class DepositRejected(Event):
 @event("accounting.withdrawal-accepted", key="account_id")
 @dataclass(frozen=True, kw_only=True)
 class WithdrawalAccepted(Event):
-    """The balance was debited; the payment may start."""
+    """The balance was debited, by the amount and the fee reserve; the payment may start."""
 
     account_id: str
     withdrawal_id: str
     amount_sat: int
     balance_sat: int
     purpose: str = ""
+    fee_reserve_sat: int = 0
 
 
 @event("accounting.withdrawal-rejected", key="account_id")
@@ -304,12 +338,13 @@ class WithdrawalRejected(Event):
     amount_sat: int
     reason: str
     purpose: str = ""
+    fee_reserve_sat: int = 0
 
 
 @event("accounting.withdrawal-refunded", key="account_id")
 @dataclass(frozen=True, kw_only=True)
 class WithdrawalRefunded(Event):
-    """The payment failed for good and its amount is back in the account."""
+    """The payment failed for good; its amount and its fee reserve are back in the account."""
 
     account_id: str
     withdrawal_id: str
@@ -317,6 +352,7 @@ class WithdrawalRefunded(Event):
     balance_sat: int
     reason: str
     purpose: str = ""
+    fee_reserve_sat: int = 0
 
 
 @event("accounting.withdrawal-refund-rejected", key="account_id")
@@ -328,6 +364,19 @@ class WithdrawalRefundRejected(Event):
     withdrawal_id: str
     amount_sat: int
     reason: str
+    purpose: str = ""
+
+
+@event("accounting.fee-reserve-returned", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class FeeReserveReturned(Event):
+    """The payment has succeeded, its route has cost *fee_sat*, and the rest of the reserve is back in the account."""
+
+    account_id: str
+    withdrawal_id: str
+    fee_sat: int
+    returned_sat: int
+    balance_sat: int
     purpose: str = ""
 
 
@@ -424,6 +473,7 @@ MESSAGES = (
     Deposit,
     Withdraw,
     RefundWithdrawal,
+    ReturnFeeReserve,
     RequestTransfer,
     CreditTransfer,
     RefundTransfer,
@@ -437,6 +487,7 @@ MESSAGES = (
     WithdrawalRejected,
     WithdrawalRefunded,
     WithdrawalRefundRejected,
+    FeeReserveReturned,
     TransferDebited,
     TransferSucceeded,
     TransferCreditRefused,

@@ -16,6 +16,7 @@ from domain.accounting.messages import (
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
+    ReturnFeeReserve,
     TransferCreditRefused,
     TransferRefundRejected,
     TransferRejected,
@@ -24,7 +25,7 @@ from domain.accounting.messages import (
     WithdrawalRejected,
 )
 from domain.shared.accounts import is_account_id
-from domain.shared.money import Satoshis
+from domain.shared.money import SUPPLY_SAT, Satoshis
 from spark_actors.kernel.decisions import Decision, rejected
 from spark_actors.kernel.errors import BrokenRuleError
 from spark_actors.kernel.ids import is_id, is_key
@@ -53,10 +54,16 @@ def objection_to(command: Command) -> Reason | None:
             return _amount_objection(command.amount_sat)
         case CreditTransfer() | RefundTransfer():
             return _amount_objection(command.amount_sat) if is_key(command.transfer_id) else Reason.INVALID_ID
-        case Withdraw():
-            return _amount_objection(command.amount_sat) if is_id(command.withdrawal_id) else Reason.INVALID_ID
-        case RefundWithdrawal():
-            return _amount_objection(command.amount_sat) if is_key(command.withdrawal_id) else Reason.INVALID_ID
+        case Withdraw() | RefundWithdrawal():
+            may_be_id = is_id if isinstance(command, Withdraw) else is_key
+            if not may_be_id(command.withdrawal_id):
+                return Reason.INVALID_ID
+            return _amount_objection(command.amount_sat) or _reserve_objection(command.fee_reserve_sat)
+        case ReturnFeeReserve():
+            if not is_key(command.withdrawal_id):
+                return Reason.INVALID_ID
+            is_sound = 0 <= command.fee_sat < command.fee_reserve_sat <= SUPPLY_SAT
+            return None if is_sound else Reason.INVALID_AMOUNT
         case OpenAccount():
             return None if is_account_id(command.account_id) else Reason.INVALID_ACCOUNT_ID
         case _:
@@ -67,10 +74,15 @@ def _amount_objection(amount_sat: int) -> Reason | None:
     return None if Satoshis.are(amount_sat) else Reason.INVALID_AMOUNT
 
 
+def _reserve_objection(fee_reserve_sat: int) -> Reason | None:
+    return None if 0 <= fee_reserve_sat <= SUPPLY_SAT else Reason.INVALID_AMOUNT
+
+
 def refuse(command: Command, reason: Reason) -> Decision[S]:
     """Refuse any command of this context: its event says what was asked and why not.
 
-    Of a credit only a refusal that sends the money back has an event; of any other nothing will come.
+    Of a credit only a refusal that sends the money back has an event; of any other nothing will come, nor of a reserve
+    that is not given back.
     """
     event = _rejection(command, reason)
     return rejected(reason, event) if event else rejected(reason)
@@ -93,9 +105,24 @@ def _rejection(command: Command, reason: Reason) -> Event | None:
                 purpose=command.purpose,
             )
         case Withdraw():
-            return _of_withdrawal(WithdrawalRejected, command, reason)
+            return WithdrawalRejected(
+                account_id=command.account_id,
+                withdrawal_id=command.withdrawal_id,
+                amount_sat=command.amount_sat,
+                fee_reserve_sat=command.fee_reserve_sat,
+                reason=reason,
+                purpose=command.purpose,
+            )
         case RefundWithdrawal():
-            return _of_withdrawal(WithdrawalRefundRejected, command, reason)
+            return WithdrawalRefundRejected(
+                account_id=command.account_id,
+                withdrawal_id=command.withdrawal_id,
+                amount_sat=command.amount_sat,
+                reason=reason,
+                purpose=command.purpose,
+            )
+        case ReturnFeeReserve():
+            return None
         case RequestTransfer():
             return _of_transfer(TransferRejected, command, reason)
         case CreditTransfer():
@@ -104,18 +131,6 @@ def _rejection(command: Command, reason: Reason) -> Event | None:
             return _of_transfer(TransferRefundRejected, command, reason)
         case _:
             raise BrokenRuleError("refuses_its_own_commands", command.TYPE.name, "a command of accounting")
-
-
-def _of_withdrawal(
-    event: type[WithdrawalRejected | WithdrawalRefundRejected], command: Withdraw | RefundWithdrawal, reason: Reason
-) -> Event:
-    return event(
-        account_id=command.account_id,
-        withdrawal_id=command.withdrawal_id,
-        amount_sat=command.amount_sat,
-        reason=reason,
-        purpose=command.purpose,
-    )
 
 
 def _of_transfer(
@@ -138,6 +153,7 @@ KEY_TAKEN: Mapping[type[Command], Reason] = {
     Deposit: Reason.DUPLICATE_DEPOSIT,
     Withdraw: Reason.DUPLICATE_WITHDRAWAL,
     RefundWithdrawal: Reason.ALREADY_REFUNDED,
+    ReturnFeeReserve: Reason.ALREADY_RETURNED,
     RequestTransfer: Reason.DUPLICATE_TRANSFER,
     CreditTransfer: Reason.DUPLICATE_TRANSFER,
     RefundTransfer: Reason.ALREADY_REFUNDED,
@@ -145,18 +161,21 @@ KEY_TAKEN: Mapping[type[Command], Reason] = {
 
 NOTHING_TO_FOLLOW: Mapping[type[Command], Reason] = {
     RefundWithdrawal: Reason.UNKNOWN_WITHDRAWAL,
+    ReturnFeeReserve: Reason.UNKNOWN_WITHDRAWAL,
     CreditTransfer: Reason.UNKNOWN_TRANSFER,
     RefundTransfer: Reason.UNKNOWN_TRANSFER,
 }
 
 FOLLOWED_BEFORE: Mapping[type[Command], Reason] = {
     RefundWithdrawal: Reason.ALREADY_REFUNDED,
+    ReturnFeeReserve: Reason.ALREADY_RETURNED,
     CreditTransfer: Reason.TRANSFER_ENDED,
     RefundTransfer: Reason.TRANSFER_ENDED,
 }
 
 NOT_WHAT_WAS_DEBITED: Mapping[type[Command], Reason] = {
     RefundWithdrawal: Reason.NOT_THIS_WITHDRAWAL,
+    ReturnFeeReserve: Reason.NOT_THIS_WITHDRAWAL,
     CreditTransfer: Reason.NOT_THIS_TRANSFER,
     RefundTransfer: Reason.NOT_THIS_TRANSFER,
 }

@@ -16,12 +16,13 @@ from domain.accounting.messages import (
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
+    ReturnFeeReserve,
     TransferCreditRefused,
     TransferDebited,
     Withdraw,
 )
 from domain.auth.messages import AccountRegistered
-from domain.bitcoin.messages import DepositPaid, WithdrawalFailed, WithdrawalRequested
+from domain.bitcoin.messages import DepositPaid, WithdrawalFailed, WithdrawalPaid, WithdrawalRequested
 from domain.crowdfunding.messages import DonationRequested
 from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import Step
@@ -88,6 +89,7 @@ def debit_withdrawal(event: WithdrawalRequested) -> Sequence[Withdraw]:
             account_id=event.account_id,
             withdrawal_id=event.invoice_id,
             amount_sat=event.amount_sat,
+            fee_reserve_sat=event.fee_reserve_sat,
             purpose=Purpose.INVOICE,
         )
     ]
@@ -99,7 +101,22 @@ def give_back_withdrawal(event: WithdrawalFailed) -> Sequence[RefundWithdrawal]:
             account_id=event.account_id,
             withdrawal_id=event.invoice_id,
             amount_sat=event.amount_sat,
+            fee_reserve_sat=event.fee_reserve_sat,
             reason=event.reason,
+            purpose=Purpose.INVOICE,
+        )
+    ]
+
+
+def give_back_what_the_route_left(event: WithdrawalPaid) -> Sequence[ReturnFeeReserve]:
+    if not event.is_change_due:
+        return []
+    return [
+        ReturnFeeReserve(
+            account_id=event.account_id,
+            withdrawal_id=event.invoice_id,
+            fee_reserve_sat=event.fee_reserve_sat,
+            fee_sat=event.fee_sat,
             purpose=Purpose.INVOICE,
         )
     ]
@@ -113,4 +130,5 @@ STEPS: Mapping[type[Event], Step] = {
     DepositPaid: credit_deposit,
     WithdrawalRequested: debit_withdrawal,
     WithdrawalFailed: give_back_withdrawal,
+    WithdrawalPaid: give_back_what_the_route_left,
 }

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 
+from domain.bitcoin.bolt11 import read
 from domain.bitcoin.messages import (
     MAX_PAYMENT_REQUEST_LENGTH,
     AuthorizeWithdrawal,
@@ -37,6 +38,8 @@ from domain.bitcoin.messages import (
     WithdrawalPaid,
     WithdrawalRequested,
 )
+from domain.bitcoin.policy import Policy
+from domain.bitcoin.ports import InvalidPaymentRequestError, UnsupportedFeaturesError
 from domain.shared.accounts import is_account_id
 from domain.shared.money import SUPPLY_SAT, Satoshis
 from spark_actors.kernel.aggregates import Aggregate
@@ -114,6 +117,12 @@ class Invoice(Aggregate):
     settled_at: datetime | None = None
     """When it was known that the money is in, is out, or stays: what the ledger must follow. None if that was before
     it was noted."""
+    fee_reserve_sat: int | None = None
+    """Of a withdrawal: what is debited beside the amount. None if that was before there were fees."""
+    fee_sat: int | None = None
+    """Of a withdrawal that was paid: what its payer pays for the route. None if that was before there were fees."""
+    received_sat: int | None = None
+    """Of a deposit that was paid: what arrived. None if that was before it was noted."""
 
     def __post_init__(self) -> None:
         terms = (self.payment_hash, self.payment_request, self.expires_at)
@@ -128,6 +137,13 @@ class Invoice(Aggregate):
         self._must("invoices_reason_why_it_ended", self.reason is None or state in _UNPAYABLE, "one if unpayable")
         is_settled = state is InvoiceState.PAID or (not is_deposit and state is InvoiceState.FAILED)
         self._must("invoices_settled_in_the_end", self.settled_at is None or is_settled, "a time if paid or failed")
+        reserve, fee, received = self.fee_reserve_sat, self.fee_sat, self.received_sat
+        is_reserve = reserve is None or (not is_deposit and 0 <= reserve <= SUPPLY_SAT)
+        self._must("invoices_reserve_of_a_withdrawal", is_reserve, f"0 to {SUPPLY_SAT} satoshis of a withdrawal")
+        is_fee = fee is None or (is_paid_out and 0 <= fee <= (reserve or 0))
+        self._must("invoices_fee_within_its_reserve", is_fee, "at most the reserve, if paid out")
+        is_received = received is None or (is_deposit and state is InvoiceState.PAID and Satoshis.are(received))
+        self._must("invoices_received_if_paid", is_received, f"1 to {SUPPLY_SAT} satoshis of a deposit that was paid")
 
     def _must(self, rule: str, holds: bool, expected: str) -> None:
         if not holds:
@@ -161,10 +177,10 @@ class Invoice(Aggregate):
         self._leave_for(InvoiceState.FAILED)
         return replace(self, state=InvoiceState.FAILED, reason=reason)
 
-    def received(self, at: datetime) -> Invoice:
+    def received(self, received_sat: int, at: datetime) -> Invoice:
         """Of a deposit: paid."""
         self._leave_for(InvoiceState.PAID)
-        return replace(self, state=InvoiceState.PAID, settled_at=at)
+        return replace(self, state=InvoiceState.PAID, received_sat=received_sat, settled_at=at)
 
     def authorized(self) -> Invoice:
         self._leave_for(InvoiceState.AUTHORIZED)
@@ -179,12 +195,16 @@ class Invoice(Aggregate):
         self._leave_for(InvoiceState.FAILED)
         return replace(self, state=InvoiceState.FAILED, reason=reason, settled_at=at)
 
-    def paid_out(self, preimage: str, at: datetime) -> Invoice:
-        """Of a withdrawal: paid. Raises BrokenRuleError, too, if the preimage does not prove it."""
+    def paid_out(self, preimage: str, fee_sat: int, at: datetime) -> Invoice:
+        """Of a withdrawal: paid. Raises BrokenRuleError, too, if the preimage does not prove it.
+
+        The payer pays at most the reserve for the route; what it has cost beyond is the operator's.
+        """
         self._leave_for(InvoiceState.PAID)
         if not is_proof(preimage, self.payment_hash):
             raise BrokenRuleError("invoices_preimage_proves_payment", self.payment_hash, "the SHA-256 of the preimage")
-        return replace(self, state=InvoiceState.PAID, preimage=preimage.lower(), settled_at=at)
+        charged = None if self.fee_reserve_sat is None else max(0, min(fee_sat, self.fee_reserve_sat))
+        return replace(self, state=InvoiceState.PAID, preimage=preimage.lower(), fee_sat=charged, settled_at=at)
 
     # What it decides on its commands.
 
@@ -203,7 +223,8 @@ class Invoice(Aggregate):
 
     def deposit_requested_again(self, command: RequestDeposit, now: datetime) -> Decision[Invoice]:
         """The same request changes nothing; another one under its id is refused."""
-        is_repeat = self.kind is InvoiceKind.DEPOSIT and self._is_for(command)
+        asked = (command.account_id, command.amount_sat)
+        is_repeat = self.kind is InvoiceKind.DEPOSIT and (self.account_id, self.amount_sat) == asked
         return self._stands() if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
 
     def issue(self, command: IssueInvoice, now: datetime) -> Decision[Invoice]:
@@ -229,8 +250,11 @@ class Invoice(Aggregate):
             return refuse(command, Reason.NOT_ISSUED)
         if answer := self._answer_instead(command, InvoiceKind.DEPOSIT, InvoiceState.PAID):
             return answer
-        event = DepositPaid(invoice_id=self.invoice_id, account_id=self.account_id, amount_sat=self.amount_sat)
-        return done(self.received(now), event)
+        received_sat = self.amount_sat if command.received_sat is None else command.received_sat
+        if not Satoshis.are(received_sat):
+            return refuse(command, Reason.INVALID_AMOUNT)
+        event = DepositPaid(invoice_id=self.invoice_id, account_id=self.account_id, amount_sat=received_sat)
+        return done(self.received(received_sat, now), event)
 
     def expire(self, command: ExpireInvoice, now: datetime) -> Decision[Invoice]:
         """End a deposit that nobody paid."""
@@ -246,35 +270,57 @@ class Invoice(Aggregate):
         return done(self.never_made(command.reason), _deposit_failed(self, command.reason))
 
     @classmethod
-    def request_withdrawal(cls, command: RequestWithdrawal, now: datetime) -> Decision[Invoice]:
-        """Begin a withdrawal; the account is asked for the money next."""
-        if objection := _objection(command) or _payment_objection(command, now):
+    def request_withdrawal(cls, command: RequestWithdrawal, now: datetime, policy: Policy) -> Decision[Invoice]:
+        """Begin a withdrawal of what the payment request asks for; the account is asked for the money next."""
+        if objection := _objection(command):
             return refuse(command, objection)
+        try:
+            request = read(command.payment_request)
+        except UnsupportedFeaturesError:
+            return refuse(command, Reason.UNSUPPORTED_FEATURES)
+        except InvalidPaymentRequestError:
+            return refuse(command, Reason.INVALID_PAYMENT_REQUEST)
+        amount_sat = request.amount_sat or 0
+        if objection := policy.objection_to(request, now):
+            return refuse(command, objection)
+        if command.amount_sat not in (None, amount_sat):
+            return refuse(command, Reason.AMOUNT_MISMATCH)
         wanted = cls(
             command.invoice_id,
             InvoiceKind.WITHDRAWAL,
             InvoiceState.REQUESTED,
             command.account_id,
-            command.amount_sat,
+            amount_sat,
             requested_at=now,
-            payment_hash=command.payment_hash.lower(),
-            payment_request=command.payment_request,
-            expires_at=command.expires_at,
+            payment_hash=request.payment_hash,
+            payment_request=request.text,
+            expires_at=request.expires_at,
+            fee_reserve_sat=(reserve_sat := policy.fee_reserve_sat(amount_sat, command.max_fee_sat)),
         )
         event = WithdrawalRequested(
-            invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat
+            invoice_id=wanted.invoice_id,
+            account_id=wanted.account_id,
+            amount_sat=amount_sat,
+            fee_reserve_sat=reserve_sat,
         )
         return done(wanted, event)
 
     def withdrawal_requested_again(self, command: RequestWithdrawal, now: datetime) -> Decision[Invoice]:
-        """The same request changes nothing; another one under its id is refused."""
-        asked = (command.payment_hash.lower(), command.payment_request)
-        is_same_payment = (self.payment_hash, self.payment_request) == asked
-        is_repeat = self.kind is InvoiceKind.WITHDRAWAL and is_same_payment and self._is_for(command)
+        """The same request changes nothing; another one under its id is refused.
+
+        A repeat may be told to pay more for the route than the first one, which stands; not to pay less.
+        """
+        is_repeat = (
+            self.kind is InvoiceKind.WITHDRAWAL
+            and self.account_id == command.account_id
+            and _normal(self.payment_request or "") == _normal(command.payment_request)
+            and command.amount_sat in (None, self.amount_sat)
+            and (command.max_fee_sat is None or command.max_fee_sat >= (self.fee_reserve_sat or 0))
+        )
         return self._stands() if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
 
     def authorize_withdrawal(self, command: AuthorizeWithdrawal, now: datetime) -> Decision[Invoice]:
-        """Let the node pay. Never for a debit of another account or amount that happens to have the same id.
+        """Let the node pay. Never for a debit of another account, amount or reserve that happens to have the same id.
 
         If the withdrawal was rejected before, the debit came from a request repeated too late: it is given back.
         """
@@ -290,6 +336,8 @@ class Invoice(Aggregate):
             amount_sat=self.amount_sat,
             payment_hash=self.payment_hash or "",
             payment_request=self.payment_request or "",
+            fee_reserve_sat=self.fee_reserve_sat or 0,
+            expires_at=self.expires_at,
         )
         return done(self.authorized(), event)
 
@@ -310,12 +358,14 @@ class Invoice(Aggregate):
             return answer
         if not is_proof(command.preimage, self.payment_hash):
             return refuse(command, Reason.INVALID_PREIMAGE)
-        paid = self.paid_out(command.preimage, now)
+        paid = self.paid_out(command.preimage, command.fee_sat, now)
         event = WithdrawalPaid(
             invoice_id=paid.invoice_id,
             account_id=paid.account_id,
             amount_sat=paid.amount_sat,
             preimage=command.preimage.lower(),
+            fee_reserve_sat=paid.fee_reserve_sat or 0,
+            fee_sat=paid.fee_sat or 0,
         )
         return done(paid, event)
 
@@ -338,6 +388,12 @@ class Invoice(Aggregate):
     @staticmethod
     def payment_hash_taken(command: RequestWithdrawal | IssueInvoice, now: datetime) -> Decision[Invoice]:
         return refuse(command, Reason.DUPLICATE_PAYMENT_HASH)
+
+    @staticmethod
+    def pays_itself(command: RequestWithdrawal | IssueInvoice, now: datetime) -> Decision[Invoice]:
+        """The invoice of a deposit here is not paid by a withdrawal: nodes do not agree on what comes of that."""
+        is_withdrawal = isinstance(command, RequestWithdrawal)
+        return refuse(command, Reason.OWN_INVOICE if is_withdrawal else Reason.DUPLICATE_PAYMENT_HASH)
 
     def issued_with_taken_hash(self, command: RequestWithdrawal | IssueInvoice, now: datetime) -> Decision[Invoice]:
         """A deposit ends if the node gives it such a hash: its invoice could not be told from the other."""
@@ -372,8 +428,9 @@ class Invoice(Aggregate):
             stands["invoice_reason"] = self.reason
         return Decision(Outcome(Verdict.REJECTED, _ENDED_WITHOUT_MONEY[self.state], stands))
 
-    def _is_for(self, command: RequestDeposit | RequestWithdrawal | AuthorizeWithdrawal | RejectWithdrawal) -> bool:
-        return (self.account_id, self.amount_sat) == (command.account_id, command.amount_sat)
+    def _is_for(self, command: AuthorizeWithdrawal | RejectWithdrawal) -> bool:
+        said = (command.account_id, command.amount_sat, command.fee_reserve_sat)
+        return (self.account_id, self.amount_sat, self.fee_reserve_sat or 0) == said
 
 
 def is_proof(preimage: str, payment_hash: str | None) -> bool:
@@ -391,7 +448,11 @@ def refuse(command: Command, reason: Reason) -> Decision[Invoice]:
 
 def _withdrawal_failed(invoice: Invoice, reason: str) -> WithdrawalFailed:
     return WithdrawalFailed(
-        invoice_id=invoice.invoice_id, account_id=invoice.account_id, amount_sat=invoice.amount_sat, reason=reason
+        invoice_id=invoice.invoice_id,
+        account_id=invoice.account_id,
+        amount_sat=invoice.amount_sat,
+        fee_reserve_sat=invoice.fee_reserve_sat or 0,
+        reason=reason,
     )
 
 
@@ -434,16 +495,17 @@ def _objection(command: RequestDeposit | RequestWithdrawal) -> Reason | None:
         return Reason.INVALID_ID
     if not is_account_id(command.account_id):
         return Reason.INVALID_ACCOUNT_ID
+    if isinstance(command, RequestWithdrawal):
+        return None if (command.max_fee_sat or 0) >= 0 else Reason.INVALID_AMOUNT
     return None if Satoshis.are(command.amount_sat) else Reason.INVALID_AMOUNT
 
 
-def _payment_objection(command: RequestWithdrawal, now: datetime) -> Reason | None:
-    if not _is_payable(command):
-        return Reason.INVALID_PAYMENT_REQUEST
-    return Reason.INVOICE_EXPIRED if command.expires_at <= now else None
+def _normal(payment_request: str) -> str:
+    """The form in which the same request has the same text, for one that may never have been read here."""
+    return payment_request.strip().lower().removeprefix("lightning:")
 
 
-def _is_payable(command: RequestWithdrawal | IssueInvoice) -> bool:
+def _is_payable(command: IssueInvoice) -> bool:
     """Whether the payment request and its terms have the right form; a time without a zone could be any."""
     return (
         0 < len(command.payment_request) <= MAX_PAYMENT_REQUEST_LENGTH

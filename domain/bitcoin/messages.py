@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
 from spark_actors.kernel.bounds import Characters
-from spark_actors.kernel.messages import Bearer, Command, Event, OwnerOf, Sender, command, event
+from spark_actors.kernel.messages import Bearer, Command, Event, OwnerOf, Sender, Upcaster, command, event
 
 MAX_PAYMENT_REQUEST_LENGTH = 8_192  # characters; the longest that wallets make are a quarter of that
 PaymentRequest = Annotated[str, Characters(MAX_PAYMENT_REQUEST_LENGTH)]
@@ -24,13 +25,22 @@ class Reason(StrEnum):
     INVALID_ID = "invalid_id"
     INVALID_ACCOUNT_ID = "invalid_account_id"
     INVALID_AMOUNT = "invalid_amount"
-    INVALID_PAYMENT_REQUEST = "invalid_payment_request"  # it, its hash or its expiry has not the right form
+    INVALID_PAYMENT_REQUEST = "invalid_payment_request"  # it cannot be read, or what the node said of it is not sound
+    UNSUPPORTED_FEATURES = "unsupported_features"  # it demands of its payer what is not known here
+    WRONG_NETWORK = "wrong_network"
+    NO_AMOUNT = "no_amount"  # the request leaves it to the payer
+    AMOUNT_NOT_WHOLE = "amount_not_whole"  # in satoshis
+    AMOUNT_MISMATCH = "amount_mismatch"  # it is not what the request asks for
+    AMOUNT_TOO_SMALL = "amount_too_small"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    EXPIRES_TOO_LATE = "expires_too_late"
+    OWN_INVOICE = "own_invoice"  # that of a deposit here
     INVALID_PREIMAGE = "invalid_preimage"  # its SHA-256 is not the payment hash, so it proves nothing
     DUPLICATE_INVOICE = "duplicate_invoice"  # the id is used, for something else
     DUPLICATE_PAYMENT_HASH = "duplicate_payment_hash"
     UNKNOWN_INVOICE = "unknown_invoice"  # nothing of this kind is known under the id
     NOT_THIS_WITHDRAWAL = "not_this_withdrawal"  # the account or the amount differs
-    INVOICE_EXPIRED = "invoice_expired"
+    INVOICE_EXPIRED = "invoice_expired"  # or is about to
     INVOICE_REJECTED = "invoice_rejected"
     INVOICE_PAID = "invoice_paid"
     INVOICE_FAILED = "invoice_failed"
@@ -88,13 +98,15 @@ class IssueInvoice(Command):
     "bitcoin.confirm-deposit",
     key="invoice_id",
     sent_by=LIGHTNING,
-    reasons=(Reason.UNKNOWN_INVOICE, Reason.NOT_ISSUED),
+    reasons=(Reason.UNKNOWN_INVOICE, Reason.NOT_ISSUED, Reason.INVALID_AMOUNT),
 )
 @dataclass(frozen=True, kw_only=True)
 class ConfirmDeposit(Command):
     """The Lightning node has been paid. Believed even of an expired invoice: money that came in is somebody's."""
 
     invoice_id: str
+    received_sat: int | None = None
+    """What arrived, which may be more than was asked for; None: just that."""
 
 
 @command(
@@ -127,13 +139,23 @@ class FailDeposit(Command):
 @command(
     "bitcoin.request-withdrawal",
     key="invoice_id",
+    version=2,
     sent_by=OwnerOf("account_id"),
     reasons=(
         Reason.INVALID_ID,
         Reason.INVALID_ACCOUNT_ID,
         Reason.INVALID_AMOUNT,
         Reason.INVALID_PAYMENT_REQUEST,
+        Reason.UNSUPPORTED_FEATURES,
+        Reason.WRONG_NETWORK,
+        Reason.NO_AMOUNT,
+        Reason.AMOUNT_NOT_WHOLE,
+        Reason.AMOUNT_MISMATCH,
         Reason.INVOICE_EXPIRED,
+        Reason.EXPIRES_TOO_LATE,
+        Reason.AMOUNT_TOO_SMALL,
+        Reason.AMOUNT_TOO_LARGE,
+        Reason.OWN_INVOICE,
         Reason.DUPLICATE_INVOICE,
         Reason.DUPLICATE_PAYMENT_HASH,
         Reason.INVOICE_REJECTED,
@@ -142,15 +164,23 @@ class FailDeposit(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class RequestWithdrawal(Command):
-    """Pay somebody else's invoice from *account_id*. The terms are checked against the invoice before it is paid."""
+    """Pay somebody else's invoice from *account_id*: its amount, and what the route costs beside it.
+
+    The request itself says what is to be paid, to whom and until when. It is read before any money moves.
+    """
 
     invoice_id: str
     account_id: str
-    amount_sat: int
     payment_request: PaymentRequest
-    payment_hash: str
-    """SHA-256 of the preimage: 64 hexadecimal digits."""
-    expires_at: datetime
+    amount_sat: int | None = None
+    """What the sender believes that it asks for; another amount is refused."""
+    max_fee_sat: int | None = None
+    """The most that the route may cost; None: as much as the settings allow."""
+
+
+def without_terms(data: Mapping[str, object]) -> Mapping[str, object]:
+    """Version 1 stated hash and expiry beside the request, which says both itself."""
+    return {name: value for name, value in data.items() if name not in ("payment_hash", "expires_at")}
 
 
 @command(
@@ -161,11 +191,12 @@ class RequestWithdrawal(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class AuthorizeWithdrawal(Command):
-    """The account was debited by this amount: the Lightning node may pay, if that is what the invoice asks for."""
+    """The account was debited by this amount and this reserve: the Lightning node may pay."""
 
     invoice_id: str
     account_id: str
     amount_sat: int
+    fee_reserve_sat: int = 0
 
 
 @command(
@@ -187,6 +218,8 @@ class SettleWithdrawal(Command):
     invoice_id: str
     preimage: str
     """64 hexadecimal digits."""
+    fee_sat: int = 0
+    """What the route has cost beside the amount, rounded up."""
 
 
 @command(
@@ -203,12 +236,13 @@ class SettleWithdrawal(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class RejectWithdrawal(Command):
-    """The account could not be debited by this amount."""
+    """The account could not be debited by this amount and this reserve."""
 
     invoice_id: str
     account_id: str
     amount_sat: int
     reason: str
+    fee_reserve_sat: int = 0
 
 
 @command(
@@ -267,6 +301,7 @@ class DepositPaid(Event):
     invoice_id: str
     account_id: str
     amount_sat: int
+    """What arrived, which may be more than was asked for."""
 
 
 @event("bitcoin.invoice-expired", key="invoice_id")
@@ -298,6 +333,8 @@ class WithdrawalRequested(Event):
     invoice_id: str
     account_id: str
     amount_sat: int
+    fee_reserve_sat: int = 0
+    """The most that the route may cost: debited beside the amount."""
 
 
 @event("bitcoin.withdrawal-request-rejected", key="invoice_id", is_former=True)
@@ -321,6 +358,9 @@ class WithdrawalAuthorized(Event):
     amount_sat: int
     payment_hash: str
     payment_request: PaymentRequest
+    fee_reserve_sat: int = 0
+    expires_at: datetime | None = None
+    """Of the request; None in what was said before it was told."""
 
 
 @event("bitcoin.invoice-rejected", key="invoice_id")
@@ -343,6 +383,14 @@ class WithdrawalPaid(Event):
     account_id: str
     amount_sat: int
     preimage: str
+    fee_reserve_sat: int = 0
+    fee_sat: int = 0
+    """What the payer pays for the route: at most the reserve."""
+
+    @property
+    def is_change_due(self) -> bool:
+        """Whether something is left of the reserve."""
+        return self.fee_sat < self.fee_reserve_sat
 
 
 @event("bitcoin.invoice-change-rejected", key="invoice_id")
@@ -365,7 +413,10 @@ class WithdrawalFailed(Event):
     account_id: str
     amount_sat: int
     reason: str
+    fee_reserve_sat: int = 0
 
+
+UPCASTERS = (Upcaster("bitcoin.request-withdrawal", 1, without_terms),)
 
 MESSAGES = (
     RequestDeposit,

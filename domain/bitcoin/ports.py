@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from spark_actors.kernel.errors import DetailedError, SparkError
 
@@ -16,7 +16,7 @@ class InvoiceStatus(StrEnum):
 
     OPEN = "open"  # may become PAID or EXPIRED
     PAID = "paid"  # final
-    EXPIRED = "expired"  # nobody can pay it any more; nodes with bookkeeping of their own may find later that it is PAID
+    EXPIRED = "expired"  # nobody can pay it any more; nodes with their own bookkeeping may find later that it is PAID
 
 
 class PaymentStatus(StrEnum):
@@ -152,3 +152,12 @@ class InvoiceRefusedError(SparkError):
 
 class InvalidPaymentRequestError(DetailedError):
     """A payment request cannot be read."""
+
+    reason: ClassVar[str] = "invalid_payment_request"
+    """Machine-readable, snake case: who asked for the payment is told."""
+
+
+class UnsupportedFeaturesError(InvalidPaymentRequestError):
+    """A payment request demands of who pays it what is not known here."""
+
+    reason: ClassVar[str] = "unsupported_features"

@@ -9,6 +9,7 @@ from typing import Any
 from domain.accounting.messages import (
     Deposited,
     DepositRejected,
+    FeeReserveReturned,
     Purpose,
     WithdrawalAccepted,
     WithdrawalRefunded,
@@ -36,7 +37,12 @@ def authorize(event: WithdrawalAccepted) -> Sequence[AuthorizeWithdrawal]:
     if event.purpose != Purpose.INVOICE:
         return []
     return [
-        AuthorizeWithdrawal(invoice_id=event.withdrawal_id, account_id=event.account_id, amount_sat=event.amount_sat)
+        AuthorizeWithdrawal(
+            invoice_id=event.withdrawal_id,
+            account_id=event.account_id,
+            amount_sat=event.amount_sat,
+            fee_reserve_sat=event.fee_reserve_sat,
+        )
     ]
 
 
@@ -48,6 +54,7 @@ def reject(event: WithdrawalRejected) -> Sequence[RejectWithdrawal]:
             invoice_id=event.withdrawal_id,
             account_id=event.account_id,
             amount_sat=event.amount_sat,
+            fee_reserve_sat=event.fee_reserve_sat,
             reason=event.reason,
         )
     ]
@@ -65,8 +72,16 @@ def _deposit(event: Deposited | DepositRejected) -> str | None:
     return event.deposit_id if event.purpose == Purpose.INVOICE else None
 
 
-def _withdrawal(event: WithdrawalRefunded) -> str | None:
+def _withdrawal(event: WithdrawalRefunded | FeeReserveReturned) -> str | None:
     return event.withdrawal_id if event.purpose == Purpose.INVOICE else None
+
+
+def _with_change(event: WithdrawalPaid) -> str | None:
+    return event.invoice_id if event.is_change_due else None
+
+
+def _without_change(event: WithdrawalPaid) -> str | None:
+    return None if event.is_change_due else event.invoice_id
 
 
 DEPOSIT = SagaKind(
@@ -93,7 +108,10 @@ WITHDRAWAL = SagaKind(
         SagaMilestone(InvoiceRejected, "rejected", SagaState.FAILED, _invoice),
         SagaMilestone(WithdrawalFailed, "refunding", SagaState.RUNNING, _invoice),
         SagaMilestone(WithdrawalRefunded, "refunded", SagaState.FAILED, _withdrawal),
-        SagaMilestone(WithdrawalPaid, "paid", SagaState.COMPLETED, _invoice),
+        # What is left of the reserve belongs to the payer: the story has ended when that is back, too.
+        SagaMilestone(WithdrawalPaid, "returning_change", SagaState.RUNNING, _with_change),
+        SagaMilestone(WithdrawalPaid, "paid", SagaState.COMPLETED, _without_change),
+        SagaMilestone(FeeReserveReturned, "paid", SagaState.COMPLETED, _withdrawal),
     ),
 )
 

@@ -203,6 +203,7 @@ _READERS: Mapping[type[Event], tuple[_Reader, ...]] = {
     accounting.Deposited: (_balance, _booked_invoice),
     accounting.WithdrawalAccepted: (_balance,),
     accounting.WithdrawalRefunded: (_balance, _booked_invoice),
+    accounting.FeeReserveReturned: (_balance,),
     accounting.TransferDebited: (_balance,),
     accounting.TransferSucceeded: (_balance,),
     accounting.TransferRefunded: (_balance,),

@@ -173,7 +173,7 @@ def probe(rules: Sequence[Rule], claims: Claims, types: Mapping[str, str]) -> Pr
         names = [f"rule{number}_{column}" for column in rule.columns]
         params |= {name: [claim.values[index] for claim in asked] for index, name in enumerate(names)}
         arrays = ", ".join(
-            f"%({name})s::{types.get(column, 'text')}[]" for name, column in zip(names, rule.columns, strict=True)
+            f"%({name})s::{types.get(column, 'text')}[]" for name, column in zip(names, wanted, strict=True)
         )
         inner = ", ".join(f"c{index}" for index in range(len(names)))
         same = " AND ".join(_matches(rule, column, f"claim.c{index}") for index, column in enumerate(wanted))

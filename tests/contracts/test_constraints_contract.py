@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from domain.accounting.account import LIGHTNING, Movement, MovementKind
-from domain.accounting.messages import CreditTransfer, Purpose
+from domain.accounting.account import LIGHTNING, ROUTING, Movement, MovementKind
+from domain.accounting.messages import CreditTransfer, Purpose, ReturnFeeReserve
 from domain.bitcoin.invoice import InvoiceState
 from domain.shared.money import Satoshis
 from spark_actors.kernel.errors import ConstraintError
@@ -33,7 +33,7 @@ from tests.fixtures.aggregates import (
     issued,
 )
 from tests.fixtures.stores import Stores
-from tests.unit.domain.builders import deposit, funded, transfer
+from tests.unit.domain.builders import deposit, funded, transfer, withdraw
 
 
 def test_no_two_users_have_the_same_name(stores: Stores) -> None:
@@ -125,6 +125,55 @@ def test_a_movement_takes_up_what_it_follows(stores: Stores, other: Movement) ->
 def test_a_movement_takes_up_what_it_follows_in_one_turn(stores: Stores) -> None:
     with pytest.raises(ConstraintError, match="takes_up_what_it_follows"):
         commit(stores.unit_of_work("accounting"), records=[a_debit("transfer"), a_credit("transfer", amount_sat=99)])
+
+
+RESERVED = Movement("withdrawal/w/reserve", "alice", ROUTING, Satoshis(5), MovementKind.FEE_RESERVE, NOW)
+CHANGE = Movement(
+    *("withdrawal/w/change", ROUTING, "alice", Satoshis(3), MovementKind.FEE_CHANGE, NOW, "withdrawal/w/reserve"),
+    fee_sat=2,
+)
+RESERVE_BACK = Movement(
+    *("withdrawal/w/reserve_refund", ROUTING, "alice", Satoshis(5), MovementKind.FEE_REFUND, NOW),
+    follows="withdrawal/w/reserve",
+)
+
+
+@pytest.mark.parametrize("end", [CHANGE, replace(CHANGE, amount_sat=Satoshis(5), fee_sat=0), RESERVE_BACK])
+def test_a_reserve_comes_back_less_the_fee_or_as_a_whole_and_never_both(stores: Stores, end: Movement) -> None:
+    commit(stores.unit_of_work("accounting"), records=[WITHDRAWN, RESERVED, end])
+    for second in (CHANGE, RESERVE_BACK):
+        with pytest.raises(ConstraintError, match="movement_key_unique|follows_once"):
+            commit(stores.unit_of_work("accounting"), records=[second])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(CHANGE, amount_sat=Satoshis(6)),
+        replace(CHANGE, amount_sat=Satoshis(4)),
+        replace(CHANGE, fee_sat=3),
+        replace(CHANGE, credit_account="bob"),
+        replace(CHANGE, follows="withdrawal/w/debit"),
+        replace(RESERVE_BACK, amount_sat=Satoshis(4)),
+        replace(RESERVE_BACK, credit_account="bob"),
+        replace(GIVEN_BACK, amount_sat=Satoshis(5), follows="withdrawal/w/reserve"),
+    ],
+)
+def test_what_comes_back_of_a_reserve_and_the_fee_are_all_of_it(stores: Stores, other: Movement) -> None:
+    commit(stores.unit_of_work("accounting"), records=[WITHDRAWN, RESERVED])
+    with pytest.raises(ConstraintError, match="takes_up_what_it_follows"):
+        commit(stores.unit_of_work("accounting"), records=[other])
+    commit(stores.unit_of_work("accounting"), records=[CHANGE])
+
+
+def test_what_does_not_fit_its_reserve_is_refused_in_its_answer_and_the_rest_is_booked(stores: Stores) -> None:
+    host = Host(stores)
+    reserved = [withdraw(account_id=name, withdrawal_id=name, amount_sat=90, fee_reserve_sat=5) for name in ("a", "b")]
+    host.take(*funded("a", 100), *funded("b", 100), *reserved)
+    too_much = ReturnFeeReserve(account_id="a", withdrawal_id="a", fee_reserve_sat=6, fee_sat=2)
+    fitting = ReturnFeeReserve(account_id="b", withdrawal_id="b", fee_reserve_sat=5, fee_sat=2)
+    assert host.verdicts(too_much, fitting) == [("rejected", "not_this_withdrawal"), ("done", "")]
+    assert (balance(stores, "a"), balance(stores, "b")) == (5, 8)
 
 
 def test_a_credit_of_more_than_was_debited_is_refused_in_its_answer(stores: Stores) -> None:

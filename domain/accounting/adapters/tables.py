@@ -27,7 +27,7 @@ RULES = (
         refers_to=("idempotency_key",),
     ),
     _takes_up(
-        columns=("follows", "amount_sat", "debit_account"),
+        columns=("follows", "takes_up_sat", "debit_account"),
         refers_to=("idempotency_key", "amount_sat", "credit_account"),
     ),
     _takes_up(
@@ -73,6 +73,7 @@ ACCOUNTS = AggregateTable(
                 "kind": "text",
                 "follows": "text",
                 "payee": "text",
+                "fee_sat": "bigint",
                 "recorded_at": "timestamptz",
             },
             keeps_senders=True,

@@ -6,6 +6,15 @@ from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
 from spark_actors.persistence.rules import Rule
 from spark_actors.persistence.tables import AggregateTable
 
+
+
+def _pays_or_is_paid(invoice: Invoice) -> bool:
+    """Whether it stands in the way of another with its payment hash; withdrawals of before there were fees do not."""
+    if invoice.kind is InvoiceKind.DEPOSIT:
+        return True
+    return invoice.fee_reserve_sat is not None and invoice.state not in (InvoiceState.REJECTED, InvoiceState.FAILED)
+
+
 INVOICES = AggregateTable(
     table="bitcoin.invoices",
     key="invoice_id",
@@ -21,6 +30,9 @@ INVOICES = AggregateTable(
         "preimage": "text",
         "reason": "text",
         "settled_at": "timestamptz",
+        "fee_reserve_sat": "bigint",
+        "fee_sat": "bigint",
+        "received_sat": "bigint",
     },
     state=lambda row: Invoice(row[0], InvoiceKind(row[1]), InvoiceState(row[2]), *row[3:]),
     rules=(
@@ -33,6 +45,19 @@ INVOICES = AggregateTable(
             key="invoice_id",
             where="held.state NOT IN ('rejected', 'failed')",
             concerns=lambda invoice: invoice.state not in (InvoiceState.REJECTED, InvoiceState.FAILED),
+        ),
+        Rule(
+            name="own_invoice",
+            constraint="invoices_no_withdrawal_of_a_deposit",
+            of=Invoice,
+            table="bitcoin.invoices",
+            columns=("payment_hash",),
+            key="invoice_id",
+            where=(
+                "held.kind = 'deposit'"
+                " OR (held.fee_reserve_sat IS NOT NULL AND held.state NOT IN ('rejected', 'failed'))"
+            ),
+            concerns=_pays_or_is_paid,
         ),
     ),
 )

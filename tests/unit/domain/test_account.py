@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from domain.accounting.account import LIGHTNING, Account, AccountStatus, Movement, MovementKind
+from domain.accounting.account import LIGHTNING, ROUTING, Account, AccountStatus, Movement, MovementKind
 from domain.accounting.messages import (
     AccountFoundOpen,
     AccountOpened,
     Deposited,
     DepositRejected,
+    FeeReserveReturned,
     OpenAccount,
     Reason,
     RefundWithdrawal,
+    ReturnFeeReserve,
     WithdrawalAccepted,
     WithdrawalRefunded,
     WithdrawalRefundRejected,
@@ -32,6 +34,10 @@ OPEN = OpenAccount(account_id="ann")
 def refund(**fields: Any) -> RefundWithdrawal:
     values = {"account_id": "ann", "withdrawal_id": "w1", "amount_sat": 100, "reason": "no_route"}
     return RefundWithdrawal(**{**values, **fields})
+
+
+def returned(**fields: Any) -> ReturnFeeReserve:
+    return ReturnFeeReserve(**{"account_id": "ann", "withdrawal_id": "w1", "fee_reserve_sat": 5, "fee_sat": 2, **fields})
 
 
 def test_an_account_is_opened_empty() -> None:
@@ -155,6 +161,77 @@ def test_what_was_never_debited_is_not_refunded() -> None:
         Reason.UNKNOWN_WITHDRAWAL,
         Reason.UNKNOWN_ACCOUNT,
     ]
+
+
+def test_a_withdrawal_sets_a_reserve_for_the_fee_aside() -> None:
+    world = World().run(*funded("ann", 105), withdraw(fee_reserve_sat=5))
+    assert world.account("ann").balance_sat == 0
+    assert world.ledger["withdrawal/w1/reserve"] == Movement(
+        "withdrawal/w1/reserve", "ann", ROUTING, Satoshis(5), MovementKind.FEE_RESERVE, NOON
+    )
+    assert world.said(WithdrawalAccepted) == [
+        WithdrawalAccepted(account_id="ann", withdrawal_id="w1", amount_sat=100, fee_reserve_sat=5, balance_sat=0)
+    ]
+
+
+def test_a_withdrawal_whose_reserve_the_balance_does_not_cover_is_refused_as_a_whole() -> None:
+    world = World().run(*funded("ann", 104))
+    assert world.send(withdraw(fee_reserve_sat=5)).reason == Reason.INSUFFICIENT_FUNDS
+    assert world.account("ann").balance_sat == 104
+    assert world.said(WithdrawalRejected)[0].fee_reserve_sat == 5
+
+
+def test_what_a_route_leaves_of_the_reserve_comes_back_once() -> None:
+    world = World().run(*funded("ann", 105), withdraw(fee_reserve_sat=5), returned(purpose="p"))
+    assert (world.account("ann").balance_sat, world.ledger_balances()[ROUTING]) == (3, 2)
+    assert world.ledger["withdrawal/w1/change"] == Movement(
+        *("withdrawal/w1/change", ROUTING, "ann", Satoshis(3), MovementKind.FEE_CHANGE, NOON, "withdrawal/w1/reserve"),
+        fee_sat=2,
+    )
+    assert world.said(FeeReserveReturned) == [
+        FeeReserveReturned(
+            account_id="ann", withdrawal_id="w1", fee_sat=2, returned_sat=3, balance_sat=3, purpose="p"
+        )
+    ]
+    assert world.send(returned()).reason == Reason.ALREADY_RETURNED
+    assert world.send(refund(fee_reserve_sat=5)).reason == Reason.ALREADY_REFUNDED
+    assert world.account("ann").balance_sat == 3
+
+
+@pytest.mark.parametrize("other", [{"fee_reserve_sat": 6}, {"fee_reserve_sat": 4}, {"account_id": "bob"}])
+def test_what_comes_back_of_a_reserve_is_of_the_one_that_was_set_aside_and_to_whom(other: dict[str, Any]) -> None:
+    world = World().run(*funded("ann", 105), *funded("bob", 5), withdraw(fee_reserve_sat=5))
+    assert world.send(returned(**other)).reason == Reason.NOT_THIS_WITHDRAWAL
+    assert world.ledger_balances()[ROUTING] == 5
+
+
+@pytest.mark.parametrize("other", [{"fee_sat": 5}, {"fee_sat": 6}, {"fee_sat": -1}, {"fee_reserve_sat": SUPPLY_SAT + 1}])
+def test_at_least_a_satoshi_and_at_most_the_reserve_comes_back(other: dict[str, Any]) -> None:
+    world = World().run(*funded("ann", 105), withdraw(fee_reserve_sat=5))
+    assert world.send(returned(**other)).reason == Reason.INVALID_AMOUNT
+    assert world.ledger_balances()[ROUTING] == 5
+
+
+def test_of_what_set_no_reserve_aside_nothing_comes_back() -> None:
+    world = World().run(*funded("ann", 100), withdraw())
+    assert world.send(returned()).reason == Reason.UNKNOWN_WITHDRAWAL
+    assert world.send(refund(fee_reserve_sat=5)).reason == Reason.UNKNOWN_WITHDRAWAL
+    assert world.send(returned(account_id="bob")).reason == Reason.UNKNOWN_ACCOUNT
+    assert world.account("ann").balance_sat == 0
+
+
+def test_a_failed_withdrawal_is_refunded_with_its_reserve() -> None:
+    world = World().run(*funded("ann", 105), withdraw(fee_reserve_sat=5), refund(fee_reserve_sat=5))
+    assert (world.account("ann").balance_sat, world.ledger_balances()[ROUTING]) == (105, 0)
+    assert world.said(WithdrawalRefunded)[0].balance_sat == 105
+    assert world.send(returned()).reason == Reason.ALREADY_RETURNED
+
+
+@pytest.mark.parametrize("fee_reserve_sat", [-1, SUPPLY_SAT + 1])
+def test_a_reserve_must_exist(fee_reserve_sat: int) -> None:
+    world = World().run(*funded("ann", 105))
+    for command in (withdraw(fee_reserve_sat=fee_reserve_sat), refund(fee_reserve_sat=fee_reserve_sat)):
+        assert world.send(command).reason == Reason.INVALID_AMOUNT
 
 
 @pytest.mark.parametrize("bad", ["", " ", "a b", "a\0", "x" * 201])

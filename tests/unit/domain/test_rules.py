@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from domain.accounting.account import IN_TRANSIT, LIGHTNING, Account, Movement, MovementKind
+from domain.accounting.account import IN_TRANSIT, LIGHTNING, ROUTING, Account, Movement, MovementKind
 from domain.auth.user import User
 from domain.bitcoin.invoice import TRANSITIONS, Invoice, InvoiceKind, InvoiceState
 from domain.bitcoin.messages import Reason, SettleWithdrawal
@@ -26,6 +26,10 @@ DONATION = Donation("gift", "roof", "ann", Satoshis(5), NOON)
 USER = User("ann", "ann", ARGON2, NOON)
 DEPOSITED = Movement("deposit/d", LIGHTNING, "ann", Satoshis(5), MovementKind.MANUAL_DEPOSIT, NOON)
 DEBITED = Movement("transfer/t/debit", "ann", IN_TRANSIT, Satoshis(5), MovementKind.TRANSFER_DEBIT, NOON, payee="bob")
+CHANGED = Movement(
+    *("withdrawal/w/change", ROUTING, "ann", Satoshis(5), MovementKind.FEE_CHANGE, NOON, "withdrawal/w/reserve"),
+    fee_sat=0,
+)
 CREDITED = Movement(
     "transfer/t/credit", IN_TRANSIT, "bob", Satoshis(5), MovementKind.TRANSFER_CREDIT, NOON, "transfer/t/debit"
 )
@@ -58,6 +62,11 @@ WITHDRAWAL = Invoice(
         (DEBITED, {"payee": None}),
         (DEBITED, {"credit_account": "bob"}),
         (CREDITED, {"follows": None}),
+        (CREDITED, {"fee_sat": 1}),
+        (CHANGED, {"fee_sat": None}),
+        (CHANGED, {"fee_sat": -1}),
+        (CHANGED, {"follows": None}),
+        (CHANGED, {"debit_account": LIGHTNING}),
         (CREDITED, {"debit_account": LIGHTNING}),
         (CAMPAIGN, {"goal_sat": -5}),
         (CAMPAIGN, {"goal_sat": 0}),
