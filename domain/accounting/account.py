@@ -27,7 +27,6 @@ from domain.accounting.messages import (
     Deposited,
     FeeReserveReturned,
     OpenAccount,
-    Purpose,
     Reason,
     RefundTransfer,
     RefundWithdrawal,
@@ -41,6 +40,7 @@ from domain.accounting.messages import (
     WithdrawalRefunded,
 )
 from domain.accounting.refusals import (
+    BROUGHT_IN,
     FOLLOWED_BEFORE,
     KEY_TAKEN,
     NOT_WHAT_WAS_DEBITED,
@@ -157,6 +157,7 @@ class Account(Aggregate):
             amount_sat=command.amount_sat,
             balance_sat=credited.balance_sat,
             purpose=command.purpose,
+            reference=command.reference,
         )
         key, kind = deposit_entry(command)
         return done(credited, event, records=(Movement(key, LIGHTNING, credited.account_id, amount, kind, now),))
@@ -425,6 +426,6 @@ def _fits(account: str, of_the_system: str | None) -> bool:
 
 def deposit_entry(command: Deposit) -> tuple[str, MovementKind]:
     """The idempotency key and kind of a deposit's movement: what is by hand never meets what an invoice brought in."""
-    if command.purpose == Purpose.INVOICE:
+    if command.purpose in BROUGHT_IN:
         return f"invoice/{command.deposit_id}", MovementKind.INVOICE_DEPOSIT
     return f"deposit/{command.deposit_id}", MovementKind.MANUAL_DEPOSIT

@@ -13,6 +13,7 @@ class Purpose(StrEnum):
 
     SIGN_UP = "sign_up"
     INVOICE = "invoice"
+    GIFT = "gift"
     DONATION = "donation"
 
 
@@ -71,8 +72,8 @@ class OpenAccount(Command):
 class Deposit(Command):
     """Credit what came in from the Lightning network. An account not opened yet keeps the money until it is.
 
-    With the purpose `invoice` it is the deposit of the invoice of this id; with any other it is one made by hand. The
-    two are told apart: each is credited once, for ever, and neither stands in the way of the other.
+    With the purpose `invoice` or `gift` it is what the invoice of this id has brought in; with any other it is one made
+    by hand. The two are told apart: each is credited once, for ever, and neither stands in the way of the other.
     """
 
     account_id: str
@@ -80,6 +81,8 @@ class Deposit(Command):
     amount_sat: int
     purpose: str = ""
     """What it is for, e.g. `invoice`; the events repeat it, so that a saga knows its own."""
+    reference: str = ""
+    """Of a gift: to which campaign."""
 
 
 @command(
@@ -301,6 +304,8 @@ class Deposited(Event):
     amount_sat: int
     balance_sat: int
     purpose: str = ""
+    reference: str = ""
+    """Of a gift: to which campaign."""
 
 
 @event("accounting.deposit-rejected", key="account_id")
@@ -313,6 +318,8 @@ class DepositRejected(Event):
     amount_sat: int
     reason: str
     purpose: str = ""
+    reference: str = ""
+    """Of a gift: to which campaign."""
 
 
 @event("accounting.withdrawal-accepted", key="account_id")

@@ -33,12 +33,15 @@ from spark_actors.kernel.messages import Command, Event
 
 S = TypeVar("S")
 
+BROUGHT_IN = frozenset({Purpose.INVOICE, Purpose.GIFT})
+"""What the deposits of invoices are for: the sagas ask for them, under ids of their own."""
+
 
 def objection_to(command: Command) -> Reason | None:
     """What is wrong with any command of this context in itself, whatever the account; None if nothing is."""
     match command:
         case Deposit():
-            may_be_id = is_key if command.purpose == Purpose.INVOICE else is_id
+            may_be_id = is_key if command.purpose in BROUGHT_IN else is_id
             if not may_be_id(command.deposit_id):
                 return Reason.INVALID_ID
             if command.account_id.startswith("@") or not may_be_id(command.account_id):
@@ -103,6 +106,7 @@ def _rejection(command: Command, reason: Reason) -> Event | None:
                 amount_sat=command.amount_sat,
                 reason=reason,
                 purpose=command.purpose,
+                reference=command.reference,
             )
         case Withdraw():
             return WithdrawalRejected(

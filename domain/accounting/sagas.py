@@ -78,7 +78,8 @@ def credit_deposit(event: DepositPaid) -> Sequence[Deposit]:
             account_id=event.account_id,
             deposit_id=event.invoice_id,
             amount_sat=event.amount_sat,
-            purpose=Purpose.INVOICE,
+            purpose=Purpose.GIFT if event.campaign_id else Purpose.INVOICE,
+            reference=event.campaign_id,
         )
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+from domain.crowdfunding.messages import invoice_of_gift
 from spark_actors.persistence.audit import Check, Finding, Snapshot
 from spark_actors.persistence.connections import Row
 from spark_actors.persistence.statements import load
@@ -38,6 +39,7 @@ def checks(snapshots: Mapping[str, Snapshot]) -> list[Check]:
         campaigns.check("every campaign's totals equal its donations", _SQL["campaign_totals"]),
         campaigns.compare("every registered donation was paid", _unpaid_donations(campaigns, ledger)),
         campaigns.compare("every donation that was paid is registered", _lost_donations(campaigns, ledger)),
+        campaigns.compare("every gift is registered if and as it was paid", _mismatched_gifts(campaigns, ledger)),
         invoices.compare("every deposit and withdrawal is in the ledger", _unbooked_invoices(invoices, ledger)),
     ]
 
@@ -66,6 +68,16 @@ def _lost_donations(campaigns: Snapshot, ledger: Snapshot) -> Iterator[Finding]:
             is_paid = credit is not None and is_its_own
             if is_paid != is_registered:
                 yield Finding(donation_id, f"ended {state}, paid: {is_paid}, registered: {is_registered}")
+
+
+def _mismatched_gifts(campaigns: Snapshot, ledger: Snapshot) -> Iterator[Finding]:
+    for page in campaigns.pages(_SQL["gifts_page"]):
+        keys = {row[0]: f"invoice/{invoice_of_gift(row[0])}" for row in page}
+        found = _movements(ledger, keys.values())
+        for gift_id, owner, amount_sat in page:
+            credit = found.get(keys[gift_id])
+            if (credit[1:3] if credit else None) != ((owner, amount_sat) if amount_sat else None):
+                yield Finding(gift_id, f"registered {amount_sat} for {owner}, credited {credit}")
 
 
 def _unbooked_invoices(invoices: Snapshot, ledger: Snapshot) -> Iterator[Finding]:

@@ -73,7 +73,12 @@ LIMIT %(limit)s
 SELECT campaign_id, format('raised %%s by %%s donations, registered are %%s by %%s',
     raised_sat, campaigns.donations, coalesce(sum_sat, 0), coalesce(registered, 0))
 FROM crowdfunding.campaigns LEFT JOIN (
-    SELECT campaign_id, sum(amount_sat) AS sum_sat, count(*) AS registered FROM crowdfunding.donations GROUP BY campaign_id
+    SELECT campaign_id, sum(amount_sat) AS sum_sat, count(*) AS registered
+    FROM (
+        SELECT campaign_id, amount_sat FROM crowdfunding.donations
+        UNION ALL
+        SELECT campaign_id, amount_sat FROM crowdfunding.gifts
+    ) AS given GROUP BY campaign_id
 ) AS sums USING (campaign_id)
 WHERE (raised_sat, campaigns.donations) <> (coalesce(sum_sat, 0), coalesce(registered, 0))
 LIMIT %(limit)s
@@ -98,6 +103,19 @@ WHERE kind = 'donation' AND saga_id > %(after)s
 GROUP BY saga_id, request.account_id, request.amount_sat
 HAVING bool_and(sagas.state <> 'running')
 ORDER BY saga_id
+LIMIT %(limit)s
+
+-- gifts_page
+-- Gifts that are registered or of which every story has ended, after an id, in the order of ids, each with its campaign's
+-- owner and what was registered, null if it was not.
+SELECT gift_id, campaigns.account_id, gifts.amount_sat
+FROM crowdfunding.gift_requests AS request
+    JOIN crowdfunding.campaigns USING (campaign_id)
+    LEFT JOIN crowdfunding.gifts USING (gift_id)
+WHERE gift_id > %(after)s
+  AND (gifts.gift_id IS NOT NULL OR EXISTS (
+      SELECT FROM crowdfunding.sagas WHERE kind = 'gift' AND saga_id = gift_id HAVING bool_and(state <> 'running')))
+ORDER BY gift_id
 LIMIT %(limit)s
 
 -- invoices_page

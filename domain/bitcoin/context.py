@@ -16,6 +16,7 @@ from domain.bitcoin.messages import (
     IssueInvoice,
     RejectWithdrawal,
     RequestDeposit,
+    RequestGiftDeposit,
     RequestWithdrawal,
     SettleWithdrawal,
 )
@@ -40,6 +41,7 @@ def context(policy: Policy) -> BoundedContext:
         upcasters=UPCASTERS,
         commands=handlers(
             creates(RequestDeposit, Invoice.request_deposit, again=Invoice.deposit_requested_again),
+            creates(RequestGiftDeposit, Invoice.request_deposit, again=Invoice.deposit_requested_again),
             changes(IssueInvoice, Invoice.issue, missing=Invoice.unknown),
             changes(ConfirmDeposit, Invoice.confirm_deposit, missing=Invoice.unknown),
             changes(ExpireInvoice, Invoice.expire, missing=Invoice.unknown),

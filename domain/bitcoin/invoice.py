@@ -31,6 +31,7 @@ from domain.bitcoin.messages import (
     Reason,
     RejectWithdrawal,
     RequestDeposit,
+    RequestGiftDeposit,
     RequestWithdrawal,
     SettleWithdrawal,
     WithdrawalAuthorized,
@@ -123,6 +124,8 @@ class Invoice(Aggregate):
     """Of a withdrawal that was paid: what its payer pays for the route. None if that was before there were fees."""
     received_sat: int | None = None
     """Of a deposit that was paid: what arrived. None if that was before it was noted."""
+    campaign_id: str | None = None
+    """Of a deposit that is a gift: to which campaign. None for any other."""
 
     def __post_init__(self) -> None:
         terms = (self.payment_hash, self.payment_request, self.expires_at)
@@ -143,6 +146,9 @@ class Invoice(Aggregate):
         is_fee = fee is None or (is_paid_out and 0 <= fee <= (reserve or 0))
         self._must("invoices_fee_within_its_reserve", is_fee, "at most the reserve, if paid out")
         is_received = received is None or (is_deposit and state is InvoiceState.PAID and Satoshis.are(received))
+        self._must(
+            "invoices_gifts_are_deposits", self.campaign_id is None or is_deposit, "a campaign of a deposit alone"
+        )
         self._must("invoices_received_if_paid", is_received, f"1 to {SUPPLY_SAT} satoshis of a deposit that was paid")
 
     def _must(self, rule: str, holds: bool, expected: str) -> None:
@@ -209,22 +215,32 @@ class Invoice(Aggregate):
     # What it decides on its commands.
 
     @classmethod
-    def request_deposit(cls, command: RequestDeposit, now: datetime) -> Decision[Invoice]:
+    def request_deposit(cls, command: RequestDeposit | RequestGiftDeposit, now: datetime) -> Decision[Invoice]:
         """Begin a deposit; the Lightning node is asked for its invoice next."""
         if objection := _objection(command):
             return refuse(command, objection)
         wanted = cls(
-            command.invoice_id, InvoiceKind.DEPOSIT, InvoiceState.REQUESTED, command.account_id, command.amount_sat, now
+            command.invoice_id,
+            InvoiceKind.DEPOSIT,
+            InvoiceState.REQUESTED,
+            command.account_id,
+            command.amount_sat,
+            requested_at=now,
+            campaign_id=_campaign_of(command),
         )
         event = DepositRequested(
-            invoice_id=wanted.invoice_id, account_id=wanted.account_id, amount_sat=wanted.amount_sat
+            invoice_id=wanted.invoice_id,
+            account_id=wanted.account_id,
+            amount_sat=wanted.amount_sat,
+            campaign_id=wanted.campaign_id or "",
         )
         return done(wanted, event)
 
-    def deposit_requested_again(self, command: RequestDeposit, now: datetime) -> Decision[Invoice]:
+    def deposit_requested_again(self, command: RequestDeposit | RequestGiftDeposit, now: datetime) -> Decision[Invoice]:
         """The same request changes nothing; another one under its id is refused."""
-        asked = (command.account_id, command.amount_sat)
-        is_repeat = self.kind is InvoiceKind.DEPOSIT and (self.account_id, self.amount_sat) == asked
+        asked = (command.account_id, command.amount_sat, _campaign_of(command))
+        known = (self.account_id, self.amount_sat, self.campaign_id)
+        is_repeat = self.kind is InvoiceKind.DEPOSIT and known == asked
         return self._stands() if is_repeat else refuse(command, Reason.DUPLICATE_INVOICE)
 
     def issue(self, command: IssueInvoice, now: datetime) -> Decision[Invoice]:
@@ -241,6 +257,7 @@ class Invoice(Aggregate):
             payment_hash=command.payment_hash.lower(),
             payment_request=command.payment_request,
             expires_at=command.expires_at,
+            campaign_id=issued.campaign_id or "",
         )
         return done(issued, event)
 
@@ -253,14 +270,24 @@ class Invoice(Aggregate):
         received_sat = self.amount_sat if command.received_sat is None else command.received_sat
         if not Satoshis.are(received_sat):
             return refuse(command, Reason.INVALID_AMOUNT)
-        event = DepositPaid(invoice_id=self.invoice_id, account_id=self.account_id, amount_sat=received_sat)
+        event = DepositPaid(
+            invoice_id=self.invoice_id,
+            account_id=self.account_id,
+            amount_sat=received_sat,
+            campaign_id=self.campaign_id or "",
+        )
         return done(self.received(received_sat, now), event)
 
     def expire(self, command: ExpireInvoice, now: datetime) -> Decision[Invoice]:
         """End a deposit that nobody paid."""
         if answer := self._answer_instead(command, InvoiceKind.DEPOSIT, InvoiceState.EXPIRED):
             return answer
-        event = InvoiceExpired(invoice_id=self.invoice_id, account_id=self.account_id, amount_sat=self.amount_sat)
+        event = InvoiceExpired(
+            invoice_id=self.invoice_id,
+            account_id=self.account_id,
+            amount_sat=self.amount_sat,
+            campaign_id=self.campaign_id or "",
+        )
         return done(self.expired(), event)
 
     def fail_deposit(self, command: FailDeposit, now: datetime) -> Decision[Invoice]:
@@ -458,7 +485,11 @@ def _withdrawal_failed(invoice: Invoice, reason: str) -> WithdrawalFailed:
 
 def _deposit_failed(invoice: Invoice, reason: str) -> DepositFailed:
     return DepositFailed(
-        invoice_id=invoice.invoice_id, account_id=invoice.account_id, amount_sat=invoice.amount_sat, reason=reason
+        invoice_id=invoice.invoice_id,
+        account_id=invoice.account_id,
+        amount_sat=invoice.amount_sat,
+        reason=reason,
+        campaign_id=invoice.campaign_id or "",
     )
 
 
@@ -490,7 +521,13 @@ _ENDED_WITHOUT_MONEY: Mapping[InvoiceState, Reason] = {
 """What is answered to a request whose first one ended so; why it did, where that was kept, is told beside it."""
 
 
-def _objection(command: RequestDeposit | RequestWithdrawal) -> Reason | None:
+def _campaign_of(command: RequestDeposit | RequestGiftDeposit) -> str | None:
+    return command.campaign_id if isinstance(command, RequestGiftDeposit) else None
+
+
+def _objection(command: RequestDeposit | RequestGiftDeposit | RequestWithdrawal) -> Reason | None:
+    if isinstance(command, RequestGiftDeposit):  # its ids are those of a story that has begun
+        return None if Satoshis.are(command.amount_sat) else Reason.INVALID_AMOUNT
     if not is_id(command.invoice_id):
         return Reason.INVALID_ID
     if not is_account_id(command.account_id):

@@ -73,6 +73,22 @@ class RequestDeposit(Command):
 
 
 @command(
+    "bitcoin.request-gift-deposit",
+    key="invoice_id",
+    sent_by=Sender.OPERATOR,
+    reasons=(Reason.INVALID_AMOUNT, Reason.DUPLICATE_INVOICE, Reason.INVOICE_EXPIRED, Reason.INVOICE_FAILED),
+)
+@dataclass(frozen=True, kw_only=True)
+class RequestGiftDeposit(Command):
+    """Ask for a Lightning invoice by which somebody gives to a campaign: what it brings in belongs to its owner."""
+
+    invoice_id: str
+    account_id: str
+    amount_sat: int
+    campaign_id: str
+
+
+@command(
     "bitcoin.issue-invoice",
     key="invoice_id",
     sent_by=LIGHTNING,
@@ -267,6 +283,8 @@ class DepositRequested(Event):
     invoice_id: str
     account_id: str
     amount_sat: int
+    campaign_id: str = ""
+    """Of a gift: to which campaign. Empty for any other deposit."""
 
 
 @event("bitcoin.deposit-request-rejected", key="invoice_id", is_former=True)
@@ -291,6 +309,8 @@ class InvoiceIssued(Event):
     payment_hash: str
     payment_request: PaymentRequest
     expires_at: datetime
+    campaign_id: str = ""
+    """Of a gift: to which campaign. Empty for any other deposit."""
 
 
 @event("bitcoin.deposit-paid", key="invoice_id")
@@ -302,6 +322,8 @@ class DepositPaid(Event):
     account_id: str
     amount_sat: int
     """What arrived, which may be more than was asked for."""
+    campaign_id: str = ""
+    """Of a gift: to which campaign. Empty for any other deposit."""
 
 
 @event("bitcoin.invoice-expired", key="invoice_id")
@@ -312,6 +334,8 @@ class InvoiceExpired(Event):
     invoice_id: str
     account_id: str
     amount_sat: int
+    campaign_id: str = ""
+    """Of a gift: to which campaign. Empty for any other deposit."""
 
 
 @event("bitcoin.deposit-failed", key="invoice_id")
@@ -323,6 +347,8 @@ class DepositFailed(Event):
     account_id: str
     amount_sat: int
     reason: str
+    campaign_id: str = ""
+    """Of a gift: to which campaign. Empty for any other deposit."""
 
 
 @event("bitcoin.withdrawal-requested", key="invoice_id")
@@ -420,6 +446,7 @@ UPCASTERS = (Upcaster("bitcoin.request-withdrawal", 1, without_terms),)
 
 MESSAGES = (
     RequestDeposit,
+    RequestGiftDeposit,
     IssueInvoice,
     ConfirmDeposit,
     ExpireInvoice,

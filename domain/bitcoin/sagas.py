@@ -24,11 +24,13 @@ from domain.bitcoin.messages import (
     InvoiceIssued,
     InvoiceRejected,
     RejectWithdrawal,
+    RequestGiftDeposit,
     WithdrawalAuthorized,
     WithdrawalFailed,
     WithdrawalPaid,
     WithdrawalRequested,
 )
+from domain.crowdfunding.messages import GiftRequested, invoice_of_gift
 from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState, Step
 
@@ -60,12 +62,32 @@ def reject(event: WithdrawalRejected) -> Sequence[RejectWithdrawal]:
     ]
 
 
-STEPS: Mapping[type[Event], Step] = {WithdrawalAccepted: authorize, WithdrawalRejected: reject}
+def ask_for_gift(event: GiftRequested) -> Sequence[RequestGiftDeposit]:
+    return [
+        RequestGiftDeposit(
+            invoice_id=invoice_of_gift(event.gift_id),
+            account_id=event.owner_account_id,
+            amount_sat=event.amount_sat,
+            campaign_id=event.campaign_id,
+        )
+    ]
+
+
+STEPS: Mapping[type[Event], Step] = {
+    GiftRequested: ask_for_gift,
+    WithdrawalAccepted: authorize,
+    WithdrawalRejected: reject,
+}
 
 
 def _invoice(event: Any) -> str | None:
     invoice_id: str = event.invoice_id
     return invoice_id
+
+
+def _own(event: DepositRequested | DepositFailed | InvoiceIssued | InvoiceExpired | DepositPaid) -> str | None:
+    """The deposit, if it is no gift: the saga of that is crowdfunding's."""
+    return None if event.campaign_id else event.invoice_id
 
 
 def _deposit(event: Deposited | DepositRejected) -> str | None:
@@ -88,11 +110,11 @@ DEPOSIT = SagaKind(
     "deposit",
     patience=timedelta(hours=25),  # invoices commonly live for an hour, at most for a day
     milestones=(
-        SagaMilestone(DepositRequested, "requested", SagaState.RUNNING, _invoice),
-        SagaMilestone(DepositFailed, "failed", SagaState.FAILED, _invoice),
-        SagaMilestone(InvoiceIssued, "issued", SagaState.RUNNING, _invoice),
-        SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _invoice),
-        SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _invoice),
+        SagaMilestone(DepositRequested, "requested", SagaState.RUNNING, _own),
+        SagaMilestone(DepositFailed, "failed", SagaState.FAILED, _own),
+        SagaMilestone(InvoiceIssued, "issued", SagaState.RUNNING, _own),
+        SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _own),
+        SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _own),
         # Money came in and could not be credited: this must not end quietly, so the deadline raises the alarm.
         SagaMilestone(DepositRejected, "credit_refused", SagaState.RUNNING, _deposit),
         SagaMilestone(Deposited, "credited", SagaState.COMPLETED, _deposit),

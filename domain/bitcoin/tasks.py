@@ -17,6 +17,13 @@ class MakeInvoice(Task):
 
     invoice_id: str
     amount_sat: int
+    campaign_id: str = ""
+    """Of a gift: to which campaign."""
+
+    @property
+    def memo(self) -> str:
+        """What the invoice is for, as its payer reads it: with the proof of payment it is the payer's receipt."""
+        return f"{self.invoice_id} to {self.campaign_id}" if self.campaign_id else f"Deposit {self.invoice_id}"
 
 
 @task("bitcoin.watch-invoice", key="invoice_id")
@@ -40,7 +47,7 @@ class PayInvoice(Task):
 
 
 def make_invoice(event: DepositRequested) -> Sequence[MakeInvoice]:
-    return [MakeInvoice(invoice_id=event.invoice_id, amount_sat=event.amount_sat)]
+    return [MakeInvoice(invoice_id=event.invoice_id, amount_sat=event.amount_sat, campaign_id=event.campaign_id)]
 
 
 def watch_invoice(event: InvoiceIssued) -> Sequence[WatchInvoice]:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from domain.crowdfunding.messages import (
     MAX_DESCRIPTION_LENGTH,
+    MAX_GIFT_ID_LENGTH,
     MAX_MESSAGE_LENGTH,
     MAX_NAME_LENGTH,
     CampaignCreated,
@@ -263,7 +264,7 @@ def _donation_objection(command: DonateToCampaign | RegisterDonation | RejectDon
 
 
 def _gift_objection(command: RequestGift) -> Reason | None:
-    if not is_id(command.gift_id):
+    if not is_id(command.gift_id) or len(command.gift_id) > MAX_GIFT_ID_LENGTH:
         return Reason.INVALID_ID
     if not Satoshis.are(command.amount_sat):
         return Reason.INVALID_AMOUNT

@@ -18,6 +18,19 @@ GiverName = Annotated[str, Characters(MAX_NAME_LENGTH)]
 MAX_MESSAGE_LENGTH = 280  # characters
 GiftMessage = Annotated[str, Characters(MAX_MESSAGE_LENGTH)]
 """What they say with their gift; it may be empty."""
+MAX_GIFT_ID_LENGTH = 190  # characters, so that there is room for what makes it the id of an invoice
+_INVOICE_OF_GIFT = "gift "
+"""Begins the ids of their invoices: nobody can choose an id with a space, so none of theirs is ever taken."""
+
+
+def invoice_of_gift(gift_id: str) -> str:
+    """The id of the invoice by which a gift is paid."""
+    return f"{_INVOICE_OF_GIFT}{gift_id}"
+
+
+def gift_of_invoice(invoice_id: str) -> str:
+    """The id of the gift that is paid by the invoice of this id, which is that of a gift."""
+    return invoice_id.removeprefix(_INVOICE_OF_GIFT)
 
 
 class Reason(StrEnum):
@@ -157,7 +170,7 @@ class RequestGift(Command):
 )
 @dataclass(frozen=True, kw_only=True)
 class RegisterGift(Command):
-    """Add a gift that the owner was credited with to the campaign's total: what arrived, were it more than asked for."""
+    """Add a gift that the owner was credited with to the total: what arrived, even if it is more than was asked for."""
 
     campaign_id: str
     gift_id: str

@@ -1,4 +1,4 @@
-"""Donation: requested here, moved by accounting, registered or rejected here."""
+"""Donation and gift: requested here, moved by accounting or paid over Lightning, registered or rejected here."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from domain.accounting.messages import (
+    Deposited,
+    DepositRejected,
     Purpose,
     TransferRefunded,
     TransferRejected,
     TransferSucceeded,
 )
+from domain.bitcoin.messages import DepositFailed, DepositPaid, InvoiceExpired, InvoiceIssued
 from domain.crowdfunding.messages import (
     DonationRegistered,
     DonationRejected,
     DonationRejectedV1,
     DonationRequested,
+    GiftRegistered,
+    GiftRequested,
     RegisterDonation,
+    RegisterGift,
     RejectDonation,
+    gift_of_invoice,
 )
 from spark_actors.kernel.messages import Event
 from spark_actors.kernel.sagas import SagaKind, SagaMilestone, SagaState, Step
@@ -50,10 +57,21 @@ def reject(event: TransferRejected | TransferRefunded) -> Sequence[RejectDonatio
     ]
 
 
+def register_gift(event: Deposited) -> Sequence[RegisterGift]:
+    if event.purpose != Purpose.GIFT:
+        return []
+    return [
+        RegisterGift(
+            campaign_id=event.reference, gift_id=gift_of_invoice(event.deposit_id), amount_sat=event.amount_sat
+        )
+    ]
+
+
 STEPS: Mapping[type[Event], Step] = {
     TransferSucceeded: register,
     TransferRejected: reject,
     TransferRefunded: reject,
+    Deposited: register_gift,
 }
 
 
@@ -74,4 +92,30 @@ DONATION = SagaKind(
     ),
 )
 
-SAGAS = (DONATION,)
+
+def _paid_by(event: InvoiceIssued | InvoiceExpired | DepositFailed | DepositPaid) -> str | None:
+    """The gift that an invoice is for, if it is for one."""
+    return gift_of_invoice(event.invoice_id) if event.campaign_id else None
+
+
+def _credited(event: Deposited | DepositRejected) -> str | None:
+    return gift_of_invoice(event.deposit_id) if event.purpose == Purpose.GIFT else None
+
+
+GIFT = SagaKind(
+    "gift",
+    patience=timedelta(hours=25),  # as the invoices of deposits
+    milestones=(
+        SagaMilestone(GiftRequested, "requested", SagaState.RUNNING, lambda event: event.gift_id),
+        SagaMilestone(DepositFailed, "failed", SagaState.FAILED, _paid_by),
+        SagaMilestone(InvoiceIssued, "issued", SagaState.RUNNING, _paid_by),
+        SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _paid_by),
+        SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _paid_by),
+        # Money came in and could not be credited: this must not end quietly, so the deadline raises the alarm.
+        SagaMilestone(DepositRejected, "credit_refused", SagaState.RUNNING, _credited),
+        SagaMilestone(Deposited, "credited", SagaState.RUNNING, _credited),
+        SagaMilestone(GiftRegistered, "registered", SagaState.COMPLETED, lambda event: event.gift_id),
+    ),
+)
+
+SAGAS = (DONATION, GIFT)

@@ -16,7 +16,15 @@ from domain.accounting import messages as accounting
 from domain.auth import messages as auth
 from domain.bitcoin import messages as bitcoin
 from domain.crowdfunding import messages as crowdfunding
-from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen, RowSeen
+from domain.dashboard.rows import (
+    AccountSeen,
+    ActivitySeen,
+    CampaignSeen,
+    DonationSeen,
+    GiftSeen,
+    InvoiceSeen,
+    RowSeen,
+)
 from spark_actors.kernel.messages import Event
 
 PROJECTED: tuple[type[Event], ...] = tuple(
@@ -57,8 +65,11 @@ def feed_account(event: Event) -> str:
     """The account in whose feed an event is shown: the one it names, of a transfer the one whose balance it is about.
 
     So a donation is in the donor's feed, its arrival and a goal that was reached in the owner's; a credit that was
-    refused is in that of the payer, whose money comes back. Empty if it names no account: only everybody's feed has it.
+    refused is in that of the payer, whose money comes back. A gift is in its owner's only once it was paid: what
+    strangers ask for is nobody's. Empty if it names no account: only everybody's feed has it.
     """
+    if isinstance(event, _INVOICES_OF_DEPOSITS) and event.campaign_id:
+        return ""
     if isinstance(event, accounting.TransferCreditRefused):
         return event.from_account_id
     account_id: str = getattr(event, "account_id", event.key if event.TYPE.key_field.endswith("account_id") else "")
@@ -100,6 +111,23 @@ _INVOICE_STATES: Mapping[type[Event], _State] = {
 }
 
 
+_GIFT_STATES: Mapping[type[Event], _State] = {
+    crowdfunding.GiftRequested: _State("requested", 1),
+    bitcoin.InvoiceIssued: _State("issued", 2),
+    bitcoin.DepositFailed: _State("failed", 3, has_ended=True),
+    bitcoin.InvoiceExpired: _State("expired", 3, has_ended=True),
+    bitcoin.DepositPaid: _State("paid", 4),
+    crowdfunding.GiftRegistered: _State("registered", 5, has_ended=True),
+}
+_INVOICES_OF_DEPOSITS = (
+    bitcoin.DepositRequested,
+    bitcoin.InvoiceIssued,
+    bitcoin.DepositFailed,
+    bitcoin.InvoiceExpired,
+    bitcoin.DepositPaid,
+)
+
+
 def _signed_up(event: auth.AccountRegistered, seen: Occurrence) -> AccountSeen:
     return AccountSeen(account_id=event.account_id, username=event.username)
 
@@ -120,7 +148,7 @@ def _campaign(event: crowdfunding.CampaignCreated, seen: Occurrence) -> Campaign
     )
 
 
-def _totals(event: crowdfunding.DonationRegistered, seen: Occurrence) -> CampaignSeen:
+def _totals(event: crowdfunding.DonationRegistered | crowdfunding.GiftRegistered, seen: Occurrence) -> CampaignSeen:
     return CampaignSeen(
         campaign_id=event.campaign_id,
         raised_sat=event.raised_sat,
@@ -147,6 +175,33 @@ def _donation(event: Any, seen: Occurrence) -> DonationSeen:
         state_at=seen.occurred_at,
         requested_at=seen.occurred_at,
     )
+
+
+def _gift(event: Any, seen: Occurrence) -> GiftSeen:
+    state = _GIFT_STATES[type(event)]
+    return GiftSeen(
+        gift_id=crowdfunding.gift_of_invoice(event.invoice_id) if hasattr(event, "invoice_id") else event.gift_id,
+        campaign_id=event.campaign_id,
+        amount_sat=event.amount_sat,
+        state=state.state,
+        rank=state.rank,
+        has_ended=state.has_ended,
+        reason=getattr(event, "reason", ""),
+        state_at=seen.occurred_at,
+        requested_at=seen.occurred_at,
+        name=getattr(event, "name", None),
+        message=getattr(event, "message", None),
+        payment_request=getattr(event, "payment_request", None),
+        payment_hash=getattr(event, "payment_hash", None),
+        expires_at=getattr(event, "expires_at", None),
+    )
+
+
+def _deposit(event: Any, seen: Occurrence) -> InvoiceSeen | GiftSeen | None:
+    """The invoice of a deposit, which may be a gift; then it is shown as that alone."""
+    if not event.campaign_id:
+        return _invoice(event, seen)
+    return _gift(event, seen) if type(event) in _GIFT_STATES else None
 
 
 _Booked: TypeAlias = accounting.Deposited | accounting.WithdrawalRefunded
@@ -213,5 +268,8 @@ _READERS: Mapping[type[Event], tuple[_Reader, ...]] = {
     crowdfunding.DonationRejected: (_donation,),
     crowdfunding.DonationRejectedV1: (_donation,),
     crowdfunding.DonationRegistered: (_donation, _totals),
+    crowdfunding.GiftRequested: (_gift,),
+    crowdfunding.GiftRegistered: (_gift, _totals),
     **{event: (_invoice,) for event in _INVOICE_STATES if event.TYPE.context == "bitcoin"},
+    **dict.fromkeys(_INVOICES_OF_DEPOSITS, (_deposit,)),
 }

@@ -153,6 +153,50 @@ class InvoiceSeen(NamedTuple):
         )
 
 
+class GiftSeen(NamedTuple):
+    """A gift of somebody without an account, and its invoice, as one event tells of them.
+
+    To which campaign it is never changes.
+    """
+
+    gift_id: str
+    campaign_id: str
+    amount_sat: int
+    """What was asked for; once it was paid, what arrived."""
+    state: str
+    rank: int
+    has_ended: bool
+    reason: str
+    state_at: datetime
+    """When it got into this state."""
+    requested_at: datetime
+    """The earliest that is known of it."""
+    name: str | None = None
+    """It and the message are None until the request is seen."""
+    message: str | None = None
+    payment_request: str | None = None
+    """It, the hash and the expiry are None until the invoice was made."""
+    payment_hash: str | None = None
+    expires_at: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        return self.gift_id
+
+    def merged(self, other: GiftSeen) -> GiftSeen:
+        if other.campaign_id != self.campaign_id:
+            return self
+        winner = other if outranks(other, self) else self
+        return winner._replace(
+            requested_at=min(self.requested_at, other.requested_at),
+            name=other.name if self.name is None else self.name,
+            message=other.message if self.message is None else self.message,
+            payment_request=self.payment_request or other.payment_request,
+            payment_hash=self.payment_hash or other.payment_hash,
+            expires_at=self.expires_at or other.expires_at,
+        )
+
+
 class ActivitySeen(NamedTuple):
     """One event as the feed and the timeline show it. It never changes."""
 
@@ -176,7 +220,7 @@ class ActivitySeen(NamedTuple):
         return self
 
 
-RowSeen: TypeAlias = AccountSeen | CampaignSeen | DonationSeen | InvoiceSeen | ActivitySeen
+RowSeen: TypeAlias = AccountSeen | CampaignSeen | DonationSeen | InvoiceSeen | GiftSeen | ActivitySeen
 """What one event tells about one row."""
 
 

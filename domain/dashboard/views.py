@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from domain.bitcoin.messages import PaymentRequest
-from domain.crowdfunding.messages import Description
+from domain.crowdfunding.messages import Description, GiftMessage, GiverName
 from spark_actors.kernel.bounds import Between
 from spark_actors.kernel.messages import OwnerOf, Query, Sender, query
 
@@ -20,6 +20,11 @@ MOST_LINES = 200
 """The most lines of a kind that one answer holds."""
 Limit = Annotated[int, Between(1, MOST_LINES)]
 """How many lines of a kind are asked for."""
+
+
+def payment_uri(payment_request: str) -> str:
+    """What wallets open; upper case makes smaller QR codes (BOLT 11). Empty if there is no request."""
+    return f"lightning:{payment_request.upper()}" if payment_request else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +42,15 @@ class CampaignSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class GiftLine:
-    """A registered donation as everybody may see it: not whose it is."""
+    """A registered donation as everybody may see it: not whose it is.
+
+    Of a gift without an account what the giver wanted to be called and to say; both may be empty.
+    """
 
     amount_sat: int
     registered_at: datetime
+    name: GiverName = ""
+    message: GiftMessage = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +83,33 @@ class InvoiceLine:
     reason: str
     payment_request: PaymentRequest
     payment_hash: str
+    expires_at: datetime | None
+    requested_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GiftView:
+    """A gift of somebody without an account, with the invoice by which it is paid.
+
+    Once registered it is a receipt: who shows a preimage whose SHA-256 is the payment hash, which only the payer's
+    wallet was given, proves to have paid this invoice, which names gift and campaign.
+    """
+
+    gift_id: str
+    campaign_id: str
+    campaign_title: str
+    amount_sat: int
+    """What was asked for; once it was paid, what arrived."""
+    state: str
+    """requested, issued, paid, registered, expired or failed; one that has expired may still have been paid."""
+    reason: str
+    name: GiverName
+    message: GiftMessage
+    payment_request: PaymentRequest
+    payment_hash: str
+    uri: str
+    """To be shown as a QR code, or opened by a wallet; empty until the invoice was made."""
     expires_at: datetime | None
     requested_at: datetime
     ended_at: datetime | None
@@ -162,6 +199,14 @@ class ViewInvoice(Query):
     invoice_id: str
 
 
+@query("dashboard.gift", result=GiftView, sent_by=Sender.ANYBODY)
+@dataclass(frozen=True, kw_only=True)
+class ViewGift(Query):
+    """One gift of somebody without an account, by the id that its giver's program chose: whoever knows it may look."""
+
+    gift_id: str
+
+
 @query("dashboard.donation", result=DonationLine, sent_by=OwnerOf("account_id", of_result=True))
 @dataclass(frozen=True, kw_only=True)
 class ViewDonation(Query):
@@ -195,4 +240,13 @@ class ViewTimeline(Query):
     after_id: str = ""
 
 
-QUERIES = (ViewAccountOverview, ViewCampaigns, ViewCampaign, ViewInvoice, ViewDonation, ViewActivity, ViewTimeline)
+QUERIES = (
+    ViewAccountOverview,
+    ViewCampaigns,
+    ViewCampaign,
+    ViewInvoice,
+    ViewGift,
+    ViewDonation,
+    ViewActivity,
+    ViewTimeline,
+)

@@ -18,14 +18,17 @@ from domain.dashboard.views import (
     CampaignSummary,
     DonationLine,
     GiftLine,
+    GiftView,
     InvoiceLine,
     ViewAccountOverview,
     ViewActivity,
     ViewCampaign,
     ViewCampaigns,
     ViewDonation,
+    ViewGift,
     ViewInvoice,
     ViewTimeline,
+    payment_uri,
 )
 from spark_actors.messaging.ports import QueryHandlers
 from spark_actors.persistence import statements
@@ -52,6 +55,7 @@ class PostgresViews:
             ViewCampaigns: self._campaigns,
             ViewCampaign: self._campaign,
             ViewInvoice: self._invoice,
+            ViewGift: self._gift,
             ViewDonation: self._donation,
             ViewActivity: self._activity,
             ViewTimeline: self._timeline,
@@ -96,6 +100,10 @@ class PostgresViews:
     async def _invoice(self, query: ViewInvoice) -> InvoiceLine | None:
         (found,) = await self._fetch(_Ask("view_invoice", InvoiceLine, {"invoice_id": query.invoice_id}))
         return found[0] if found else None
+
+    async def _gift(self, query: ViewGift) -> GiftView | None:
+        (found,) = await self._fetch(_Ask("view_gift", dict, {"gift_id": query.gift_id}))
+        return GiftView(**found[0], uri=payment_uri(found[0]["payment_request"])) if found else None
 
     async def _donation(self, query: ViewDonation) -> DonationLine | None:
         (found,) = await self._fetch(_Ask("view_donation", DonationLine, {"donation_id": query.donation_id}))

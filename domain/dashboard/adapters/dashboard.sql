@@ -64,6 +64,29 @@ ON CONFLICT (invoice_id) DO UPDATE SET
                           THEN excluded ELSE known END) AS pick (winner))
 WHERE (known.account_id, known.kind, known.amount_sat) = (excluded.account_id, excluded.kind, excluded.amount_sat)
 
+-- merge_gifts
+-- Add what was seen of gifts: the higher rank wins, the earlier among equals; name, message and payment terms once seen
+-- stay. To which campaign it is never changes.
+INSERT INTO dashboard.gifts AS known
+    (gift_id, campaign_id, amount_sat, requested_at, state, rank, has_ended, reason, state_at, name, message,
+     payment_request, payment_hash, expires_at)
+SELECT * FROM unnest(%(gift_id)b::text[], %(campaign_id)b::text[], %(amount_sat)b::bigint[],
+                     %(requested_at)b::timestamptz[], %(state)b::text[], %(rank)b::smallint[], %(has_ended)b::boolean[],
+                     %(reason)b::text[], %(state_at)b::timestamptz[], %(name)b::text[], %(message)b::text[],
+                     %(payment_request)b::text[], %(payment_hash)b::text[], %(expires_at)b::timestamptz[])
+ON CONFLICT (gift_id) DO UPDATE SET
+    requested_at = least(known.requested_at, excluded.requested_at),
+    name = coalesce(known.name, excluded.name),
+    message = coalesce(known.message, excluded.message),
+    payment_request = coalesce(known.payment_request, excluded.payment_request),
+    payment_hash = coalesce(known.payment_hash, excluded.payment_hash),
+    expires_at = coalesce(known.expires_at, excluded.expires_at),
+    (amount_sat, state, rank, has_ended, reason, state_at) = (
+        SELECT (winner).amount_sat, (winner).state, (winner).rank, (winner).has_ended, (winner).reason, (winner).state_at
+        FROM (SELECT CASE WHEN (excluded.rank, known.state_at) > (known.rank, excluded.state_at)
+                          THEN excluded ELSE known END) AS pick (winner))
+WHERE known.campaign_id = excluded.campaign_id
+
 -- add_activity
 -- Show events in the feed; one that is there already stays as it is.
 INSERT INTO dashboard.activity
@@ -117,10 +140,23 @@ FROM dashboard.donations WHERE account_id = %(account_id)s
 ORDER BY requested_at DESC LIMIT %(limit)s
 
 -- view_gifts_to_campaign
--- The donations that were registered last for a campaign, and nothing of who gave them.
-SELECT amount_sat, state_at AS registered_at
-FROM dashboard.donations WHERE campaign_id = %(campaign_id)s AND state = 'registered'
-ORDER BY state_at DESC LIMIT %(limit)s
+-- What was registered last for a campaign, and nothing of who gave it but what they wanted to be shown.
+(SELECT amount_sat, state_at AS registered_at, '' AS name, '' AS message
+ FROM dashboard.donations WHERE campaign_id = %(campaign_id)s AND state = 'registered'
+ ORDER BY state_at DESC LIMIT %(limit)s)
+UNION ALL
+(SELECT amount_sat, state_at, coalesce(name, ''), coalesce(message, '')
+ FROM dashboard.gifts WHERE campaign_id = %(campaign_id)s AND state = 'registered'
+ ORDER BY state_at DESC LIMIT %(limit)s)
+ORDER BY registered_at DESC LIMIT %(limit)s
+
+-- view_gift
+-- One gift of somebody without an account.
+SELECT gift_id, gifts.campaign_id, coalesce(title, '') AS campaign_title, amount_sat, state, reason,
+       coalesce(name, '') AS name, coalesce(message, '') AS message,
+       coalesce(payment_request, '') AS payment_request, coalesce(payment_hash, '') AS payment_hash, expires_at,
+       requested_at, CASE WHEN has_ended THEN state_at END AS ended_at
+FROM dashboard.gifts LEFT JOIN dashboard.campaigns USING (campaign_id) WHERE gift_id = %(gift_id)s
 
 -- view_invoice
 -- One deposit or withdrawal.

@@ -14,6 +14,7 @@ from domain.dashboard.rows import (
     ActivitySeen,
     CampaignSeen,
     DonationSeen,
+    GiftSeen,
     InvoiceSeen,
     RowSeen,
     merged_rows,
@@ -28,6 +29,7 @@ _STATEMENTS: Mapping[type[RowSeen], str] = {
     CampaignSeen: "merge_campaigns",
     DonationSeen: "merge_donations",
     InvoiceSeen: "merge_invoices",
+    GiftSeen: "merge_gifts",
     ActivitySeen: "add_activity",
 }
 """Tables in this order, rows in that of their keys: two writers lock alike, so they never deadlock."""
