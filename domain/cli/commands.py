@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from domain.cli import login
+from domain.cli import lightning, login
 from domain.cli.demo import command as demo
 
 
@@ -19,5 +19,8 @@ def hash_password() -> None:
 def add_commands(app: typer.Typer) -> None:
     """Add them to the command line of the runtime."""
     app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+    app.command("deposit", epilog=lightning.DEPOSIT_EXAMPLES)(lightning.deposit)
+    app.command("give", epilog=lightning.GIVE_EXAMPLES)(lightning.give)
+    app.command("withdraw", epilog=lightning.WITHDRAW_EXAMPLES)(lightning.withdraw)
     app.command("login", epilog=login.EXAMPLES)(login.login)
     app.command("hash-password")(hash_password)
