@@ -19,8 +19,10 @@ SELECT campaign_id, raised_sat, donations FROM crowdfunding.campaigns
 SELECT campaign_id, raised_sat, donations FROM dashboard.campaigns
 
 -- registered
--- Every donation that was registered.
+-- Every donation that was registered, and every gift.
 SELECT donation_id, campaign_id, amount_sat FROM crowdfunding.donations
+UNION ALL
+SELECT gift_id, campaign_id, amount_sat FROM crowdfunding.gifts
 
 -- handled
 -- How often each message was handled here, by the inbox: in how many transactions. One may mark it under two weeks.

@@ -12,7 +12,13 @@ from domain.accounting.messages import Deposit, OpenAccount
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
-from domain.crowdfunding.messages import MAX_DESCRIPTION_LENGTH, CreateCampaign, DonateToCampaign
+from domain.crowdfunding.messages import (
+    MAX_DESCRIPTION_LENGTH,
+    CreateCampaign,
+    DonateToCampaign,
+    RequestGift,
+    invoice_of_gift,
+)
 from spark_actors.kernel.messages import Command
 
 LIGHTNING = "@lightning"
@@ -101,7 +107,8 @@ class Orders:
         self._count = 0
         self._kinds: Mapping[Callable[[str, int], Order], float] = {
             self.deposit: 0.34,
-            self.donation: 0.30,
+            self.donation: 0.26,
+            self.gift: 0.04,
             self.returned_donation: 0.04,
             self.refused_donation: 0.03,
             self.payment_in: 0.10,
@@ -200,6 +207,13 @@ class Orders:
             Movement(f"{key}/credit", IN_TRANSIT, self._cast.owner_of(campaign), amount_sat),
         )
         return Order(donation_id, command, moved, donation=(campaign, amount_sat))
+
+    def gift(self, account: str, amount_sat: int) -> Order:
+        """Of somebody without an account."""
+        gift_id, campaign = self._fresh(), self._random.choice(self._cast.campaigns)
+        command = RequestGift(campaign_id=campaign, gift_id=gift_id, amount_sat=amount_sat, name="Zoë")
+        paid = Movement(f"invoice/{invoice_of_gift(gift_id)}", LIGHTNING, self._cast.owner_of(campaign), amount_sat)
+        return Order(gift_id, command, (paid,), donation=(campaign, amount_sat))
 
     def payment_in(self, account: str, amount_sat: int) -> Order:
         invoice_id = self._fresh()

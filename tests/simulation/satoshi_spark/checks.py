@@ -17,8 +17,9 @@ from domain.accounting.messages import (
 from domain.bitcoin.adapters.simulated import SimulatedBooks
 from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
 from domain.bitcoin.ports import PaymentStatus
-from domain.crowdfunding.campaign import Campaign, Donation
-from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, InvoiceSeen
+from domain.crowdfunding.campaign import Campaign, Donation, Gift
+from domain.crowdfunding.messages import gift_of_invoice
+from domain.dashboard.rows import AccountSeen, ActivitySeen, CampaignSeen, DonationSeen, GiftSeen, InvoiceSeen
 from spark_actors.kernel.messages import Event
 from spark_actors.messaging.envelope import decode_data
 from tests.fixtures.application import REGISTRY, WRITING
@@ -35,6 +36,7 @@ def verdict(deployment: Deployment, history: History, node: SimulatedBooks) -> I
     yield from _invoices(tables, booked)
     yield from _node_agrees(tables, booked, node)
     yield from _donations(tables, booked)
+    yield from _gifts(tables, booked)
     yield from _read_models(deployment, tables, history)
 
 
@@ -50,6 +52,7 @@ class Tables:
         records = [record for schema in schemas for record in schema.records]
         self.movements = [it for it in records if isinstance(it, Movement)]
         self.donations = [it for it in records if isinstance(it, Donation)]
+        self.gifts = [it for it in records if isinstance(it, Gift)]
 
 
 def _model_agrees(tables: Tables, history: History) -> Iterator[str]:
@@ -100,7 +103,7 @@ class Booked:
         for envelope in (event for commit in history.commits for event in commit.events):
             event: Any = decode_data(REGISTRY, envelope)
             field = _BOOKED.get(type(event))
-            if field and event.purpose in (Purpose.INVOICE, Purpose.DONATION):
+            if field and event.purpose in (Purpose.INVOICE, Purpose.GIFT, Purpose.DONATION):
                 self.found[type(event), getattr(event, field)].append((_owner(event), event.amount_sat))
 
     def of(self, kind: type[Event], thing_id: str) -> list[tuple[str, int]]:
@@ -157,8 +160,8 @@ def _node_agrees(tables: Tables, booked: Booked, node: SimulatedBooks) -> Iterat
 def _donations(tables: Tables, booked: Booked) -> Iterator[str]:
     """Each donation that moved money is registered, each registered one moved it, and totals are their sum."""
     raised: Counter[str] = Counter()
-    for donation in tables.donations:
-        raised[donation.campaign_id] += donation.amount_sat
+    for given in (*tables.donations, *tables.gifts):
+        raised[given.campaign_id] += given.amount_sat
     registered = Counter((it.donation_id, it.account_id, int(it.amount_sat)) for it in tables.donations)
     paid = Counter(
         (donation_id, account_id, amount_sat)
@@ -171,6 +174,20 @@ def _donations(tables: Tables, booked: Booked) -> Iterator[str]:
     for campaign in tables.campaigns.values():
         if campaign.raised_sat != raised[campaign.campaign_id]:
             yield f"{campaign.campaign_id} says {campaign.raised_sat}, its donations are {raised[campaign.campaign_id]}"
+
+
+def _gifts(tables: Tables, booked: Booked) -> Iterator[str]:
+    """Each gift that was paid is its campaign's, whose owner was credited with it, and each registered one was paid."""
+    registered = Counter((it.gift_id, it.campaign_id, int(it.amount_sat)) for it in tables.gifts)
+    paid = Counter(
+        (gift_of_invoice(it.invoice_id), it.campaign_id, sat)
+        for it in tables.invoices.values()
+        if it.campaign_id
+        for owner, sat in booked.of(Deposited, it.invoice_id)
+        if owner == tables.campaigns[it.campaign_id].account_id
+    )
+    yield from (f"gift {name} is registered and not paid to the owner" for name in registered - paid)
+    yield from (f"gift {name} was paid and is not registered" for name in paid - registered)
 
 
 _INVOICE_SHOWN: Mapping[tuple[InvoiceKind, InvoiceState], str] = {
@@ -198,7 +215,11 @@ def _read_models(deployment: Deployment, tables: Tables, history: History) -> It
         shown = rows.get((DonationSeen, donation.donation_id))
         if shown is None or shown.state != "registered":
             yield f"the dashboard shows {shown} for {donation}"
-    for invoice in tables.invoices.values():
+    for gift in tables.gifts:
+        shown = rows.get((GiftSeen, gift.gift_id))
+        if shown is None or (shown.state, shown.amount_sat) != ("registered", gift.amount_sat):
+            yield f"the dashboard shows {shown} for {gift}"
+    for invoice in (it for it in tables.invoices.values() if it.campaign_id is None):
         shown = rows.get((InvoiceSeen, invoice.invoice_id))
         if shown is None or shown.state != _INVOICE_SHOWN.get((invoice.kind, invoice.state)):
             yield f"the dashboard shows {shown} for {invoice}"

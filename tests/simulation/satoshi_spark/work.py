@@ -15,7 +15,7 @@ from domain.accounting.messages import Deposit, OpenAccount, RequestTransfer, Wi
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
-from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign, RejectDonation
+from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign, RejectDonation, RequestGift
 from spark_actors.kernel.messages import Command
 from tests.simulation.crowd import Crowd
 from tests.simulation.machine import EPOCH
@@ -55,6 +55,7 @@ class Donors(Crowd):
             (4, self._transfer),
             (4, self._withdrawal),
             (4, self._deposit_request),
+            (2, self._gift),
             (3, self._deposit),
             (1, self._plain_withdrawal),
             (1, lambda: OpenAccount(account_id=self._person())),
@@ -103,6 +104,11 @@ class Donors(Crowd):
         return DonateToCampaign(
             campaign_id=campaign, donation_id=self._id("g"), account_id=self._person(), amount_sat=self._amount()
         )
+
+    def _gift(self) -> Command:
+        """Of somebody without an account."""
+        campaign = self._random.choice([*self._campaigns, *self._campaigns, "c-nowhere"])
+        return RequestGift(campaign_id=campaign, gift_id=self._id("f"), amount_sat=self._amount(), name="Zoë")
 
     def _transfer(self) -> Command:
         payee = self._random.choice([*self._people, *self._people, "nobody"])
