@@ -326,7 +326,7 @@ class RootSupervisor:
         return bool(heard) and min(heard) > tuning.NODE_SILENT_SECONDS
 
     def _usable(self, rows: ClusterRows) -> Sequence[str]:
-        """Where actors may be placed; a node from which one was lost only if there is no other, until it is heard of."""
+        """Where actors may be placed; where one was lost only if there is no other node, until that one is heard of."""
         for node_id, lost_at in list(self._seating.doubted.items()):
             ago = self._ports.now() - lost_at
             if node_id not in rows.nodes or ago > tuning.DOUBT_SECONDS or self._heard_ago(node_id, rows) < ago:

@@ -30,7 +30,7 @@ class Seating:
         self.usable: Sequence[str] = ()
         """Nodes on which actors may be placed, the one to be filled first in front."""
         self.doubted: dict[str, float] = {}
-        """By node from which an actor was lost, until it has been heard of since: when that was, by the root's clock."""
+        """By node from which an actor was lost: when, by the root's clock; until the node has been heard of since."""
         self.table = RouteTable(0, Placement(1, 1))
         self.is_known: Callable[[int], bool] = lambda version: True
         """Whether all who call others have been told a table of this version."""

@@ -11,6 +11,7 @@ for the rest the pooler's own time-outs hold.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
@@ -115,14 +116,18 @@ class DatabaseSession(AsyncConnection):
 
 
 class Pool(AsyncConnectionPool):
-    """Lends sessions of a primary: one that turns out to be read-only is closed when it comes back."""
+    """Lends sessions that are as new: one that turns out to be read-only is closed when it comes back.
+
+    So is that of a caller who was cancelled. It may be in the middle of a pipeline, whose end psycopg then does not
+    wait for: the next caller would work in the transaction that was left open, and lose what the server has confirmed.
+    """
 
     @asynccontextmanager
     async def connection(self, timeout: float | None = None) -> AsyncIterator[AsyncConnection]:
         async with super().connection(timeout) as session:
             try:
                 yield session
-            except psycopg.errors.ReadOnlySqlTransaction:
+            except (psycopg.errors.ReadOnlySqlTransaction, asyncio.CancelledError):
                 await session.close()
                 raise
             finally:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
+from random import Random
 
 import psycopg
 import pytest
@@ -30,6 +32,7 @@ from tests.fixtures.stores import Async
 
 WHO = Statement(b"SELECT pg_backend_pid()")
 WRITE = Statement(b"INSERT INTO auth.schema_migrations (name, checksum) VALUES ('a test', '')")
+CONFIRM = "INSERT INTO auth.schema_migrations (name, checksum) VALUES (%s, '') RETURNING name"
 WHICH = Statement(b"SELECT pg_postmaster_start_time()")
 HOLD = "SELECT FROM auth.schema_migrations FOR UPDATE"
 
@@ -124,6 +127,32 @@ def test_a_pool_lets_go_of_a_session_that_may_only_read(database: str, run: Asyn
     (first, is_read_only), (second, _) = run(play())
     assert is_read_only
     assert first != second
+
+
+def test_nobody_works_in_a_transaction_that_a_cancelled_caller_has_left_open(database: str, run: Async) -> None:
+    """Callers have time limits, so they are cancelled in the middle of anything. What is confirmed later must stay."""
+    moments = Random(1)
+
+    async def begins(pool: Pool) -> None:
+        async with pool.connection() as connection, connection.pipeline(), connection.transaction():
+            await connection.execute("SELECT 1")
+            await (await connection.execute("SELECT pg_sleep(0.001)")).fetchall()
+            await connection.execute("SELECT 1")
+
+    async def scene() -> None:
+        async with make_pool(database, max_size=1) as pool:
+            for number in range(50):
+                begun = asyncio.create_task(begins(pool))
+                await asyncio.sleep(moments.uniform(0, 0.008))
+                begun.cancel()
+                await asyncio.wait([begun])
+                async with pool.connection() as connection:
+                    confirmed = await (await connection.execute(CONFIRM, (f"confirmed {number}",))).fetchall()
+                assert confirmed == [(f"confirmed {number}",)]
+                assert outsider.execute("DELETE FROM auth.schema_migrations WHERE checksum = ''").rowcount == 1
+
+    with psycopg.connect(database, autocommit=True) as outsider:
+        run(scene())
 
 
 def test_of_two_hosts_the_new_primary_serves_once_the_old_one_may_only_read(
