@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from config.groups import Count, Group, Pause, Rate, RetentionSettings, Seconds
+from config.groups import Count, Group, Pause, Percent, Rate, RetentionSettings, Seconds
 from config.settings import Settings
 
 
@@ -25,12 +25,27 @@ class SimulatedLightning(Group):
         return value
 
 
+class Withdrawals(Group):
+    smallest_sat: Count = 1
+    largest_sat: Count = 10_000_000
+    day_sat: Count = 50_000_000
+    longest_days: Count = 7
+
+
+class Fees(Group):
+    least_sat: Count = 2
+    percent: Percent = 1.0
+
+
 class Lightning(Group):
     node: Literal["simulated"] = "simulated"
+    network: Literal["bc", "tb", "tbs", "bcrt"] = "bcrt"
     invoice_expiry_seconds: Seconds = 3600
     watch_interval_seconds: Seconds = 0.5
     call_timeout_seconds: Seconds = 10
     max_concurrent_calls: Count = 16
+    withdrawals: Withdrawals = Field(default_factory=Withdrawals)
+    fees: Fees = Field(default_factory=Fees)
     simulated: SimulatedLightning = Field(default_factory=SimulatedLightning)
 
 

@@ -22,7 +22,7 @@ async def context_unit(origin: Origin, name: str) -> Assembly:
     """The ContextActor of one context."""
     parts = Parts(origin, names.context_actor(name))
     installed = parts.application.installed(name)
-    context = parts.wrapping.context(installed.context)
+    context = parts.wrapping.context(installed.as_set(parts.settings))
     os.nice(tuning.READERS_NICENESS if installed.may_lag else tuning.RELAY_NICENESS)
     dispatcher = parts.dispatcher()
     edge = parts.edge(name, dispatcher)

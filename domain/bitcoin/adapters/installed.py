@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 from domain.bitcoin.adapters.tables import INVOICES
-from domain.bitcoin.context import CONTEXT
+from domain.bitcoin.context import CONTEXT, context
+from domain.bitcoin.policy import Policy
 from domain.bitcoin.ports import LightningNode
 from spark_actors.application import Edge, InstalledContext
+from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
@@ -55,6 +58,28 @@ def _take_over(data_dir: Path, dsn: str) -> None:
     take_over_former_books(data_dir, dsn)
 
 
+def policy(settings: Any) -> Policy:
+    """What the settings let be withdrawn."""
+    wanted = settings.lightning
+    return Policy(
+        network=wanted.network,
+        smallest_sat=wanted.withdrawals.smallest_sat,
+        largest_sat=wanted.withdrawals.largest_sat,
+        longest_life=timedelta(days=wanted.withdrawals.longest_days),
+        least_reserve_sat=wanted.fees.least_sat,
+        reserve_percent=wanted.fees.percent,
+    )
+
+
+def _configured(settings: Any) -> BoundedContext:
+    return context(policy(settings))
+
+
 INSTALLED = InstalledContext(
-    context=CONTEXT, table=INVOICES, migrations=__package__, workers=workers, take_over=_take_over
+    context=CONTEXT,
+    configured=_configured,
+    table=INVOICES,
+    migrations=__package__,
+    workers=workers,
+    take_over=_take_over,
 )

@@ -18,6 +18,7 @@ from domain.dashboard.views import (
     CampaignSummary,
     DonationLine,
     GiftLine,
+    InvoiceDetail,
     InvoiceLine,
     ViewAccountOverview,
     ViewActivity,
@@ -93,8 +94,8 @@ class PostgresViews:
             campaign=CampaignSummary(**campaigns[0]), description=description, recent_donations=donations
         )
 
-    async def _invoice(self, query: ViewInvoice) -> InvoiceLine | None:
-        (found,) = await self._fetch(_Ask("view_invoice", InvoiceLine, {"invoice_id": query.invoice_id}))
+    async def _invoice(self, query: ViewInvoice) -> InvoiceDetail | None:
+        (found,) = await self._fetch(_Ask("view_invoice", InvoiceDetail, {"invoice_id": query.invoice_id}))
         return found[0] if found else None
 
     async def _donation(self, query: ViewDonation) -> DonationLine | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from domain.accounting.account import LIGHTNING, ROUTING, Account, AccountStatus, Movement, MovementKind
+from domain.accounting.context import context
 from domain.accounting.messages import (
     AccountFoundOpen,
     AccountOpened,
@@ -14,16 +16,18 @@ from domain.accounting.messages import (
     DepositRejected,
     FeeReserveReturned,
     OpenAccount,
+    Purpose,
     Reason,
     RefundWithdrawal,
     ReturnFeeReserve,
+    Withdraw,
     WithdrawalAccepted,
     WithdrawalRefunded,
     WithdrawalRefundRejected,
     WithdrawalRejected,
 )
 from domain.shared.money import SUPPLY_SAT, Satoshis
-from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.decisions import Decision, Verdict
 from spark_actors.kernel.messages import Event
 from tests.unit.domain.builders import deposit, funded, withdraw
 from tests.unit.domain.world import NOON, World
@@ -232,6 +236,34 @@ def test_a_reserve_must_exist(fee_reserve_sat: int) -> None:
     world = World().run(*funded("ann", 105))
     for command in (withdraw(fee_reserve_sat=fee_reserve_sat), refund(fee_reserve_sat=fee_reserve_sat)):
         assert world.send(command).reason == Reason.INVALID_AMOUNT
+
+
+def decided(account: Account, at: datetime, most_a_day_sat: int = 100, **fields: Any) -> Decision[Account]:
+    decide = context(most_a_day_sat).commands[Withdraw].existing
+    return decide(account, withdraw(**{"purpose": Purpose.INVOICE, **fields}), at)
+
+
+def test_an_account_withdraws_so_much_a_day_and_no_more() -> None:
+    account = Account("ann", 1_000, AccountStatus.OPEN)
+    first = decided(account, NOON, amount_sat=60, fee_reserve_sat=5).state
+    assert first is not None
+    assert decided(first, NOON, amount_sat=41).outcome.reason == Reason.DAY_LIMIT
+    assert decided(first, NOON, amount_sat=41).state is None
+    second = decided(first, NOON, amount_sat=40).state
+    assert second is not None
+    assert decided(second, NOON, amount_sat=1).outcome.reason == Reason.DAY_LIMIT
+    assert decided(second, NOON + timedelta(hours=12), amount_sat=100).outcome.verdict is Verdict.DONE
+
+
+def test_what_is_withdrawn_by_hand_is_not_limited_and_does_not_count() -> None:
+    account = Account("ann", 1_000, AccountStatus.OPEN)
+    after = decided(account, NOON, amount_sat=500, purpose="").state
+    assert after == Account("ann", 500, AccountStatus.OPEN)
+
+
+def test_what_has_failed_counts_towards_the_day() -> None:
+    world = World().run(*funded("ann", 100), withdraw(purpose=Purpose.INVOICE), refund(purpose=Purpose.INVOICE))
+    assert (world.account("ann").drawn_on, world.account("ann").drawn_sat) == (NOON.date(), 100)
 
 
 @pytest.mark.parametrize("bad", ["", " ", "a b", "a\0", "x" * 201])
