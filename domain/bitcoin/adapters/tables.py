@@ -7,7 +7,6 @@ from spark_actors.persistence.rules import Rule
 from spark_actors.persistence.tables import AggregateTable
 
 
-
 def _pays_or_is_paid(invoice: Invoice) -> bool:
     """Whether it stands in the way of another with its payment hash; withdrawals of before there were fees do not."""
     if invoice.kind is InvoiceKind.DEPOSIT:

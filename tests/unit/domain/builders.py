@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -62,7 +62,7 @@ def request_deposit(**fields: Any) -> RequestDeposit:
     return RequestDeposit(**{"invoice_id": "in", "account_id": "ann", "amount_sat": 70, **fields})
 
 
-@lru_cache(maxsize=None)
+@cache
 def a_payment_request(
     word: str = "out",
     amount_msat: int | None = 70_000,

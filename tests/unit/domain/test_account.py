@@ -41,7 +41,9 @@ def refund(**fields: Any) -> RefundWithdrawal:
 
 
 def returned(**fields: Any) -> ReturnFeeReserve:
-    return ReturnFeeReserve(**{"account_id": "ann", "withdrawal_id": "w1", "fee_reserve_sat": 5, "fee_sat": 2, **fields})
+    return ReturnFeeReserve(
+        **{"account_id": "ann", "withdrawal_id": "w1", "fee_reserve_sat": 5, "fee_sat": 2, **fields}
+    )
 
 
 def test_an_account_is_opened_empty() -> None:
@@ -193,9 +195,7 @@ def test_what_a_route_leaves_of_the_reserve_comes_back_once() -> None:
         fee_sat=2,
     )
     assert world.said(FeeReserveReturned) == [
-        FeeReserveReturned(
-            account_id="ann", withdrawal_id="w1", fee_sat=2, returned_sat=3, balance_sat=3, purpose="p"
-        )
+        FeeReserveReturned(account_id="ann", withdrawal_id="w1", fee_sat=2, returned_sat=3, balance_sat=3, purpose="p")
     ]
     assert world.send(returned()).reason == Reason.ALREADY_RETURNED
     assert world.send(refund(fee_reserve_sat=5)).reason == Reason.ALREADY_REFUNDED
@@ -209,7 +209,9 @@ def test_what_comes_back_of_a_reserve_is_of_the_one_that_was_set_aside_and_to_wh
     assert world.ledger_balances()[ROUTING] == 5
 
 
-@pytest.mark.parametrize("other", [{"fee_sat": 5}, {"fee_sat": 6}, {"fee_sat": -1}, {"fee_reserve_sat": SUPPLY_SAT + 1}])
+@pytest.mark.parametrize(
+    "other", [{"fee_sat": 5}, {"fee_sat": 6}, {"fee_sat": -1}, {"fee_reserve_sat": SUPPLY_SAT + 1}]
+)
 def test_at_least_a_satoshi_and_at_most_the_reserve_comes_back(other: dict[str, Any]) -> None:
     world = World().run(*funded("ann", 105), withdraw(fee_reserve_sat=5))
     assert world.send(returned(**other)).reason == Reason.INVALID_AMOUNT

@@ -32,7 +32,7 @@ def test_by_default_contexts_decide_as_the_file_of_settings_says() -> None:
 
 
 def test_a_policy_is_what_the_settings_say() -> None:
-    assert policy(SparkSettings(lightning=OTHER)) == Policy(  # type: ignore[arg-type]
+    assert policy(SparkSettings(lightning=OTHER)) == Policy(
         network="tb",
         smallest_sat=3,
         largest_sat=5_000,
@@ -43,10 +43,11 @@ def test_a_policy_is_what_the_settings_say() -> None:
 
 
 def test_handlers_decide_by_the_settings() -> None:
-    settings: Any = SparkSettings(lightning=OTHER)  # type: ignore[arg-type]
+    settings: Any = SparkSettings(lightning=OTHER)
     bitcoin, accounting = (APPLICATION.installed(name).as_set(settings) for name in ("bitcoin", "accounting"))
     asked = request_withdrawal(payment_request=a_payment_request(network="tb"))
-    assert bitcoin.commands[RequestWithdrawal].missing(asked, NOON).state.fee_reserve_sat == 9
+    withdrawal = bitcoin.commands[RequestWithdrawal].missing(asked, NOON).state
+    assert withdrawal is not None and withdrawal.fee_reserve_sat == 9
     account = Account("ann", 1_000, AccountStatus.OPEN)
     too_much = withdraw(amount_sat=71, purpose=Purpose.INVOICE)
     assert accounting.commands[Withdraw].existing(account, too_much, NOON).outcome.reason == "day_limit"
@@ -55,7 +56,7 @@ def test_handlers_decide_by_the_settings() -> None:
 @pytest.mark.parametrize("name", ["bitcoin", "accounting"])
 def test_a_configured_context_is_the_same_but_for_its_handlers(name: str) -> None:
     installed = APPLICATION.installed(name)
-    configured = installed.as_set(SparkSettings(lightning=OTHER))  # type: ignore[arg-type]
+    configured = installed.as_set(SparkSettings(lightning=OTHER))
     assert mistakes(configured) == []
     assert set(configured.commands) == set(installed.context.commands)
     for part in ("messages", "upcasters", "steps", "sagas", "tasks", "views"):

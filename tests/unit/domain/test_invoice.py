@@ -338,9 +338,7 @@ def test_the_reserve_is_a_share_of_the_amount_rounded_up_and_at_least_so_much(
 
 
 def test_what_a_withdrawal_may_be_is_as_the_settings_say() -> None:
-    strict = Policy(
-        network="bc", smallest_sat=50, largest_sat=80, longest_life=timedelta(hours=2), least_reserve_sat=5
-    )
+    strict = Policy(network="bc", smallest_sat=50, largest_sat=80, longest_life=timedelta(hours=2), least_reserve_sat=5)
     decide = context(strict).commands[RequestWithdrawal].missing
 
     def answer(**terms: Any) -> str:
@@ -357,8 +355,12 @@ def test_what_a_withdrawal_may_be_is_as_the_settings_say() -> None:
 def test_what_earlier_releases_asked_for_is_read_by_what_the_request_says() -> None:
     registry = MessageRegistry(CONTEXT.messages, CONTEXT.upcasters)
     fields = {
-        **{"invoice_id": "out", "account_id": "ann", "amount_sat": 70, "payment_request": a_payment_request()},
-        **{"payment_hash": hash_of("another"), "expires_at": "2020-01-01T00:00:00Z"},
+        "invoice_id": "out",
+        "account_id": "ann",
+        "amount_sat": 70,
+        "payment_request": a_payment_request(),
+        "payment_hash": hash_of("another"),
+        "expires_at": "2020-01-01T00:00:00Z",
     }
     kind = RequestWithdrawal.TYPE
     envelope = Envelope("m", kind.name, 1, "out", json.dumps(fields).encode(), "", "", NOON)
