@@ -31,6 +31,7 @@ async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
             failure_rate=wanted.failure_rate,
             unknown_rate=wanted.unknown_rate,
             largest_invoice_sat=wanted.largest_invoice_sat,
+            fee_sat=wanted.fee_sat,
         ),
         clock=clock,
         random=SystemRandom(),
@@ -39,17 +40,29 @@ async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
 
 async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     """Who asks the Lightning node; *node* stands in for that of the settings."""
-    from domain.bitcoin.adapters.worker import LightningWorker
+    from domain.bitcoin.adapters.permits import PostgresPermits
+    from domain.bitcoin.adapters.requests import read
+    from domain.bitcoin.adapters.worker import LightningWorker, Patience
 
     wanted = edge.settings.lightning
     worker = LightningWorker(
         node or await lightning_node(edge, edge.clock),
-        invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
-        call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
+        PostgresPermits(await edge.pool()),
+        read,
+        patience=Patience(
+            invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
+            call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
+            look_up_timeout=timedelta(seconds=wanted.look_up_timeout_seconds),
+            watch_expired=timedelta(days=wanted.watch_expired_days),
+        ),
+        clock=edge.clock,
         telemetry=edge.telemetry,
     )
-    interval = timedelta(seconds=wanted.watch_interval_seconds)
-    return Workers(worker.by_task, interval=interval, at_once=wanted.max_concurrent_calls)
+    return Workers(
+        worker.by_task,
+        interval=timedelta(seconds=wanted.watch_interval_seconds),
+        at_once=dict.fromkeys(worker.by_task, wanted.max_concurrent_calls),
+    )
 
 
 def _take_over(data_dir: Path, dsn: str) -> None:

@@ -47,7 +47,8 @@ def test_handlers_decide_by_the_settings() -> None:
     bitcoin, accounting = (APPLICATION.installed(name).as_set(settings) for name in ("bitcoin", "accounting"))
     asked = request_withdrawal(payment_request=a_payment_request(network="tb"))
     withdrawal = bitcoin.commands[RequestWithdrawal].missing(asked, NOON).state
-    assert withdrawal is not None and withdrawal.fee_reserve_sat == 9
+    assert withdrawal is not None
+    assert withdrawal.fee_reserve_sat == 9
     account = Account("ann", 1_000, AccountStatus.OPEN)
     too_much = withdraw(amount_sat=71, purpose=Purpose.INVOICE)
     assert accounting.commands[Withdraw].existing(account, too_much, NOON).outcome.reason == "day_limit"

@@ -108,7 +108,6 @@ def test_a_withdrawal_says_what_happens_to_it() -> None:
             **facts,
             payment_hash=hash_of("out"),
             payment_request=a_payment_request(),
-            expires_at=NOON + timedelta(hours=1),
         ),
         WithdrawalPaid(**facts, fee_sat=1, preimage=preimage_of("out")),
     ]
