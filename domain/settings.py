@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from config.groups import Count, Group, Pause, Rate, RetentionSettings, Seconds
+from config.groups import Count, Group, Pause, Percent, Rate, RetentionSettings, Seconds
 from config.settings import Settings
 
 
@@ -16,6 +16,7 @@ class SimulatedLightning(Group):
     failure_rate: Rate = 0.0
     unknown_rate: Rate = 0.0
     largest_invoice_sat: Count = 2_100_000_000_000_000
+    fee_sat: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("unknown_rate")
     @classmethod
@@ -25,12 +26,29 @@ class SimulatedLightning(Group):
         return value
 
 
+class Withdrawals(Group):
+    smallest_sat: Count = 1
+    largest_sat: Count = 10_000_000
+    day_sat: Count = 50_000_000
+    longest_days: Count = 7
+
+
+class Fees(Group):
+    least_sat: Count = 2
+    percent: Percent = 1.0
+
+
 class Lightning(Group):
     node: Literal["simulated"] = "simulated"
+    network: Literal["bc", "tb", "tbs", "bcrt"] = "bcrt"
     invoice_expiry_seconds: Seconds = 3600
     watch_interval_seconds: Seconds = 0.5
+    watch_expired_days: Seconds = 3
     call_timeout_seconds: Seconds = 10
+    look_up_timeout_seconds: Seconds = 40
     max_concurrent_calls: Count = 16
+    withdrawals: Withdrawals = Field(default_factory=Withdrawals)
+    fees: Fees = Field(default_factory=Fees)
     simulated: SimulatedLightning = Field(default_factory=SimulatedLightning)
 
 

@@ -110,6 +110,9 @@ class InstalledContext:
     """A bounded context with what it has at its edge. Its functions are called only in the processes that need them."""
 
     context: BoundedContext
+    configured: Callable[[Any], BoundedContext] | None = None
+    """Gives the context as the settings, of the class that the application names, make it: its messages, sagas and
+    rules are the same, and its handlers decide by what is set. None: it is the same whatever they say."""
     table: AggregateTable[Any] | None = None
     """How its aggregate lies in Postgres; None for a context without commands, or with no table of its own."""
     unique: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -134,6 +137,10 @@ class InstalledContext:
     @property
     def name(self) -> str:
         return self.context.name
+
+    def as_set(self, settings: Any) -> BoundedContext:
+        """The context that is run under these settings."""
+        return self.configured(settings) if self.configured else self.context
 
     @cached_property
     def stored(self) -> AggregateTable[Any] | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -92,6 +92,10 @@ class Account(Aggregate):
     account_id: str
     balance_sat: int = 0
     status: AccountStatus = AccountStatus.PENDING
+    drawn_on: date | None = None
+    """The last day, in UTC, on which a withdrawal of an invoice was debited."""
+    drawn_sat: int = 0
+    """What was debited for such on that day, without fees: also for those that have failed since."""
 
     def __post_init__(self) -> None:
         if self.balance_sat < 0:
@@ -119,6 +123,11 @@ class Account(Aggregate):
         if not self.is_open:
             return Reason.UNKNOWN_ACCOUNT
         return Reason.INSUFFICIENT_FUNDS if self.balance_sat < amount_sat else None
+
+    def _drawn(self, amount_sat: int, on: date) -> Account:
+        """With so much more withdrawn on that day."""
+        before = self.drawn_sat if self.drawn_on == on else 0
+        return replace(self, drawn_on=on, drawn_sat=before + amount_sat)
 
     @classmethod
     def open_first(cls, command: OpenAccount, now: datetime) -> Decision[Account]:
@@ -162,12 +171,16 @@ class Account(Aggregate):
         key, kind = deposit_entry(command)
         return done(credited, event, records=(Movement(key, LIGHTNING, credited.account_id, amount, kind, now),))
 
-    def withdraw(self, command: Withdraw, now: datetime) -> Decision[Account]:
-        """Debit what is to be paid out, and the fee reserve."""
+    def withdraw(self, command: Withdraw, now: datetime, most_a_day_sat: int) -> Decision[Account]:
+        """Debit what is to be paid out, and the fee reserve; for invoices no more than so much a day."""
         if objection := objection_to(command) or self._cannot_pay(command.amount_sat + command.fee_reserve_sat):
             return refuse(command, objection)
         amount, key = Satoshis(command.amount_sat), f"withdrawal/{command.withdrawal_id}"
         debited = self.debited(amount)
+        if command.purpose == Purpose.INVOICE:
+            debited = debited._drawn(amount, now.date())
+            if debited.drawn_sat > most_a_day_sat:
+                return refuse(command, Reason.DAY_LIMIT)
         movements = [Movement(f"{key}/debit", self.account_id, LIGHTNING, amount, MovementKind.WITHDRAWAL, now)]
         if command.fee_reserve_sat:
             reserve = Satoshis(command.fee_reserve_sat)

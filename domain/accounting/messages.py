@@ -26,6 +26,7 @@ class Reason(StrEnum):
     ALREADY_OPEN = "already_open"
     UNKNOWN_ACCOUNT = "unknown_account"  # never opened, or not yet
     INSUFFICIENT_FUNDS = "insufficient_funds"
+    DAY_LIMIT = "day_limit"  # the account has withdrawn as much as the settings allow in a day
     BALANCE_LIMIT = "balance_limit"  # the balance would be more than there will ever be
     OWN_ACCOUNT = "own_account"  # a transfer to the payer itself
     DUPLICATE_DEPOSIT = "duplicate_deposit"
@@ -95,12 +96,16 @@ class Deposit(Command):
         Reason.INVALID_AMOUNT,
         Reason.UNKNOWN_ACCOUNT,
         Reason.INSUFFICIENT_FUNDS,
+        Reason.DAY_LIMIT,
         Reason.DUPLICATE_WITHDRAWAL,
     ),
 )
 @dataclass(frozen=True, kw_only=True)
 class Withdraw(Command):
-    """Debit what is to be paid out over the Lightning network, and what is set aside for the fee of its route."""
+    """Debit what is to be paid out over the Lightning network, and what is set aside for the fee of its route.
+
+    With the purpose `invoice` the amount counts towards what the account may withdraw in a day; by hand it does not.
+    """
 
     account_id: str
     withdrawal_id: str

@@ -35,6 +35,7 @@ def checks(snapshots: Mapping[str, Snapshot]) -> list[Check]:
         ledger.check("every balance equals its entries", _SQL["unbalanced_accounts"]),
         ledger.check("no balance is negative", _SQL["negative_balances"]),
         ledger.check("what is in transit equals the open transfers", _SQL["in_transit"]),
+        ledger.check("what is held for routes equals open reserves and fees", _SQL["fees"]),
         ledger.check("every movement takes up what it follows", _SQL["mismatched_follow_ups"]),
         campaigns.check("every campaign's totals equal its donations", _SQL["campaign_totals"]),
         campaigns.compare("every registered donation was paid", _unpaid_donations(campaigns, ledger)),
@@ -91,11 +92,15 @@ def _unbooked_invoices(invoices: Snapshot, ledger: Snapshot) -> Iterator[Finding
 def _keys_of(kind: str, invoice_id: str) -> Sequence[str]:
     if kind == "deposit":
         return (f"invoice/{invoice_id}", f"deposit/{invoice_id}")
-    return (f"withdrawal/{invoice_id}/debit", f"withdrawal/{invoice_id}/refund")
+    return tuple(f"withdrawal/{invoice_id}/{step}" for step in _STEPS)
+
+
+_STEPS = ("debit", "refund", "reserve", "change", "reserve_refund")
+"""Of a withdrawal: the ends of the keys of its movements."""
 
 
 def _deposit_objection(row: Row, found: Movements) -> str:
-    invoice_id, _, _, account_id, amount_sat, had_time = row
+    invoice_id, _, _, account_id, amount_sat, had_time, *_ = row
     own, former = (found.get(key) for key in _keys_of("deposit", invoice_id))
     # Of a row that does not say whence the money came, the amount and the account must do; one by hand is another's.
     credit = own or (former if former is not None and former[3] == "deposit" else None)
@@ -105,12 +110,19 @@ def _deposit_objection(row: Row, found: Movements) -> str:
 
 
 def _withdrawal_objection(row: Row, found: Movements) -> str:
-    invoice_id, _, state, account_id, amount_sat, had_time = row
-    debit, refund = (found.get(key) for key in _keys_of("withdrawal", invoice_id))
+    invoice_id, _, state, account_id, amount_sat, had_time, reserve_sat, fee_sat = row
+    debit, refund, reserve, change, reserve_refund = (found.get(key) for key in _keys_of("withdrawal", invoice_id))
     if debit is None or (debit[0], debit[2]) != (account_id, amount_sat):
         return f"debited {debit}"
+    if (reserve[0], reserve[2]) != (account_id, reserve_sat) if reserve else reserve_sat > 0:
+        return f"{reserve_sat} were to be set aside for the route, booked is {reserve}"
     if (state == "paid" and refund is not None) or (state == "failed" and had_time and refund is None):
         return f"refunded {refund}"
+    if (state != "failed" and reserve_refund) or (state == "failed" and had_time and reserve and not reserve_refund):
+        return f"of {reserve_sat} set aside for the route, refunded {reserve_refund}"
+    left_sat = reserve_sat - fee_sat if state == "paid" else 0
+    if (change[2] if change else 0) != left_sat and (change or had_time):
+        return f"of {reserve_sat} set aside for the route, {left_sat} are left, given back {change}"
     return ""
 
 

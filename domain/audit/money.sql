@@ -50,6 +50,24 @@ SELECT '@in-transit', format('holds %%s, open transfers are %%s', held.sum_sat, 
 FROM held, open
 WHERE held.sum_sat <> open.sum_sat
 
+-- fees
+-- What is held for routes, if it is not what the reserves that nothing was given back of and the fees of the others sum up
+-- to.
+WITH held AS (
+    SELECT
+        coalesce(sum(amount_sat) FILTER (WHERE credit_account = '@routing'), 0)
+        - coalesce(sum(amount_sat) FILTER (WHERE debit_account = '@routing'), 0) AS sum_sat
+    FROM accounting.ledger
+), due AS (
+    SELECT coalesce(sum(CASE WHEN next.follows IS NULL THEN first.amount_sat ELSE coalesce(next.fee_sat, 0) END), 0)
+        AS sum_sat
+    FROM accounting.ledger AS first LEFT JOIN accounting.ledger AS next ON next.follows = first.idempotency_key
+    WHERE first.kind = 'fee_reserve'
+)
+SELECT '@routing', format('holds %%s, reserves and fees are %%s', held.sum_sat, due.sum_sat)
+FROM held, due
+WHERE held.sum_sat <> due.sum_sat
+
 -- mismatched_follow_ups
 -- Movements that do not take up what the one that they follow put down: another amount, or not where it was put;
 -- what goes to somebody else; movements that should follow another and do not.
@@ -62,9 +80,11 @@ WHERE CASE next.kind
         first.kind = 'transfer_debit' AND next.credit_account = coalesce(first.payee, next.credit_account)
     WHEN 'transfer_refund' THEN first.kind = 'transfer_debit' AND next.credit_account = first.debit_account
     WHEN 'withdrawal_refund' THEN first.kind = 'withdrawal' AND next.credit_account = first.debit_account
+    WHEN 'fee_change' THEN first.kind = 'fee_reserve' AND next.credit_account = first.debit_account
+    WHEN 'fee_refund' THEN first.kind = 'fee_reserve' AND next.credit_account = first.debit_account
     ELSE next.follows IS NULL
 END IS NOT TRUE
-OR next.amount_sat <> first.amount_sat
+OR next.amount_sat + coalesce(next.fee_sat, 0) <> first.amount_sat
 OR next.debit_account <> first.credit_account
 LIMIT %(limit)s
 
@@ -121,7 +141,8 @@ LIMIT %(limit)s
 -- invoices_page
 -- Invoices for which money has moved or must have, after an id, in the order of ids, and whether the ledger has had time
 -- enough to follow: what was settled before that was noted has had it long ago.
-SELECT invoice_id, kind, state, account_id, amount_sat, coalesce(settled_at < now() - %(stuck_after)s::interval, true)
+SELECT invoice_id, kind, state, account_id, coalesce(received_sat, amount_sat),
+       coalesce(settled_at < now() - %(stuck_after)s::interval, true), coalesce(fee_reserve_sat, 0), coalesce(fee_sat, 0)
 FROM bitcoin.invoices
 WHERE invoice_id > %(after)s
   AND (state IN ('authorized', 'paid') OR (kind = 'withdrawal' AND state = 'failed'))

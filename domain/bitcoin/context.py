@@ -22,7 +22,7 @@ from domain.bitcoin.messages import (
 )
 from domain.bitcoin.policy import Policy
 from domain.bitcoin.sagas import SAGAS, STEPS
-from domain.bitcoin.tasks import TASKS, MakeInvoice, PayInvoice, WatchInvoice
+from domain.bitcoin.tasks import TASKS, LookUpPayment, MakeInvoice, PayInvoice, WatchExpired, WatchInvoice
 from spark_actors.kernel.aggregates import changes, creates, handlers, refuses
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Decision
@@ -36,7 +36,7 @@ def context(policy: Policy) -> BoundedContext:
 
     return BoundedContext(
         name="bitcoin",
-        messages=(*MESSAGES, MakeInvoice, WatchInvoice, PayInvoice),
+        messages=(*MESSAGES, MakeInvoice, WatchInvoice, WatchExpired, PayInvoice, LookUpPayment),
         aggregate=Invoice,
         upcasters=UPCASTERS,
         commands=handlers(

@@ -364,7 +364,6 @@ class Invoice(Aggregate):
             payment_hash=self.payment_hash or "",
             payment_request=self.payment_request or "",
             fee_reserve_sat=self.fee_reserve_sat or 0,
-            expires_at=self.expires_at,
         )
         return done(self.authorized(), event)
 

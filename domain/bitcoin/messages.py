@@ -385,8 +385,6 @@ class WithdrawalAuthorized(Event):
     payment_hash: str
     payment_request: PaymentRequest
     fee_reserve_sat: int = 0
-    expires_at: datetime | None = None
-    """Of the request; None in what was said before it was told."""
 
 
 @event("bitcoin.invoice-rejected", key="invoice_id")

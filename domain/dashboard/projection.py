@@ -204,6 +204,10 @@ def _deposit(event: Any, seen: Occurrence) -> InvoiceSeen | GiftSeen | None:
     return _gift(event, seen) if type(event) in _GIFT_STATES else None
 
 
+_ARRIVALS = (bitcoin.DepositPaid, accounting.Deposited)
+"""Whose amount is what arrived."""
+
+
 _Booked: TypeAlias = accounting.Deposited | accounting.WithdrawalRefunded
 
 
@@ -228,6 +232,10 @@ def _invoice(event: Any, seen: Occurrence) -> InvoiceSeen:
         payment_request=getattr(event, "payment_request", None),
         payment_hash=getattr(event, "payment_hash", None),
         expires_at=getattr(event, "expires_at", None),
+        received_sat=event.amount_sat if isinstance(event, _ARRIVALS) else None,
+        fee_reserve_sat=getattr(event, "fee_reserve_sat", None),
+        fee_sat=getattr(event, "fee_sat", None),
+        preimage=getattr(event, "preimage", None),
     )
 
 

@@ -114,13 +114,14 @@ class DonationSeen(NamedTuple):
 class InvoiceSeen(NamedTuple):
     """A deposit or a withdrawal as one event, of the bitcoin or the accounting context, tells of it.
 
-    Whose it is, of which kind, and how much never changes.
+    Whose it is, of which kind, and how much was asked for never changes.
     """
 
     invoice_id: str
     account_id: str
     kind: str
     amount_sat: int
+    """What was asked for; what arrived, where only that is known."""
     state: str
     rank: int
     has_ended: bool
@@ -132,24 +133,40 @@ class InvoiceSeen(NamedTuple):
     payment_request: str | None = None
     payment_hash: str | None = None
     expires_at: datetime | None = None
+    received_sat: int | None = None
+    """Of a deposit: what arrived."""
+    fee_reserve_sat: int | None = None
+    fee_sat: int | None = None
+    preimage: str | None = None
 
     @property
     def key(self) -> str:
         return self.invoice_id
 
     @property
-    def terms(self) -> tuple[str, str, int]:
-        return (self.account_id, self.kind, self.amount_sat)
+    def knows_the_amount(self) -> bool:
+        """Whether *amount_sat* is surely what was asked for, and not what arrived."""
+        return self.amount_sat != self.received_sat
+
+    def is_of(self, other: InvoiceSeen) -> bool:
+        """Whether both are of one invoice."""
+        is_same_amount = self.amount_sat == other.amount_sat or not (self.knows_the_amount and other.knows_the_amount)
+        return (self.account_id, self.kind) == (other.account_id, other.kind) and is_same_amount
 
     def merged(self, other: InvoiceSeen) -> InvoiceSeen:
-        if other.terms != self.terms:
+        if not other.is_of(self):
             return self
         winner = other if outranks(other, self) else self
         return winner._replace(
+            amount_sat=other.amount_sat if other.knows_the_amount else self.amount_sat,
             requested_at=min(self.requested_at, other.requested_at),
             payment_request=self.payment_request or other.payment_request,
             payment_hash=self.payment_hash or other.payment_hash,
             expires_at=self.expires_at or other.expires_at,
+            received_sat=_known(self.received_sat, other.received_sat),
+            fee_reserve_sat=_known(self.fee_reserve_sat, other.fee_reserve_sat),
+            fee_sat=_known(self.fee_sat, other.fee_sat),
+            preimage=self.preimage or other.preimage,
         )
 
 
@@ -195,6 +212,10 @@ class GiftSeen(NamedTuple):
             payment_hash=self.payment_hash or other.payment_hash,
             expires_at=self.expires_at or other.expires_at,
         )
+
+
+def _known(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one
 
 
 class ActivitySeen(NamedTuple):

@@ -11,20 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from domain.bitcoin.messages import PaymentRequest
+from domain.bitcoin.messages import MAX_PAYMENT_REQUEST_LENGTH, PaymentRequest
 from domain.crowdfunding.messages import Description, GiftMessage, GiverName
-from spark_actors.kernel.bounds import Between
+from spark_actors.kernel.bounds import Between, Characters
 from spark_actors.kernel.messages import OwnerOf, Query, Sender, query
 
 MOST_LINES = 200
 """The most lines of a kind that one answer holds."""
+PaymentUri = Annotated[str, Characters(MAX_PAYMENT_REQUEST_LENGTH + len("lightning:"))]
+"""What a wallet opens: `lightning:`, then the payment request in upper case, so that its QR code is small (BOLT 11)."""
 Limit = Annotated[int, Between(1, MOST_LINES)]
 """How many lines of a kind are asked for."""
-
-
-def payment_uri(payment_request: str) -> str:
-    """What wallets open; upper case makes smaller QR codes (BOLT 11). Empty if there is no request."""
-    return f"lightning:{payment_request.upper()}" if payment_request else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +83,22 @@ class InvoiceLine:
     expires_at: datetime | None
     requested_at: datetime
     ended_at: datetime | None
+    received_sat: int | None = None
+    """Of a deposit: what arrived, which may be more than was asked for. None as long as nothing has."""
+    fee_reserve_sat: int | None = None
+    """Of a withdrawal: what is debited beside the amount, and given back as far as the route does not cost it."""
+    fee_sat: int | None = None
+    """Of a withdrawal that was paid: what the route has cost its payer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InvoiceDetail(InvoiceLine):
+    """A deposit or a withdrawal as its owner sees it who asks for that one."""
+
+    preimage: str
+    """Of a withdrawal that was paid: the proof. Whoever knows it can claim to have paid. Else empty."""
+    uri: PaymentUri
+    """Of a deposit that was issued: what a wallet opens, in upper case, so that its QR code is small. Else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +121,8 @@ class GiftView:
     message: GiftMessage
     payment_request: PaymentRequest
     payment_hash: str
-    uri: str
-    """To be shown as a QR code, or opened by a wallet; empty until the invoice was made."""
+    uri: PaymentUri
+    """Empty until the invoice was made."""
     expires_at: datetime | None
     requested_at: datetime
     ended_at: datetime | None
@@ -191,10 +204,10 @@ class ViewCampaign(Query):
     limit: Limit = 20
 
 
-@query("dashboard.invoice", result=InvoiceLine, sent_by=OwnerOf("account_id", of_result=True))
+@query("dashboard.invoice", result=InvoiceDetail, sent_by=OwnerOf("account_id", of_result=True))
 @dataclass(frozen=True, kw_only=True)
 class ViewInvoice(Query):
-    """One deposit (with its payment request, once issued) or withdrawal."""
+    """One deposit (with its payment request, once issued) or withdrawal (with its proof, once paid)."""
 
     invoice_id: str
 

@@ -26,7 +26,7 @@ def aggregate_actor(origin: Origin, slot: Slot, progress: Progress) -> tuple[Agg
     wrapping, turns = application.wrapping(deployment.settings.data_dir), deployment.settings.turns
     hosted = [
         HostedContext(
-            wrapping.context(installed.context),
+            wrapping.context(installed.as_set(deployment.settings)),
             PostgresUnitOfWorkFactory(
                 deployment.dsn[installed.name],
                 installed.name,

@@ -293,8 +293,23 @@ def test_no_two_deposits_wait_for_the_same_payment(stores: Stores) -> None:
         commit(stores.unit_of_work("bitcoin"), [Change("d2", 1, 2, issued(a_deposit("d2"), "hash"))])
 
 
-def test_a_withdrawal_may_pay_the_invoice_of_a_deposit(stores: Stores) -> None:
-    commit(
-        stores.unit_of_work("bitcoin"),
-        [created("d", issued(a_deposit("d"), "hash")), created("w", a_withdrawal("w", "hash"))],
-    )
+def test_no_withdrawal_pays_the_invoice_of_a_deposit(stores: Stores) -> None:
+    commit(stores.unit_of_work("bitcoin"), [created("d", issued(a_deposit("d"), "hash"))])
+    with pytest.raises(ConstraintError, match="own_invoice"):
+        commit(stores.unit_of_work("bitcoin"), [created("w", a_withdrawal("w", "hash"))])
+    commit(stores.unit_of_work("bitcoin"), [created("w", a_withdrawal("w", "another"))])
+
+
+def test_no_deposit_gets_the_hash_of_a_withdrawal_that_may_be_paid(stores: Stores) -> None:
+    failed = replace(a_withdrawal("w2", "free"), state=InvoiceState.FAILED)
+    commit(stores.unit_of_work("bitcoin"), [created("w1", a_withdrawal("w1", "hash")), created("w2", failed)])
+    with pytest.raises(ConstraintError, match="own_invoice"):
+        commit(stores.unit_of_work("bitcoin"), [created("d", issued(a_deposit("d"), "hash"))])
+    commit(stores.unit_of_work("bitcoin"), [created("d", issued(a_deposit("d"), "free"))])
+
+
+def test_a_withdrawal_of_before_that_pays_a_deposit_comes_to_its_end(stores: Stores) -> None:
+    of_before = replace(a_withdrawal("w", "hash"), fee_reserve_sat=None)
+    commit(stores.unit_of_work("bitcoin"), [created("d", issued(a_deposit("d"), "hash")), created("w", of_before)])
+    paid = replace(of_before, state=InvoiceState.PAID, preimage="proof", settled_at=NOW)
+    commit(stores.unit_of_work("bitcoin"), [Change("w", 1, 2, paid)])

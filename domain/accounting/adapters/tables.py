@@ -59,8 +59,10 @@ RULES = (
 ACCOUNTS = AggregateTable(
     table="accounting.accounts",
     key="account_id",
-    columns={"status": "text", "balance_sat": "bigint"},
-    state=lambda row: Account(row[0], status=AccountStatus(row[1]), balance_sat=row[2]),
+    columns={"status": "text", "balance_sat": "bigint", "drawn_on": "date", "drawn_sat": "bigint"},
+    state=lambda row: Account(
+        row[0], status=AccountStatus(row[1]), balance_sat=row[2], drawn_on=row[3], drawn_sat=row[4]
+    ),
     books=(
         Book(
             record=Movement,

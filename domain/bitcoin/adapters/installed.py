@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from random import SystemRandom
+from typing import Any
 
 from domain.bitcoin.adapters.tables import INVOICES
-from domain.bitcoin.context import CONTEXT
+from domain.bitcoin.context import CONTEXT, context
+from domain.bitcoin.policy import Policy
 from domain.bitcoin.ports import LightningNode
 from spark_actors.application import Edge, InstalledContext
+from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
@@ -28,6 +31,7 @@ async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
             failure_rate=wanted.failure_rate,
             unknown_rate=wanted.unknown_rate,
             largest_invoice_sat=wanted.largest_invoice_sat,
+            fee_sat=wanted.fee_sat,
         ),
         clock=clock,
         random=SystemRandom(),
@@ -36,17 +40,29 @@ async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
 
 async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     """Who asks the Lightning node; *node* stands in for that of the settings."""
-    from domain.bitcoin.adapters.worker import LightningWorker
+    from domain.bitcoin.adapters.permits import PostgresPermits
+    from domain.bitcoin.adapters.requests import read
+    from domain.bitcoin.adapters.worker import LightningWorker, Patience
 
     wanted = edge.settings.lightning
     worker = LightningWorker(
         node or await lightning_node(edge, edge.clock),
-        invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
-        call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
+        PostgresPermits(await edge.pool()),
+        read,
+        patience=Patience(
+            invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
+            call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
+            look_up_timeout=timedelta(seconds=wanted.look_up_timeout_seconds),
+            watch_expired=timedelta(days=wanted.watch_expired_days),
+        ),
+        clock=edge.clock,
         telemetry=edge.telemetry,
     )
-    interval = timedelta(seconds=wanted.watch_interval_seconds)
-    return Workers(worker.by_task, interval=interval, at_once=wanted.max_concurrent_calls)
+    return Workers(
+        worker.by_task,
+        interval=timedelta(seconds=wanted.watch_interval_seconds),
+        at_once=dict.fromkeys(worker.by_task, wanted.max_concurrent_calls),
+    )
 
 
 def _take_over(data_dir: Path, dsn: str) -> None:
@@ -55,6 +71,28 @@ def _take_over(data_dir: Path, dsn: str) -> None:
     take_over_former_books(data_dir, dsn)
 
 
+def policy(settings: Any) -> Policy:
+    """What the settings let be withdrawn."""
+    wanted = settings.lightning
+    return Policy(
+        network=wanted.network,
+        smallest_sat=wanted.withdrawals.smallest_sat,
+        largest_sat=wanted.withdrawals.largest_sat,
+        longest_life=timedelta(days=wanted.withdrawals.longest_days),
+        least_reserve_sat=wanted.fees.least_sat,
+        reserve_percent=wanted.fees.percent,
+    )
+
+
+def _configured(settings: Any) -> BoundedContext:
+    return context(policy(settings))
+
+
 INSTALLED = InstalledContext(
-    context=CONTEXT, table=INVOICES, migrations=__package__, workers=workers, take_over=_take_over
+    context=CONTEXT,
+    configured=_configured,
+    table=INVOICES,
+    migrations=__package__,
+    workers=workers,
+    take_over=_take_over,
 )

@@ -32,11 +32,14 @@ class Behaviour(StrEnum):
     """What happens to the one who pays."""
 
     PAY = "pay"  # paid at once, or as the node's failure and unknown rates have it
-    FAIL = "fail"  # failed at once, for good
+    FAIL = "fail"  # failed at once, however often
+    FAIL_THEN_PAY = "fail_then_pay"  # the first call fails at once; if asked again it is paid
     SLOW = "slow"  # pending, then paid
+    HELD = "held"  # pending until it is released, then paid
     UNKNOWN_THEN_PAID = "unknown_then_paid"  # the call that asks to pay gets no answer; later it turns out paid
     UNKNOWN_THEN_FAILED = "unknown_then_failed"  # the same, but it turns out failed
-    LOST_THEN_PAID = "lost_then_paid"  # the first call never reaches the node; the next one is paid
+    LOST_THEN_PAID = "lost_then_paid"  # the first call never reaches the node, which nobody knows; the next one is paid
+    REFUSED_THEN_PAID = "refused_then_paid"  # for the first call certainly nothing is sent; the next one is paid
 
 
 class SimulatedRequest(msgspec.Struct, frozen=True):

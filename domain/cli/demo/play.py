@@ -49,6 +49,15 @@ class Performance:
     """How many were sent."""
     seconds: float = 0.0
 
+    def fees_of(self, person: Person) -> int:
+        """What the routes of somebody's withdrawals have cost, as he was told."""
+        theirs = (self.payouts.get(payout.invoice_id, {}) for payout in self.story.payouts if payout.person == person)
+        return sum(int(view.get("fee_sat") or 0) for view in theirs)
+
+    def balance_of(self, person: Person) -> int:
+        """What somebody must hold when the story is over."""
+        return self.story.balance_of(person) - self.fees_of(person)
+
     def check(self, what: str, expected: object, seen: object) -> None:
         self.checks.append(Expectation(what, expected, seen))
 
@@ -184,6 +193,10 @@ class Play:
         self._seen.check(what, payout.state, invoice.get("state", NOT_THERE))
         if payout.reason:
             self._seen.check(f"{what}: why", payout.reason, invoice.get("reason", NOT_THERE))
+        if payout.state == "paid":
+            reserve_sat, fee_sat = (invoice.get(name) or 0 for name in ("fee_reserve_sat", "fee_sat"))
+            self._seen.check(f"{what}: the fee is within its reserve", True, 0 <= fee_sat <= reserve_sat)
+            self._seen.check(f"{what}: there is a proof", True, bool(invoice.get("preimage")))
 
     async def _look_around(self) -> None:
         """Wait until the views have caught up with all that happened, and compare them with the story."""
@@ -196,7 +209,7 @@ class Play:
         await self._act("Counting every satoshi", steps)
 
     async def _look_at_account(self, person: Person) -> None:
-        expected = self._story.balance_of(person)
+        expected = self._seen.balance_of(person)
         query = ViewAccountOverview(account_id=person.account_id, limit=200)
         account = await self._watch(query, lambda view: view["balance_sat"] == expected, person)
         self._seen.accounts[person.account_id] = account
@@ -270,6 +283,4 @@ def _withdrawal(payout: Payout, now: datetime) -> RequestWithdrawal:
         account_id=payout.person.account_id,
         amount_sat=payout.amount_sat,
         payment_request=invoice.payment_request,
-        payment_hash=invoice.payment_hash,
-        expires_at=invoice.expires_at,
     )

@@ -66,7 +66,7 @@ def summary(seen: Performance) -> dict[str, Any]:
 
 def _people(seen: Performance) -> Table:
     story = seen.story
-    table = make_table("The people", "who", ">paid in", ">gave", ">received", ">withdrew", ">holds now", "")
+    table = make_table("The people", "who", ">paid in", ">gave", ">received", ">withdrew", ">fees", ">holds now", "")
     for person in story.people:
         balance = _balance(seen, person)
         amounts = (
@@ -74,8 +74,9 @@ def _people(seen: Performance) -> Table:
             story.given_by(person),
             story.received_by(person),
             story.withdrawn_by(person),
+            seen.fees_of(person),
         )
-        is_right = balance == story.balance_of(person)
+        is_right = balance == seen.balance_of(person)
         held = Text("?" if balance is None else sats(balance), style="bold")
         table.add_row(person.name, *(_amount(amount) for amount in amounts), held, YES if is_right else NO)
     return table
@@ -145,11 +146,13 @@ def _money(seen: Performance) -> RenderableType:
     """Where the story's money is: what came in is what went out and what is held."""
     story = seen.story
     came, went = (sum(amounts) for amounts in _flows(story))
+    fees = sum(seen.fees_of(person) for person in story.people)
     held = sum(_balance(seen, person) or 0 for person in story.people)
     line = Text.assemble(
-        (sats(came), "bold"), " came in, ", (sats(went), "bold"), " went out, ", (sats(held), "bold"), " are held: "
+        *((sats(came), "bold"), " came in, ", (sats(went), "bold"), " went out, ", (sats(fees), "bold")),
+        *(" did it cost, ", (sats(held), "bold"), " are held: "),
     )
-    line.append("every satoshi is accounted for." if came == went + held else "that does not add up!")
+    line.append("every satoshi is accounted for." if came == went + fees + held else "that does not add up!")
     line.append(f"\n{seen.commands} commands, {len(story.gifts)} donations, {seen.seconds:.1f} s.", style="dim")
     return line
 

@@ -153,7 +153,7 @@ class Story:
         return sum(payout.amount_sat for payout in self.payouts if payout.person == person and payout.state == "paid")
 
     def balance_of(self, person: Person) -> int:
-        """What *person* must hold when the story is over."""
+        """What *person* must hold when the story is over, and would if routes were free."""
         return person.deposit_sat + self.received_by(person) - self.given_by(person) - self.withdrawn_by(person)
 
 

@@ -19,6 +19,7 @@ from domain.dashboard.views import (
     DonationLine,
     GiftLine,
     GiftView,
+    InvoiceDetail,
     InvoiceLine,
     ViewAccountOverview,
     ViewActivity,
@@ -28,7 +29,6 @@ from domain.dashboard.views import (
     ViewGift,
     ViewInvoice,
     ViewTimeline,
-    payment_uri,
 )
 from spark_actors.messaging.ports import QueryHandlers
 from spark_actors.persistence import statements
@@ -97,13 +97,13 @@ class PostgresViews:
             campaign=CampaignSummary(**campaigns[0]), description=description, recent_donations=donations
         )
 
-    async def _invoice(self, query: ViewInvoice) -> InvoiceLine | None:
-        (found,) = await self._fetch(_Ask("view_invoice", InvoiceLine, {"invoice_id": query.invoice_id}))
+    async def _invoice(self, query: ViewInvoice) -> InvoiceDetail | None:
+        (found,) = await self._fetch(_Ask("view_invoice", InvoiceDetail, {"invoice_id": query.invoice_id}))
         return found[0] if found else None
 
     async def _gift(self, query: ViewGift) -> GiftView | None:
-        (found,) = await self._fetch(_Ask("view_gift", dict, {"gift_id": query.gift_id}))
-        return GiftView(**found[0], uri=payment_uri(found[0]["payment_request"])) if found else None
+        (found,) = await self._fetch(_Ask("view_gift", GiftView, {"gift_id": query.gift_id}))
+        return found[0] if found else None
 
     async def _donation(self, query: ViewDonation) -> DonationLine | None:
         (found,) = await self._fetch(_Ask("view_donation", DonationLine, {"donation_id": query.donation_id}))

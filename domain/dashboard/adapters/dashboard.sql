@@ -45,15 +45,22 @@ WHERE (known.campaign_id, known.account_id, known.amount_sat)
 
 -- merge_invoices
 -- Add what was seen of invoices: the higher rank wins, the earlier among equals; payment terms once seen stay. Whose it
--- is, of which kind and how much never changes.
+-- is, of which kind and how much was asked for never changes; where that equals what arrived, it may be only that.
 INSERT INTO dashboard.invoices AS known
     (invoice_id, account_id, kind, amount_sat, requested_at, state, rank, has_ended, reason, state_at,
-     payment_request, payment_hash, expires_at)
+     payment_request, payment_hash, expires_at, received_sat, fee_reserve_sat, fee_sat, preimage)
 SELECT * FROM unnest(%(invoice_id)b::text[], %(account_id)b::text[], %(kind)b::text[], %(amount_sat)b::bigint[],
                      %(requested_at)b::timestamptz[], %(state)b::text[], %(rank)b::smallint[], %(has_ended)b::boolean[],
                      %(reason)b::text[], %(state_at)b::timestamptz[], %(payment_request)b::text[],
-                     %(payment_hash)b::text[], %(expires_at)b::timestamptz[])
+                     %(payment_hash)b::text[], %(expires_at)b::timestamptz[], %(received_sat)b::bigint[],
+                     %(fee_reserve_sat)b::bigint[], %(fee_sat)b::bigint[], %(preimage)b::text[])
 ON CONFLICT (invoice_id) DO UPDATE SET
+    amount_sat = CASE WHEN excluded.amount_sat IS DISTINCT FROM excluded.received_sat
+                      THEN excluded.amount_sat ELSE known.amount_sat END,
+    received_sat = coalesce(known.received_sat, excluded.received_sat),
+    fee_reserve_sat = coalesce(known.fee_reserve_sat, excluded.fee_reserve_sat),
+    fee_sat = coalesce(known.fee_sat, excluded.fee_sat),
+    preimage = coalesce(known.preimage, excluded.preimage),
     requested_at = least(known.requested_at, excluded.requested_at),
     payment_request = coalesce(known.payment_request, excluded.payment_request),
     payment_hash = coalesce(known.payment_hash, excluded.payment_hash),
@@ -62,7 +69,10 @@ ON CONFLICT (invoice_id) DO UPDATE SET
         SELECT (winner).state, (winner).rank, (winner).has_ended, (winner).reason, (winner).state_at
         FROM (SELECT CASE WHEN (excluded.rank, known.state_at) > (known.rank, excluded.state_at)
                           THEN excluded ELSE known END) AS pick (winner))
-WHERE (known.account_id, known.kind, known.amount_sat) = (excluded.account_id, excluded.kind, excluded.amount_sat)
+WHERE (known.account_id, known.kind) = (excluded.account_id, excluded.kind)
+  AND (known.amount_sat = excluded.amount_sat
+       OR known.amount_sat IS NOT DISTINCT FROM known.received_sat
+       OR excluded.amount_sat IS NOT DISTINCT FROM excluded.received_sat)
 
 -- merge_gifts
 -- Add what was seen of gifts: the higher rank wins, the earlier among equals; name, message and payment terms once seen
@@ -154,22 +164,25 @@ ORDER BY registered_at DESC LIMIT %(limit)s
 -- One gift of somebody without an account.
 SELECT gift_id, gifts.campaign_id, coalesce(title, '') AS campaign_title, amount_sat, state, reason,
        coalesce(name, '') AS name, coalesce(message, '') AS message,
-       coalesce(payment_request, '') AS payment_request, coalesce(payment_hash, '') AS payment_hash, expires_at,
-       requested_at, CASE WHEN has_ended THEN state_at END AS ended_at
+       coalesce(payment_request, '') AS payment_request, coalesce(payment_hash, '') AS payment_hash,
+       coalesce('lightning:' || upper(payment_request), '') AS uri, expires_at, requested_at,
+       CASE WHEN has_ended THEN state_at END AS ended_at
 FROM dashboard.gifts LEFT JOIN dashboard.campaigns USING (campaign_id) WHERE gift_id = %(gift_id)s
 
 -- view_invoice
 -- One deposit or withdrawal.
 SELECT invoice_id, account_id, kind, amount_sat, state, reason, coalesce(payment_request, '') AS payment_request,
        coalesce(payment_hash, '') AS payment_hash, expires_at, requested_at,
-       CASE WHEN has_ended THEN state_at END AS ended_at
+       CASE WHEN has_ended THEN state_at END AS ended_at, received_sat, fee_reserve_sat, fee_sat,
+       coalesce(preimage, '') AS preimage,
+       CASE WHEN kind = 'deposit' THEN coalesce('lightning:' || upper(payment_request), '') ELSE '' END AS uri
 FROM dashboard.invoices WHERE invoice_id = %(invoice_id)s
 
 -- view_invoices_of_account
 -- The newest deposits or withdrawals of an account.
 SELECT invoice_id, account_id, kind, amount_sat, state, reason, coalesce(payment_request, '') AS payment_request,
        coalesce(payment_hash, '') AS payment_hash, expires_at, requested_at,
-       CASE WHEN has_ended THEN state_at END AS ended_at
+       CASE WHEN has_ended THEN state_at END AS ended_at, received_sat, fee_reserve_sat, fee_sat
 FROM dashboard.invoices WHERE account_id = %(account_id)s AND kind = %(kind)s
 ORDER BY requested_at DESC LIMIT %(limit)s
 

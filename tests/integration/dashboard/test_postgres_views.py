@@ -20,6 +20,7 @@ from domain.dashboard.views import (
     CampaignSummary,
     DonationLine,
     GiftLine,
+    InvoiceDetail,
     InvoiceLine,
     ViewAccountOverview,
     ViewActivity,
@@ -66,6 +67,7 @@ DEPOSIT = InvoiceLine(
     expires_at=MIDNIGHT + timedelta(hours=1),
     requested_at=MIDNIGHT + timedelta(seconds=1),
     ended_at=MIDNIGHT + timedelta(seconds=2),
+    received_sat=100,
 )
 WITHDRAWAL = InvoiceLine(
     invoice_id="i2",
@@ -79,6 +81,7 @@ WITHDRAWAL = InvoiceLine(
     expires_at=None,
     requested_at=MIDNIGHT + timedelta(seconds=8),
     ended_at=MIDNIGHT + timedelta(seconds=9),
+    fee_reserve_sat=5,
 )
 
 
@@ -104,7 +107,7 @@ def a_story() -> list[Happened]:
         Happened(an(accounting.TransferSucceeded, **donor, balance_sat=60), 1, 6.0, "donation"),
         Happened(an(crowdfunding.DonationRegistered, **donation, raised_sat=60, donations=1), 3, 7.0, "donation"),
         Happened(an(crowdfunding.CampaignGoalReached, account_id="bob"), 3, 7.0, "donation"),
-        Happened(an(bitcoin.WithdrawalRequested, **withdrawal), 1, 8.0),
+        Happened(an(bitcoin.WithdrawalRequested, **withdrawal, fee_reserve_sat=5), 1, 8.0),
         Happened(an(bitcoin.InvoiceRejected, **withdrawal, reason="insufficient_funds"), 2, 9.0),
     ]
 
@@ -113,12 +116,35 @@ def test_a_story_can_be_read_in_every_view(dashboard: Dashboard) -> None:
     dashboard.apply(*a_story())
 
     assert dashboard.ask(ViewDonation(donation_id="d1")) == DONATION
-    assert dashboard.ask(ViewInvoice(invoice_id="i1")) == DEPOSIT
-    assert dashboard.ask(ViewInvoice(invoice_id="i2")) == WITHDRAWAL
+    in_detail = InvoiceDetail(**vars(DEPOSIT), preimage="", uri="lightning:LNBC1")
+    assert dashboard.ask(ViewInvoice(invoice_id="i1")) == in_detail
+    assert dashboard.ask(ViewInvoice(invoice_id="i2")) == InvoiceDetail(**vars(WITHDRAWAL), preimage="", uri="")
     assert dashboard.ask(ViewCampaigns()) == CampaignList(campaigns=(WELLS,))
     assert dashboard.ask(ViewCampaign(campaign_id="wells")) == CampaignDetail(
         campaign=WELLS, description="Clean water", recent_donations=(GIFT,)
     )
+
+
+def test_who_has_paid_sees_the_proof_and_the_fee_where_he_asks_for_it_and_nowhere_else(dashboard: Dashboard) -> None:
+    dashboard.apply(Happened(an(bitcoin.WithdrawalPaid, preimage="proof", fee_reserve_sat=5, fee_sat=2)))
+
+    paid = dashboard.ask(ViewInvoice(invoice_id="i1"))
+    assert (paid.preimage, paid.fee_reserve_sat, paid.fee_sat) == ("proof", 5, 2)
+    for query in (ViewAccountOverview(account_id="alice"), ViewActivity(), ViewTimeline(correlation_id="story")):
+        assert "proof" not in str(dashboard.ask(query))
+
+
+def test_a_deposit_that_brought_in_more_shows_both_amounts(dashboard: Dashboard) -> None:
+    history = [
+        Happened(an(bitcoin.InvoiceIssued, amount_sat=70), 2, 1.0),
+        Happened(an(bitcoin.DepositPaid, amount_sat=75), 3, 2.0),
+        Happened(an(accounting.Deposited, amount_sat=75), 2, 3.0),
+    ]
+    for happened in reversed(history):
+        dashboard.apply(happened)
+
+    deposit = dashboard.ask(ViewInvoice(invoice_id="i1"))
+    assert (deposit.amount_sat, deposit.received_sat, deposit.state) == (70, 75, "credited")
 
 
 def test_a_campaigns_page_shows_what_was_registered_and_to_whom_it_belongs_nobody(dashboard: Dashboard) -> None:

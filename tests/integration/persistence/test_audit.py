@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from domain.accounting.account import LIGHTNING, Movement, MovementKind
+from domain.accounting.account import LIGHTNING, ROUTING, Movement, MovementKind
 from domain.application import APPLICATION
 from domain.shared.money import Satoshis
 from spark_actors.cli.audit import checks_of
@@ -37,11 +37,17 @@ NOW = datetime.now(UTC) + timedelta(minutes=15)
 """Nothing of this is old yet, however long the tests before these take: the module is read before the first of them."""
 INVOICES = """
     INSERT INTO bitcoin.invoices VALUES
-        ('d', 2, 'deposit', 'paid', 'alice', 700, now(), 'h1', 'r', now(), NULL, NULL, now()),
-        ('waits', 2, 'deposit', 'issued', 'alice', 700, now(), 'h4', 'r', now(), NULL, NULL, NULL),
-        ('never', 2, 'deposit', 'failed', 'alice', 700, now(), NULL, NULL, NULL, NULL, 'amount_too_large', NULL),
-        ('paid', 3, 'withdrawal', 'paid', 'alice', 70, now(), 'h2', 'r', now(), 'proof', NULL, now()),
-        ('failed', 3, 'withdrawal', 'failed', 'alice', 70, now(), 'h3', 'r', now(), NULL, 'no_route', now())
+        ('d', 2, 'deposit', 'paid', 'alice', 600, now(), 'h1', 'r', now(), NULL, NULL, now(), NULL, NULL, 700),
+        ('waits', 2, 'deposit', 'issued', 'alice', 700, now(), 'h4', 'r', now(), NULL, NULL, NULL, NULL, NULL, NULL),
+        ('never', 2, 'deposit', 'failed', 'alice', 700, now(), NULL, NULL, NULL, NULL, 'amount_too_large', NULL, NULL,
+         NULL, NULL),
+        ('paid', 3, 'withdrawal', 'paid', 'alice', 70, now(), 'h2', 'r', now(), 'proof', NULL, now(), 5, 2, NULL),
+        ('failed', 3, 'withdrawal', 'failed', 'alice', 70, now(), 'h3', 'r', now(), NULL, 'no_route', now(), 5, NULL,
+         NULL),
+        ('dear', 3, 'withdrawal', 'paid', 'alice', 70, now(), 'h5', 'r', now(), 'proof', NULL, now(), 5, 5, NULL),
+        ('before', 3, 'withdrawal', 'paid', 'alice', 70, now(), 'h6', 'r', now(), 'proof', NULL, now(), NULL, NULL,
+         NULL),
+        ('open', 2, 'withdrawal', 'authorized', 'alice', 70, now(), 'h7', 'r', now(), NULL, NULL, NULL, 5, NULL, NULL)
 """
 
 
@@ -60,6 +66,18 @@ def refund_of(withdrawal_id: str) -> Movement:
     )
 
 
+def reserve_of(withdrawal_id: str) -> Movement:
+    key = f"withdrawal/{withdrawal_id}/reserve"
+    return Movement(key, "alice", ROUTING, Satoshis(5), MovementKind.FEE_RESERVE, NOW)
+
+
+def reserve_back(withdrawal_id: str, kind: MovementKind, amount_sat: int, fee_sat: int | None = None) -> Movement:
+    key, word = f"withdrawal/{withdrawal_id}", "change" if kind is MovementKind.FEE_CHANGE else "reserve_refund"
+    return Movement(
+        *(f"{key}/{word}", ROUTING, "alice", Satoshis(amount_sat), kind, NOW, f"{key}/reserve"), fee_sat=fee_sat
+    )
+
+
 def ended(saga_id: str, kind: str, state: SagaState = SagaState.COMPLETED) -> SagaProgress:
     return progress(saga_id, 5, state, kind=kind, at=NOW)
 
@@ -75,8 +93,14 @@ def sound(stores: PostgresStores, connection: psycopg.Connection) -> PostgresSto
     """A deposit, a donation, one that is on its way, and withdrawals that were paid and that failed."""
     paid_in = a_movement("invoice/d", kind=MovementKind.INVOICE_DEPOSIT, amount_sat=700)
     movements = [paid_in, a_debit("gift"), a_credit("gift"), a_debit("open")]
-    movements += [debit_of("paid"), debit_of("failed"), refund_of("failed")]
-    accounts = [created("alice", an_account("alice", 700 - 2 * 100 - 70)), created("bob", an_account("bob", 100))]
+    movements += [debit_of(name) for name in ("paid", "failed", "dear", "before", "open")] + [refund_of("failed")]
+    movements += [reserve_of(name) for name in ("paid", "failed", "dear", "open")]
+    movements += [
+        reserve_back("paid", MovementKind.FEE_CHANGE, 3, fee_sat=2),
+        reserve_back("failed", MovementKind.FEE_REFUND, 5),
+    ]
+    held = 700 - 2 * 100 - 4 * 70 - 2 - 5 - 5
+    accounts = [created("alice", an_account("alice", held)), created("bob", an_account("bob", 100))]
     commit(stores.unit_of_work("accounting"), accounts, records=movements)
     campaign = created("campaign", a_campaign("campaign", 100, 1))
     commit(stores.unit_of_work("crowdfunding"), [campaign], records=[a_request("gift"), a_donation("gift")])
@@ -204,7 +228,7 @@ DAMAGES = {
         {"every deposit and withdrawal is in the ledger": ["d"]},
     ),
     "a paid deposit of another amount than was credited": Damage(
-        ["UPDATE bitcoin.invoices SET amount_sat = 701 WHERE invoice_id = 'd'"],
+        ["UPDATE bitcoin.invoices SET received_sat = 701 WHERE invoice_id = 'd'"],
         {"every deposit and withdrawal is in the ledger": ["d"]},
     ),
     "a deposit that was paid before it was noted when, and credits nobody": Damage(
@@ -225,6 +249,44 @@ DAMAGES = {
             "UPDATE accounting.accounts SET balance_sat = balance_sat - 70 WHERE account_id = 'alice'",
         ],
         {"every deposit and withdrawal is in the ledger": ["failed"]},
+    ),
+    "a reserve that was never set aside": Damage(
+        [
+            "DELETE FROM accounting.ledger WHERE idempotency_key = 'withdrawal/open/reserve'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat + 5 WHERE account_id = 'alice'",
+        ],
+        {"every deposit and withdrawal is in the ledger": ["open"]},
+    ),
+    "a reserve that nothing was given back of": Damage(
+        [
+            "DELETE FROM accounting.ledger WHERE idempotency_key = 'withdrawal/paid/change'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat - 3 WHERE account_id = 'alice'",
+            LONG_AGO,
+        ],
+        {"every deposit and withdrawal is in the ledger": ["paid"]},
+    ),
+    "a fee that is not the one that the node has told": Damage(
+        ["UPDATE bitcoin.invoices SET fee_sat = 1 WHERE invoice_id = 'paid'"],
+        {"every deposit and withdrawal is in the ledger": ["paid"]},
+    ),
+    "a reserve that a failed withdrawal did not get back": Damage(
+        [
+            "DELETE FROM accounting.ledger WHERE idempotency_key = 'withdrawal/failed/reserve_refund'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat - 5 WHERE account_id = 'alice'",
+            LONG_AGO,
+        ],
+        {"every deposit and withdrawal is in the ledger": ["failed"]},
+    ),
+    "a change of more than was left": Damage(
+        [
+            "UPDATE accounting.ledger SET amount_sat = 4 WHERE idempotency_key = 'withdrawal/paid/change'",
+            "UPDATE accounting.accounts SET balance_sat = balance_sat + 1 WHERE account_id = 'alice'",
+        ],
+        {
+            "every movement takes up what it follows": ["withdrawal/paid/change"],
+            "every deposit and withdrawal is in the ledger": ["paid"],
+            "what is held for routes equals open reserves and fees": ["@routing"],
+        },
     ),
     "a withdrawal that was paid and refunded": Damage(
         ["UPDATE bitcoin.invoices SET state = 'paid', preimage = 'proof', reason = NULL WHERE invoice_id = 'failed'"],
@@ -298,7 +360,7 @@ def test_contexts_in_two_databases_are_held_against_each_other(
     with psycopg.connect(elsewhere, autocommit=True) as other:
         other.execute(
             "INSERT INTO bitcoin.invoices VALUES"
-            " ('lost', 2, 'deposit', 'paid', 'alice', 700, now(), 'h5', 'r', now(), NULL, NULL, now())"
+            " ('lost', 2, 'deposit', 'paid', 'alice', 700, now(), 'h9', 'r', now(), NULL, NULL, now())"
         )
         other.execute(LONG_AGO)
     assert failed(checks_of(APPLICATION, apart)) == {"every deposit and withdrawal is in the ledger": ["lost"]}

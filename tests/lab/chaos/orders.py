@@ -23,12 +23,15 @@ from spark_actors.kernel.messages import Command
 
 LIGHTNING = "@lightning"
 IN_TRANSIT = "@in-transit"
+ROUTING = "@routing"
+FEE_SAT = 0
+"""What a payment costs at the simulated node, as it is set by default."""
 FUNDS_SAT = 1_000_000_000
 """What each account is given first, so that nothing is ever refused for want of money."""
 GOAL_SAT = 1_000_000
 REFUNDED = (Behaviour.FAIL, Behaviour.UNKNOWN_THEN_FAILED)
 PASSWORD_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxMjM0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaDEy"
-FAR = timedelta(days=3650)
+FAR = timedelta(days=6)
 """When the invoices of withdrawals expire: clock jumps must not change what is expected."""
 
 
@@ -228,15 +231,18 @@ class Orders:
             account_id=account,
             amount_sat=amount_sat,
             payment_request=asked.payment_request,
-            payment_hash=asked.payment_hash,
-            expires_at=asked.expires_at,
         )
-        key, fails = f"withdrawal/{invoice_id}", behaviour in REFUNDED
-        debit, refund = (
+        key, fails, reserve_sat = f"withdrawal/{invoice_id}", behaviour in REFUNDED, max(2, -(-amount_sat // 100))
+        debits = (
             Movement(f"{key}/debit", account, LIGHTNING, amount_sat),
-            Movement(f"{key}/refund", LIGHTNING, account, amount_sat),
+            Movement(f"{key}/reserve", account, ROUTING, reserve_sat),
         )
-        moved = (debit, refund) if fails else (debit,)
+        refunds = (
+            Movement(f"{key}/refund", LIGHTNING, account, amount_sat),
+            Movement(f"{key}/reserve_refund", ROUTING, account, reserve_sat),
+        )
+        change = Movement(f"{key}/change", ROUTING, account, reserve_sat - FEE_SAT)
+        moved = (*debits, *refunds) if fails else (*debits, change)
         return Order(invoice_id, command, moved, payment=Payment(asked.payment_hash, not fails))
 
     def _fresh(self) -> str:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from domain.accounting.account import IN_TRANSIT, Account, Movement
+from domain.accounting.account import IN_TRANSIT, ROUTING, Account, Movement
 from domain.accounting.messages import (
     Deposited,
     Purpose,
@@ -34,6 +34,7 @@ def verdict(deployment: Deployment, history: History, node: SimulatedBooks) -> I
     yield from _model_agrees(tables, history)
     yield from _double_entry(tables)
     yield from _invoices(tables, booked)
+    yield from _fees(tables)
     yield from _node_agrees(tables, booked, node)
     yield from _donations(tables, booked)
     yield from _gifts(tables, booked)
@@ -133,11 +134,21 @@ def _invoices(tables: Tables, booked: Booked) -> Iterator[str]:
         found = [booked.of(kind, it.invoice_id) for kind in (Deposited, WithdrawalAccepted, WithdrawalRefunded)]
         is_paid, has_failed = it.state == InvoiceState.PAID, it.state == InvoiceState.FAILED
         if it.kind == InvoiceKind.DEPOSIT:
-            expected = [whole if is_paid else [], [], []]
+            expected = [[(it.account_id, it.received_sat or 0)] if is_paid else [], [], []]
         else:
             expected = [[], whole if is_paid or has_failed else [], whole if has_failed else []]
         if found != expected:
             yield f"{it.kind} {it.invoice_id} is {it.state}, credit, debit and refund are {found}"
+
+
+def _fees(tables: Tables) -> Iterator[str]:
+    """What is left with the system for routes is what they have cost: each reserve has come back but for that."""
+    held = sum(
+        int(it.amount_sat) * ((it.credit_account == ROUTING) - (it.debit_account == ROUTING)) for it in tables.movements
+    )
+    fees = sum(it.fee_sat or 0 for it in tables.invoices.values())
+    if held != fees:
+        yield f"{held} sat are held for routes, the withdrawals that were paid have cost {fees}"
 
 
 def _node_agrees(tables: Tables, booked: Booked, node: SimulatedBooks) -> Iterator[str]:

@@ -12,6 +12,7 @@ from domain.accounting.messages import (
     Deposit,
     Deposited,
     DepositRejected,
+    FeeReserveReturned,
     OpenAccount,
     Purpose,
     RequestTransfer,
@@ -72,6 +73,7 @@ _ARRIVES: Mapping[type[Event], str] = {
     TransferRefunded: "transfer_id",
     WithdrawalRefunded: "withdrawal_id",
     WithdrawalPaid: "invoice_id",
+    FeeReserveReturned: "withdrawal_id",
 }
 _BY_HAND: Mapping[type[Event], str] = _LEAVES
 """What operators move by hand has an id that a donation or a withdrawal may have, too; their deposits are apart."""
@@ -167,8 +169,11 @@ class SagasSeen:
 
     def announced(self, event: Any, envelope: Envelope) -> None:
         story = envelope.correlation_id
+        if isinstance(event, WithdrawalPaid) and event.is_change_due:
+            self._away[story][event.invoice_id] = event.fee_reserve_sat - event.fee_sat
+            return
         if field := _LEAVES.get(type(event)):
-            self._away[story][getattr(event, field)] = event.amount_sat
+            self._away[story][getattr(event, field)] = event.amount_sat + getattr(event, "fee_reserve_sat", 0)
         if field := _ARRIVES.get(type(event)):
             self._away[story].pop(getattr(event, field), None)
 
@@ -220,4 +225,4 @@ def _command_in(message: Message) -> Any:
 def _says(event: Any, command: Command) -> bool:
     """Whether *event* tells of exactly what was asked for."""
     told = vars(event)
-    return all(told[name] == value for name, value in vars(command).items() if name in told)
+    return all(told[name] == value for name, value in vars(command).items() if name in told and value is not None)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from domain.accounting.account import IN_TRANSIT, LIGHTNING
+from domain.accounting.account import IN_TRANSIT, LIGHTNING, ROUTING
 from domain.accounting.messages import (
     CreditTransfer,
     Deposit,
@@ -16,6 +16,7 @@ from domain.accounting.messages import (
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
+    ReturnFeeReserve,
     Withdraw,
 )
 from spark_actors.kernel.messages import Command
@@ -57,7 +58,10 @@ class LedgerModel:
 
     def _withdraw(self, command: Withdraw) -> Reason | None:
         key = ("withdrawal", command.withdrawal_id)
-        return self._debit(key, command.account_id, LIGHTNING, command.amount_sat)
+        refused = self._debit(key, command.account_id, LIGHTNING, command.amount_sat, command.fee_reserve_sat)
+        if refused is None and command.fee_reserve_sat:
+            self._move((*key, "reserve"), command.account_id, ROUTING, command.fee_reserve_sat)
+        return refused
 
     def _refund_withdrawal(self, command: RefundWithdrawal) -> Reason | None:
         key = ("withdrawal", command.withdrawal_id)
@@ -67,7 +71,17 @@ class LedgerModel:
             return Reason.UNKNOWN_WITHDRAWAL
         if (*key, "refund") in self.moved:
             return Reason.ALREADY_REFUNDED
+        if command.fee_reserve_sat:
+            self._move((*key, "reserve_refund"), ROUTING, command.account_id, command.fee_reserve_sat)
         return self._move((*key, "refund"), LIGHTNING, command.account_id, command.amount_sat)
+
+    def _return_fee_reserve(self, command: ReturnFeeReserve) -> Reason | None:
+        key = ("withdrawal", command.withdrawal_id)
+        if (*key, "reserve") not in self.moved:
+            return Reason.UNKNOWN_WITHDRAWAL
+        if not self.moved.isdisjoint(((*key, "change"), (*key, "reserve_refund"))):
+            return Reason.ALREADY_RETURNED
+        return self._move((*key, "change"), ROUTING, command.account_id, command.fee_reserve_sat - command.fee_sat)
 
     def _request_transfer(self, command: RequestTransfer) -> Reason | None:
         if command.from_account_id == command.to_account_id:
@@ -96,10 +110,10 @@ class LedgerModel:
             return Reason.TRANSFER_ENDED
         return self._move((*key, step), IN_TRANSIT, account_id, amount_sat)
 
-    def _debit(self, key: Key, account_id: str, payee: str, amount_sat: int) -> Reason | None:
+    def _debit(self, key: Key, account_id: str, payee: str, amount_sat: int, more_sat: int = 0) -> Reason | None:
         if account_id not in self.open:
             return Reason.UNKNOWN_ACCOUNT
-        if self.balances[account_id] < amount_sat:
+        if self.balances[account_id] < amount_sat + more_sat:
             return Reason.INSUFFICIENT_FUNDS
         if key in self.moved:
             return Reason.DUPLICATE_WITHDRAWAL
@@ -123,6 +137,7 @@ _RULES: Mapping[type[Command], Callable[[LedgerModel, Any], Reason | None]] = {
     Deposit: LedgerModel._deposit,
     Withdraw: LedgerModel._withdraw,
     RefundWithdrawal: LedgerModel._refund_withdrawal,
+    ReturnFeeReserve: LedgerModel._return_fee_reserve,
     RequestTransfer: LedgerModel._request_transfer,
     CreditTransfer: LedgerModel._credit_transfer,
     RefundTransfer: LedgerModel._refund_transfer,

@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from domain.application import APPLICATION
-from domain.bitcoin.adapters.worker import LightningWorker
+from domain.bitcoin.adapters.requests import read
+from domain.bitcoin.adapters.worker import LightningWorker, Patience
 from domain.dashboard.projection import Occurrence, rows_of
 from spark_actors.kernel.messages import Event
 from spark_actors.kernel.tasks import Workers
@@ -19,12 +20,19 @@ from tests.simulation.machine import Machine, Process
 from tests.simulation.satoshi_spark.bugs import BUGS
 from tests.simulation.satoshi_spark.checks import verdict
 from tests.simulation.satoshi_spark.instants import Instants
-from tests.simulation.satoshi_spark.node import NodeClient, NodeOfARun
+from tests.simulation.satoshi_spark.node import NodeClient, NodeOfARun, PermitsOfARun
 from tests.simulation.satoshi_spark.work import Donors
 from tests.simulation.subject import Row, Subject
 from tests.simulation.wiring import Deployment, ignore
 
-INVOICE_EXPIRY = timedelta(seconds=8)
+PATIENCE = Patience(
+    invoice_expiry=timedelta(seconds=8),
+    call_timeout=timedelta(seconds=2),
+    look_up_timeout=timedelta(seconds=3),
+    watch_expired=timedelta(seconds=6),
+    watch_expired_every=timedelta(seconds=2),
+    clock_skew=timedelta(seconds=3),
+)
 
 
 class SatoshiSpark(Subject):
@@ -43,7 +51,12 @@ class SatoshiSpark(Subject):
     def workers(self, deployment: Deployment, name: str, process: Process) -> Workers:
         node: Any = NodeClient(deployment.outside, process)
         worker = LightningWorker(
-            node, invoice_expiry=INVOICE_EXPIRY, call_timeout=timedelta(seconds=2), telemetry=ignore
+            node,
+            PermitsOfARun(deployment.remote(deployment.outside.permits, process, "permits"), process),
+            read,
+            patience=PATIENCE,
+            clock=process.clock,
+            telemetry=ignore,
         )
         return Workers(worker.by_task, interval=timedelta(seconds=0.3))
 

@@ -15,6 +15,7 @@ from domain.accounting.messages import Deposit, OpenAccount, RequestTransfer, Wi
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
+from domain.bitcoin.policy import TIME_TO_PAY
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign, RejectDonation, RequestGift
 from spark_actors.kernel.messages import Command
 from tests.simulation.crowd import Crowd
@@ -125,14 +126,14 @@ class Donors(Crowd):
         amount, nonce = self._amount(), self._id("n")
         lives = self._random.choice((2, 60, 60, 60))
         behaviour = self._random.choice([*Behaviour, Behaviour.PAY])
-        invoice = simulated_invoice(amount, EPOCH + timedelta(seconds=lives + 10), nonce=nonce, behaviour=behaviour)
+        expires_at = EPOCH + TIME_TO_PAY + timedelta(seconds=lives + 10)
+        invoice = simulated_invoice(amount, expires_at, nonce=nonce, behaviour=behaviour)
         return RequestWithdrawal(
             invoice_id=self._id("w"),
             account_id=self._person(),
-            amount_sat=amount + (self._random.random() < 0.1),
             payment_request=invoice.payment_request,
-            payment_hash=invoice.payment_hash,
-            expires_at=invoice.expires_at,
+            amount_sat=self._random.choice((None, *[amount] * 8, amount + 1)),
+            max_fee_sat=self._random.choice((None, None, None, 0, 1)),
         )
 
     def _deposit_request(self) -> RequestDeposit:

@@ -15,7 +15,7 @@ from domain.settings import SparkSettings
 TEXTS = [files(package).joinpath("default.toml").read_text("utf-8") for package in ("config", "domain")]
 TABLES = {"postgres.context_dsn", "postgres.context_listen_dsn", "placement.dedicated_kinds"}
 """Settings that are tables themselves."""
-UNIT_LESS_NUMBERS = ("port", "rate", "replicas")
+UNIT_LESS_NUMBERS = ("port", "rate", "replicas", "percent")
 COUNTED = ("actors", "instances", "commands", "events", "attempts", "calls", "messages")
 
 

@@ -209,9 +209,40 @@ def test_the_payment_request_stays_in_view_after_the_money_was_credited() -> Non
 
 
 def test_the_feed_never_shows_a_preimage() -> None:
-    (line,) = rows_after(Happened(an(bitcoin.WithdrawalPaid, preimage="secret", amount_sat=7)))[ActivitySeen]
+    paid = an(bitcoin.WithdrawalPaid, preimage="secret", amount_sat=7, fee_reserve_sat=2, fee_sat=1)
+    (line,) = rows_after(Happened(paid))[ActivitySeen]
 
-    assert json.loads(line.data) == {"invoice_id": "i1", "account_id": "alice", "amount_sat": 7}
+    amounts = {"amount_sat": 7, "fee_reserve_sat": 2, "fee_sat": 1}
+    assert json.loads(line.data) == {"invoice_id": "i1", "account_id": "alice", **amounts}
+
+
+def test_a_deposit_shows_what_was_asked_for_and_what_arrived_in_whatever_order_that_is_seen() -> None:
+    history = [
+        Happened(an(bitcoin.DepositRequested, amount_sat=70), second=0),
+        Happened(an(bitcoin.InvoiceIssued, amount_sat=70), second=1),
+        Happened(an(bitcoin.DepositPaid, amount_sat=75), second=2),
+        Happened(an(accounting.Deposited, amount_sat=75, deposit_id="i1"), second=3),
+    ]
+
+    for order in permutations(history):
+        (invoice,) = rows_after(*order)[InvoiceSeen]
+        assert (invoice.amount_sat, invoice.received_sat, invoice.state) == (70, 75, "credited")
+
+
+def test_a_withdrawal_shows_what_its_route_has_cost_and_the_proof() -> None:
+    requested = Happened(an(bitcoin.WithdrawalRequested, fee_reserve_sat=3), second=0)
+    paid = Happened(an(bitcoin.WithdrawalPaid, fee_reserve_sat=3, fee_sat=0, preimage="proof"), second=1)
+
+    for order in permutations([requested, paid]):
+        (invoice,) = rows_after(*order)[InvoiceSeen]
+        assert (invoice.fee_reserve_sat, invoice.fee_sat, invoice.preimage) == (3, 0, "proof")
+
+
+def test_nothing_that_names_another_amount_changes_what_was_asked_for() -> None:
+    mine = Happened(an(bitcoin.WithdrawalRequested, amount_sat=70))
+    other = Happened(an(accounting.WithdrawalRefunded, withdrawal_id="i1", amount_sat=71), second=1)
+
+    assert rows_after(mine, other)[InvoiceSeen] == rows_after(mine)[InvoiceSeen]
 
 
 @pytest.mark.parametrize(

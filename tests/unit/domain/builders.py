@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from domain.accounting.messages import Deposit, OpenAccount, RequestTransfer, Withdraw
 from domain.auth.messages import RegisterAccount
+from domain.bitcoin.bolt11 import written
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
 from domain.crowdfunding.messages import CreateCampaign, DonateToCampaign
 from spark_actors.kernel.messages import Command
@@ -59,16 +62,31 @@ def request_deposit(**fields: Any) -> RequestDeposit:
     return RequestDeposit(**{"invoice_id": "in", "account_id": "ann", "amount_sat": 70, **fields})
 
 
-def request_withdrawal(**fields: Any) -> RequestWithdrawal:
-    values = {
-        "invoice_id": "out",
-        "account_id": "ann",
-        "amount_sat": 70,
-        "payment_request": "lnbc-out",
-        "payment_hash": hash_of("out"),
-        "expires_at": NOON + timedelta(hours=1),
-    }
-    return RequestWithdrawal(**{**values, **fields})
+@cache
+def a_payment_request(
+    word: str = "out",
+    amount_msat: int | None = 70_000,
+    *,
+    expires_at: datetime = NOON + timedelta(hours=1),
+    network: str = "bcrt",
+) -> str:
+    """What somebody outside asks for, who has the preimage of *word*."""
+    return written(
+        network=network,
+        amount_msat=amount_msat,
+        payment_hash=hash_of(word),
+        payment_secret=sha256(word.encode()).hexdigest(),
+        description=word,
+        created_at=expires_at - timedelta(hours=1),
+        expires_in=timedelta(hours=1),
+        secret_key=7,
+    )
+
+
+def request_withdrawal(word: str = "out", asks_sat: int = 70, **fields: Any) -> RequestWithdrawal:
+    """Pay what somebody outside asks for."""
+    request = a_payment_request(word, asks_sat * 1_000)
+    return RequestWithdrawal(**{"invoice_id": "out", "account_id": "ann", "payment_request": request, **fields})
 
 
 def funded(account_id: str, amount_sat: int) -> tuple[Command, Command]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from domain.accounting.account import LIGHTNING, ROUTING, Account, AccountStatus, Movement, MovementKind
+from domain.accounting.context import context
 from domain.accounting.messages import (
     AccountFoundOpen,
     AccountOpened,
@@ -14,16 +16,18 @@ from domain.accounting.messages import (
     DepositRejected,
     FeeReserveReturned,
     OpenAccount,
+    Purpose,
     Reason,
     RefundWithdrawal,
     ReturnFeeReserve,
+    Withdraw,
     WithdrawalAccepted,
     WithdrawalRefunded,
     WithdrawalRefundRejected,
     WithdrawalRejected,
 )
 from domain.shared.money import SUPPLY_SAT, Satoshis
-from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.decisions import Decision, Verdict
 from spark_actors.kernel.messages import Event
 from tests.unit.domain.builders import deposit, funded, withdraw
 from tests.unit.domain.world import NOON, World
@@ -37,7 +41,9 @@ def refund(**fields: Any) -> RefundWithdrawal:
 
 
 def returned(**fields: Any) -> ReturnFeeReserve:
-    return ReturnFeeReserve(**{"account_id": "ann", "withdrawal_id": "w1", "fee_reserve_sat": 5, "fee_sat": 2, **fields})
+    return ReturnFeeReserve(
+        **{"account_id": "ann", "withdrawal_id": "w1", "fee_reserve_sat": 5, "fee_sat": 2, **fields}
+    )
 
 
 def test_an_account_is_opened_empty() -> None:
@@ -189,9 +195,7 @@ def test_what_a_route_leaves_of_the_reserve_comes_back_once() -> None:
         fee_sat=2,
     )
     assert world.said(FeeReserveReturned) == [
-        FeeReserveReturned(
-            account_id="ann", withdrawal_id="w1", fee_sat=2, returned_sat=3, balance_sat=3, purpose="p"
-        )
+        FeeReserveReturned(account_id="ann", withdrawal_id="w1", fee_sat=2, returned_sat=3, balance_sat=3, purpose="p")
     ]
     assert world.send(returned()).reason == Reason.ALREADY_RETURNED
     assert world.send(refund(fee_reserve_sat=5)).reason == Reason.ALREADY_REFUNDED
@@ -205,7 +209,9 @@ def test_what_comes_back_of_a_reserve_is_of_the_one_that_was_set_aside_and_to_wh
     assert world.ledger_balances()[ROUTING] == 5
 
 
-@pytest.mark.parametrize("other", [{"fee_sat": 5}, {"fee_sat": 6}, {"fee_sat": -1}, {"fee_reserve_sat": SUPPLY_SAT + 1}])
+@pytest.mark.parametrize(
+    "other", [{"fee_sat": 5}, {"fee_sat": 6}, {"fee_sat": -1}, {"fee_reserve_sat": SUPPLY_SAT + 1}]
+)
 def test_at_least_a_satoshi_and_at_most_the_reserve_comes_back(other: dict[str, Any]) -> None:
     world = World().run(*funded("ann", 105), withdraw(fee_reserve_sat=5))
     assert world.send(returned(**other)).reason == Reason.INVALID_AMOUNT
@@ -232,6 +238,34 @@ def test_a_reserve_must_exist(fee_reserve_sat: int) -> None:
     world = World().run(*funded("ann", 105))
     for command in (withdraw(fee_reserve_sat=fee_reserve_sat), refund(fee_reserve_sat=fee_reserve_sat)):
         assert world.send(command).reason == Reason.INVALID_AMOUNT
+
+
+def decided(account: Account, at: datetime, most_a_day_sat: int = 100, **fields: Any) -> Decision[Account]:
+    decide = context(most_a_day_sat).commands[Withdraw].existing
+    return decide(account, withdraw(**{"purpose": Purpose.INVOICE, **fields}), at)
+
+
+def test_an_account_withdraws_so_much_a_day_and_no_more() -> None:
+    account = Account("ann", 1_000, AccountStatus.OPEN)
+    first = decided(account, NOON, amount_sat=60, fee_reserve_sat=5).state
+    assert first is not None
+    assert decided(first, NOON, amount_sat=41).outcome.reason == Reason.DAY_LIMIT
+    assert decided(first, NOON, amount_sat=41).state is None
+    second = decided(first, NOON, amount_sat=40).state
+    assert second is not None
+    assert decided(second, NOON, amount_sat=1).outcome.reason == Reason.DAY_LIMIT
+    assert decided(second, NOON + timedelta(hours=12), amount_sat=100).outcome.verdict is Verdict.DONE
+
+
+def test_what_is_withdrawn_by_hand_is_not_limited_and_does_not_count() -> None:
+    account = Account("ann", 1_000, AccountStatus.OPEN)
+    after = decided(account, NOON, amount_sat=500, purpose="").state
+    assert after == Account("ann", 500, AccountStatus.OPEN)
+
+
+def test_what_has_failed_counts_towards_the_day() -> None:
+    world = World().run(*funded("ann", 100), withdraw(purpose=Purpose.INVOICE), refund(purpose=Purpose.INVOICE))
+    assert (world.account("ann").drawn_on, world.account("ann").drawn_sat) == (NOON.date(), 100)
 
 
 @pytest.mark.parametrize("bad", ["", " ", "a b", "a\0", "x" * 201])

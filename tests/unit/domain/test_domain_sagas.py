@@ -8,11 +8,12 @@ from random import Random
 
 import pytest
 
-from domain.accounting.account import LIGHTNING
+from domain.accounting.account import LIGHTNING, ROUTING
 from domain.accounting.messages import (
     AccountOpened,
     AccountOpeningRejectedV1,
     Deposited,
+    FeeReserveReturned,
     OpenAccount,
     Purpose,
     RefundWithdrawal,
@@ -75,29 +76,54 @@ def test_an_unpaid_deposit_expires() -> None:
 
 
 def test_a_withdrawal_is_debited_and_paid() -> None:
-    world = World().run(*funded("ann", 100), request_withdrawal(amount_sat=70))
+    world = World().run(*funded("ann", 100), request_withdrawal())
     assert world.account("ann").balance_sat == 30
     assert world.invoice("out").state == InvoiceState.PAID
     assert world.saga("withdrawal", "out") == ("paid", SagaState.COMPLETED)
 
 
+@pytest.mark.parametrize(("fee_sat", "balance_sat"), [(0, 30), (1, 29), (2, 28), (3, 28)])
+def test_a_paid_withdrawal_has_cost_its_fee_and_the_rest_of_the_reserve_is_back(fee_sat: int, balance_sat: int) -> None:
+    world = World(fee_of=lambda invoice_id: fee_sat).run(*funded("ann", 100), request_withdrawal())
+    assert world.account("ann").balance_sat == balance_sat
+    assert world.ledger_balances()[ROUTING] == 30 - balance_sat
+    assert world.saga("withdrawal", "out") == ("paid", SagaState.COMPLETED)
+
+
+def test_the_story_of_a_paid_withdrawal_runs_until_the_change_is_back() -> None:
+    world = World().run(*funded("ann", 100))
+    world.send(request_withdrawal())
+    while not world.said(FeeReserveReturned):
+        assert world.step()
+        if ("withdrawal", "out") in world.sagas:
+            assert world.sagas["withdrawal", "out"].state is SagaState.RUNNING
+    assert world.settle().saga("withdrawal", "out") == ("paid", SagaState.COMPLETED)
+
+
+def test_what_arrives_for_a_deposit_is_credited_whatever_was_asked_for() -> None:
+    world = World(received_of=lambda invoice_id: 75).run(register(), request_deposit(amount_sat=70))
+    assert world.account("ann").balance_sat == 75
+    assert world.saga("deposit", "in") == ("credited", SagaState.COMPLETED)
+
+
 def test_a_withdrawal_beyond_the_balance_is_rejected() -> None:
-    world = World().run(*funded("ann", 69), request_withdrawal(amount_sat=70))
-    assert world.account("ann").balance_sat == 69
+    world = World().run(*funded("ann", 71), request_withdrawal())
+    assert world.account("ann").balance_sat == 71
     assert world.invoice("out").state == InvoiceState.REJECTED
     assert world.saga("withdrawal", "out") == ("rejected", SagaState.FAILED)
 
 
 def test_a_withdrawal_whose_payment_fails_for_good_is_refunded() -> None:
-    world = World(pays=unpaid).run(*funded("ann", 100), request_withdrawal(amount_sat=70))
+    world = World(pays=unpaid).run(*funded("ann", 100), request_withdrawal())
     assert world.account("ann").balance_sat == 100
+    assert world.ledger_balances()[ROUTING] == 0
     assert world.said(WithdrawalRefunded)[0].reason == "no_route"
     assert world.saga("withdrawal", "out") == ("refunded", SagaState.FAILED)
 
 
 def test_a_rejected_withdrawal_that_is_debited_by_a_late_repeat_is_refunded_and_never_paid() -> None:
-    world = World(remembers=False).run(request_withdrawal(amount_sat=70), *funded("ann", 100))
-    world.run(withdraw(withdrawal_id="out", amount_sat=70, purpose=Purpose.INVOICE))
+    world = World(remembers=False).run(request_withdrawal(), *funded("ann", 100))
+    world.run(withdraw(withdrawal_id="out", amount_sat=70, fee_reserve_sat=2, purpose=Purpose.INVOICE))
     assert world.account("ann").balance_sat == 100
     assert world.saga("withdrawal", "out") == ("refunded", SagaState.FAILED)
 
@@ -115,7 +141,7 @@ def test_movements_that_a_producer_asks_for_itself_belong_to_no_saga() -> None:
 def test_a_debit_for_another_reason_never_authorizes_a_withdrawal() -> None:
     world = World().run(*funded("ann", 100), *funded("eve", 5))
     world.send(withdraw(account_id="eve", withdrawal_id="out", amount_sat=5, purpose=Purpose.INVOICE))
-    world.run(request_withdrawal(amount_sat=70))
+    world.run(request_withdrawal())
     assert world.account("ann").balance_sat == 100
     assert world.invoice("out").state == InvoiceState.REJECTED
     assert {event.reason for event in world.said(InvoiceChangeRejected)} <= {
@@ -172,7 +198,11 @@ def test_an_invoice_that_could_not_be_paid_once_is_paid_under_another_id() -> No
 def test_a_debit_that_comes_too_late_is_given_back_though_the_invoice_is_under_way_again() -> None:
     world = World().run(*funded("ann", 100), *funded("bob", 100))
     world.send(request_withdrawal())
-    world.send(RejectWithdrawal(invoice_id="out", account_id="ann", amount_sat=70, reason="insufficient_funds"))
+    world.send(
+        RejectWithdrawal(
+            invoice_id="out", account_id="ann", amount_sat=70, fee_reserve_sat=2, reason="insufficient_funds"
+        )
+    )
     world.send(request_withdrawal(invoice_id="out2", account_id="bob"))
     world.settle()
     assert (world.account("ann").balance_sat, world.account("bob").balance_sat) == (100, 30)
@@ -255,9 +285,9 @@ def test_a_saga_that_says_it_has_failed_has_nothing_in_transit_whatever_else_use
         donate(account_id="eve"),
         donate(account_id="eve", donation_id="much", amount_sat=1_000),
         donate(donation_id="much"),
-        request_withdrawal(amount_sat=50),
-        request_withdrawal(amount_sat=50, account_id="eve"),
-        request_withdrawal(amount_sat=40, invoice_id="paid", payment_hash="beef"),
+        request_withdrawal("out", 50),
+        request_withdrawal("out", 50, account_id="eve"),
+        request_withdrawal("beef", 40, invoice_id="paid"),
     ):
         world.send(command)
     while world.step():

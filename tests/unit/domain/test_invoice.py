@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from domain.bitcoin import bech32
+from domain.bitcoin.bolt11 import signed
+from domain.bitcoin.context import CONTEXT, context
 from domain.bitcoin.invoice import TRANSITIONS, InvoiceKind, InvoiceState
 from domain.bitcoin.messages import (
     MAX_PAYMENT_REQUEST_LENGTH,
@@ -25,23 +29,28 @@ from domain.bitcoin.messages import (
     InvoiceRejected,
     Reason,
     RejectWithdrawal,
+    RequestWithdrawal,
     SettleWithdrawal,
     WithdrawalAuthorized,
     WithdrawalFailed,
     WithdrawalPaid,
     WithdrawalRequested,
 )
+from domain.bitcoin.policy import Policy
 from domain.shared.money import SUPPLY_SAT
 from spark_actors.kernel.decisions import Verdict
-from spark_actors.kernel.messages import Command
-from tests.unit.domain.builders import request_deposit, request_withdrawal
+from spark_actors.kernel.messages import Command, MessageRegistry
+from spark_actors.messaging.envelope import Envelope, decode_data
+from tests.unit.domain.builders import a_payment_request, funded, request_deposit, request_withdrawal
 from tests.unit.domain.world import NOON, World, an_issued, hash_of, preimage_of
 
 ISSUE = an_issued("in", payment_hash=hash_of("in").upper())
 CONFIRM, EXPIRE = ConfirmDeposit(invoice_id="in"), ExpireInvoice(invoice_id="in")
-AUTHORIZE = AuthorizeWithdrawal(invoice_id="out", account_id="ann", amount_sat=70)
-REJECT = RejectWithdrawal(invoice_id="out", account_id="ann", amount_sat=70, reason="insufficient_funds")
-SETTLE = SettleWithdrawal(invoice_id="out", preimage=preimage_of("out"))
+AUTHORIZE = AuthorizeWithdrawal(invoice_id="out", account_id="ann", amount_sat=70, fee_reserve_sat=2)
+REJECT = RejectWithdrawal(
+    invoice_id="out", account_id="ann", amount_sat=70, fee_reserve_sat=2, reason="insufficient_funds"
+)
+SETTLE = SettleWithdrawal(invoice_id="out", preimage=preimage_of("out"), fee_sat=1)
 NEVER_MADE = FailDeposit(invoice_id="in", reason="amount_too_large")
 FAIL = FailWithdrawal(invoice_id="out", reason="no_route")
 
@@ -91,14 +100,19 @@ def test_a_deposit_says_what_happens_to_it() -> None:
 
 
 def test_a_withdrawal_says_what_happens_to_it() -> None:
-    facts: dict[str, Any] = {"invoice_id": "out", "account_id": "ann", "amount_sat": 70}
+    asked: dict[str, Any] = {"invoice_id": "out", "account_id": "ann", "amount_sat": 70}
+    facts = {**asked, "fee_reserve_sat": 2}
     assert withdrawal_in(InvoiceState.PAID).events == [
         WithdrawalRequested(**facts),
-        WithdrawalAuthorized(**facts, payment_hash=hash_of("out"), payment_request="lnbc-out"),
-        WithdrawalPaid(**facts, preimage=preimage_of("out")),
+        WithdrawalAuthorized(
+            **facts,
+            payment_hash=hash_of("out"),
+            payment_request=a_payment_request(),
+        ),
+        WithdrawalPaid(**facts, fee_sat=1, preimage=preimage_of("out")),
     ]
     assert withdrawal_in(InvoiceState.FAILED).events[2:] == [WithdrawalFailed(**facts, reason="no_route")]
-    assert withdrawal_in(InvoiceState.REJECTED).events[1:] == [InvoiceRejected(**facts, reason="insufficient_funds")]
+    assert withdrawal_in(InvoiceState.REJECTED).events[1:] == [InvoiceRejected(**asked, reason="insufficient_funds")]
 
 
 @pytest.mark.parametrize("state", DEPOSITS)
@@ -152,7 +166,7 @@ def test_a_step_that_contradicts_what_is_known_is_refused(
         (DEPOSITS[InvoiceState.PAID], (CONFIRM, ISSUE, request_deposit())),
         (WITHDRAWALS[InvoiceState.REJECTED], (REJECT,)),
         (WITHDRAWALS[InvoiceState.FAILED], (FAIL, AUTHORIZE)),
-        (WITHDRAWALS[InvoiceState.PAID], (SETTLE, AUTHORIZE, request_withdrawal(payment_hash=hash_of("out").upper()))),
+        (WITHDRAWALS[InvoiceState.PAID], (SETTLE, AUTHORIZE, request_withdrawal())),
     ],
 )
 def test_a_step_taken_before_answers_done_and_changes_nothing(
@@ -188,7 +202,27 @@ def test_money_that_arrives_after_the_invoice_expired_is_still_credited() -> Non
     assert world.send(EXPIRE).reason == Reason.INVOICE_PAID
 
 
-@pytest.mark.parametrize("changes", [{"account_id": "eve"}, {"amount_sat": 1}])
+def test_a_deposit_is_credited_with_what_arrived() -> None:
+    world = sent(request_deposit(), ISSUE, replace(CONFIRM, received_sat=75))
+    assert world.said(DepositPaid) == [DepositPaid(invoice_id="in", account_id="ann", amount_sat=75)]
+    assert (world.invoice("in").amount_sat, world.invoice("in").received_sat) == (70, 75)
+
+
+@pytest.mark.parametrize("received_sat", [0, -1, SUPPLY_SAT + 1])
+def test_what_arrived_must_be_an_amount(received_sat: int) -> None:
+    world = sent(request_deposit(), ISSUE)
+    assert world.send(replace(CONFIRM, received_sat=received_sat)).reason == Reason.INVALID_AMOUNT
+    assert world.invoice("in").state == InvoiceState.ISSUED
+
+
+@pytest.mark.parametrize(("fee_sat", "charged_sat"), [(0, 0), (2, 2), (3, 2), (-1, 0)])
+def test_a_payer_pays_at_most_the_reserve_for_the_route(fee_sat: int, charged_sat: int) -> None:
+    world = sent(request_withdrawal(), AUTHORIZE, replace(SETTLE, fee_sat=fee_sat))
+    assert [event.fee_sat for event in world.said(WithdrawalPaid)] == [charged_sat]
+    assert world.invoice("out").fee_sat == charged_sat
+
+
+@pytest.mark.parametrize("changes", [{"account_id": "eve"}, {"amount_sat": 1}, {"fee_reserve_sat": 0}])
 @pytest.mark.parametrize("step", [AUTHORIZE, REJECT])
 def test_what_accounting_says_of_another_debit_is_not_taken_for_this_withdrawal(
     step: AuthorizeWithdrawal | RejectWithdrawal, changes: dict[str, Any]
@@ -210,26 +244,128 @@ def test_what_accounting_says_of_another_debit_is_not_taken_for_this_withdrawal(
 def test_a_request_must_make_sense(fields: dict[str, Any], reason: Reason) -> None:
     world = World()
     assert world.send(request_deposit(**fields)).reason == reason
-    assert world.send(request_withdrawal(**fields)).reason == reason
+    if "amount_sat" not in fields:
+        assert world.send(request_withdrawal(**fields)).reason == reason
     assert not world.states
     assert not world.events
 
 
+def _with_feature_100() -> bytes:
+    """The words of a request that may be paid, with the even bit of a feature that nobody knows."""
+    parts = bech32.split(a_payment_request())
+    assert parts is not None
+    unsigned = parts[1][:-104]
+    feature = bech32.words_of(1 << 8 | 1 << 14 | 1 << 100, 0)
+    place = unsigned.rindex(bytes([5, 0, 3]))
+    return unsigned[:place] + bytes([5]) + bech32.words_of(len(feature), 2) + feature
+
+
+SPOILT = a_payment_request()[:-1] + ("q" if a_payment_request()[-1] != "q" else "p")
+DEMANDING = signed("lnbcrt700n", _with_feature_100(), secret_key=7)
+
+
 @pytest.mark.parametrize(
-    ("fields", "reason"),
+    ("payment_request", "reason"),
     [
-        ({"expires_at": NOON}, Reason.INVOICE_EXPIRED),
-        ({"expires_at": NOON - timedelta(days=1)}, Reason.INVOICE_EXPIRED),
-        ({"payment_request": ""}, Reason.INVALID_PAYMENT_REQUEST),
-        ({"payment_hash": ""}, Reason.INVALID_PAYMENT_REQUEST),
-        ({"payment_hash": hash_of("out")[1:]}, Reason.INVALID_PAYMENT_REQUEST),
-        ({"payment_hash": "g" * 64}, Reason.INVALID_PAYMENT_REQUEST),
+        ("", Reason.INVALID_PAYMENT_REQUEST),
+        ("lnbcrt", Reason.INVALID_PAYMENT_REQUEST),
+        (SPOILT, Reason.INVALID_PAYMENT_REQUEST),
+        ("lnsim1abc", Reason.INVALID_PAYMENT_REQUEST),
+        (DEMANDING, Reason.UNSUPPORTED_FEATURES),
+        (a_payment_request(network="bc"), Reason.WRONG_NETWORK),
+        (a_payment_request(network="tbs"), Reason.WRONG_NETWORK),
+        (a_payment_request(amount_msat=None), Reason.NO_AMOUNT),
+        (a_payment_request(amount_msat=70_001), Reason.AMOUNT_NOT_WHOLE),
+        (a_payment_request(expires_at=NOON + timedelta(seconds=59)), Reason.INVOICE_EXPIRED),
+        (a_payment_request(expires_at=NOON - timedelta(days=1)), Reason.INVOICE_EXPIRED),
+        (a_payment_request(expires_at=NOON + timedelta(days=7, seconds=1)), Reason.EXPIRES_TOO_LATE),
+        (a_payment_request(amount_msat=10_000_001_000), Reason.AMOUNT_TOO_LARGE),
     ],
 )
-def test_a_withdrawal_needs_an_invoice_that_can_be_paid(fields: dict[str, Any], reason: Reason) -> None:
+def test_each_objection_to_a_payment_request_is_told_before_anything_moves(
+    payment_request: str, reason: Reason
+) -> None:
+    world = World().run(*funded("ann", 100))
+    said = list(world.events)
+    assert world.send(request_withdrawal(payment_request=payment_request)).reason == reason
+    assert ("bitcoin", "out") not in world.states
+    assert world.events == said
+
+
+@pytest.mark.parametrize("amount_sat", [69, 71, 0, -70])
+def test_another_amount_than_the_request_asks_for_is_refused(amount_sat: int) -> None:
     world = World()
-    assert world.send(request_withdrawal(**fields)).reason == reason
+    assert world.send(request_withdrawal(amount_sat=amount_sat)).reason == Reason.AMOUNT_MISMATCH
     assert not world.states
+    assert world.send(request_withdrawal(amount_sat=70)).verdict is Verdict.DONE
+
+
+@pytest.mark.parametrize("expires_in", [timedelta(seconds=60), timedelta(days=7)])
+def test_a_request_may_be_payable_for_a_minute_or_a_week(expires_in: timedelta) -> None:
+    request = a_payment_request(expires_at=NOON + expires_in)
+    assert World().send(request_withdrawal(payment_request=request)).verdict is Verdict.DONE
+
+
+def test_a_request_is_kept_in_its_normal_form_however_it_is_written() -> None:
+    typed = f"  LIGHTNING:{a_payment_request().upper()}\n"
+    world = sent(request_withdrawal(payment_request=typed))
+    assert world.invoice("out").payment_request == a_payment_request()
+    for same in (typed, a_payment_request(), f"lightning:{a_payment_request()}"):
+        assert world.send(request_withdrawal(payment_request=same)).verdict is Verdict.DONE
+
+
+def test_who_pays_may_say_what_the_route_may_cost() -> None:
+    for max_fee_sat, reserve_sat in ((None, 2), (9, 2), (1, 1), (0, 0)):
+        world = sent(request_withdrawal(max_fee_sat=max_fee_sat))
+        assert [event.fee_reserve_sat for event in world.said(WithdrawalRequested)] == [reserve_sat]
+    assert World().send(request_withdrawal(max_fee_sat=-1)).reason == Reason.INVALID_AMOUNT
+
+
+def test_a_repeat_that_allows_less_for_the_route_is_another_request() -> None:
+    world = sent(request_withdrawal())
+    assert world.send(request_withdrawal(max_fee_sat=1)).reason == Reason.DUPLICATE_INVOICE
+    assert world.send(request_withdrawal(max_fee_sat=2)).verdict is Verdict.DONE
+
+
+@pytest.mark.parametrize(
+    ("amount_sat", "reserve_sat"), [(1, 2), (200, 2), (201, 3), (1_000, 10), (1_001, 11), (10_000_000, 100_000)]
+)
+def test_the_reserve_is_a_share_of_the_amount_rounded_up_and_at_least_so_much(
+    amount_sat: int, reserve_sat: int
+) -> None:
+    assert Policy().fee_reserve_sat(amount_sat, None) == reserve_sat
+
+
+def test_what_a_withdrawal_may_be_is_as_the_settings_say() -> None:
+    strict = Policy(network="bc", smallest_sat=50, largest_sat=80, longest_life=timedelta(hours=2), least_reserve_sat=5)
+    decide = context(strict).commands[RequestWithdrawal].missing
+
+    def answer(**terms: Any) -> str:
+        request = a_payment_request(**{"network": "bc", **terms})
+        return str(decide(request_withdrawal(payment_request=request), NOON).outcome.reason)
+
+    assert answer() == ""
+    assert answer(network="bcrt") == Reason.WRONG_NETWORK
+    assert answer(amount_msat=49_000) == Reason.AMOUNT_TOO_SMALL
+    assert answer(amount_msat=81_000) == Reason.AMOUNT_TOO_LARGE
+    assert answer(expires_at=NOON + timedelta(hours=3)) == Reason.EXPIRES_TOO_LATE
+
+
+def test_what_earlier_releases_asked_for_is_read_by_what_the_request_says() -> None:
+    registry = MessageRegistry(CONTEXT.messages, CONTEXT.upcasters)
+    fields = {
+        "invoice_id": "out",
+        "account_id": "ann",
+        "amount_sat": 70,
+        "payment_request": a_payment_request(),
+        "payment_hash": hash_of("another"),
+        "expires_at": "2020-01-01T00:00:00Z",
+    }
+    kind = RequestWithdrawal.TYPE
+    envelope = Envelope("m", kind.name, 1, "out", json.dumps(fields).encode(), "", "", NOON)
+    command = decode_data(registry, envelope)
+    assert command == request_withdrawal(amount_sat=70)
+    assert sent(command).invoice("out").payment_hash == hash_of("out")
 
 
 @pytest.mark.parametrize(
@@ -247,10 +383,10 @@ def test_an_invoice_of_the_node_must_have_the_right_form(fields: dict[str, Any])
     assert world.invoice("in").state == InvoiceState.REQUESTED
 
 
-@pytest.mark.parametrize("payment_hash", [hash_of("out"), hash_of("out").upper()])
-def test_no_payment_hash_is_used_twice(payment_hash: str) -> None:
+@pytest.mark.parametrize("asks_sat", [70, 50])
+def test_no_payment_hash_is_used_twice(asks_sat: int) -> None:
     world = sent(request_withdrawal())
-    second = request_withdrawal(invoice_id="out2", payment_hash=payment_hash)
+    second = request_withdrawal("out", asks_sat, invoice_id="out2")
     assert world.send(second).reason == Reason.DUPLICATE_PAYMENT_HASH
     assert ("bitcoin", "out2") not in world.states
     assert {event.key for event in world.events} == {"out"}
@@ -264,9 +400,26 @@ def test_a_deposit_whose_hash_is_known_already_has_failed() -> None:
     assert [event.reason for event in world.said(DepositFailed)] == [Reason.DUPLICATE_PAYMENT_HASH]
 
 
-def test_a_withdrawal_may_pay_the_invoice_of_a_deposit() -> None:
-    world = deposit_in(InvoiceState.ISSUED)
-    assert world.send(request_withdrawal(payment_hash=hash_of("in"))).verdict is Verdict.DONE
+@pytest.mark.parametrize("state", [InvoiceState.ISSUED, InvoiceState.EXPIRED, InvoiceState.PAID])
+def test_a_withdrawal_never_pays_the_invoice_of_a_deposit_here(state: InvoiceState) -> None:
+    world = deposit_in(state)
+    before = list(world.events)
+    assert world.send(request_withdrawal("in")).reason == Reason.OWN_INVOICE
+    assert ("bitcoin", "out") not in world.states
+    assert world.events == before
+
+
+def test_a_deposit_whose_hash_is_that_of_a_withdrawal_has_failed() -> None:
+    world = sent(request_withdrawal("in"), request_deposit())
+    assert world.send(ISSUE).reason == Reason.DUPLICATE_PAYMENT_HASH
+    assert world.invoice("in").state == InvoiceState.FAILED
+
+
+def test_nobody_uses_up_an_invoice_that_he_cannot_pay() -> None:
+    world = World().run(*funded("bob", 100), request_withdrawal(account_id="ann", invoice_id="poor"))
+    assert world.invoice("poor").state == InvoiceState.REJECTED
+    world.run(request_withdrawal(account_id="bob"))
+    assert world.invoice("out").state == InvoiceState.PAID
 
 
 def test_a_deposit_that_has_no_invoice_cannot_have_been_paid() -> None:
@@ -289,7 +442,8 @@ def test_another_request_under_a_used_id_is_refused() -> None:
         request_deposit(amount_sat=1),
         request_deposit(account_id="bob"),
         request_deposit(invoice_id="out"),
-        request_withdrawal(payment_hash=hash_of("beef")),
+        request_withdrawal("beef"),
+        request_withdrawal(amount_sat=71),
         request_withdrawal(account_id="bob"),
         request_withdrawal(invoice_id="in"),
     ):

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.accounting.account import IN_TRANSIT, LIGHTNING, Account
+from domain.accounting.account import IN_TRANSIT, LIGHTNING, ROUTING, Account
 from domain.accounting.messages import (
     CreditTransfer,
     Deposit,
@@ -17,6 +17,7 @@ from domain.accounting.messages import (
     RefundTransfer,
     RefundWithdrawal,
     RequestTransfer,
+    ReturnFeeReserve,
     Withdraw,
 )
 from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
@@ -27,12 +28,13 @@ from domain.shared.money import SUPPLY_SAT
 from spark_actors.kernel.messages import Command
 from spark_actors.kernel.sagas import SagaState
 from tests.unit.domain.builders import create_campaign, register, request_withdrawal
-from tests.unit.domain.world import World, hash_of
+from tests.unit.domain.world import World
 
 NAMES = ("ann", "bob", "eve")
 PEOPLE = st.sampled_from([*NAMES, *NAMES, "@lightning"])
 AMOUNTS = st.integers(-2, 60) | st.sampled_from([0, SUPPLY_SAT, SUPPLY_SAT + 1, 2**63])
 MODEST = st.integers(-1, 60)
+RESERVES = st.integers(-1, 5) | st.sampled_from([SUPPLY_SAT, SUPPLY_SAT + 1, 2**63])
 
 
 def ids(prefix: str) -> st.SearchStrategy[str]:
@@ -62,8 +64,22 @@ def transfers(
 ON_THE_LEDGER = st.one_of(
     of(OpenAccount, account_id=PEOPLE),
     of(Deposit, account_id=PEOPLE, deposit_id=ids("d"), amount_sat=AMOUNTS),
-    of(Withdraw, account_id=PEOPLE, withdrawal_id=ids("w"), amount_sat=AMOUNTS),
-    of(RefundWithdrawal, account_id=PEOPLE, withdrawal_id=ids("w"), amount_sat=AMOUNTS, reason=st.just("why")),
+    of(Withdraw, account_id=PEOPLE, withdrawal_id=ids("w"), amount_sat=AMOUNTS, fee_reserve_sat=RESERVES),
+    of(
+        RefundWithdrawal,
+        account_id=PEOPLE,
+        withdrawal_id=ids("w"),
+        amount_sat=AMOUNTS,
+        fee_reserve_sat=RESERVES,
+        reason=st.just("why"),
+    ),
+    of(
+        ReturnFeeReserve,
+        account_id=PEOPLE,
+        withdrawal_id=ids("w"),
+        fee_reserve_sat=RESERVES,
+        fee_sat=st.integers(-1, 6),
+    ),
     transfers(RequestTransfer, AMOUNTS),
     transfers(CreditTransfer, AMOUNTS),
     transfers(RefundTransfer, AMOUNTS, reason=st.just("why")),
@@ -84,13 +100,14 @@ OF_PRODUCERS = st.one_of(
     of(DonateToCampaign, campaign_id=ids("c"), donation_id=ids("g"), account_id=PEOPLE, amount_sat=MODEST),
     of(RequestDeposit, invoice_id=ids("i"), account_id=PEOPLE, amount_sat=MODEST),
     st.builds(
-        lambda number, owner, amount, secret: request_withdrawal(
-            invoice_id=f"o{number}", account_id=owner, amount_sat=amount, payment_hash=secret
+        lambda number, owner, amount, secret, most: request_withdrawal(
+            secret, amount, invoice_id=f"o{number}", account_id=owner, max_fee_sat=most
         ),
         st.integers(1, 4),
         PEOPLE,
-        MODEST,
-        ids("h").map(hash_of),
+        st.integers(1, 60),
+        ids("h"),
+        st.sampled_from([None, None, 0, 1]),
     ),
 )
 
@@ -128,11 +145,20 @@ def assert_invoices_and_ledger_agree(world: World) -> None:
         into, out_of = (LIGHTNING, it.account_id, it.amount_sat), (it.account_id, LIGHTNING, it.amount_sat)
         is_paid = it.state == InvoiceState.PAID
         if it.kind == InvoiceKind.DEPOSIT:
-            assert moved.get(f"invoice/{it.invoice_id}") == (into if is_paid else None)
+            received = (LIGHTNING, it.account_id, it.received_sat)
+            assert moved.get(f"invoice/{it.invoice_id}") == (received if is_paid else None)
         else:
-            has_failed = it.state == InvoiceState.FAILED
-            assert moved.get(f"withdrawal/{it.invoice_id}/debit") == (out_of if is_paid or has_failed else None)
-            assert moved.get(f"withdrawal/{it.invoice_id}/refund") == (into if has_failed else None)
+            has_failed, key = it.state == InvoiceState.FAILED, f"withdrawal/{it.invoice_id}"
+            assert moved.get(f"{key}/debit") == (out_of if is_paid or has_failed else None)
+            assert moved.get(f"{key}/refund") == (into if has_failed else None)
+            reserve, left = it.fee_reserve_sat or 0, (it.fee_reserve_sat or 0) - (it.fee_sat or 0)
+            is_set_aside, has_change = bool(reserve) and (is_paid or has_failed), is_paid and bool(left)
+            assert moved.get(f"{key}/reserve") == ((it.account_id, ROUTING, reserve) if is_set_aside else None)
+            given_back = (ROUTING, it.account_id, reserve) if has_failed and reserve else None
+            assert moved.get(f"{key}/reserve_refund") == given_back
+            assert moved.get(f"{key}/change") == ((ROUTING, it.account_id, left) if has_change else None)
+    paid = [it for it in world.all(Invoice) if it.kind == InvoiceKind.WITHDRAWAL and it.state == InvoiceState.PAID]
+    assert world.ledger_balances()[ROUTING] == sum(it.fee_sat or 0 for it in paid)
 
 
 def assert_campaigns_and_donations_agree(world: World) -> None:
@@ -151,7 +177,13 @@ def assert_campaigns_and_donations_agree(world: World) -> None:
 
 def played(commands: list[tuple[int, Command]], random: Random, *, remembers: bool) -> World:
     """Send the commands in order, some of them twice, with what follows delivered in between, in any order."""
-    world = World(random=random, remembers=remembers, pays=lambda invoice_id: invoice_id[-1] in "13")
+    world = World(
+        random=random,
+        remembers=remembers,
+        pays=lambda invoice_id: invoice_id[-1] in "13",
+        fee_of=lambda invoice_id: int(invoice_id[-1]) - 1,
+        received_of=lambda invoice_id: 61 if invoice_id[-1] == "3" else None,
+    )
     for number, command in commands:
         world.send(command, f"p{number}-{command}")
         while random.random() < 0.6 and world.step():

@@ -44,6 +44,7 @@ WITHDRAWAL = Invoice(
     hash_of("out"),
     "lnbc-out",
     NOON + timedelta(hours=1),
+    fee_reserve_sat=2,
 )
 
 
@@ -87,6 +88,14 @@ WITHDRAWAL = Invoice(
         (DEPOSIT, {"payment_hash": hash_of("in")}),
         (DEPOSIT, {"reason": "why"}),
         (DEPOSIT, {"settled_at": NOON}),
+        (DEPOSIT, {"fee_reserve_sat": 0}),
+        (DEPOSIT, {"received_sat": 70}),
+        (WITHDRAWAL, {"fee_reserve_sat": -1}),
+        (WITHDRAWAL, {"fee_reserve_sat": SUPPLY_SAT + 1}),
+        (WITHDRAWAL, {"fee_sat": 1}),
+        (WITHDRAWAL, {"received_sat": 70}),
+        (WITHDRAWAL.authorized().paid_out(preimage_of("out"), 1, NOON), {"fee_sat": 3}),
+        (DEPOSIT.issued(hash_of("in"), "r", NOON).received(70, NOON), {"received_sat": 0}),
         (WITHDRAWAL, {"state": InvoiceState.ISSUED}),
         (WITHDRAWAL, {"state": InvoiceState.PAID}),
         (WITHDRAWAL, {"preimage": preimage_of("out")}),
@@ -116,23 +125,23 @@ MOVES: dict[InvoiceKind, dict[InvoiceState, Callable[[Invoice], Invoice]]] = {
         InvoiceState.ISSUED: lambda it: it.issued(hash_of("in"), "lnbc-in", NOON),
         InvoiceState.EXPIRED: Invoice.expired,
         InvoiceState.FAILED: lambda it: it.never_made("amount_too_large"),
-        InvoiceState.PAID: lambda it: it.received(NOON),
+        InvoiceState.PAID: lambda it: it.received(70, NOON),
     },
     InvoiceKind.WITHDRAWAL: {
         InvoiceState.AUTHORIZED: Invoice.authorized,
         InvoiceState.REJECTED: lambda it: it.rejected("insufficient_funds"),
         InvoiceState.FAILED: lambda it: it.failed("no_route", NOON),
-        InvoiceState.PAID: lambda it: it.paid_out(preimage_of("out"), NOON),
+        InvoiceState.PAID: lambda it: it.paid_out(preimage_of("out"), 1, NOON),
     },
 }
 
 
 ISSUED, AUTHORIZED = MOVES[InvoiceKind.DEPOSIT][InvoiceState.ISSUED](DEPOSIT), WITHDRAWAL.authorized()
 LIVES: dict[InvoiceKind, tuple[Invoice, ...]] = {
-    InvoiceKind.DEPOSIT: (DEPOSIT, ISSUED, ISSUED.expired(), DEPOSIT.never_made("why"), ISSUED.received(NOON)),
+    InvoiceKind.DEPOSIT: (DEPOSIT, ISSUED, ISSUED.expired(), DEPOSIT.never_made("why"), ISSUED.received(70, NOON)),
     InvoiceKind.WITHDRAWAL: (
         *(WITHDRAWAL, AUTHORIZED, WITHDRAWAL.rejected("why"), AUTHORIZED.failed("why", NOON)),
-        AUTHORIZED.paid_out(preimage_of("out"), NOON),
+        AUTHORIZED.paid_out(preimage_of("out"), 1, NOON),
     ),
 }
 """Invoices in each state of their kind."""
@@ -151,7 +160,7 @@ def test_an_invoice_changes_its_state_only_as_the_table_says(kind: InvoiceKind) 
 
 def test_a_deposit_that_has_no_invoice_cannot_become_paid() -> None:
     with pytest.raises(BrokenRuleError, match="invoices_terms_known_once_made"):
-        DEPOSIT.expired().received(NOON)
+        DEPOSIT.expired().received(70, NOON)
 
 
 @pytest.mark.parametrize("preimage", ["", "proof", preimage_of("other"), preimage_of("out")[:-1], "é" * 64])
@@ -159,7 +168,7 @@ def test_a_withdrawal_is_paid_only_by_its_proof(preimage: str) -> None:
     world = World().run(*funded("ann", 100))
     world.send(request_withdrawal())
     with pytest.raises(BrokenRuleError, match="invoices_preimage_proves_payment"):
-        AUTHORIZED.paid_out(preimage, NOON)
+        AUTHORIZED.paid_out(preimage, 1, NOON)
     while world.invoice("out").state is not InvoiceState.AUTHORIZED:
         assert world.step()
     refused = world.send(SettleWithdrawal(invoice_id="out", preimage=preimage))

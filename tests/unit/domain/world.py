@@ -59,6 +59,10 @@ class World:
     now: datetime = NOON
     pays: Callable[[str], bool] = lambda invoice_id: True
     """Whether an invoice, of a deposit or a withdrawal, gets paid in the end."""
+    fee_of: Callable[[str], int] = lambda invoice_id: 0
+    """What the route of a withdrawal costs."""
+    received_of: Callable[[str], int | None] = lambda invoice_id: None
+    """What arrives for a deposit; None: what was asked for."""
     sagas: dict[tuple[str, str], SagaProgress] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     waiting: dict[tuple[str, str, str], deque[Delivery]] = field(default_factory=dict)
@@ -212,11 +216,15 @@ class World:
             case MakeInvoice():
                 return an_issued(task.invoice_id, payment_hash=hash_of(f"deposit {next(self._numbers)}"))
             case WatchInvoice() if is_paid:
-                return ConfirmDeposit(invoice_id=task.invoice_id)
+                return ConfirmDeposit(invoice_id=task.invoice_id, received_sat=self.received_of(task.invoice_id))
             case WatchInvoice():
                 return ExpireInvoice(invoice_id=task.invoice_id)
             case PayInvoice() if is_paid:
-                return SettleWithdrawal(invoice_id=task.invoice_id, preimage=PREIMAGES[task.payment_hash])
+                return SettleWithdrawal(
+                    invoice_id=task.invoice_id,
+                    preimage=PREIMAGES[task.payment_hash],
+                    fee_sat=self.fee_of(task.invoice_id),
+                )
             case _:
                 return FailWithdrawal(invoice_id=task.key, reason="no_route")
 

@@ -17,7 +17,7 @@ from domain.accounting.messages import RequestTransfer
 from domain.auth import messages as auth
 from domain.auth.messages import RegisterAccount
 from domain.bitcoin import messages as bitcoin
-from domain.bitcoin.messages import MAX_PAYMENT_REQUEST_LENGTH, RequestWithdrawal
+from domain.bitcoin.messages import MAX_PAYMENT_REQUEST_LENGTH, IssueInvoice, RequestWithdrawal
 from domain.crowdfunding import messages as crowdfunding
 from domain.crowdfunding.messages import MAX_DESCRIPTION_LENGTH, CreateCampaign, DonateToCampaign
 from domain.dashboard import views
@@ -78,12 +78,10 @@ def test_white_space_order_and_escapes_make_no_difference_to_what_goes_on() -> N
 
 
 def test_an_instant_goes_on_in_utc() -> None:
-    withdrawal = RequestWithdrawal(
-        invoice_id="w-1", account_id="alice", amount_sat=1, payment_request="lnsim1x", payment_hash="00", expires_at=NOW
-    )
-    body = a_body(withdrawal, data={"expires_at": "2026-01-03T20:15:05.000+02:00"})
-    envelope = DOOR.command(command_subject(withdrawal.TYPE), body, NOW).envelope
-    assert decode_data(REGISTRY, envelope) == withdrawal
+    issued = IssueInvoice(invoice_id="i-1", payment_request="lnbc1x", payment_hash="00", expires_at=NOW)
+    body = a_body(issued, data={"expires_at": "2026-01-03T20:15:05.000+02:00"})
+    envelope = DOOR.command(command_subject(issued.TYPE), body, NOW).envelope
+    assert decode_data(REGISTRY, envelope) == issued
     assert b'"2026-01-03T18:15:05Z"' in envelope.data
 
 
@@ -246,8 +244,6 @@ BOUNDED = [
             account_id="a",
             amount_sat=1,
             payment_request="x" * MAX_PAYMENT_REQUEST_LENGTH,
-            payment_hash="00",
-            expires_at=NOW,
         )
     ),
 ]

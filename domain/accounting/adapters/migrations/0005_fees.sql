@@ -30,3 +30,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- What an account has withdrawn on the last day on which it has withdrawn anything.
+ALTER TABLE accounts
+    ADD COLUMN drawn_on date,
+    ADD COLUMN drawn_sat bigint NOT NULL DEFAULT 0;
