@@ -9,7 +9,7 @@ from random import SystemRandom
 from domain.bitcoin.adapters.tables import INVOICES
 from domain.bitcoin.context import CONTEXT
 from domain.bitcoin.ports import LightningNode
-from spark_actors.application import Edge, InstalledContext
+from spark_actors.application import Edge, InstalledContext, Reactions
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
@@ -62,6 +62,21 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     )
 
 
+async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
+    """What looks for money that came in while nobody did; *node* stands in for that of the settings."""
+    from domain.bitcoin.adapters.receipts import CatchUp, PostgresReceiptsRead
+    from spark_actors.actors.loop import Loop
+
+    catch_up = CatchUp(
+        node or await lightning_node(edge, edge.clock),
+        PostgresReceiptsRead(await edge.pool()),
+        edge.sender,
+        call_timeout=timedelta(seconds=edge.settings.lightning.look_up_timeout_seconds),
+        clock=edge.clock,
+    )
+    return Reactions(loops=[Loop("receipts of the node", catch_up.step)])
+
+
 def _take_over(data_dir: Path, dsn: str) -> None:
     from domain.bitcoin.adapters.node_books import take_over_former_books
 
@@ -69,5 +84,10 @@ def _take_over(data_dir: Path, dsn: str) -> None:
 
 
 INSTALLED = InstalledContext(
-    context=CONTEXT, table=INVOICES, migrations=__package__, workers=workers, take_over=_take_over
+    context=CONTEXT,
+    table=INVOICES,
+    migrations=__package__,
+    workers=workers,
+    reactions=reactions,
+    take_over=_take_over,
 )

@@ -90,15 +90,19 @@ class NodeClient:
 
 
 class PermitsOfARun:
-    """Port `Permits` for one process, which sometimes stands still before it asks for one: meanwhile others go on."""
+    """Port `Permits` for one process, which sometimes stands still before it asks for one, and is taken for dead.
+
+    Its successor comes to the same point meanwhile, and further.
+    """
 
     def __init__(self, permits: Permits, process: Process) -> None:
         """*permits*: as the process reaches them."""
-        self._permits, self._faults = permits, process.machine.faults
+        self._permits, self._process, self._faults = permits, process, process.machine.faults
 
     async def take(self, payment_hash: str, invoice_id: str) -> bool:
-        if self._faults.happens(0.2):
-            await asyncio.sleep(self._faults.random.uniform(0.5, 5.0))
+        if self._faults.happens(0.15):
+            self._process.machine.hide(self._process, "it stands still between its look at a payment and its call")
+            await asyncio.sleep(self._faults.random.uniform(3.0, 9.0))
         return await self._permits.take(payment_hash, invoice_id)
 
     async def give_back(self, payment_hash: str) -> None:
