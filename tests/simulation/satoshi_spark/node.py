@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from domain.bitcoin.adapters.requests import Behaviour, read
-from domain.bitcoin.adapters.simulated import Entry, SimulatedLightningNode, SimulatedSettings
+from domain.bitcoin.adapters.simulated import Entry, Result, SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.ports import LightningError, NodeInvoice, Payment, Permits
 from tests.fixtures.lightning import MemoryNodeBooks, MemoryPermits
 from tests.simulation.machine import Machine, Process
@@ -28,14 +28,20 @@ class NodeOfARun(SimulatedLightningNode):
         self.permits = MemoryPermits()
         """In the service's own store: it is here, where a process finds it, because nothing else keeps it in a run."""
         self._machine = machine
+        self._memory = MemoryNodeBooks()
         self.settings = SimulatedSettings(payment_delay=SETTLES_AFTER, failure_rate=0.1, unknown_rate=0.2)
         super().__init__(
-            MemoryNodeBooks(),
+            self._memory,
             self.settings,
             clock=machine.now,
             random=Random(machine.faults.random.random()),
             sleep=_at_once,
         )
+
+    def has_sent(self, payment_hash: str) -> bool:
+        """Whether the money is gone, or on its way."""
+        payment = self._memory.payments.get(payment_hash)
+        return payment is not None and payment.result is Result.PAID
 
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
