@@ -27,6 +27,7 @@ from domain.accounting.messages import (
     Deposited,
     FeeReserveReturned,
     OpenAccount,
+    Purpose,
     Reason,
     RefundTransfer,
     RefundWithdrawal,

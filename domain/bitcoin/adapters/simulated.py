@@ -36,9 +36,9 @@ T = TypeVar("T")
 NETWORK = "bcrt"
 RECEIPTS_AT_ONCE = 500
 """How many are told in one answer. May be changed."""
-RECEIPTS_OVERLAP = timedelta(minutes=1)
-"""What was paid within this time is told again: others may have written it down later than they saw the clock. May be
-changed, not below the longest transaction."""
+RECEIPTS_AFTER = timedelta(seconds=10)
+"""What was paid is told so much later: others may yet write down what was paid earlier. May be changed, not below the
+longest transaction."""
 NOT_DECIDED = datetime(9999, 1, 1, tzinfo=UTC)
 """When the result of a held payment is known."""
 
@@ -243,11 +243,10 @@ class SimulatedLightningNode:
         return invoice.receipt(self._clock())
 
     async def received(self, cursor: str) -> Incoming:
-        now, after = self._clock(), _place(cursor)
-        found = await self._ask(lambda: self._books.received(after, now, RECEIPTS_AT_ONCE))
-        settled = (now - RECEIPTS_OVERLAP, "")
-        paid_at, payment_hash = max(after, min(found[-1], settled) if found else settled)
-        return Incoming([payment_hash for _, payment_hash in found], f"{paid_at.isoformat()}/{payment_hash}")
+        until = self._clock() - RECEIPTS_AFTER
+        found = await self._ask(lambda: self._books.received(_place(cursor), until, RECEIPTS_AT_ONCE))
+        last = "/".join((found[-1][0].isoformat(), found[-1][1])) if found else cursor
+        return Incoming([payment_hash for _, payment_hash in found], last)
 
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
         """Raises InvalidPaymentRequestError, too. An expired request answers FAILED."""

@@ -171,8 +171,9 @@ def _node_agrees(tables: Tables, booked: Booked, node: SimulatedBooks) -> Iterat
 def _donations(tables: Tables, booked: Booked) -> Iterator[str]:
     """Each donation that moved money is registered, each registered one moved it, and totals are their sum."""
     raised: Counter[str] = Counter()
-    for given in (*tables.donations, *tables.gifts):
-        raised[given.campaign_id] += given.amount_sat
+    given: tuple[Donation | Gift, ...] = (*tables.donations, *tables.gifts)
+    for it in given:
+        raised[it.campaign_id] += it.amount_sat
     registered = Counter((it.donation_id, it.account_id, int(it.amount_sat)) for it in tables.donations)
     paid = Counter(
         (donation_id, account_id, amount_sat)
