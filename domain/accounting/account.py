@@ -13,7 +13,7 @@ money in transit, then the payee's credit or the payer's refund takes it out.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -26,6 +26,7 @@ from domain.accounting.messages import (
     Deposit,
     Deposited,
     FeeReserveReturned,
+    GiftCredited,
     OpenAccount,
     Purpose,
     Reason,
@@ -167,10 +168,10 @@ class Account(Aggregate):
             amount_sat=command.amount_sat,
             balance_sat=credited.balance_sat,
             purpose=command.purpose,
-            reference=command.reference,
         )
         key, kind = deposit_entry(command)
-        return done(credited, event, records=(Movement(key, LIGHTNING, credited.account_id, amount, kind, now),))
+        movement = Movement(key, LIGHTNING, credited.account_id, amount, kind, now)
+        return done(credited, event, *_gift_credited(command), records=(movement,))
 
     def withdraw(self, command: Withdraw, now: datetime, most_a_day_sat: int) -> Decision[Account]:
         """Debit what is to be paid out, and the fee reserve; for invoices no more than so much a day."""
@@ -436,6 +437,18 @@ class Movement:
 def _fits(account: str, of_the_system: str | None) -> bool:
     """Whether *account* is the system's that is asked for or, if none is, a user's."""
     return account[:1] not in ("", "@") if of_the_system is None else account == of_the_system
+
+
+def _gift_credited(command: Deposit) -> Sequence[GiftCredited]:
+    if command.purpose != Purpose.GIFT:
+        return ()
+    event = GiftCredited(
+        account_id=command.account_id,
+        deposit_id=command.deposit_id,
+        amount_sat=command.amount_sat,
+        campaign_id=command.reference,
+    )
+    return (event,)
 
 
 def deposit_entry(command: Deposit) -> tuple[str, MovementKind]:

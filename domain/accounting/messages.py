@@ -309,8 +309,17 @@ class Deposited(Event):
     amount_sat: int
     balance_sat: int
     purpose: str = ""
-    reference: str = ""
-    """Of a gift: to which campaign."""
+
+
+@event("accounting.gift-credited", key="account_id")
+@dataclass(frozen=True, kw_only=True)
+class GiftCredited(Event):
+    """The deposit that the balance has just grown by is a gift to a campaign."""
+
+    account_id: str
+    deposit_id: str
+    amount_sat: int
+    campaign_id: str
 
 
 @event("accounting.deposit-rejected", key="account_id")
@@ -323,8 +332,6 @@ class DepositRejected(Event):
     amount_sat: int
     reason: str
     purpose: str = ""
-    reference: str = ""
-    """Of a gift: to which campaign."""
 
 
 @event("accounting.withdrawal-accepted", key="account_id")
@@ -494,6 +501,7 @@ MESSAGES = (
     AccountOpeningRejected,
     AccountOpeningRejectedV1,
     Deposited,
+    GiftCredited,
     DepositRejected,
     WithdrawalAccepted,
     WithdrawalRejected,

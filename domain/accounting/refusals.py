@@ -106,7 +106,6 @@ def _rejection(command: Command, reason: Reason) -> Event | None:
                 amount_sat=command.amount_sat,
                 reason=reason,
                 purpose=command.purpose,
-                reference=command.reference,
             )
         case Withdraw():
             return WithdrawalRejected(

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from domain.accounting.messages import (
-    Deposited,
     DepositRejected,
+    GiftCredited,
     Purpose,
     TransferRefunded,
     TransferRejected,
@@ -57,12 +57,10 @@ def reject(event: TransferRejected | TransferRefunded) -> Sequence[RejectDonatio
     ]
 
 
-def register_gift(event: Deposited) -> Sequence[RegisterGift]:
-    if event.purpose != Purpose.GIFT:
-        return []
+def register_gift(event: GiftCredited) -> Sequence[RegisterGift]:
     return [
         RegisterGift(
-            campaign_id=event.reference, gift_id=gift_of_invoice(event.deposit_id), amount_sat=event.amount_sat
+            campaign_id=event.campaign_id, gift_id=gift_of_invoice(event.deposit_id), amount_sat=event.amount_sat
         )
     ]
 
@@ -71,7 +69,7 @@ STEPS: Mapping[type[Event], Step] = {
     TransferSucceeded: register,
     TransferRejected: reject,
     TransferRefunded: reject,
-    Deposited: register_gift,
+    GiftCredited: register_gift,
 }
 
 
@@ -98,7 +96,7 @@ def _paid_by(event: InvoiceIssued | InvoiceExpired | DepositFailed | DepositPaid
     return gift_of_invoice(event.invoice_id) if event.campaign_id else None
 
 
-def _credited(event: Deposited | DepositRejected) -> str | None:
+def _refused(event: DepositRejected) -> str | None:
     return gift_of_invoice(event.deposit_id) if event.purpose == Purpose.GIFT else None
 
 
@@ -112,8 +110,8 @@ GIFT = SagaKind(
         SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _paid_by),
         SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _paid_by),
         # Money came in and could not be credited: this must not end quietly, so the deadline raises the alarm.
-        SagaMilestone(DepositRejected, "credit_refused", SagaState.RUNNING, _credited),
-        SagaMilestone(Deposited, "credited", SagaState.RUNNING, _credited),
+        SagaMilestone(DepositRejected, "credit_refused", SagaState.RUNNING, _refused),
+        SagaMilestone(GiftCredited, "credited", SagaState.RUNNING, lambda event: gift_of_invoice(event.deposit_id)),
         SagaMilestone(GiftRegistered, "registered", SagaState.COMPLETED, lambda event: event.gift_id),
     ),
 )
