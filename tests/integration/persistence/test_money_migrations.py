@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
-from domain.accounting.account import MovementKind
+from domain.accounting.account import LIGHTNING, Movement, MovementKind
 from domain.application import APPLICATION
 from domain.bitcoin.invoice import InvoiceState
+from domain.shared.money import Satoshis
 from spark_actors.kernel.errors import ConstraintError
 from spark_actors.messaging.unit_of_work import Change
 from spark_actors.persistence.migrations import migrate, migrate_schema, migrations_of
@@ -74,6 +76,80 @@ def test_what_was_in_transit_before_arrives_and_no_more_than_that(earlier: str) 
     with pytest.raises(ConstraintError, match="follows_once"):
         commit(factory(), records=[a_refund("ended")])
     factory.close()
+
+
+FEES = {"accounting": "accounting/0005", "bitcoin": "bitcoin/0008"}
+BEFORE_FEES = {
+    "accounting": """
+        INSERT INTO accounting.accounts VALUES ('alice', 3, 'open', 30);
+        INSERT INTO accounting.ledger VALUES
+            ('deposit/d', '@lightning', 'alice', 100, 'manual_deposit', NULL, now()),
+            ('withdrawal/open/debit', 'alice', '@lightning', 70, 'withdrawal', NULL, now())
+    """,
+    "bitcoin": """
+        INSERT INTO bitcoin.invoices VALUES
+            ('own', 2, 'deposit', 'issued', 'bob', 70, now(), 'h', 'lnbc2', now(), NULL, NULL, NULL),
+            ('open', 2, 'withdrawal', 'authorized', 'alice', 70, now(), 'h', 'lnbc2', now(), NULL, NULL, NULL)
+    """,
+}
+
+
+@pytest.fixture
+def before_fees(empty_database: str) -> str:
+    """DSN of a database with a withdrawal under way, of a release without fees, brought up to date since."""
+    for context, rows in BEFORE_FEES.items():
+        migrations = [
+            migration
+            for migration in migrations_of(APPLICATION, context)
+            if not (migration.name.startswith(f"{context}/") and migration.name >= FEES[context])
+        ]
+        with psycopg.connect(empty_database) as connection:
+            migrate_schema(connection, context, migrations)
+            connection.execute(rows.encode())
+    applied = migrate(APPLICATION, dict.fromkeys(BEFORE_FEES, empty_database))
+    assert all(migration.is_expanding for migration in applied)
+    assert {migration.context for migration in applied} == set(BEFORE_FEES)
+    return empty_database
+
+
+@pytest.mark.parametrize("state", [InvoiceState.PAID, InvoiceState.FAILED])
+def test_a_withdrawal_of_before_there_were_fees_ends_without_them(before_fees: str, state: InvoiceState) -> None:
+    """Though it pays the invoice of a deposit here, as was allowed then."""
+    invoices = PostgresUnitOfWorkFactory(before_fees, "bitcoin", TABLES["bitcoin"])
+    held: Any = invoices().repository.load(["open"])["open"].state
+    assert (held.fee_reserve_sat, held.fee_sat) == (None, None)
+    preimage = "proof" if state is InvoiceState.PAID else None
+    ended = replace(held, state=state, settled_at=NOW, preimage=preimage)
+    commit(invoices(), [Change("open", 2, 3, ended)])
+    invoices.close()
+    ledger = PostgresUnitOfWorkFactory(before_fees, "accounting", TABLES["accounting"])
+    account: Any = ledger().repository.load(["alice"])["alice"].state
+    assert (account.drawn_on, account.drawn_sat) == (None, 0)
+    refund = Movement(
+        *("withdrawal/open/refund", LIGHTNING, "alice", Satoshis(70), MovementKind.WITHDRAWAL_REFUND, NOW),
+        follows="withdrawal/open/debit",
+    )
+    commit(ledger(), records=[refund])
+    ledger.close()
+
+
+def test_what_a_release_without_fees_writes_beside_this_one_is_let_in(before_fees: str) -> None:
+    with psycopg.connect(before_fees, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO bitcoin.invoices (invoice_id, version, kind, state, account_id, amount_sat, requested_at,"
+            " payment_hash, payment_request, expires_at)"
+            " VALUES ('new', 1, 'withdrawal', 'requested', 'alice', 5, now(), 'h2', 'r', now())"
+        )
+        connection.execute("UPDATE bitcoin.invoices SET state = 'authorized', version = 2 WHERE invoice_id = 'new'")
+        connection.execute(
+            "INSERT INTO accounting.accounts (account_id, version, status, balance_sat) VALUES ('bob', 1, 'open', 0)"
+        )
+        connection.execute(
+            "INSERT INTO accounting.ledger (idempotency_key, debit_account, credit_account, amount_sat, kind, follows,"
+            " payee, recorded_at, sent_by) VALUES"
+            " ('transfer/t/debit', 'alice', '@in-transit', 5, 'transfer_debit', NULL, 'bob', now(), ''),"
+            " ('transfer/t/credit', '@in-transit', 'bob', 5, 'transfer_credit', 'transfer/t/debit', NULL, now(), '')"
+        )
 
 
 def test_an_invoice_that_came_to_nothing_before_may_be_paid_now(earlier: str) -> None:

@@ -100,7 +100,7 @@ def test_what_cannot_be_meant_is_refused_before_anybody_looks_for_a_daemon(
 
 def test_an_unknown_kind_is_answered_with_those_that_there_are(cli: Cli, tmp_path: Path) -> None:
     result = cli("sagas", "list", "--kind", "dontion", "--data-dir", str(tmp_path))
-    assert "expected deposit or donation or sign-up or withdrawal, got 'dontion'" in result.stderr
+    assert "expected deposit or donation or gift or sign-up or withdrawal, got 'dontion'" in result.stderr
 
 
 def test_a_choice_reads_as_a_sentence(cli: Cli) -> None:

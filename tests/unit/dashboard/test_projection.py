@@ -22,6 +22,7 @@ from domain.dashboard.rows import (
     ActivitySeen,
     CampaignSeen,
     DonationSeen,
+    GiftSeen,
     InvoiceSeen,
     RowSeen,
     merged_rows,
@@ -29,6 +30,7 @@ from domain.dashboard.rows import (
 from spark_actors.kernel.messages import Event
 from tests.fixtures.dashboard_events import EVENTS, MIDNIGHT, Happened, an, deliveries, histories
 
+INVOICE = crowdfunding.invoice_of_gift("g1")
 Rows = Mapping[type[RowSeen], Sequence[Any]]
 
 
@@ -76,7 +78,8 @@ def test_every_event_of_every_context_is_shown_in_the_feed_of_an_account_that_it
 
     assert kind in PROJECTED
     assert (line.event, line.event_key) == (kind.TYPE.name, happened.event.key)
-    assert line.account_id in vars(happened.event).values() or kind is bitcoin.InvoiceChangeRejected
+    nobodys = (bitcoin.InvoiceChangeRejected, crowdfunding.GiftRequested, crowdfunding.GiftRegistered)
+    assert line.account_id in vars(happened.event).values() or kind in nobodys
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EVENTS if "balance_sat" in kind.__annotations__])
@@ -96,6 +99,50 @@ def test_an_account_credited_before_its_sign_up_is_seen_keeps_balance_and_name()
     for order in permutations([deposited, registered, opened]):
         (account,) = rows_after(*order)[AccountSeen]
         assert account == AccountSeen(account_id="alice", username="satoshi", is_open=True, balance_sat=40, sequence=2)
+
+
+def of_gift(kind: type[Event], **content: Any) -> Event:
+    """An event of the one gift, or of its invoice."""
+    return an(
+        kind,
+        **({"invoice_id": INVOICE} if "invoice_id" in kind.__annotations__ else {}),
+        campaign_id="wells",
+        **content,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state"),
+    [
+        ((crowdfunding.GiftRequested, bitcoin.InvoiceIssued), "issued"),
+        ((crowdfunding.GiftRequested, bitcoin.InvoiceIssued, bitcoin.InvoiceExpired), "expired"),
+        ((crowdfunding.GiftRequested, bitcoin.DepositFailed), "failed"),
+        ((crowdfunding.GiftRequested, bitcoin.InvoiceIssued, bitcoin.InvoiceExpired, bitcoin.DepositPaid), "paid"),
+        ((bitcoin.InvoiceIssued, bitcoin.DepositPaid, crowdfunding.GiftRegistered), "registered"),
+    ],
+)
+def test_a_gift_ends_in_the_same_state_in_whatever_order_events_arrive(kinds: list[type[Event]], state: str) -> None:
+    history = [Happened(of_gift(kind), second=float(second)) for second, kind in enumerate(kinds)]
+    for order in permutations(history):
+        rows = rows_after(*order)
+        assert [(gift.gift_id, gift.state) for gift in rows[GiftSeen]] == [("g1", state)]
+        assert InvoiceSeen not in rows
+
+
+def test_a_gift_shows_what_arrived_and_what_its_giver_wanted_to_say() -> None:
+    asked = Happened(of_gift(crowdfunding.GiftRequested, amount_sat=40, name="Zoë", message="Keep dry"))
+    issued = Happened(of_gift(bitcoin.InvoiceIssued, amount_sat=40, payment_request="lnbc40"), second=1)
+    registered = Happened(of_gift(crowdfunding.GiftRegistered, amount_sat=45), second=2)
+    for order in permutations([asked, issued, registered]):
+        (gift,) = rows_after(*order)[GiftSeen]
+        assert (gift.amount_sat, gift.name, gift.message) == (45, "Zoë", "Keep dry")
+        assert gift.payment_request == "lnbc40"
+
+
+@pytest.mark.parametrize("kind", [bitcoin.DepositRequested, bitcoin.InvoiceIssued, bitcoin.DepositPaid])
+def test_what_strangers_ask_a_campaign_for_is_in_nobodys_feed(kind: type[Event]) -> None:
+    (line,) = rows_after(Happened(of_gift(kind)))[ActivitySeen]
+    assert line.account_id == ""
 
 
 def test_a_campaign_keeps_its_totals_and_its_goal_whatever_is_seen_first() -> None:

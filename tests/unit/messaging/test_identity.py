@@ -21,7 +21,14 @@ from tests.fixtures.application import CONTEXTS, example
 from tests.fixtures.identity import REGISTRY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ANYBODY = {"auth.register-account", "auth.login", "dashboard.campaigns", "dashboard.campaign"}
+ANYBODY = {
+    "auth.register-account",
+    "auth.login",
+    "dashboard.campaigns",
+    "dashboard.campaign",
+    "crowdfunding.request-gift",
+    "dashboard.gift",
+}
 OWNERS = {
     "crowdfunding.create-campaign",
     "crowdfunding.donate-to-campaign",
