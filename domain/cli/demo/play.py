@@ -7,20 +7,21 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from domain.auth.messages import RegisterAccount
-from domain.bitcoin.adapters.requests import simulated_invoice
 from domain.bitcoin.messages import RequestDeposit, RequestWithdrawal
-from domain.cli.demo.story import Campaign, Gift, Mischief, Payout, Person, Story
+from domain.cli.demo.outsiders import Outsider, SimulatedOutsider
+from domain.cli.demo.story import Campaign, Gift, Mischief, OpenGift, Payout, Person, Story
 from domain.cli.password import hash_password
 from domain.cli.session import log_in
-from domain.crowdfunding.messages import CreateCampaign
+from domain.crowdfunding.messages import CreateCampaign, RequestGift
 from domain.dashboard.views import (
     ViewAccountOverview,
     ViewCampaign,
     ViewDonation,
+    ViewGift,
     ViewInvoice,
     ViewTimeline,
 )
@@ -30,7 +31,6 @@ from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging.identity import Role, identity_of
 
 PASSWORD_BYTES = 12
-AN_HOUR = timedelta(hours=1)
 
 
 @dataclass
@@ -79,6 +79,7 @@ class Play:
         story: Story,
         stage: Stage,
         *,
+        outsider: Outsider | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         hashed: Callable[[str], str] = hash_password,
     ) -> None:
@@ -89,6 +90,7 @@ class Play:
         """By account id."""
         self._story = story
         self._stage = stage
+        self._outsider = outsider or SimulatedOutsider()
         self._patience_seconds = patience_seconds
         self._seen = Performance(story)
 
@@ -99,6 +101,7 @@ class Play:
         await self._act("Paying in over Lightning", (self._pay_in(p) for p in self._story.people if p.deposit_sat))
         await self._act("Opening campaigns", map(self._open, self._story.campaigns))
         await self._donate()
+        await self._act("Giving without an account", map(self._give_openly, self._story.open_gifts))
         await self._act("Withdrawing over Lightning", map(self._withdraw, self._story.payouts))
         await self._look_around()
         self._seen.seconds = time.monotonic() - start
@@ -127,7 +130,7 @@ class Play:
         self._sessions[person.account_id] = self._client.acting_as(session.token)
 
     async def _pay_in(self, person: Person) -> None:
-        """Ask for an invoice and wait until it was paid; the simulated node pays by itself after a while."""
+        """Ask for an invoice, have it paid, and wait until the money is there."""
         command = RequestDeposit(
             invoice_id=person.deposit_id, account_id=person.account_id, amount_sat=person.deposit_sat
         )
@@ -135,6 +138,7 @@ class Play:
         query = ViewInvoice(invoice_id=person.deposit_id)
         invoice = await self._watch(query, lambda view: bool(view["payment_request"]), person)
         self._seen.check(f"{person.name} gets an invoice", True, bool(invoice.get("payment_request")))
+        await self._outsider.pay(invoice.get("payment_request", ""))
         invoice = await self._watch(query, _has_ended, person)
         self._seen.check(f"{person.name}'s deposit", "credited", invoice.get("state", NOT_THERE))
 
@@ -165,6 +169,23 @@ class Play:
         self._seen.check(f"{what} ({gift.donation_id})", "registered", donation.get("state", NOT_THERE))
         ended.set()
 
+    async def _give_openly(self, gift: OpenGift) -> None:
+        """A stranger asks for an invoice, pays it, and has a receipt."""
+        what = f"{gift.name or 'Somebody'} gives {gift.amount_sat:,} sat without an account"
+        command = RequestGift(
+            campaign_id=gift.campaign_id,
+            gift_id=gift.gift_id,
+            amount_sat=gift.amount_sat,
+            name=gift.name,
+            message=gift.message,
+        )
+        await self._send(what, command, None)
+        query = ViewGift(gift_id=gift.gift_id)
+        asked = await self._watch(query, lambda view: bool(view["payment_request"]))
+        await self._outsider.pay(asked.get("payment_request", ""))
+        receipt = await self._watch(query, _has_ended)
+        self._seen.check(what, "registered", receipt.get("state", NOT_THERE))
+
     async def _misbehave(self, mischief: Mischief, ready: asyncio.Event | None) -> None:
         if ready is not None:
             await ready.wait()
@@ -182,7 +203,13 @@ class Play:
 
     async def _withdraw(self, payout: Payout) -> None:
         what = f"{payout.person.name} {payout.what}"
-        answer = await self._answer(_withdrawal(payout, datetime.now(UTC)), payout.person)
+        command = RequestWithdrawal(
+            invoice_id=payout.invoice_id,
+            account_id=payout.person.account_id,
+            amount_sat=payout.amount_sat,
+            payment_request=await self._outsider.invoice(payout, datetime.now(UTC)),
+        )
+        answer = await self._answer(command, payout.person)
         expected = f"rejected: {payout.reason}" if payout.is_expired else "done"
         self._seen.check(f"{what} (at first)", expected, told(answer))
         if payout.is_expired:  # refused at once: it is told in the answer, and nothing is kept of it
@@ -272,15 +299,3 @@ def _message_id(gift: Gift) -> str:
 
 def _has_ended(view: View) -> bool:
     return view["ended_at"] is not None
-
-
-def _withdrawal(payout: Payout, now: datetime) -> RequestWithdrawal:
-    """The command with an invoice of somebody outside, made here."""
-    expires_at = now + (-AN_HOUR if payout.is_expired else AN_HOUR)
-    invoice = simulated_invoice(payout.amount_sat, expires_at, nonce=payout.invoice_id, behaviour=payout.behaviour)
-    return RequestWithdrawal(
-        invoice_id=payout.invoice_id,
-        account_id=payout.person.account_id,
-        amount_sat=payout.amount_sat,
-        payment_request=invoice.payment_request,
-    )

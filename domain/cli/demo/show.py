@@ -56,6 +56,7 @@ def summary(seen: Performance) -> dict[str, Any]:
         "people": [{**vars(person), "balance_sat": _balance(seen, person)} for person in story.people],
         "campaigns": [seen.campaigns.get(campaign.campaign_id, {}) for campaign in story.campaigns],
         "donations": len(story.gifts),
+        "gifts": len(story.open_gifts),
         "refused": [{"who": each.who, "what": each.what, "reason": each.reason} for each in story.mischief],
         "withdrawals": [seen.payouts.get(payout.invoice_id, {}) for payout in story.payouts],
         "timeline": seen.timeline,
@@ -145,7 +146,7 @@ def _way_of_one_donation(seen: Performance) -> RenderableType:
 def _money(seen: Performance) -> RenderableType:
     """Where the story's money is: what came in is what went out and what is held."""
     story = seen.story
-    came, went = (sum(amounts) for amounts in _flows(story))
+    came, went = story.came_in, story.went_out
     fees = sum(seen.fees_of(person) for person in story.people)
     held = sum(_balance(seen, person) or 0 for person in story.people)
     line = Text.assemble(
@@ -153,12 +154,11 @@ def _money(seen: Performance) -> RenderableType:
         *(" did it cost, ", (sats(held), "bold"), " are held: "),
     )
     line.append("every satoshi is accounted for." if came == went + fees + held else "that does not add up!")
-    line.append(f"\n{seen.commands} commands, {len(story.gifts)} donations, {seen.seconds:.1f} s.", style="dim")
+    line.append(
+        f"\n{seen.commands} commands, {len(story.gifts) + len(story.open_gifts)} donations, {seen.seconds:.1f} s.",
+        style="dim",
+    )
     return line
-
-
-def _flows(story: Story) -> tuple[list[int], list[int]]:
-    return [person.deposit_sat for person in story.people], [story.withdrawn_by(person) for person in story.people]
 
 
 def _naming(story: Story) -> Any:

@@ -27,6 +27,8 @@ PLOTS = (
     ("Hal", "A node in every library", "Borrow a book, open a channel.", 1.5),
 )
 """Owner, title, description, and the goal as a part of what will be given: below 1 it is reached."""
+STRANGERS = (("Zoë", "Keep the lights on!"), ("", ""))
+"""Names and words of those who give without an account."""
 TROUBLEMAKER = "Mallory"
 GIFTS = 40
 GIFTS_QUICK = 12
@@ -76,6 +78,18 @@ class Gift:
             account_id=self.donor.account_id,
             amount_sat=self.amount_sat,
         )
+
+
+@dataclass(frozen=True)
+class OpenGift:
+    """A gift of somebody without an account, paid over Lightning."""
+
+    gift_id: str
+    campaign_id: str
+    amount_sat: int
+    name: str
+    """Empty: they do not want to be named."""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -137,14 +151,27 @@ class Story:
     people: Sequence[Person]
     campaigns: Sequence[Campaign]
     gifts: Sequence[Gift]
+    open_gifts: Sequence[OpenGift]
     mischief: Sequence[Mischief]
     payouts: Sequence[Payout]
+
+    @property
+    def came_in(self) -> int:
+        """What has come in over Lightning."""
+        paid_in = sum(person.deposit_sat for person in self.people)
+        return paid_in + sum(gift.amount_sat for gift in self.open_gifts)
+
+    @property
+    def went_out(self) -> int:
+        """What has gone out over Lightning, beside fees."""
+        return sum(map(self.withdrawn_by, self.people))
 
     def given_by(self, person: Person) -> int:
         return sum(gift.amount_sat for gift in self.gifts if gift.donor == person)
 
     def raised_for(self, campaign: Campaign) -> int:
-        return sum(gift.amount_sat for gift in self.gifts if gift.campaign_id == campaign.campaign_id)
+        given: tuple[Gift | OpenGift, ...] = (*self.gifts, *self.open_gifts)
+        return sum(gift.amount_sat for gift in given if gift.campaign_id == campaign.campaign_id)
 
     def received_by(self, person: Person) -> int:
         return sum(self.raised_for(campaign) for campaign in self.campaigns if campaign.owner == person)
@@ -163,7 +190,7 @@ def write_story(seed: int, suffix: str, *, quick: bool = False) -> Story:
     cast = _cast(rng, suffix)
     gifts = _gifts(rng, cast, GIFTS_QUICK if quick else GIFTS)
     campaigns = [_campaign(cast, number, gifts) for number in range(len(PLOTS))]
-    story = Story(seed, cast.everybody, campaigns, gifts, _mischief(cast, gifts), ())
+    story = Story(seed, cast.everybody, campaigns, gifts, _open_gifts(rng, cast), _mischief(cast, gifts), ())
     return replace(story, payouts=_payouts(cast, story))
 
 
@@ -197,6 +224,14 @@ def _gifts(rng: Random, cast: Cast, count: int) -> list[Gift]:
         gift = Gift(f"donation-{number + 1}-{cast.suffix}", donor, campaign_id, amount, deliveries=1 if number else 3)
         gifts.append(gift)
     return [gift for gift in gifts if gift.amount_sat]
+
+
+def _open_gifts(rng: Random, cast: Cast) -> list[OpenGift]:
+    amounts = [rng.randrange(2, 20) * 100 for _ in STRANGERS]
+    return [
+        OpenGift(f"gift-{number + 1}-{cast.suffix}", _campaign_id(cast, number % len(PLOTS)), amount, name, message)
+        for number, (amount, (name, message)) in enumerate(zip(amounts, STRANGERS, strict=True))
+    ]
 
 
 def _campaign(cast: Cast, number: int, gifts: Sequence[Gift]) -> Campaign:

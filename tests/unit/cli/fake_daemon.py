@@ -11,6 +11,7 @@ from domain.dashboard.views import (
     ViewAccountOverview,
     ViewCampaign,
     ViewDonation,
+    ViewGift,
     ViewInvoice,
     ViewTimeline,
 )
@@ -60,6 +61,8 @@ class FakeDaemon:
                 return self._campaign(query.campaign_id)
             case ViewDonation():
                 return {"state": "registered", "ended_at": AT}
+            case ViewGift():
+                return {"state": "registered", "payment_request": "ln1", "ended_at": AT}
             case ViewInvoice():
                 return self._invoice(query.invoice_id)
             case ViewTimeline():
@@ -81,7 +84,7 @@ class FakeDaemon:
     def _invoice(self, invoice_id: str) -> dict[str, Any]:
         payout = next((each for each in self._story.payouts if each.invoice_id == invoice_id), None)
         state, reason = (payout.state, payout.reason) if payout else ("credited", "")
-        return {"state": state, "reason": reason, "payment_request": "ln1", "ended_at": AT}
+        return {"state": state, "reason": reason, "payment_request": "ln1", "ended_at": AT, "preimage": "p"}
 
     def _timeline(self, correlation_id: str) -> dict[str, Any]:
         message_id = correlation_id.rpartition(" ")[2]  # of what began the story
