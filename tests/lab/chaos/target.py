@@ -57,7 +57,11 @@ patience_seconds = 3
 [lightning]
 call_timeout_seconds = 1
 
+[lightning.withdrawals]
+longest_days = 4000
+
 [lightning.simulated]
+fee_sat = 1
 payment_delay_seconds = 0.2
 
 [log]

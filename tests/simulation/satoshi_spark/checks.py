@@ -162,6 +162,9 @@ def _node_agrees(tables: Tables, booked: Booked, node: SimulatedBooks) -> Iterat
     paid = sum(it.amount_sat for it in withdrawals if it.state == InvoiceState.PAID)
     if paid != node.paid_sat:
         yield f"the node paid {node.paid_sat} sat, the withdrawals that are paid come to {paid}"
+    fees = sum(it.fee_sat or 0 for it in withdrawals)
+    if fees != node.fees_sat:
+        yield f"the node paid {node.fees_sat} sat for routes, {fees} were charged"
     deposits = [it for it in tables.invoices.values() if it.kind == InvoiceKind.DEPOSIT]
     credited = sum(sat for it in deposits for _, sat in booked.of(Deposited, it.invoice_id))
     if credited != node.received_sat:

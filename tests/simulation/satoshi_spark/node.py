@@ -29,7 +29,7 @@ class NodeOfARun(SimulatedLightningNode):
         """In the service's own store: it is here, where a process finds it, because nothing else keeps it in a run."""
         self._machine = machine
         self._memory = MemoryNodeBooks()
-        self.settings = SimulatedSettings(payment_delay=SETTLES_AFTER, failure_rate=0.1, unknown_rate=0.2)
+        self.settings = SimulatedSettings(payment_delay=SETTLES_AFTER, failure_rate=0.1, unknown_rate=0.2, fee_sat=1)
         super().__init__(
             self._memory,
             self.settings,

@@ -23,10 +23,12 @@ AT = "2026-01-01T00:00:00+00:00"
 
 
 class FakeDaemon:
-    """Answers as the story wants it. *lies* replaces what a view says of an account's balance."""
+    """Answers as the story wants it. *lies* replaces what a view says of an account's balance; *fee_sat* is what each
+    payment has cost its payer."""
 
-    def __init__(self, story: Story, *, lies: dict[str, int] | None = None) -> None:
+    def __init__(self, story: Story, *, lies: dict[str, int] | None = None, fee_sat: int = 1) -> None:
         self._story = story
+        self._fee_sat = fee_sat
         self._lies = lies or {}
         self._mischief = {id(each.command): each for each in story.mischief}
         self._later: dict[str, str] = {}
@@ -71,7 +73,8 @@ class FakeDaemon:
 
     def _account(self, account_id: str) -> dict[str, Any]:
         person = next(person for person in self._story.people if person.account_id == account_id)
-        balance = self._lies.get(person.name, self._story.balance_of(person))
+        payments = [each for each in self._story.payouts if each.person == person and each.state == "paid"]
+        balance = self._lies.get(person.name, self._story.balance_of(person) - len(payments) * self._fee_sat)
         return {"is_open": True, "balance_sat": balance}
 
     def _campaign(self, campaign_id: str) -> dict[str, Any]:
@@ -84,7 +87,10 @@ class FakeDaemon:
     def _invoice(self, invoice_id: str) -> dict[str, Any]:
         payout = next((each for each in self._story.payouts if each.invoice_id == invoice_id), None)
         state, reason = (payout.state, payout.reason) if payout else ("credited", "")
-        return {"state": state, "reason": reason, "payment_request": "ln1", "ended_at": AT, "preimage": "p"}
+        view = {"state": state, "reason": reason, "payment_request": "ln1", "ended_at": AT}
+        return (
+            {**view, "fee_reserve_sat": 2, "fee_sat": self._fee_sat, "preimage": "proof"} if state == "paid" else view
+        )
 
     def _timeline(self, correlation_id: str) -> dict[str, Any]:
         message_id = correlation_id.rpartition(" ")[2]  # of what began the story

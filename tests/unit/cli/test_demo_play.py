@@ -58,6 +58,12 @@ def test_a_balance_that_is_off_by_one_satoshi_is_seen(story: Story) -> None:
     assert "not as expected: 1" in shown(seen)
 
 
+def test_a_route_that_has_cost_more_than_was_set_aside_is_seen(story: Story) -> None:
+    paid = [payout for payout in story.payouts if payout.state == "paid"]
+    seen = play(story, FakeDaemon(story, fee_sat=3))
+    assert [each.what.rpartition(": ")[2] for each in seen.failures] == ["the fee is within its reserve"] * len(paid)
+
+
 def test_a_daemon_that_goes_away_ends_the_play_with_one_error(story: Story) -> None:
     class Gone(FakeDaemon):
         async def view(self, query: Query, *, timeout: float = 0) -> dict[str, Any]:

@@ -236,7 +236,7 @@ def test_money_is_moved_by_hand_only_with_a_word_why() -> None:
     assert {cls.TYPE.name for cls in by_hand} == {
         f"accounting.{name}"
         for name in (
-            *("deposit", "withdraw", "refund-withdrawal"),
+            *("deposit", "withdraw", "refund-withdrawal", "return-fee-reserve"),
             *("request-transfer", "credit-transfer", "refund-transfer"),
         )
     }

@@ -107,7 +107,7 @@ def test_every_command_is_received_and_its_outcome_sent_where_its_header_says(co
     assert resolved(operation["channel"]["$ref"])["address"] == f"spark.commands.{command.TYPE.name}"
     assert operation["reply"]["address"] == {"location": "$message.header#/Spark-Reply-To"}
     assert list(resolved(operation["reply"]["channel"]["$ref"])["messages"]) == ["Outcome"]
-    assert resolved(operation["messages"][0]["$ref"])["name"] == f"spark.{command.TYPE.name}.v1"
+    assert resolved(operation["messages"][0]["$ref"])["name"] == f"spark.{command.TYPE.name}.v{command.TYPE.version}"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.TYPE.name)
@@ -121,7 +121,7 @@ def test_every_command_may_come_in_binary_mode(command: type[Command]) -> None:
         "ce-specversion": "1.0",
         "ce-id": "m-1",
         "ce-source": "/shop",
-        "ce-type": f"spark.{command.TYPE.name}.v1",
+        "ce-type": f"spark.{command.TYPE.name}.v{command.TYPE.version}",
         "ce-partitionkey": "x",
         "Spark-Authorization": "Bearer x",
     }
