@@ -25,8 +25,8 @@ ENDING = tuple(each for each in Behaviour if each is not Behaviour.HELD)
 """Nobody releases what is held."""
 PASSWORD_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQxMjM0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaDEy"
 FAR = timedelta(hours=240)
-"""When the invoices of withdrawals expire: farther than any clock jumps. What was perhaps never sent is given back then,
-so in the end the daemon's clock is set on by more."""
+"""When the invoices of withdrawals expire: farther than any clock jumps. What was perhaps never sent is given back
+then, so in the end the daemon's clock is set on by more."""
 
 
 class Movement(NamedTuple):
