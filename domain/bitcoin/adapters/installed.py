@@ -66,18 +66,18 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
 
 
 async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
-    """What looks for money that came in while nobody did; *node* stands in for that of the settings."""
+    """What looks for money that came in while nobody did, and at what there is; *node* stands in for that of the
+    settings."""
+    from domain.bitcoin.adapters.balance import BalanceWatch
     from domain.bitcoin.adapters.receipts import CatchUp, PostgresReceiptsRead
     from spark_actors.actors.loop import Loop
 
-    catch_up = CatchUp(
-        node or await lightning_node(edge, edge.clock),
-        PostgresReceiptsRead(await edge.pool()),
-        edge.sender,
-        call_timeout=timedelta(seconds=edge.settings.lightning.look_up_timeout_seconds),
-        clock=edge.clock,
-    )
-    return Reactions(loops=[Loop("receipts of the node", catch_up.step)])
+    asked = node or await lightning_node(edge, edge.clock)
+    limit = timedelta(seconds=edge.settings.lightning.look_up_timeout_seconds)
+    read = PostgresReceiptsRead(await edge.pool())
+    catch_up = CatchUp(asked, read, edge.sender, call_timeout=limit, clock=edge.clock)
+    balance = BalanceWatch(asked, edge.telemetry, call_timeout=limit)
+    return Reactions(loops=[Loop("receipts of the node", catch_up.step), Loop("balance of the node", balance.step)])
 
 
 def _take_over(data_dir: Path, dsn: str) -> None:

@@ -125,11 +125,6 @@ class BookedPayment:
             return Payment(PaymentStatus.FAILED, reason=self.reason)
         return Payment(PaymentStatus.PAID, self.preimage, self.fee_sat)
 
-    @property
-    def out_sat(self) -> int:
-        """What is gone, or is held for it."""
-        return self.amount_sat + self.fee_sat if self.result is Result.PAID else 0
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -187,6 +182,9 @@ class NodeBooks(Protocol):
         self, after: tuple[datetime, str], until: datetime, limit: int
     ) -> Sequence[tuple[datetime, str]]:
         """When invoices were paid, and their hashes: the first *limit* of those behind *after*, in this order."""
+
+    async def totals(self, now: datetime) -> tuple[int, int]:
+        """The satoshis that have come in, and those that are gone or on their way, with fees."""
 
     async def all(self) -> tuple[list[BookedInvoice], list[BookedPayment]]:
         """Everything, as it was at one moment; payments in the order of their hashes."""
@@ -264,10 +262,8 @@ class SimulatedLightningNode:
         return payment.told(self._clock()) if payment else Payment(PaymentStatus.NOT_FOUND)
 
     async def balance_sat(self) -> int:
-        invoices, payments = await self._ask(self._books.all)
-        now = self._clock()
-        came_in = sum(each.receipt(now).received_sat for each in invoices)
-        return self._settings.funds_sat + came_in - sum(each.out_sat for each in payments)
+        came_in, went_out = await self._ask(lambda: self._books.totals(self._clock()))
+        return self._settings.funds_sat + came_in - went_out
 
     async def receive(self, payment_request: str, received_sat: int | None = None) -> None:
         """Somebody outside pays an invoice made here, now. An expired, paid or foreign one stays as it is.
