@@ -89,7 +89,7 @@ class Subscriptions:
         self._always: dict[str, tuple[str, ...]] = {}
         self._perhaps: dict[str, tuple[BoundedContext, ...]] = {}
         for context in sorted(contexts, key=lambda context: context.name):
-            handled = {event.TYPE.name for event in (*context.steps, *context.reads)}  # in one version at least
+            handled = {event.TYPE.name for event in (*context.steps, *context.tasks, *context.reads)}  # in some version
             for name in handled:
                 self._always[name] = (*self._always.get(name, ()), context.name)
             for name in {event.TYPE.name for event in context.subscriptions} - handled:

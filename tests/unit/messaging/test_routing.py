@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from domain.accounting.messages import Deposited, Purpose
 from domain.auth.messages import AccountRegistered, RegistrationRejected
+from domain.bitcoin.messages import DepositRequested
 from domain.crowdfunding.messages import DonationRejected, DonationRejectedV1
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.messages import Event, MessageRegistry
@@ -112,6 +113,11 @@ def test_what_an_earlier_release_refused_at_once_belongs_to_no_saga() -> None:
     assert SUBSCRIPTIONS.of(an_event(a_rejection(DonationRejectedV1, "own_campaign"))) == ("dashboard",)
     refused = RegistrationRejected(account_id="ann", username="ann", reason="username_taken")
     assert SUBSCRIPTIONS.of(an_event(refused)) == ()
+
+
+def test_what_gives_a_context_something_to_do_goes_to_it_even_if_it_belongs_to_no_saga_there() -> None:
+    asked = DepositRequested(invoice_id="gift g1", account_id="bob", amount_sat=1, campaign_id="roof")
+    assert set(SUBSCRIPTIONS.of(an_event(asked))) == {"bitcoin", "dashboard"}
 
 
 def test_an_event_that_cannot_be_read_goes_to_all_its_subscribers() -> None:
