@@ -1,0 +1,100 @@
+"""Payment requests that are changed at random: as texts, and behind a checksum and a signature that are right again."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from random import Random
+
+from domain.bitcoin import bech32, bolt11
+from domain.bitcoin.ports import InvalidPaymentRequestError
+
+CPU_SECONDS = 1.0
+"""For one text at most, on a busy machine; usual are three milliseconds."""
+_LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7lQPZRY9X81bio_ \n\0ıſ\u212aé\ud800🙂"
+_PREFIXES = (
+    "lnbc",
+    "lntb",
+    "lntbs",
+    "lnbcrt",
+    "lnbc1p",
+    "lnbc10p",
+    "lnbc0m",
+    "lnbc99999999999999999999",
+    "ln",
+    "",
+    "x" * 80,
+)
+_SIGNED = 0.1
+"""Signing is slow: so many have a signature that is right again; of the others it gives some other payee, or none."""
+_SIGNATURE_WORDS = 104
+_LOW_FIVE_BITS = bytes(byte & 31 for byte in range(256))
+
+
+def texts(examples: Sequence[str], count: int, seed: int = 0) -> Iterator[str]:
+    """*count* texts, made of the examples, which are valid; the same ones for the same seed."""
+    random = Random(seed)
+    for _ in range(count):
+        example = random.choice(examples)
+        yield random.choice((_changed_text, _changed_words, _changed_words))(example, random)
+
+
+class Reader:
+    """Holds `bolt11.read` to its contract and counts what became of the texts."""
+
+    def __init__(self) -> None:
+        self.fates: Counter[str] = Counter()
+        self.slowest_seconds = 0.0
+
+    def check(self, text: str) -> None:
+        """Raises AssertionError, or whatever the reader should not have raised, with the text as a note."""
+        before = time.thread_time()
+        try:
+            request = bolt11.read(text)
+        except InvalidPaymentRequestError as error:
+            fate = error.detail[:30]
+        except BaseException as error:
+            error.add_note(repr(text[:2_000]))
+            raise
+        else:
+            fate = "read"
+            assert bolt11.read(request.text) == request
+            assert len(bytes.fromhex(request.payment_hash)) == len(bytes.fromhex(request.payment_secret)) == 32
+            assert (request.description is None) != (request.description_hash is None)
+        taken = time.thread_time() - before
+        assert fate
+        self.fates[fate] += 1
+        self.slowest_seconds = max(self.slowest_seconds, taken)
+        assert taken < CPU_SECONDS, text[:2_000]
+
+
+def _changed_text(text: str, random: Random) -> str:
+    place = random.randrange(len(text))
+    part = text[place : place + random.choice((0, 1, 5, 60))]
+    put = random.choice(("", random.choice(_LETTERS), "".join(random.choices(_LETTERS, k=9)), part * 2, part * 100))
+    return text[:place] + put + text[place + random.choice((0, 1, 5)) :]
+
+
+def _changed_words(text: str, random: Random) -> str:
+    parts = bech32.split(text.lower())
+    assert parts
+    prefix, words = parts[0], bytearray(parts[1])
+    for _ in range(random.randint(1, 3)):
+        place = random.randrange(len(words))
+        change = random.randrange(4)
+        if change == 0:
+            words[place] = random.randrange(32)
+        elif change == 1:
+            del words[place : place + random.choice((1, 2, 30, 200))]
+        elif change == 2:
+            words[place:place] = words[random.randrange(len(words)) :][: random.randint(1, 80)]
+        else:
+            words[place:place] = random.randbytes(random.randint(1, 60)).translate(_LOW_FIVE_BITS)
+        if not words:
+            break
+    if random.random() < 0.1:
+        prefix = random.choice(_PREFIXES)
+    if random.random() < _SIGNED:
+        return bolt11.signed(prefix, bytes(words[:-_SIGNATURE_WORDS]), random.randint(1, 2**255))
+    return bech32.joined(prefix, bytes(words))
