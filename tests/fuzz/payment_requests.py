@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from random import Random
+from typing import Any
 
 from domain.bitcoin import bech32, bolt11
 from domain.bitcoin.ports import InvalidPaymentRequestError
 
+EXAMPLES: dict[str, list[dict[str, Any]]] = json.loads(
+    Path(__file__).with_name("bolt11_examples.json").read_text(encoding="utf-8")
+)
+"""Those of BOLT #11, and what it says of them."""
 CPU_SECONDS = 1.0
 """For one text at most, on a busy machine; usual are three milliseconds."""
 _LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7lQPZRY9X81bio_ \n\0ıſ\u212aé\ud800🙂"
@@ -32,11 +39,16 @@ _SIGNATURE_WORDS = 104
 _LOW_FIVE_BITS = bytes(byte & 31 for byte in range(256))
 
 
-def texts(examples: Sequence[str], count: int, seed: int = 0) -> Iterator[str]:
-    """*count* texts, made of the examples, which are valid; the same ones for the same seed."""
+def examples() -> list[str]:
+    """The valid ones."""
+    return [example["text"] for example in EXAMPLES["valid"]]
+
+
+def texts(valid: Sequence[str], count: int, seed: int = 0) -> Iterator[str]:
+    """*count* texts, made of valid ones; the same ones for the same seed."""
     random = Random(seed)
     for _ in range(count):
-        example = random.choice(examples)
+        example = random.choice(valid)
         yield random.choice((_changed_text, _changed_words, _changed_words))(example, random)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +19,9 @@ from domain.bitcoin.ports import InvalidPaymentRequestError, UnsupportedFeatures
 from domain.bitcoin.secp256k1 import N, Signature, is_signed, public_key, sign, signer
 from domain.shared.money import SUPPLY_SAT
 from spark_actors.kernel.errors import BrokenRuleError
-from tests.fuzz.payment_requests import Reader, texts
+from tests.fuzz.payment_requests import EXAMPLES, Reader, examples, texts
 
-EXAMPLES: dict[str, list[dict[str, Any]]] = json.loads(
-    (Path(__file__).parent / "bolt11_examples.json").read_text(encoding="utf-8")
-)
-"""Those of BOLT #11, and what it says of them."""
-VALID = [example["text"] for example in EXAMPLES["valid"]]
+VALID = examples()
 KEY = 0xE126F68F7EAFCC8B74F54D269FE206BE715000F94DAC067D1C04A8CA3B2DB734
 """With which they are signed."""
 SIGNATURE_WORDS = 104
