@@ -35,7 +35,8 @@ _PREFIXES = (
 )
 _SIGNED = 0.1
 """Signing is slow: so many have a signature that is right again; of the others it gives some other payee, or none."""
-_SIGNATURE_WORDS = 104
+_OTHER_PREFIX = 0.1
+_TIME_WORDS, _SIGNATURE_WORDS = 7, 104
 _LOW_FIVE_BITS = bytes(byte & 31 for byte in range(256))
 
 
@@ -49,7 +50,7 @@ def texts(valid: Sequence[str], count: int, seed: int = 0) -> Iterator[str]:
     random = Random(seed)
     for _ in range(count):
         example = random.choice(valid)
-        yield random.choice((_changed_text, _changed_words, _changed_words))(example, random)
+        yield random.choice((_changed_text, _changed_words, _changed_fields))(example, random)
 
 
 class Reader:
@@ -89,24 +90,53 @@ def _changed_text(text: str, random: Random) -> str:
 
 
 def _changed_words(text: str, random: Random) -> str:
-    parts = bech32.split(text.lower())
-    assert parts
-    prefix, words = parts[0], bytearray(parts[1])
+    prefix, words = bech32.split(text.lower()) or ("", b"")
+    changed = bytearray(words)
     for _ in range(random.randint(1, 3)):
-        place = random.randrange(len(words))
+        place = random.randrange(len(changed) + 1)
         change = random.randrange(4)
         if change == 0:
-            words[place] = random.randrange(32)
+            changed[place : place + 1] = bytes([random.randrange(32)])
         elif change == 1:
-            del words[place : place + random.choice((1, 2, 30, 200))]
+            del changed[place : place + random.choice((1, 2, 30, 200))]
         elif change == 2:
-            words[place:place] = words[random.randrange(len(words)) :][: random.randint(1, 80)]
+            changed[place:place] = changed[random.randrange(len(changed) + 1) :][: random.randint(1, 80)]
         else:
-            words[place:place] = random.randbytes(random.randint(1, 60)).translate(_LOW_FIVE_BITS)
-        if not words:
-            break
-    if random.random() < 0.1:
+            changed[place:place] = random.randbytes(random.randint(1, 60)).translate(_LOW_FIVE_BITS)
+    return _closed(prefix, bytes(changed), random)
+
+
+def _changed_fields(text: str, random: Random) -> str:
+    """Fields left out, doubled, put elsewhere, with other content, of another type or length."""
+    prefix, words = bech32.split(text.lower()) or ("", b"")
+    place, end, fields = _TIME_WORDS, len(words) - _SIGNATURE_WORDS, list[bytes]()
+    while place < end:
+        length = 3 + bech32.number(words[place + 1 : place + 3])
+        fields.append(words[place : place + length])
+        place += length
+    for _ in range(random.randint(1, 3)):
+        number = random.randrange(len(fields))
+        field = fields.pop(number) if len(fields) > 1 else fields[0]
+        content = bytearray(field[3:] or b"\0")
+        change = random.randrange(5)
+        if change == 1:
+            fields.extend((field, field))
+        elif change == 2:
+            fields.insert(random.randrange(len(fields) + 1), field)
+        elif change == 3:
+            content[random.randrange(len(content))] = random.randrange(32)
+            fields.insert(number, field[:3] + content)
+        elif change == 4:
+            content = bytearray(random.randbytes(random.choice((0, 1, 8, 52, 53, 1_023))).translate(_LOW_FIVE_BITS))
+            kind = random.choice((field[0], random.randrange(32)))
+            fields.insert(number, bytes([kind, *divmod(len(content), 32)]) + content)
+    return _closed(prefix, words[:_TIME_WORDS] + b"".join(fields) + words[-_SIGNATURE_WORDS:], random)
+
+
+def _closed(prefix: str, words: bytes, random: Random) -> str:
+    """With a checksum that is right, and sometimes with a signature that is."""
+    if random.random() < _OTHER_PREFIX:
         prefix = random.choice(_PREFIXES)
     if random.random() < _SIGNED:
-        return bolt11.signed(prefix, bytes(words[:-_SIGNATURE_WORDS]), random.randint(1, 2**255))
-    return bech32.joined(prefix, bytes(words))
+        return bolt11.signed(prefix, words[:-_SIGNATURE_WORDS], random.randint(1, 2**255))
+    return bech32.joined(prefix, words)
