@@ -331,6 +331,7 @@ class Deployment:
             )
             loops += work.loops
             does.append(TaskListing(context, tasks, process.clock, work.wake))
+        loops += self.subject.loops(self, name, process, dispatcher)
         actor = ContextActor(context, self.subject.registry, does)
         return ContextShell(process, ContextService(actor, dispatcher, loops))
 

@@ -11,7 +11,7 @@ from domain.bitcoin.adapters.tables import INVOICES
 from domain.bitcoin.context import CONTEXT, context
 from domain.bitcoin.policy import Policy
 from domain.bitcoin.ports import LightningNode
-from spark_actors.application import Edge, InstalledContext
+from spark_actors.application import Edge, InstalledContext, Reactions
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
@@ -65,6 +65,21 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     )
 
 
+async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
+    """What looks for money that came in while nobody did, and at what there is; *node* stands in for that of the
+    settings."""
+    from domain.bitcoin.adapters.balance import BalanceWatch
+    from domain.bitcoin.adapters.receipts import CatchUp, PostgresReceiptsRead
+    from spark_actors.actors.loop import Loop
+
+    asked = node or await lightning_node(edge, edge.clock)
+    limit = timedelta(seconds=edge.settings.lightning.look_up_timeout_seconds)
+    read = PostgresReceiptsRead(await edge.pool())
+    catch_up = CatchUp(asked, read, edge.sender, call_timeout=limit, clock=edge.clock)
+    balance = BalanceWatch(asked, edge.telemetry, call_timeout=limit)
+    return Reactions(loops=[Loop("receipts of the node", catch_up.step), Loop("balance of the node", balance.step)])
+
+
 def _take_over(data_dir: Path, dsn: str) -> None:
     from domain.bitcoin.adapters.node_books import take_over_former_books
 
@@ -94,5 +109,6 @@ INSTALLED = InstalledContext(
     table=INVOICES,
     migrations=__package__,
     workers=workers,
+    reactions=reactions,
     take_over=_take_over,
 )

@@ -67,6 +67,13 @@ class PostgresNodeBooks:
                 rows = await (await connection.execute(_SQL["received"], values)).fetchall()
         return [(paid_at, payment_hash) for paid_at, payment_hash in rows]
 
+    async def totals(self, now: datetime) -> tuple[int, int]:
+        with translated():
+            async with self._pool.connection() as connection:
+                rows = await (await connection.execute(_SQL["totals"], {"now": now})).fetchall()
+        came_in, went_out = rows[0]
+        return int(came_in), int(went_out)
+
     async def all(self) -> tuple[list[BookedInvoice], list[BookedPayment]]:
         with translated():
             async with self._pool.connection() as connection, connection.transaction():

@@ -45,6 +45,13 @@ WHERE (paid_at, payment_hash) > (%(paid_at)s::timestamptz, %(payment_hash)s) AND
 ORDER BY paid_at, payment_hash
 LIMIT %(limit)s
 
+-- totals
+-- What has come in, and what is gone or on its way.
+SELECT
+    (SELECT coalesce(sum(coalesce(received_sat, amount_sat)), 0) FROM bitcoin.simulated_invoices
+     WHERE paid_at <= %(now)s AND (received_sat IS NOT NULL OR paid_at < expires_at)),
+    (SELECT coalesce(sum(amount_sat + fee_sat), 0) FROM bitcoin.simulated_payments WHERE result = 'paid')
+
 -- all_invoices
 -- Every invoice.
 SELECT payment_hash, invoice_id, payment_request, amount_sat, expires_at, paid_at, received_sat

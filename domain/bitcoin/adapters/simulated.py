@@ -36,9 +36,9 @@ T = TypeVar("T")
 NETWORK = "bcrt"
 RECEIPTS_AT_ONCE = 500
 """How many are told in one answer. May be changed."""
-RECEIPTS_OVERLAP = timedelta(minutes=1)
-"""What was paid within this time is told again: others may have written it down later than they saw the clock. May be
-changed, not below the longest transaction."""
+RECEIPTS_AFTER = timedelta(seconds=10)
+"""What was paid is told so much later: others may yet write down what was paid earlier. May be changed, not below the
+longest transaction."""
 NOT_DECIDED = datetime(9999, 1, 1, tzinfo=UTC)
 """When the result of a held payment is known."""
 
@@ -125,11 +125,6 @@ class BookedPayment:
             return Payment(PaymentStatus.FAILED, reason=self.reason)
         return Payment(PaymentStatus.PAID, self.preimage, self.fee_sat)
 
-    @property
-    def out_sat(self) -> int:
-        """What is gone, or is held for it."""
-        return self.amount_sat + self.fee_sat if self.result is Result.PAID else 0
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -188,6 +183,9 @@ class NodeBooks(Protocol):
     ) -> Sequence[tuple[datetime, str]]:
         """When invoices were paid, and their hashes: the first *limit* of those behind *after*, in this order."""
 
+    async def totals(self, now: datetime) -> tuple[int, int]:
+        """The satoshis that have come in, and those that are gone or on their way, with fees."""
+
     async def all(self) -> tuple[list[BookedInvoice], list[BookedPayment]]:
         """Everything, as it was at one moment; payments in the order of their hashes."""
 
@@ -243,11 +241,10 @@ class SimulatedLightningNode:
         return invoice.receipt(self._clock())
 
     async def received(self, cursor: str) -> Incoming:
-        now, after = self._clock(), _place(cursor)
-        found = await self._ask(lambda: self._books.received(after, now, RECEIPTS_AT_ONCE))
-        settled = (now - RECEIPTS_OVERLAP, "")
-        paid_at, payment_hash = max(after, min(found[-1], settled) if found else settled)
-        return Incoming([payment_hash for _, payment_hash in found], f"{paid_at.isoformat()}/{payment_hash}")
+        until = self._clock() - RECEIPTS_AFTER
+        found = await self._ask(lambda: self._books.received(_place(cursor), until, RECEIPTS_AT_ONCE))
+        last = "/".join((found[-1][0].isoformat(), found[-1][1])) if found else cursor
+        return Incoming([payment_hash for _, payment_hash in found], last)
 
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
         """Raises InvalidPaymentRequestError, too. An expired request answers FAILED."""
@@ -265,10 +262,8 @@ class SimulatedLightningNode:
         return payment.told(self._clock()) if payment else Payment(PaymentStatus.NOT_FOUND)
 
     async def balance_sat(self) -> int:
-        invoices, payments = await self._ask(self._books.all)
-        now = self._clock()
-        came_in = sum(each.receipt(now).received_sat for each in invoices)
-        return self._settings.funds_sat + came_in - sum(each.out_sat for each in payments)
+        came_in, went_out = await self._ask(lambda: self._books.totals(self._clock()))
+        return self._settings.funds_sat + came_in - went_out
 
     async def receive(self, payment_request: str, received_sat: int | None = None) -> None:
         """Somebody outside pays an invoice made here, now. An expired, paid or foreign one stays as it is.

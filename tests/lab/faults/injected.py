@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from domain.bitcoin.ports import Incoming, LightningError, LightningNode, NodeInvoice, Payment, Receipt
+from domain.bitcoin.ports import Incoming, LightningError, LightningNode, NodeInvoice, NotSentError, Payment, Receipt
 from spark_actors.kernel.aggregates import Handler
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Decision
@@ -124,6 +124,8 @@ class MoodyNode:
         return await self._answer(self._node.received(cursor))
 
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
+        if self._folder.mood is NodeMood.AWAY:
+            raise NotSentError("the node is away: the connection is refused")
         return await self._answer(self._node.pay(payment_request, fee_limit_sat=fee_limit_sat))
 
     async def balance_sat(self) -> int:

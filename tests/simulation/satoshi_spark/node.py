@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from domain.bitcoin.adapters.requests import Behaviour, read
-from domain.bitcoin.adapters.simulated import Entry, SimulatedLightningNode, SimulatedSettings
+from domain.bitcoin.adapters.simulated import Entry, Result, SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.ports import LightningError, NodeInvoice, Payment, Permits
 from tests.fixtures.lightning import MemoryNodeBooks, MemoryPermits
 from tests.simulation.machine import Machine, Process
@@ -28,14 +28,20 @@ class NodeOfARun(SimulatedLightningNode):
         self.permits = MemoryPermits()
         """In the service's own store: it is here, where a process finds it, because nothing else keeps it in a run."""
         self._machine = machine
+        self._memory = MemoryNodeBooks()
         self.settings = SimulatedSettings(payment_delay=SETTLES_AFTER, failure_rate=0.1, unknown_rate=0.2, fee_sat=1)
         super().__init__(
-            MemoryNodeBooks(),
+            self._memory,
             self.settings,
             clock=machine.now,
             random=Random(machine.faults.random.random()),
             sleep=_at_once,
         )
+
+    def has_sent(self, payment_hash: str) -> bool:
+        """Whether the money is gone, or on its way."""
+        payment = self._memory.payments.get(payment_hash)
+        return payment is not None and payment.result is Result.PAID
 
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
@@ -90,15 +96,19 @@ class NodeClient:
 
 
 class PermitsOfARun:
-    """Port `Permits` for one process, which sometimes stands still before it asks for one: meanwhile others go on."""
+    """Port `Permits` for one process, which sometimes stands still before it asks for one, and is taken for dead.
+
+    Its successor comes to the same point meanwhile, and further.
+    """
 
     def __init__(self, permits: Permits, process: Process) -> None:
         """*permits*: as the process reaches them."""
-        self._permits, self._faults = permits, process.machine.faults
+        self._permits, self._process, self._faults = permits, process, process.machine.faults
 
     async def take(self, payment_hash: str, invoice_id: str) -> bool:
-        if self._faults.happens(0.2):
-            await asyncio.sleep(self._faults.random.uniform(0.5, 5.0))
+        if self._faults.happens(0.15):
+            self._process.machine.hide(self._process, "it stands still between its look at a payment and its call")
+            await asyncio.sleep(self._faults.random.uniform(3.0, 9.0))
         return await self._permits.take(payment_hash, invoice_id)
 
     async def give_back(self, payment_hash: str) -> None:

@@ -119,7 +119,7 @@ class Donors(Crowd):
     def _withdrawal(self) -> Command:
         amount, nonce = self._amount(), self._id("n")
         lives = self._random.choice((2, 25, 25, 25))
-        behaviour = self._random.choice([*Behaviour, Behaviour.PAY])
+        behaviour = self._random.choice([*Behaviour, Behaviour.PAY, Behaviour.FAIL_THEN_PAY, Behaviour.FAIL_THEN_PAY])
         expires_at = EPOCH + TIME_TO_PAY + timedelta(seconds=lives + 10)
         invoice = simulated_invoice(amount, expires_at, nonce=nonce, behaviour=behaviour)
         return RequestWithdrawal(

@@ -520,6 +520,27 @@ def test_a_worker_that_sleeps_with_the_permit_in_its_hand_keeps_everybody_from_f
     asyncio.run(played())
 
 
+def test_who_gives_a_payment_up_while_another_has_the_permit_only_looks_again() -> None:
+    """The request has expired by the clock of the one, and the other is about to send it."""
+
+    async def played() -> None:
+        request = simulated_invoice(1_000, START + HOUR, nonce="z")
+        task = replace(PAY, payment_hash=request.payment_hash, payment_request=request.payment_request)
+        real = SimulatedLightningNode(MemoryNodeBooks(), SimulatedSettings(), clock=lambda: START, random=Random(1))
+        permits = MemoryPermits()
+        sleeper, has_looked, wakes = Sleeper(real), asyncio.Event(), asyncio.Event()
+        sleeper.after_look = (has_looked, wakes)
+        late = worker_of(sleeper, permits, now=START + HOUR)
+        asleep = asyncio.create_task(late.pay(task))
+        await has_looked.wait()
+        (settled,) = await worker_of(real, permits).pay(task)
+        assert isinstance(settled, SettleWithdrawal)
+        wakes.set()
+        assert await asleep == [LookUpPayment(**vars(task))]
+
+    asyncio.run(played())
+
+
 class Sleeper:
     """A node behind which its worker stands still."""
 
@@ -545,9 +566,9 @@ async def _sleep_between(events: tuple[asyncio.Event, asyncio.Event] | None) -> 
         await events[1].wait()
 
 
-def worker_of(node: Any, permits: MemoryPermits) -> LightningWorker:
+def worker_of(node: Any, permits: MemoryPermits, now: datetime = START) -> LightningWorker:
     patience = replace(PATIENCE, call_timeout=HOUR, look_up_timeout=HOUR)
-    return LightningWorker(node, permits, read, patience=patience, clock=lambda: START, telemetry=lambda event: None)
+    return LightningWorker(node, permits, read, patience=patience, clock=lambda: now, telemetry=lambda event: None)
 
 
 def test_different_answers_have_different_ids() -> None:
