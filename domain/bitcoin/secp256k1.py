@@ -77,7 +77,7 @@ def is_signed(digest: bytes, signature: Signature, by: bytes) -> bool:
 def signer(digest: bytes, signature: Signature) -> bytes | None:
     """The compressed public key of whoever has signed; None if nobody can have made this signature."""
     x = signature.r + (N if signature.recovery_id & 2 else 0)
-    if not _is_possible(signature) or not 0 <= signature.recovery_id <= 3 or x >= P:
+    if not _is_possible(signature) or not 0 <= signature.recovery_id <= 3:
         return None
     point = _with_x(x, signature.recovery_id & 1)
     if point is None:

@@ -8,7 +8,7 @@ element with its length in front: https://www.postgresql.org/docs/current/protoc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from struct import Struct, error
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ _HEADER = Struct("!iiIii").pack
 """Dimensions (1), whether there are nulls, element type, length, lower bound (1)."""
 _LENGTH = Struct("!i").pack
 _INT8 = Struct("!iq").pack
+_INT4 = Struct("!ii").pack
 _BOOL = Struct("!i?").pack
 _NULL = _LENGTH(-1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -47,6 +48,10 @@ def _timestamp(value: datetime) -> bytes:
     return _INT8(8, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
 
 
+def _date(value: date) -> bytes:
+    return _INT4(4, (value - _EPOCH.date()).days)
+
+
 class _Element(NamedTuple):
     """How values of one Python type become elements."""
 
@@ -62,9 +67,10 @@ _ELEMENTS: Mapping[type, _Element] = MappingProxyType(
         bool: _Element(16, 1000, lambda value: _BOOL(1, value)),
         bytes: _Element(17, 1001, _bytes),
         datetime: _Element(1184, 1185, _timestamp),
+        date: _Element(1082, 1182, _date),
     }
 )
-"""Types by their object ids in pg_type.dat: text, bigint, boolean, bytea, timestamptz."""
+"""Types by their object ids in pg_type.dat: text, bigint, boolean, bytea, timestamptz, date."""
 
 
 class ArrayDumper(Dumper):

@@ -18,6 +18,7 @@ TYPES = {
     "bigint": st.integers(-(2**63), 2**63 - 1),
     "boolean": st.booleans(),
     "bytea": st.binary(),
+    "date": st.dates(),
     "timestamptz": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001
 }
 

@@ -313,3 +313,14 @@ def test_a_withdrawal_of_before_that_pays_a_deposit_comes_to_its_end(stores: Sto
     commit(stores.unit_of_work("bitcoin"), [created("d", issued(a_deposit("d"), "hash")), created("w", of_before)])
     paid = replace(of_before, state=InvoiceState.PAID, preimage="proof", settled_at=NOW)
     commit(stores.unit_of_work("bitcoin"), [Change("w", 1, 2, paid)])
+
+
+def test_what_an_account_has_withdrawn_on_a_day_is_kept(stores: Stores) -> None:
+    host = Host(stores)
+    host.take(*funded("ann", 100))
+    asked = withdraw(amount_sat=60, fee_reserve_sat=5, purpose=Purpose.INVOICE)
+    assert host.verdicts(asked) == [("done", "")]
+    with stores.unit_of_work("accounting") as uow:
+        account = uow.repository.load(["ann"])["ann"].state
+    assert account is not None
+    assert (account.balance_sat, account.drawn_on, account.drawn_sat) == (35, NOW.date(), 60)

@@ -1,4 +1,7 @@
-"""`scripts/fuzz`: many hostile messages through the door; ends with an error, and the message, if one gets by."""
+"""`scripts/fuzz`: many hostile messages through the door, or payment requests to their reader.
+
+It ends with an error, and what caused it, if one gets by.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import psutil
 from tests.fuzz.checks import Checker, run_many, told
 from tests.fuzz.hostile import Hostile, big, messages
 from tests.fuzz.mutations import variants
+from tests.fuzz.payment_requests import Reader, examples, texts
 
 ROUND = 10_000
 VARIANTS = 9
@@ -20,6 +24,21 @@ BIG_SHARE = 0.005
 
 def main() -> int:
     arguments = _arguments()
+    return _payment_requests(arguments) if arguments.target == "payment-requests" else _messages(arguments)
+
+
+def _payment_requests(arguments: argparse.Namespace) -> int:
+    reader, began = Reader(), time.monotonic()
+    for number, text in enumerate(texts(examples(), arguments.messages, arguments.seed), start=1):
+        reader.check(text)
+        if number % ROUND == 0:
+            _say(f"{number:,} payment requests, {number / (time.monotonic() - began) * 60:,.0f} a minute")
+    _say(f"what became of them: {'; '.join(told(reader.fates))}")
+    _say(f"slowest {reader.slowest_seconds * 1000:.1f} ms of processor time")
+    return 0
+
+
+def _messages(arguments: argparse.Namespace) -> int:
     checker, process, began = Checker(), psutil.Process(), time.monotonic()
 
     def check(message: Hostile) -> None:
@@ -50,6 +69,9 @@ def _say(text: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=__doc__)
+    parser.add_argument(
+        "--target", choices=("door", "payment-requests"), default="door", help="what they are thrown at"
+    )
     parser.add_argument("--messages", type=int, default=100_000, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="the same seed makes the same messages")
     return parser.parse_args()

@@ -54,8 +54,8 @@ class Payment:
     payment_hash: str
     is_paid: bool
     """If it was sent: who dies between the permit to send and the call may have sent it or not."""
-    change: Movement
-    """If it was paid: what is left of the reserve."""
+    change: tuple[Movement, ...]
+    """What is moved when it was paid."""
     refunds: tuple[Movement, ...]
     """If it was not paid."""
 
@@ -250,7 +250,8 @@ class Orders:
             Movement(f"{key}/reserve_refund", ROUTING, account, reserve_sat),
         )
         change = Movement(f"{key}/change", ROUTING, account, reserve_sat - FEE_SAT)
-        return Order(invoice_id, command, debits, payment=Payment(asked.payment_hash, not fails, change, refunds))
+        payment = Payment(asked.payment_hash, not fails, (change,), refunds)
+        return Order(invoice_id, command, debits, payment=payment)
 
     def _fresh(self) -> str:
         self._count += 1

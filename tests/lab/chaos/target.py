@@ -58,7 +58,7 @@ patience_seconds = 3
 call_timeout_seconds = 1
 
 [lightning.withdrawals]
-longest_days = 4000
+longest_days = 30
 
 [lightning.simulated]
 fee_sat = 1

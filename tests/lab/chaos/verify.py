@@ -42,11 +42,11 @@ def objections(orders: Iterable[Order], queries: ChaosQueries, node: SimulatedBo
 
 
 def _decided(order: Order, node: SimulatedBooks) -> Order:
-    """With what comes back of a withdrawal, by whether the node has paid it."""
+    """With what goes back of a withdrawal: of its reserve, if the node has paid it, or else all."""
     if order.payment is None or not order.movements:
         return order
     is_paid = _status(order, node) is PaymentStatus.PAID
-    back = (order.payment.change,) if is_paid else order.payment.refunds
+    back = order.payment.change if is_paid else order.payment.refunds
     return replace(order, movements=(*order.movements, *back))
 
 

@@ -24,7 +24,7 @@ FORMER = (
 """As a former release has written it: 21 sat, slow."""
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(
     st.integers(1, SUPPLY_SAT),
     st.datetimes(datetime(1970, 1, 2), datetime(2999, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001
@@ -63,8 +63,9 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from([simulated_invoice(1_000, NOW, nonce="n").payment_request, FORMER]), st.data())
-def test_an_altered_request_is_refused(text: str, data: st.DataObject) -> None:
+@given(st.data())
+def test_an_altered_request_is_refused(data: st.DataObject) -> None:
+    text = simulated_invoice(1_000, NOW, nonce="n").payment_request
     place = data.draw(st.integers(0, len(text) - 1))
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
     other = data.draw(st.sampled_from(letters).filter(lambda letter: letter != text[place]))
@@ -115,6 +116,8 @@ def test_what_former_releases_have_written_is_read_by_the_simulated_node_alone()
     assert request.payment_hash == "a3a24b8b2288a2fd4f13c4c6c759334199220765bcc41e47719823038a43ac98"
     with pytest.raises(InvalidPaymentRequestError):
         bolt11.read(FORMER)
+    with pytest.raises(InvalidPaymentRequestError):
+        read(FORMER[:30] + "a" + FORMER[31:])
 
 
 def test_nobody_can_ask_for_no_money() -> None:
