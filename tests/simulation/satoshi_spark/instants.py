@@ -42,7 +42,9 @@ from domain.crowdfunding.messages import (
     DonateToCampaign,
     DonationRejected,
     DonationRequested,
+    GiftRequested,
     RejectDonation,
+    RequestGift,
 )
 from domain.dashboard.rows import AccountSeen, ActivitySeen, DonationSeen, GiftSeen, RowSeen
 from spark_actors.kernel.decisions import Verdict
@@ -65,6 +67,7 @@ DOES: Mapping[type[Command], type[Event]] = {
     RejectDonation: DonationRejected,
     RequestDeposit: DepositRequested,
     RequestWithdrawal: WithdrawalRequested,
+    RequestGift: GiftRequested,
 }
 """What has happened when a command of a producer was done."""
 
