@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 from domain.bitcoin.adapters.tables import INVOICES
 from domain.bitcoin.context import CONTEXT
@@ -13,9 +15,47 @@ from spark_actors.application import Edge, InstalledContext
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
+if TYPE_CHECKING:
+    from domain.bitcoin.adapters.lnbits import LnbitsNode
+    from domain.bitcoin.adapters.lnd import LndNode
+    from domain.settings import Lightning
+
 
 async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
-    """The node that the settings name, with a clock of its own."""
+    """The node that the settings name, with a clock of its own. A real one is checked meanwhile, for the log."""
+    if edge.settings.lightning.node == "simulated":
+        return await _simulated_node(edge, clock)
+    from domain.bitcoin.adapters.node_check import checked
+
+    node = real_node(edge.settings.lightning, clock)
+    checking = asyncio.create_task(checked(node))
+    edge.at_end(node.close)
+    edge.at_end(checking.cancel)
+    return node
+
+
+def real_node(wanted: Lightning, clock: Clock) -> LnbitsNode | LndNode:
+    """The node of the settings, not asked for anything yet."""
+    from domain.bitcoin.adapters.lnbits import LnbitsNode
+    from domain.bitcoin.adapters.lnd import LndNode
+    from domain.bitcoin.adapters.node_http import KeyFile, NodeHttp
+
+    if wanted.node == "lnd":
+        return LndNode(
+            NodeHttp(wanted.lnd.url, certificate=wanted.lnd.tls_cert_file),
+            macaroon=KeyFile("lightning.lnd.macaroon_file", wanted.lnd.macaroon_file),
+            network=wanted.network,
+        )
+    return LnbitsNode(
+        NodeHttp(wanted.lnbits.url),
+        admin_key=KeyFile("lightning.lnbits.admin_key_file", wanted.lnbits.admin_key_file),
+        invoice_key=KeyFile("lightning.lnbits.invoice_key_file", wanted.lnbits.invoice_key_file),
+        network=wanted.network,
+        clock=clock,
+    )
+
+
+async def _simulated_node(edge: Edge, clock: Clock) -> LightningNode:
     from domain.bitcoin.adapters.node_books import PostgresNodeBooks
     from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 

@@ -80,9 +80,13 @@ class LnbitsServer:
         _, made = self.ask("POST", "/api/v1/account", name=name)
         # A wallet counts in dollars by default, and each call waits for prices that do not come.
         self.ask("PATCH", "/api/v1/wallet", key=made["adminkey"], currency="")
+        wallet = Wallet(made["id"], made["adminkey"], made["inkey"])
         if sat:
-            self.ask("PUT", "/users/api/v1/balance", bearer=self._token, id=made["id"], amount=sat)
-        return Wallet(made["id"], made["adminkey"], made["inkey"])
+            self.credit(wallet, sat)
+        return wallet
+
+    def credit(self, wallet: Wallet, sat: int) -> None:
+        self.ask("PUT", "/users/api/v1/balance", bearer=self._token, id=wallet.id, amount=sat)
 
     def invoice(self, wallet: Wallet, sat: int, *, seconds: int = 3_600) -> Any:
         """The row of a new invoice."""

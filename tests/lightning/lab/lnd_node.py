@@ -53,13 +53,14 @@ class LabInvoice:
     received_msat: int = 0
     is_canceled: bool = False
     is_held: bool = False
-    """What comes in for it hangs until it is released or canceled."""
+    """What comes in for it hangs until it is released or canceled, and it is open beyond its expiry."""
 
     @property
     def state(self) -> str:
         if self.settle_index:
             return "SETTLED"
-        return "CANCELED" if self.is_canceled or self.expires_at <= time.time() else "OPEN"
+        is_over = self.is_canceled or (self.expires_at <= time.time() and not self.is_held)
+        return "CANCELED" if is_over else "OPEN"
 
     @property
     def told(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class Node:
 
         def fulfill(peer: Any, *, chan: Any, htlc: Any, **others: Any) -> Any:
             invoice = self.invoices.get(htlc.payment_hash.hex())
-            if invoice is None or (invoice.is_canceled or invoice.state == "CANCELED"):
+            if invoice is None or invoice.state == "CANCELED":
                 data = htlc.amount_msat.to_bytes(8, "big") + self.wallet.adb.get_local_height().to_bytes(4, "big")
                 raise OnionRoutingFailure(code=OnionFailureCode.INCORRECT_OR_UNKNOWN_PAYMENT_DETAILS, data=data)
             if invoice.is_held:
