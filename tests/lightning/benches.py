@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from domain.bitcoin.adapters.lnbits import LnbitsNode
 from domain.bitcoin.adapters.lnd import LndNode
 from domain.bitcoin.adapters.node_http import KeyFile, NodeHttp
+from spark_actors.messaging.ports import Clock
 from tests.lightning.lab.lnbits_server import LnbitsServer, Wallet
 from tests.lightning.lab.network import MACAROON, LightningNetwork
 
@@ -38,11 +38,14 @@ class Bench:
     """The service's, of LNbits."""
 
 
-Make = Callable[..., Bench]
-
-
 def lnbits_bench(
-    network: LightningNetwork, lnbits: LnbitsServer, folder: Path, *, url: str = "", sat: int = FUNDS_SAT
+    network: LightningNetwork,
+    lnbits: LnbitsServer,
+    folder: Path,
+    *,
+    url: str = "",
+    sat: int = FUNDS_SAT,
+    clock: Clock = lambda: datetime.now(UTC),
 ) -> Bench:
     """A new wallet of LNbits; *url*: what stands before it."""
     wallet = lnbits.wallet("shop", sat)
@@ -52,7 +55,7 @@ def lnbits_bench(
         admin_key=keys.file("admin_key_file", wallet.admin_key.encode()),
         invoice_key=keys.file("invoice_key_file", f"{wallet.invoice_key}\n".encode()),
         network=NETWORK,
-        clock=lambda: datetime.now(UTC),
+        clock=clock,
     )
     return Bench(node, network, wallet)
 

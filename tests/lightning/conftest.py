@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,29 +12,17 @@ import pytest
 
 from tests.lightning.lab import lnbits_server, network
 from tests.lightning.lab.lnbits_server import LnbitsServer
+from tests.lightning.lab.needed import CannotBeHadError, have_electrum
 from tests.lightning.lab.network import LightningNetwork
 
-ELECTRUM = Path("/usr/bin/electrum")
 MEMORY = Path("/dev/shm")
 
 
-def cannot_be_had(what: str, why: str) -> None:
+def without(error: CannotBeHadError) -> None:
     """Where all of it must be there, a test that does not run has failed."""
-    told = f"{what} cannot be had: {why}"
     if os.environ.get("CI"):
-        pytest.fail(told)
-    pytest.skip(told)
-
-
-def install_from_debian() -> None:
-    """What is missing, where packages can be installed."""
-    if ELECTRUM.exists():
-        return
-    try:
-        for words in (["update"], ["install", "--yes", "--no-install-recommends", "electrum"]):
-            subprocess.run(["apt-get", "--quiet", *words], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        cannot_be_had("electrum", str(error))
+        pytest.fail(str(error))
+    pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +34,10 @@ def lab_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def lightning_network(lab_folder: Path) -> Iterator[LightningNetwork]:
-    install_from_debian()
+    try:
+        have_electrum()
+    except CannotBeHadError as error:
+        without(error)
     with ExitStack() as stack:
         yield network.started(stack, lab_folder)
 
@@ -56,7 +46,6 @@ def lightning_network(lab_folder: Path) -> Iterator[LightningNetwork]:
 def lnbits(lab_folder: Path, lightning_network: LightningNetwork) -> Iterator[LnbitsServer]:
     with ExitStack() as stack:
         try:
-            server = lnbits_server.started(stack, lab_folder / "lnbits", lightning_network.service.url)
-        except subprocess.CalledProcessError as error:
-            cannot_be_had(f"LNbits {lnbits_server.VERSION}", error.stderr.decode(errors="replace")[-500:])
-        yield server
+            yield lnbits_server.started(stack, lab_folder / "lnbits", lightning_network.service.url)
+        except CannotBeHadError as error:
+            without(error)

@@ -29,6 +29,7 @@ from domain.bitcoin.ports import (
 from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, lnbits_bench, lnd_bench
 from tests.lightning.lab.network import LightningNetwork
 
+pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
 Scene: TypeAlias = Callable[[Bench], Awaitable[None]]
 Play: TypeAlias = Callable[[Scene], None]
 TOO_MUCH_SAT = 10_000_000_000_001

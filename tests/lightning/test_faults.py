@@ -19,6 +19,8 @@ from tests.lightning.benches import HOUR, Bench, lnbits_bench, lnd_bench
 from tests.lightning.lab.faulty_proxy import REACHES, Fault, FaultyProxy
 from tests.lightning.lab.network import MACAROON, LightningNetwork
 
+pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
+
 
 @dataclass(frozen=True)
 class Calls:

@@ -154,8 +154,10 @@ class NodeHttp:
             yield answers()
 
     async def close(self) -> None:
-        if self._client:
-            await self._client.aclose()
+        """The next call opens it again."""
+        client, self._client = self._client, None
+        if client:
+            await client.aclose()
 
     @asynccontextmanager
     async def _sent(

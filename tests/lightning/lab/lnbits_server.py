@@ -1,15 +1,11 @@
 """A real LNbits without its pages in a browser: wallets with money, and the node of the lab behind it.
 
-Its package wants other versions than ours, so it has a virtual environment of its own, which is kept for the next time.
+Its package wants other versions than ours, so it has a virtual environment of its own.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import subprocess
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,29 +13,11 @@ from typing import Any
 
 import httpx
 
+from tests.lightning.lab.needed import lnbits_environment
 from tests.lightning.lab.network import MACAROON
 from tests.lightning.lab.processes import Program, free_port
 
-VERSION = "1.6.2"
-PACKAGES = (f"lnbits=={VERSION}", "bitstring<4.4")
-"""LNbits cannot be imported with the bitstring that pip would take."""
 ADMIN = {"username": "lab_admin", "password": "lab_password", "password_repeat": "lab_password"}
-
-
-def environment() -> Path:
-    """The folder of the virtual environment, made if there is none. Raises OSError, CalledProcessError."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spark-actors"
-    cache.mkdir(parents=True, exist_ok=True)
-    wanted = cache / f"lnbits-{VERSION}-python{sys.version_info.major}.{sys.version_info.minor}"
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (wanted / "complete").exists():
-            shutil.rmtree(wanted, ignore_errors=True)
-            subprocess.run([sys.executable, "-m", "venv", str(wanted)], check=True, capture_output=True)
-            pip = [str(wanted / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", *PACKAGES]
-            subprocess.run(pip, check=True, capture_output=True)
-            (wanted / "complete").touch()
-    return wanted
 
 
 @dataclass(frozen=True)
@@ -108,7 +86,7 @@ class LnbitsServer:
 
 def started(stack: ExitStack, folder: Path, node_url: str) -> LnbitsServer:
     """Start it with the lab's node as what it pays with; *stack* ends it."""
-    packages = environment()
+    packages = lnbits_environment()
     port = free_port()
     (folder / "extensions").mkdir(parents=True)
     settings = {
