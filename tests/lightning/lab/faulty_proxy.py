@@ -20,6 +20,7 @@ class Fault(Enum):
     LOST_CALL = auto()  # the connection ends before the node has seen anything
     LOST_ANSWER = auto()  # the node does as it is told, and nobody hears of it
     BAD_GATEWAY = auto()  # the same, and something else answers, with a page
+    NO_GATEWAY = auto()  # such a page, but the node has not seen the call, or not yet
     TOO_MANY = auto()  # the node has not seen it, and 429 is answered
     SILENCE = auto()  # the node does as it is told, and the connection stays open
     CUT = auto()  # the answer ends in its middle
@@ -62,6 +63,9 @@ class FaultyProxy(Proxy):
             what = f"{method} {path}"
             fault = self._fault if what.startswith(self._at) else None
             if fault is Fault.LOST_CALL:
+                return
+            if fault is Fault.NO_GATEWAY:
+                writer.write(answer(502, "text/html", HTML))
                 return
             if fault is Fault.TOO_MANY:
                 writer.write(answer(429, "application/json", TOO_MANY))
