@@ -19,6 +19,7 @@ class SimulatedLightning(Group):
     failure_rate: Rate = 0.0
     unknown_rate: Rate = 0.0
     largest_invoice_sat: Count = 2_100_000_000_000_000
+    fee_sat: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("unknown_rate")
     @classmethod
@@ -67,7 +68,9 @@ class Lightning(Group):
     network: Literal["bc", "tb", "tbs", "bcrt"] = "bcrt"
     invoice_expiry_seconds: Seconds = 3600
     watch_interval_seconds: Seconds = 0.5
+    watch_expired_days: Seconds = 3
     call_timeout_seconds: Seconds = 10
+    look_up_timeout_seconds: Seconds = 40
     max_concurrent_calls: Count = 16
     simulated: SimulatedLightning = Field(default_factory=SimulatedLightning)
     lnbits: Lnbits = Field(default_factory=Lnbits)

@@ -17,13 +17,13 @@ from domain.bitcoin.messages import (
     SettleWithdrawal,
 )
 from domain.bitcoin.sagas import SAGAS, STEPS
-from domain.bitcoin.tasks import TASKS, MakeInvoice, PayInvoice, WatchInvoice
+from domain.bitcoin.tasks import TASKS, LookUpPayment, MakeInvoice, PayInvoice, WatchExpired, WatchInvoice
 from spark_actors.kernel.aggregates import changes, creates, handlers, refuses
 from spark_actors.kernel.context import BoundedContext
 
 CONTEXT = BoundedContext(
     name="bitcoin",
-    messages=(*MESSAGES, MakeInvoice, WatchInvoice, PayInvoice),
+    messages=(*MESSAGES, MakeInvoice, WatchInvoice, WatchExpired, PayInvoice, LookUpPayment),
     aggregate=Invoice,
     commands=handlers(
         creates(RequestDeposit, Invoice.request_deposit, again=Invoice.deposit_requested_again),

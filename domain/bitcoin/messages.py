@@ -95,6 +95,8 @@ class ConfirmDeposit(Command):
     """The Lightning node has been paid. Believed even of an expired invoice: money that came in is somebody's."""
 
     invoice_id: str
+    received_sat: int | None = None
+    """What arrived; None: the amount that was asked for."""
 
 
 @command(
@@ -187,6 +189,8 @@ class SettleWithdrawal(Command):
     invoice_id: str
     preimage: str
     """64 hexadecimal digits."""
+    fee_sat: int = 0
+    """What the route has cost beside the amount."""
 
 
 @command(
@@ -321,6 +325,7 @@ class WithdrawalAuthorized(Event):
     amount_sat: int
     payment_hash: str
     payment_request: PaymentRequest
+    fee_reserve_sat: int = 0
 
 
 @event("bitcoin.invoice-rejected", key="invoice_id")

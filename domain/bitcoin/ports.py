@@ -16,7 +16,9 @@ class InvoiceStatus(StrEnum):
 
     OPEN = "open"  # may become PAID or EXPIRED
     PAID = "paid"  # final
-    EXPIRED = "expired"  # nobody can pay it any more; nodes with their own bookkeeping may find later that it is PAID
+    EXPIRED = (
+        "expired"  # nobody can pay it any more; nodes with bookkeeping of their own may find later that it is PAID
+    )
 
 
 class PaymentStatus(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from domain.bitcoin.messages import DepositRequested, InvoiceIssued, WithdrawalAuthorized
 from spark_actors.kernel.messages import Event, task
@@ -28,15 +29,48 @@ class WatchInvoice(Task):
     payment_hash: str
 
 
+@task("bitcoin.watch-expired", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class WatchExpired(Task):
+    """See whether an invoice that has expired was paid after all."""
+
+    invoice_id: str
+    payment_hash: str
+    at: datetime
+    until: datetime
+    """Nobody looks any more after that."""
+
+    @property
+    def not_before(self) -> datetime:
+        return self.at
+
+
 @task("bitcoin.pay-invoice", key="invoice_id")
 @dataclass(frozen=True, kw_only=True)
 class PayInvoice(Task):
-    """Pay the invoice of a withdrawal, and look it up until the result is known."""
+    """Have the invoice of a withdrawal paid, unless somebody may have done so already."""
 
     invoice_id: str
     amount_sat: int
     payment_hash: str
     payment_request: str
+    fee_limit_sat: int = 0
+    """What the route may cost beside the amount."""
+
+
+@task("bitcoin.look-up-payment", key="invoice_id")
+@dataclass(frozen=True, kw_only=True)
+class LookUpPayment(Task):
+    """See what has come of the payment of a withdrawal that somebody may have sent.
+
+    A kind of its own, so that payments that take days, and look-ups that take long, hold up nothing that is to be paid.
+    """
+
+    invoice_id: str
+    amount_sat: int
+    payment_hash: str
+    payment_request: str
+    fee_limit_sat: int
 
 
 def make_invoice(event: DepositRequested) -> Sequence[MakeInvoice]:
@@ -54,6 +88,7 @@ def pay_invoice(event: WithdrawalAuthorized) -> Sequence[PayInvoice]:
             amount_sat=event.amount_sat,
             payment_hash=event.payment_hash,
             payment_request=event.payment_request,
+            fee_limit_sat=event.fee_reserve_sat,
         )
     ]
 

@@ -160,7 +160,12 @@ LOGGED_REFUSALS = 3
 # --- durable tasks ---
 
 TASKS_A_ROUND = 200
-"""How many due tasks a worker takes up at once. May be changed: memory and the length of a round."""
+"""How many tasks of a kind a worker has in hand at most. May be changed: memory and the length of a round."""
+TASKS_GATHER_SECONDS = 0.1
+"""How long a round waits for the tasks that it has taken up, so that what came of them is stored together; those that
+take longer are settled by a later round. May be changed: a task that is listed meanwhile waits as long."""
+TASKS_UNKNOWN_SECONDS = 30.0
+"""How often tasks that nobody here does are told of. May be changed."""
 TASK_BACK_OFF_FACTOR = 1.5
 """By which the pause before a task is tried again grows: each is about half of the time waited so far. May be changed,
 not below 1."""

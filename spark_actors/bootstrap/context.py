@@ -7,8 +7,7 @@ import os
 from spark_actors.actors import names
 from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.context import ContextActor, ContextService, EventHandler, Steps, Tracking
-from spark_actors.actors.loop import Loop
-from spark_actors.actors.tasks import TaskListing, TaskWorker
+from spark_actors.actors.tasks import TaskListing, TaskWorkers
 from spark_actors.application import Reactions
 from spark_actors.bootstrap import tuning
 from spark_actors.bootstrap.parts import Parts, PartsEdge
@@ -39,11 +38,11 @@ async def context_unit(origin: Origin, name: str) -> Assembly:
 
 
 async def _tasks(parts: Parts, edge: PartsEdge, context: BoundedContext) -> Reactions:
-    """What lists the context's durable tasks, and the loop in which they are done."""
+    """What lists the context's durable tasks, and the loops in which they are done."""
     if not context.to_do:
         return Reactions()
     tasks = PostgresDurableTasks(await edge.pool(), context.name)
-    worker = TaskWorker(
+    does = TaskWorkers(
         tasks,
         await parts.application.workers_of(context.name, edge),
         parts.registry,
@@ -52,5 +51,4 @@ async def _tasks(parts: Parts, edge: PartsEdge, context: BoundedContext) -> Reac
         telemetry=parts.metrics,
         pass_point=edge.pass_point,
     )
-    loop = Loop(f"tasks of {context.name}", worker.step)
-    return Reactions([TaskListing(context, tasks, parts.clock, loop.wake)], [loop])
+    return Reactions([TaskListing(context, tasks, parts.clock, does.wake)], does.loops)

@@ -80,7 +80,7 @@ def mistakes(context: BoundedContext) -> list[str]:
 
 def mistakes_of_workers(context: BoundedContext, workers: Workers) -> list[str]:
     """What of those who do the context's tasks does not fit, in words: each task has one, who takes it and gives
-    commands of this context."""
+    commands and tasks of this context."""
     missing = [f"nobody does {task.TYPE.name}" for task in context.to_do if task not in workers.by_task]
     return [*missing, *(each for task, worker in workers.by_task.items() for each in _of_worker(context, task, worker))]
 
@@ -149,9 +149,10 @@ def _of_worker(context: BoundedContext, task: type[Task], worker: Callable[..., 
         yield f"{name} does {_word(task)}, which is no task of {context.name}"
     if not _takes(taken, task):
         yield f"{name} takes {_word(taken)}, and does {_word(task)}"
-    for each in _alternatives(given):
-        if each is not NotYet:
-            yield from _of_sent(context, name, each)
+    for answer in _alternatives(given):
+        for each in () if answer is NotYet else _members(answer):
+            if each not in context.commands and each not in context.to_do:
+                yield f"{name} gives {_word(each)}, which is no command and no task of {context.name}"
 
 
 def _of_sent(context: BoundedContext, name: str, given: Any) -> Iterator[str]:

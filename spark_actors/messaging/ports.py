@@ -363,8 +363,8 @@ class DurableTasks(Protocol):
     async def add(self, tasks: Sequence[ListedTask]) -> None:
         """Add these; one that is there already stays as it is."""
 
-    async def due(self, now: datetime, limit: int) -> Sequence[ListedTask]:
-        """At most *limit* tasks due at *now*, longest due first. They stay in the list.
+    async def due(self, name: str, now: datetime, limit: int) -> Sequence[ListedTask]:
+        """At most *limit* tasks of one kind that are due at *now*, longest due first. They stay in the list.
 
         One that was put off until later than FARTHEST from *now* was so by a clock that has been set back: it is due.
         """

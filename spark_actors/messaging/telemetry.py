@@ -257,6 +257,17 @@ class OutsideAsked:
     duration: timedelta
 
 
+@dataclass(frozen=True)
+class OutsideMeasured:
+    """How much of something a service outside has now."""
+
+    service: str
+    """A bounded word."""
+    what: str
+    """A bounded word that ends with the unit."""
+    amount: int
+
+
 TelemetryEvent: TypeAlias = (
     TurnTaken
     | TurnRetried
@@ -285,4 +296,5 @@ TelemetryEvent: TypeAlias = (
     | TasksTried
     | TasksMeasured
     | OutsideAsked
+    | OutsideMeasured
 )

@@ -21,11 +21,12 @@ class MemoryDurableTasks:
         for task in tasks:
             self.tasks.setdefault(task.envelope.message_id, task)
 
-    async def due(self, now: datetime, limit: int) -> Sequence[ListedTask]:
+    async def due(self, name: str, now: datetime, limit: int) -> Sequence[ListedTask]:
         due = [
             task
             for task in self.tasks.values()
-            if task.due_at <= now or (not task.is_scheduled and task.due_at > now + FARTHEST)
+            if task.envelope.name == name
+            and (task.due_at <= now or (not task.is_scheduled and task.due_at > now + FARTHEST))
         ]
         return sorted(due, key=lambda task: task.due_at)[:limit]
 

@@ -25,8 +25,8 @@ class PostgresDurableTasks:
     async def add(self, tasks: Sequence[ListedTask]) -> None:
         await self._execute("add", _contents(tasks) | _schedule(tasks))
 
-    async def due(self, now: datetime, limit: int) -> Sequence[ListedTask]:
-        rows = await self._rows("due", {"now": now, "limit": limit, "farthest": FARTHEST})
+    async def due(self, name: str, now: datetime, limit: int) -> Sequence[ListedTask]:
+        rows = await self._rows("due", {"name": name, "now": now, "limit": limit, "farthest": FARTHEST})
         return [listed_task(row) for row in rows]
 
     async def put_off(self, tasks: Sequence[ListedTask]) -> None:

@@ -199,6 +199,11 @@ OUTSIDE_CALLS = _counter(
 OUTSIDE_CALL_DURATION = _histogram(
     "spark_outside_call_duration_seconds", "Time of a call to a service outside.", LATENCY_BUCKETS, *("service", "call")
 )
+OUTSIDE_AMOUNT = _view(
+    "spark_outside_amount",
+    "How much of something a service outside has; `what` ends with the unit.",
+    *("service", "what"),
+)
 
 CATALOGUE: tuple[Measure, ...] = (
     COMMANDS_HANDLED,
@@ -240,4 +245,5 @@ CATALOGUE: tuple[Measure, ...] = (
     TASK_ATTEMPTS,
     OUTSIDE_CALLS,
     OUTSIDE_CALL_DURATION,
+    OUTSIDE_AMOUNT,
 )

@@ -29,6 +29,7 @@ from spark_actors.messaging.telemetry import (
     NodesMeasured,
     OutboxMeasured,
     OutsideAsked,
+    OutsideMeasured,
     RoutesMeasured,
     SagasEnded,
     SagasMeasured,
@@ -221,6 +222,10 @@ class ActorMetrics:
     def _outside_asked(self, event: OutsideAsked) -> None:
         self._add(catalogue.OUTSIDE_CALLS, 1, event.service, event.call, event.answer)
         self._observe(catalogue.OUTSIDE_CALL_DURATION, event.duration.total_seconds(), event.service, event.call)
+
+    @_record.register
+    def _outside_measured(self, event: OutsideMeasured) -> None:
+        self._set(catalogue.OUTSIDE_AMOUNT, event.amount, event.service, event.what)
 
     def _add(self, measure: Measure, amount: int, *labels: str) -> None:
         counter = self._counters[measure]

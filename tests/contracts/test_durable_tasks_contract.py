@@ -31,6 +31,12 @@ def tasks(stores: Stores, kinds: Sequence[Task]) -> DurableTasks:
     return stores.tasks(kinds[0].TYPE.context)
 
 
+@pytest.fixture
+def name(kinds: Sequence[Task]) -> str:
+    """Of the kind of task that `a_task` makes."""
+    return kinds[0].TYPE.name
+
+
 class MakeTask(Protocol):
     def __call__(self, task_id: str, *, minutes: float = 0, is_scheduled: bool = False) -> ListedTask: ...
 
@@ -51,66 +57,78 @@ def test_a_task_is_due_as_it_was_added_and_stays(tasks: DurableTasks, kinds: Seq
     every_kind = [listed(kind, n, due_at=NOW + timedelta(minutes=n)) for n, kind in enumerate(kinds)]
     run(tasks.add(every_kind))
     for _ in range(2):
-        assert run(tasks.due(NOW + timedelta(hours=1), 10)) == every_kind
+        for task in every_kind:
+            assert run(tasks.due(task.envelope.name, NOW + timedelta(hours=1), 10)) == [task]
 
 
 def test_tasks_of_one_context_are_not_anothers(
-    stores: Stores, tasks: DurableTasks, a_task: MakeTask, run: Async
+    stores: Stores, tasks: DurableTasks, a_task: MakeTask, name: str, run: Async
 ) -> None:
     run(tasks.add([a_task("one")]))
-    assert run(stores.tasks(stores.business.context).due(NOW, 10)) == []
+    assert run(stores.tasks(stores.business.context).due(name, NOW, 10)) == []
 
 
 def test_only_tasks_that_are_due_come_and_the_longest_due_first(
-    tasks: DurableTasks, a_task: MakeTask, run: Async
+    tasks: DurableTasks, a_task: MakeTask, name: str, run: Async
 ) -> None:
     run(tasks.add([a_task(f"{minutes}", minutes=minutes) for minutes in (1, -3, 0, -7)]))
-    assert ids(run(tasks.due(NOW, 10))) == ["-7", "-3", "0"]
-    assert ids(run(tasks.due(NOW, 1))) == ["-7"]
+    assert ids(run(tasks.due(name, NOW, 10))) == ["-7", "-3", "0"]
+    assert ids(run(tasks.due(name, NOW, 1))) == ["-7"]
 
 
-def test_a_task_that_is_there_already_stays_as_it_is(tasks: DurableTasks, a_task: MakeTask, run: Async) -> None:
+def test_a_task_that_is_there_already_stays_as_it_is(
+    tasks: DurableTasks, a_task: MakeTask, name: str, run: Async
+) -> None:
     run(tasks.add([a_task("one")]))
     run(tasks.add([a_task("one", minutes=-5), a_task("two")]))
-    assert sorted((*ids([task]), task.due_at) for task in run(tasks.due(NOW, 10))) == [("one", NOW), ("two", NOW)]
+    assert sorted((*ids([task]), task.due_at) for task in run(tasks.due(name, NOW, 10))) == [("one", NOW), ("two", NOW)]
 
 
 def test_a_task_that_was_put_off_is_due_later_with_its_attempts_and_its_problem(
-    tasks: DurableTasks, a_task: MakeTask, run: Async
+    tasks: DurableTasks, a_task: MakeTask, name: str, run: Async
 ) -> None:
     run(tasks.add([a_task("one"), a_task("two")]))
     later = replace(a_task("one"), due_at=NOW + timedelta(minutes=1), attempts=3, problem="no answer")
     run(tasks.put_off([later, a_task("unknown")]))
-    assert run(tasks.due(NOW, 10)) == [a_task("two")]
-    assert later in run(tasks.due(NOW + timedelta(minutes=1), 10))
+    assert run(tasks.due(name, NOW, 10)) == [a_task("two")]
+    assert later in run(tasks.due(name, NOW + timedelta(minutes=1), 10))
 
 
 def test_a_removed_task_is_gone_and_removing_twice_is_harmless(
-    tasks: DurableTasks, a_task: MakeTask, run: Async
+    tasks: DurableTasks, a_task: MakeTask, name: str, run: Async
 ) -> None:
     run(tasks.add([a_task("one"), a_task("two")]))
     for _ in range(2):
         run(tasks.remove(["one"]))
-    assert run(tasks.due(NOW, 10)) == [a_task("two")]
+    assert run(tasks.due(name, NOW, 10)) == [a_task("two")]
 
 
 def test_a_task_put_off_by_a_clock_that_has_been_set_back_is_due(
-    tasks: DurableTasks, a_task: MakeTask, run: Async
+    tasks: DurableTasks, a_task: MakeTask, name: str, run: Async
 ) -> None:
     run(tasks.add([a_task("one", minutes=1), a_task("two", minutes=59), a_task("three")]))
-    assert ids(run(tasks.due(NOW, 10))) == ["three", "two"]
+    assert ids(run(tasks.due(name, NOW, 10))) == ["three", "two"]
 
 
 def test_a_task_that_names_its_time_waits_for_it_however_far_it_is(
-    tasks: DurableTasks, a_task: MakeTask, run: Async
+    tasks: DurableTasks, a_task: MakeTask, name: str, run: Async
 ) -> None:
     minutes = timedelta(days=100) / timedelta(minutes=1)
     run(tasks.add([a_task("one", minutes=minutes, is_scheduled=True)]))
-    assert run(tasks.due(NOW + timedelta(days=99), 10)) == []
-    [task] = run(tasks.due(NOW + timedelta(days=100), 10))
+    assert run(tasks.due(name, NOW + timedelta(days=99), 10)) == []
+    [task] = run(tasks.due(name, NOW + timedelta(days=100), 10))
     # It was tried by a clock that was ahead, and the clock has been set back: it is tried again, and not a year later.
     run(tasks.put_off([replace(task, due_at=NOW + timedelta(days=465), attempts=1)]))
-    assert ids(run(tasks.due(NOW + timedelta(days=101), 10))) == ["one"]
+    assert ids(run(tasks.due(name, NOW + timedelta(days=101), 10))) == ["one"]
+
+
+def test_thousands_of_one_kind_are_not_in_the_way_of_another(
+    tasks: DurableTasks, kinds: Sequence[Task], run: Async
+) -> None:
+    run(tasks.add([listed(kinds[0], n, due_at=NOW - timedelta(minutes=n)) for n in range(2_000)]))
+    other = listed(kinds[-1], "other", due_at=NOW)
+    run(tasks.add([other]))
+    assert run(tasks.due(kinds[-1].TYPE.name, NOW, 10)) == [other]
 
 
 def test_what_is_to_be_done_is_told_by_kind_and_state(tasks: DurableTasks, kinds: Sequence[Task], run: Async) -> None:

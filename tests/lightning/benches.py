@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from domain.bitcoin import bolt11
 from domain.bitcoin.adapters.lnbits import LnbitsNode
 from domain.bitcoin.adapters.lnd import LndNode
 from domain.bitcoin.adapters.node_http import KeyFile, NodeHttp
+from domain.bitcoin.ports import Payment, PaymentStatus
 from spark_actors.messaging.ports import Clock
 from tests.lightning.lab.lnbits_server import LnbitsServer, Wallet
 from tests.lightning.lab.network import MACAROON, LightningNetwork
 
+HOUR = timedelta(hours=1)
 NETWORK = "bcrt"
 FUNDS_SAT = 200_000
 
@@ -65,4 +69,19 @@ def lnd_bench(network: LightningNetwork, folder: Path, *, url: str = "") -> Benc
     return Bench(LndNode(NodeHttp(url or network.service.url), macaroon=macaroon, network=NETWORK), network)
 
 
-HOUR = timedelta(hours=1)
+async def paid_to_its_end(node: LnbitsNode | LndNode, payment_request: str, fee_limit_sat: int = 10) -> Payment:
+    """Ask once to pay, and look until it is known what came of it: on a busy machine a payment takes a while."""
+    payment = await node.pay(payment_request, fee_limit_sat=fee_limit_sat)
+    return await ended(node, bolt11.read(payment_request).payment_hash) if is_open(payment) else payment
+
+
+async def ended(node: LnbitsNode | LndNode, payment_hash: str) -> Payment:
+    """Where a payment stands when it is not under way any more."""
+    async with asyncio.timeout(60):
+        while is_open(payment := await node.payment_status(payment_hash)):
+            await asyncio.sleep(0.1)
+    return payment
+
+
+def is_open(payment: Payment) -> bool:
+    return payment.status is PaymentStatus.PENDING

@@ -26,7 +26,7 @@ from domain.bitcoin.ports import (
     PaymentStatus,
     Receipt,
 )
-from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, lnbits_bench, lnd_bench
+from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, lnbits_bench, lnd_bench, paid_to_its_end
 from tests.lightning.lab.network import LightningNetwork
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
@@ -189,7 +189,7 @@ def test_a_payment_comes_with_its_proof_and_costs_what_it_says(play: Play) -> No
     async def scene(bench: Bench) -> None:
         invoice = bench.network.world.invoice(1_000)
         before = await bench.node.balance_sat()
-        payment = await bench.node.pay(invoice.payment_request, fee_limit_sat=10)
+        payment = await paid_to_its_end(bench.node, invoice.payment_request)
         assert payment.status is PaymentStatus.PAID
         assert is_proof(payment.preimage, invoice.payment_hash)
         assert payment.fee_sat <= 10
@@ -206,7 +206,7 @@ def test_a_hash_is_paid_once_however_often_it_is_asked(play: Play) -> None:
         pay = bench.node.pay
         asked = await asyncio.gather(*(pay(invoice.payment_request, fee_limit_sat=10) for _ in range(6)))
         assert {payment.status for payment in asked} <= {PaymentStatus.PAID, PaymentStatus.PENDING}
-        assert (await pay(invoice.payment_request, fee_limit_sat=10)).status is PaymentStatus.PAID
+        assert (await paid_to_its_end(bench.node, invoice.payment_request)).status is PaymentStatus.PAID
         assert bench.network.service.sends == sends + 1
 
     play(scene)
@@ -216,11 +216,11 @@ def test_a_payment_that_is_refused_has_failed_and_only_where_that_is_not_final_i
     async def scene(bench: Bench) -> None:
         invoice = bench.network.world.refused_invoice()
         sends = bench.network.service.sends
-        payment = await bench.node.pay(invoice.payment_request, fee_limit_sat=10)
+        payment = await paid_to_its_end(bench.node, invoice.payment_request)
         assert payment.status is PaymentStatus.FAILED
         assert re.fullmatch("[a-z_]+", payment.reason)
         assert await bench.node.payment_status(invoice.payment_hash) == payment
-        assert await bench.node.pay(invoice.payment_request, fee_limit_sat=10) == payment
+        assert await paid_to_its_end(bench.node, invoice.payment_request) == payment
         assert bench.network.service.sends == sends + (1 if bench.node.has_sticky_failures else 2)
 
     play(scene)

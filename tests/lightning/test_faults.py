@@ -14,8 +14,8 @@ from typing import TypeAlias
 import pytest
 
 from domain.bitcoin.adapters import tuning
-from domain.bitcoin.ports import LightningError, NodeInvoice, NotSentError, Payment, PaymentStatus
-from tests.lightning.benches import HOUR, Bench, lnbits_bench, lnd_bench
+from domain.bitcoin.ports import LightningError, NodeInvoice, NotSentError, PaymentStatus
+from tests.lightning.benches import HOUR, Bench, ended, lnbits_bench, lnd_bench
 from tests.lightning.lab.faulty_proxy import REACHES, Fault, FaultyProxy
 from tests.lightning.lab.network import MACAROON, LightningNetwork
 
@@ -88,15 +88,6 @@ def play(
             assert key not in repr(vars(bench.node))
 
 
-async def comes_to_an_end(bench: Bench, payment_hash: str) -> Payment:
-    async with asyncio.timeout(30):
-        while True:
-            payment = await bench.node.payment_status(payment_hash)
-            if payment.status is not PaymentStatus.PENDING:
-                return payment
-            await asyncio.sleep(0.1)
-
-
 def is_clean(spoilt: Spoilt, error: LightningError) -> bool:
     """Whether no key is in what is said of it."""
     return not any(key in f"{error!r} {error}" for key in spoilt.keys)
@@ -118,7 +109,7 @@ def test_a_call_to_pay_that_goes_wrong_is_never_failed_and_sends_once_at_most(pl
                 assert isinstance(raised.value, NotSentError) is (fault is Fault.TOO_MANY)
                 assert is_clean(spoilt, raised.value)
         assert spoilt.proxy.count(spoilt.calls.pay) == passed + (fault in REACHES)
-        payment = await comes_to_an_end(spoilt.bench, invoice.payment_hash)
+        payment = await ended(node, invoice.payment_hash)
         assert payment.status is (PaymentStatus.PAID if fault in REACHES else PaymentStatus.NOT_FOUND)
         assert service.sends == sends + (fault in REACHES)
 
@@ -131,11 +122,12 @@ def test_a_payment_whose_look_up_goes_wrong_is_not_known_and_not_sent_again(play
         node, service = spoilt.bench.node, spoilt.bench.network.service
         invoice = spoilt.bench.network.world.invoice()
         await node.pay(invoice.payment_request, fee_limit_sat=10)
+        await ended(node, invoice.payment_hash)
         sends = service.sends
         with spoilt.proxy.spoiling(fault, spoilt.calls.look_up), pytest.raises(LightningError) as raised:
             await node.payment_status(invoice.payment_hash)
         assert is_clean(spoilt, raised.value)
-        assert (await comes_to_an_end(spoilt.bench, invoice.payment_hash)).status is PaymentStatus.PAID
+        assert (await ended(node, invoice.payment_hash)).status is PaymentStatus.PAID
         assert service.sends == sends
 
     play(scene)
@@ -160,7 +152,7 @@ def test_a_payment_that_is_paid_while_nothing_can_be_looked_up_is_found_later(pl
         with pytest.raises(LightningError) as raised:
             await paying
         assert not isinstance(raised.value, NotSentError)
-        assert (await comes_to_an_end(spoilt.bench, invoice.payment_hash)).status is PaymentStatus.PAID
+        assert (await ended(node, invoice.payment_hash)).status is PaymentStatus.PAID
         assert service.sends == sends + 1
 
     play(scene)

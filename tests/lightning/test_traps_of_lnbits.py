@@ -23,7 +23,7 @@ from domain.bitcoin.ports import (
     PaymentStatus,
     Receipt,
 )
-from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, Keys, lnbits_bench
+from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, Keys, lnbits_bench, paid_to_its_end
 from tests.lightning.lab.lnbits_server import LnbitsServer, Wallet
 from tests.lightning.lab.network import LightningNetwork
 
@@ -62,7 +62,7 @@ class Shop:
         return asyncio.run(done())
 
     def pay(self, text: str) -> Payment:
-        return self.do(lambda node: node.pay(text, fee_limit_sat=10))
+        return self.do(lambda node: paid_to_its_end(node, text))
 
     def status(self, payment_hash: str) -> Payment:
         return self.do(lambda node: node.payment_status(payment_hash))
@@ -180,7 +180,7 @@ def test_a_limit_for_the_fee_below_that_of_lnbits_is_kept_by_not_sending(shop: S
     with pytest.raises(NotSentError, match="LNBITS_RESERVE_FEE"):
         shop.do(lambda node: node.pay(invoice.payment_request, fee_limit_sat=9))
     assert shop.status(invoice.payment_hash) == NOT_FOUND
-    assert shop.do(lambda node: node.pay(invoice.payment_request, fee_limit_sat=10)).status is PaymentStatus.PAID
+    assert shop.pay(invoice.payment_request).status is PaymentStatus.PAID
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,9 @@ MOVED = "tests/contracts/test_moved_keys.py"
 SLOTS = "tests/unit/actors/test_changing_slots.py"
 RELEASES = "tests/unit/actors/test_command_releases.py"
 SESSIONS = "tests/integration/persistence/test_sessions.py"
+TASKS = "tests/unit/actors/test_tasks.py"
+LIGHTNING = "tests/unit/lightning/test_lightning_worker.py"
+SENDING = "tests/unit/lightning/test_sending.py"
 NOTHING = "pass"
 
 
@@ -471,6 +474,46 @@ MUTANTS = (
         "CHECK (balance_sat >= 0)",
         "CHECK (balance_sat > -1000000000)",
         (f"{CONSTRAINTS}::test_a_balance_is_never_below_zero",),
+    ),
+    Mutant(
+        7,
+        "whoever has seen that a payment was not sent sends it, without a permit",
+        "domain/bitcoin/adapters/worker.py",
+        "if not await self._permits.take(task.payment_hash, task.invoice_id):",
+        "if False:",
+        (f"{LIGHTNING}::test_a_worker_that_wakes_after_another_has_failed_the_payment_does_not_send_it",),
+    ),
+    Mutant(
+        7,
+        "the permit to send a payment is to be had twice",
+        "domain/bitcoin/adapters/permits.sql",
+        "ON CONFLICT (payment_hash) DO NOTHING",
+        "ON CONFLICT (payment_hash) DO UPDATE SET invoice_id = excluded.invoice_id",
+        ("tests/contracts/test_permits.py::test_of_twenty_who_come_at_once_one_gets_it",),
+    ),
+    Mutant(
+        7,
+        "a payment that the node has not heard of yet counts as never sent",
+        "domain/bitcoin/sending.py",
+        'return Fail("never_sent") if expires_at + clock_skew <= now else LookAgain()',
+        'return Fail("never_sent")',
+        (f"{SENDING}::test_what_somebody_may_have_sent_is_waited_for_until_it_has_expired_by_any_clock",),
+    ),
+    Mutant(
+        7,
+        "a payment is given up without its permit, so that somebody may send it yet",
+        "domain/bitcoin/adapters/worker.py",
+        "return Fail(step.reason) if is_mine else LookAgain()",
+        "return Fail(step.reason)",
+        (f"{LIGHTNING}::test_who_gives_a_payment_up_while_another_has_the_permit_only_looks_again",),
+    ),
+    Mutant(
+        7,
+        "a payment is settled by a preimage that proves nothing",
+        "domain/bitcoin/sending.py",
+        "is_proven = is_proof(payment.preimage, payment_hash)",
+        "is_proven = True",
+        (f"{SENDING}::test_what_proves_nothing_settles_nothing",),
     ),
     Mutant(
         8,
@@ -915,6 +958,14 @@ MUTANTS = (
         "os.nice(NICENESS)",
         "os.nice(0)",
         (f"{LOGIN}::test_passwords_are_compared_one_after_the_other_and_behind_everything_else",),
+    ),
+    Mutant(
+        11,
+        "a task that takes long holds up the others of its kind",
+        f"{ACTORS}/tasks.py",
+        "timeout=tuning.TASKS_GATHER_SECONDS",
+        "timeout=None",
+        (f"{TASKS}::test_one_that_takes_long_holds_up_none_of_its_kind_and_is_settled_when_it_ends",),
     ),
     Mutant(
         11,

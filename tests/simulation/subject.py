@@ -9,6 +9,7 @@ from importlib import import_module
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from spark_actors.actors.loop import Loop
 from spark_actors.application import Application
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.messages import Event, MessageRegistry
@@ -16,6 +17,7 @@ from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.envelope import Envelope, decode_data
 from spark_actors.messaging.identity import Guard, Principal, Role
+from spark_actors.messaging.ports import CommandSender
 from tests.simulation.bugs import Bug
 from tests.simulation.crowd import Message
 from tests.simulation.history import History, Onlooker
@@ -56,6 +58,10 @@ class Subject(ABC):
     def outside(self, machine: Machine) -> Any:
         """What the application works with that outlives its processes: `outside` of the run's deployment."""
         return None
+
+    def loops(self, deployment: Deployment, name: str, process: Process, sender: CommandSender) -> Sequence[Loop]:
+        """What a context works at on its own, beside its tasks."""
+        return ()
 
     def workers(self, deployment: Deployment, name: str, process: Process) -> Workers:
         """Who does the durable tasks of the context *name* in a process of it."""

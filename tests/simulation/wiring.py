@@ -37,7 +37,7 @@ from spark_actors.actors.root import RootPorts, RootSupervisor
 from spark_actors.actors.routes import RouteTable
 from spark_actors.actors.seating import Seating
 from spark_actors.actors.supervisor import OutboxRelay, Supervisor
-from spark_actors.actors.tasks import TaskListing, TaskWorker
+from spark_actors.actors.tasks import TaskListing, TaskWorkers
 from spark_actors.actors.watch import Watch
 from spark_actors.cluster.nodes import NodeRow
 from spark_actors.kernel.back_off import BackOff
@@ -320,7 +320,7 @@ class Deployment:
         loops: list[Loop] = []
         if context.to_do:
             tasks = self.remote(self.schema(name).tasks, process, "tasks")
-            worker = TaskWorker(
+            work = TaskWorkers(
                 tasks,
                 self.subject.workers(self, name, process),
                 self.subject.registry,
@@ -329,8 +329,9 @@ class Deployment:
                 telemetry=ignore,
                 pass_point=process.pass_point,
             )
-            loops.append(Loop(f"tasks of {name}", worker.step))
-            does.append(TaskListing(context, tasks, process.clock, loops[0].wake))
+            loops += work.loops
+            does.append(TaskListing(context, tasks, process.clock, work.wake))
+        loops += self.subject.loops(self, name, process, dispatcher)
         actor = ContextActor(context, self.subject.registry, does)
         return ContextShell(process, ContextService(actor, dispatcher, loops))
 

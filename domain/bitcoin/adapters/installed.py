@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from domain.bitcoin.adapters.tables import INVOICES
 from domain.bitcoin.context import CONTEXT
 from domain.bitcoin.ports import LightningNode
-from spark_actors.application import Edge, InstalledContext
+from spark_actors.application import Edge, InstalledContext, Reactions
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
@@ -68,6 +68,7 @@ async def _simulated_node(edge: Edge, clock: Clock) -> LightningNode:
             failure_rate=wanted.failure_rate,
             unknown_rate=wanted.unknown_rate,
             largest_invoice_sat=wanted.largest_invoice_sat,
+            fee_sat=wanted.fee_sat,
         ),
         clock=clock,
         random=SystemRandom(),
@@ -76,17 +77,44 @@ async def _simulated_node(edge: Edge, clock: Clock) -> LightningNode:
 
 async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     """Who asks the Lightning node; *node* stands in for that of the settings."""
-    from domain.bitcoin.adapters.worker import LightningWorker
+    from domain.bitcoin.adapters.permits import PostgresPermits
+    from domain.bitcoin.adapters.requests import read
+    from domain.bitcoin.adapters.worker import LightningWorker, Patience
 
     wanted = edge.settings.lightning
     worker = LightningWorker(
         node or await lightning_node(edge, edge.clock),
-        invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
-        call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
+        PostgresPermits(await edge.pool()),
+        read,
+        patience=Patience(
+            invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
+            call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
+            look_up_timeout=timedelta(seconds=wanted.look_up_timeout_seconds),
+            watch_expired=timedelta(days=wanted.watch_expired_days),
+        ),
+        clock=edge.clock,
         telemetry=edge.telemetry,
     )
-    interval = timedelta(seconds=wanted.watch_interval_seconds)
-    return Workers(worker.by_task, interval=interval, at_once=wanted.max_concurrent_calls)
+    return Workers(
+        worker.by_task,
+        interval=timedelta(seconds=wanted.watch_interval_seconds),
+        at_once=dict.fromkeys(worker.by_task, wanted.max_concurrent_calls),
+    )
+
+
+async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
+    """What looks for money that came in while nobody did, and at what there is; *node* stands in for that of the
+    settings."""
+    from domain.bitcoin.adapters.balance import BalanceWatch
+    from domain.bitcoin.adapters.receipts import CatchUp, PostgresReceiptsRead
+    from spark_actors.actors.loop import Loop
+
+    asked = node or await lightning_node(edge, edge.clock)
+    limit = timedelta(seconds=edge.settings.lightning.look_up_timeout_seconds)
+    read = PostgresReceiptsRead(await edge.pool())
+    catch_up = CatchUp(asked, read, edge.sender, call_timeout=limit, clock=edge.clock)
+    balance = BalanceWatch(asked, edge.telemetry, call_timeout=limit)
+    return Reactions(loops=[Loop("receipts of the node", catch_up.step), Loop("balance of the node", balance.step)])
 
 
 def _take_over(data_dir: Path, dsn: str) -> None:
@@ -96,5 +124,10 @@ def _take_over(data_dir: Path, dsn: str) -> None:
 
 
 INSTALLED = InstalledContext(
-    context=CONTEXT, table=INVOICES, migrations=__package__, workers=workers, take_over=_take_over
+    context=CONTEXT,
+    table=INVOICES,
+    migrations=__package__,
+    workers=workers,
+    reactions=reactions,
+    take_over=_take_over,
 )

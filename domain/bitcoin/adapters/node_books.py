@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +57,22 @@ class PostgresNodeBooks:
                 if after.invoice and after.invoice != before.invoice:
                     await connection.execute(_SQL["write_receipt"], asdict(after.invoice))
         return told
+
+    async def received(
+        self, after: tuple[datetime, str], until: datetime, limit: int
+    ) -> Sequence[tuple[datetime, str]]:
+        values = {"paid_at": after[0], "payment_hash": after[1], "until": until, "limit": limit}
+        with translated():
+            async with self._pool.connection() as connection:
+                rows = await (await connection.execute(_SQL["received"], values)).fetchall()
+        return [(paid_at, payment_hash) for paid_at, payment_hash in rows]
+
+    async def totals(self, now: datetime) -> tuple[int, int]:
+        with translated():
+            async with self._pool.connection() as connection:
+                rows = await (await connection.execute(_SQL["totals"], {"now": now})).fetchall()
+        came_in, went_out = rows[0]
+        return int(came_in), int(went_out)
 
     async def all(self) -> tuple[list[BookedInvoice], list[BookedPayment]]:
         with translated():

@@ -11,7 +11,7 @@ from hashlib import sha256
 
 import msgspec
 
-from domain.bitcoin.ports import InvalidPaymentRequestError, PaymentTerms
+from domain.bitcoin.ports import InvalidPaymentRequestError
 from domain.shared.money import Satoshis
 
 PREFIX = "lnsim1"
@@ -22,11 +22,14 @@ class Behaviour(StrEnum):
     """What happens to the one who pays."""
 
     PAY = "pay"  # paid at once, or as the node's failure and unknown rates have it
-    FAIL = "fail"  # failed at once, for good
+    FAIL = "fail"  # failed at once, however often
+    FAIL_THEN_PAY = "fail_then_pay"  # the first call fails at once; if asked again it is paid
     SLOW = "slow"  # pending, then paid
+    HELD = "held"  # pending until it is released, then paid
     UNKNOWN_THEN_PAID = "unknown_then_paid"  # the call that asks to pay gets no answer; later it turns out paid
     UNKNOWN_THEN_FAILED = "unknown_then_failed"  # the same, but it turns out failed
-    LOST_THEN_PAID = "lost_then_paid"  # the first call never reaches the node; the next one is paid
+    LOST_THEN_PAID = "lost_then_paid"  # the first call never reaches the node, which nobody knows; the next one is paid
+    REFUSED_THEN_PAID = "refused_then_paid"  # for the first call certainly nothing is sent; the next one is paid
 
 
 class SimulatedRequest(msgspec.Struct, frozen=True):
@@ -44,10 +47,6 @@ class SimulatedRequest(msgspec.Struct, frozen=True):
     @property
     def payment_hash(self) -> str:
         return sha256(bytes.fromhex(self.preimage)).hexdigest()
-
-    @property
-    def terms(self) -> PaymentTerms:
-        return PaymentTerms(self.payment_hash, self.amount_sat, self.expires_at)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ CONNECT_SECONDS = 5.0
 """Until there is a connection. May be changed: what is not connected by then was certainly not asked."""
 CALL_SECONDS = 10.0
 """Calls that a node answers from its own tables, or by making an invoice. May be changed."""
-PAY_SECONDS = 20.0
+PAY_SECONDS = 8.0
 """Until LNbits says where a payment stands: it waits up to five seconds for its backend, and does one at a time. May be
-changed: whoever gets no answer looks the payment up."""
+changed, below lightning.call_timeout_seconds: after it the payment is looked up."""
 LOOK_UP_SECONDS = 45.0
 """LNbits asks its backend about a payment that is under way. Not below 35: with LND as the backend it takes 30."""
 FOLLOW_SECONDS = 5.0

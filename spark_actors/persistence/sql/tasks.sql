@@ -11,18 +11,19 @@ FROM unnest(
 ON CONFLICT DO NOTHING
 
 -- due
--- The tasks that have been due the longest. Nothing that has no time of its own is put off for longer than
+-- The tasks of a kind that have been due the longest. Nothing that has no time of its own is put off for longer than
 -- %(farthest)s: what is, was put off by a clock that has been set back since.
 (
     SELECT task_id, name, version, key, data::text, correlation_id, causation_id, since, due_at, is_scheduled, attempts,
            problem
-    FROM {schema}.tasks WHERE due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s
+    FROM {schema}.tasks WHERE name = %(name)s AND due_at <= %(now)s ORDER BY due_at LIMIT %(limit)s
 )
 UNION ALL
 (
     SELECT task_id, name, version, key, data::text, correlation_id, causation_id, since, due_at, is_scheduled, attempts,
            problem
-    FROM {schema}.tasks WHERE NOT is_scheduled AND due_at > %(now)s + %(farthest)s ORDER BY due_at LIMIT %(limit)s
+    FROM {schema}.tasks WHERE name = %(name)s AND NOT is_scheduled AND due_at > %(now)s + %(farthest)s
+    ORDER BY due_at LIMIT %(limit)s
 )
 ORDER BY due_at
 LIMIT %(limit)s

@@ -53,7 +53,9 @@ def test_two_processes_are_one_node(emptied_database: str) -> None:
 
     async def scene() -> None:
         async with nodes(emptied_database, 2) as (one, other):
-            paid = await asyncio.gather(*(node.pay(request) for request in requests for node in (one, other)))
+            paid = await asyncio.gather(
+                *(node.pay(request, fee_limit_sat=0) for request in requests for node in (one, other))
+            )
             assert {payment.status for payment in paid} == {PaymentStatus.PAID}
             books = await one.books()
             assert books == await other.books()
@@ -71,7 +73,7 @@ def test_of_a_call_that_is_lost_in_one_process_the_other_makes_the_second(emptie
 
     async def scene() -> None:
         async with nodes(emptied_database, 2) as (one, other):
-            calls = (node.pay(request) for request in lost for node in (one, other))
+            calls = (node.pay(request, fee_limit_sat=0) for request in lost for node in (one, other))
             told = await asyncio.gather(*calls, return_exceptions=True)
             assert sum(isinstance(each, LightningError) for each in told) == 20
             assert (await one.books()).paid_sat == 20_000
@@ -86,8 +88,10 @@ def test_an_invoice_is_paid_once_by_the_node_or_by_somebody_else_who_come_at_onc
                 made = await one.create_invoice(
                     invoice_id=f"i-{number}", amount_sat=7, memo="", expires_in=timedelta(hours=1)
                 )
-                await asyncio.gather(one.receive(made.payment_request), other.pay(made.payment_request))
-                assert await one.invoice_status(made.payment_hash) is InvoiceStatus.PAID
+                await asyncio.gather(
+                    one.receive(made.payment_request), other.pay(made.payment_request, fee_limit_sat=0)
+                )
+                assert (await one.receipt(made.payment_hash)).status is InvoiceStatus.PAID
             books = await one.books()
             assert books.received_sat == 30 * 7
             assert {each.status for each in books.payments} <= {PaymentStatus.PAID, PaymentStatus.FAILED}
@@ -119,7 +123,7 @@ def test_who_is_asked_to_pay_waits_for_whoever_pays_the_same_just_now(emptied_da
         async with nodes(emptied_database, 1) as (node,):
             with psycopg.connect(emptied_database) as slow:
                 slow.execute(load("domain.bitcoin.adapters", "node_books.sql")["lock"], vars(invoice))
-                paying = asyncio.create_task(node.pay(invoice.payment_request))
+                paying = asyncio.create_task(node.pay(invoice.payment_request, fee_limit_sat=0))
                 assert await asyncio.to_thread(eventually, lambda: somebody_waits(emptied_database))
                 assert (await node.payment_status(invoice.payment_hash)).status is PaymentStatus.NOT_FOUND
             assert (await paying).status is PaymentStatus.PAID
@@ -139,7 +143,7 @@ import asyncio, os, signal
 from tests.integration.persistence.test_node_books import nodes
 async def play():
     async with nodes({emptied_database!r}) as (node,):
-        await node.pay({invoice.payment_request!r})
+        await node.pay({invoice.payment_request!r}, fee_limit_sat=0)
         os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(play())
 """
@@ -149,7 +153,7 @@ asyncio.run(play())
     async def scene() -> None:
         async with nodes(emptied_database) as (node,):
             assert (await node.payment_status(invoice.payment_hash)).status is PaymentStatus.PAID
-            await node.pay(invoice.payment_request)
+            await node.pay(invoice.payment_request, fee_limit_sat=0)
             (payment,) = (await node.books()).payments
             assert (payment.amount_sat, payment.attempts) == (1_000, 2)
 
@@ -184,10 +188,10 @@ def test_what_a_former_release_has_written_in_a_file_is_taken_over_once(data_dir
                     (LOST, 1, PaymentStatus.NOT_FOUND),
                 )
             }
-            assert (await node.pay(written(OUTSIDE))).preimage == OUTSIDE.preimage
-            assert (await node.pay(written(LOST))).status is PaymentStatus.PAID
-            assert await node.invoice_status(OWN.payment_hash) is InvoiceStatus.PAID
-            assert await node.invoice_status(UNPAID.payment_hash) is InvoiceStatus.OPEN
+            assert (await node.pay(written(OUTSIDE), fee_limit_sat=0)).preimage == OUTSIDE.preimage
+            assert (await node.pay(written(LOST), fee_limit_sat=0)).status is PaymentStatus.PAID
+            assert (await node.receipt(OWN.payment_hash)).status is InvoiceStatus.PAID
+            assert (await node.receipt(UNPAID.payment_hash)).status is InvoiceStatus.OPEN
             again = await node.create_invoice(invoice_id="i-2", amount_sat=300, memo="", expires_in=HOUR)
             assert again.payment_request == written(UNPAID)
 
@@ -201,7 +205,7 @@ def test_who_was_killed_before_the_file_was_renamed_takes_over_again_and_changes
         async with nodes(emptied_database) as (node,):
             take_over(data_dir, emptied_database)
             await node.receive(written(UNPAID))
-            await node.pay(written(OUTSIDE))
+            await node.pay(written(OUTSIDE), fee_limit_sat=0)
             before = await node.books()
             again = tmp_path_factory.mktemp("again")
             leave_former_books(again)

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -22,7 +22,7 @@ from tests.lab.chaos import neighbours, nodes, underfoot
 from tests.lab.chaos.account import Account, Strike
 from tests.lab.chaos.disk import Disk
 from tests.lab.chaos.faults import ALL, FAULTS, HICCUPS
-from tests.lab.chaos.orders import Cast, Order, Orders
+from tests.lab.chaos.orders import FAR, Cast, Order, Orders
 from tests.lab.chaos.producer import Load, Producer
 from tests.lab.chaos.queries import ChaosQueries
 from tests.lab.chaos.stage import EVENTS, LONG_SECONDS, Stage, one_for_each_slot
@@ -129,6 +129,7 @@ class Chaos:
             await self._loading
         await self.producer.close()
         self.account.orders = len(self.producer.sent)
+        self.target.faults.shift_clock(FAR + timedelta(hours=1))
         await self._settle()
         books = await self._books()
         with ChaosQueries(self.target.dsn) as queries:

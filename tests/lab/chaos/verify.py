@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.bitcoin.adapters.simulated import SimulatedBooks
 from domain.bitcoin.ports import PaymentStatus
@@ -25,7 +25,7 @@ class Objection:
 
 def objections(orders: Iterable[Order], queries: ChaosQueries, node: SimulatedBooks) -> list[Objection]:
     """All that speaks against the daemon, now that everything should have come to an end."""
-    orders = list(orders)
+    orders = [_decided(order, node) for order in orders]
     known = [order for order in orders if order.is_stored]
     unknown = [order for order in orders if not order.is_stored]
     return [
@@ -39,6 +39,18 @@ def objections(orders: Iterable[Order], queries: ChaosQueries, node: SimulatedBo
         *(Objection("lost", f"dead letter: {letter}") for letter in queries.letters()),
         *(Objection("wrong", f"has not come to an end: {what}") for what in queries.waiting()[:50]),
     ]
+
+
+def _decided(order: Order, node: SimulatedBooks) -> Order:
+    """With the refund of a withdrawal that the node has not paid."""
+    if order.payment is None or not order.movements or _status(order, node) is PaymentStatus.PAID:
+        return order
+    return replace(order, movements=(*order.movements, order.payment.refund))
+
+
+def _status(order: Order, node: SimulatedBooks) -> PaymentStatus:
+    told = (it.status for it in node.payments if order.payment and it.payment_hash == order.payment.payment_hash)
+    return next(told, PaymentStatus.NOT_FOUND)
 
 
 def _late(orders: Iterable[Order]) -> Iterator[Objection]:
@@ -84,13 +96,13 @@ def _donations(known: list[Order], unknown: list[Order], found: Mapping[str, tup
 
 def _payments(known: list[Order], node: SimulatedBooks) -> Iterator[Objection]:
     """What went out at the node: each withdrawal paid and not refunded, or refunded (see `_ledger`) and not paid."""
-    found = {payment.payment_hash: payment.status for payment in node.payments}
     for order in known:
         if order.payment is not None:
-            is_paid = found.get(order.payment.payment_hash) is PaymentStatus.PAID
-            if is_paid != order.payment.is_paid:
-                kind = "doubled" if is_paid else "lost"
-                yield Objection(kind, f"withdrawal {order.message_id}: paid at the node: {is_paid}", order.fault)
+            status = _status(order, node)
+            ends = PaymentStatus.PAID if order.payment.is_paid else PaymentStatus.FAILED
+            if status not in (ends, PaymentStatus.NOT_FOUND):
+                kind = "doubled" if status is PaymentStatus.PAID else "lost"
+                yield Objection(kind, f"withdrawal {order.message_id}: {status} at the node", order.fault)
 
 
 def _answers(known: list[Order]) -> Iterator[Objection]:

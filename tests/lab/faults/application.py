@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from domain.application import APPLICATION as IN_EARNEST
-from domain.bitcoin.adapters.installed import lightning_node, workers
-from spark_actors.application import Edge, InstalledContext, Wrapping
+from domain.bitcoin.adapters.installed import lightning_node, reactions, workers
+from domain.bitcoin.ports import LightningNode
+from spark_actors.application import Edge, InstalledContext, Reactions, Wrapping
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
@@ -35,16 +36,24 @@ class OrderedFaults(Wrapping):
         return DeadlyMessages(self._folder).context(context)
 
 
-async def _moody(edge: Edge) -> Workers:
+async def _moody_node(edge: Edge) -> LightningNode:
     """The Lightning node, whose clock is another machine's and right, is in the mood that was ordered."""
     from spark_actors.bootstrap.parts import clock
     from tests.lab.faults.injected import MoodyNode
 
-    return await workers(edge, MoodyNode(FaultFolder(edge.settings.data_dir), await lightning_node(edge, clock)))
+    return MoodyNode(FaultFolder(edge.settings.data_dir), await lightning_node(edge, clock))
+
+
+async def _moody(edge: Edge) -> Workers:
+    return await workers(edge, await _moody_node(edge))
+
+
+async def _moody_reactions(edge: Edge) -> Reactions:
+    return await reactions(edge, await _moody_node(edge))
 
 
 def _hurt(installed: InstalledContext) -> InstalledContext:
-    return replace(installed, workers=_moody) if installed.workers is workers else installed
+    return replace(installed, workers=_moody, reactions=_moody_reactions) if installed.workers is workers else installed
 
 
 APPLICATION = replace(IN_EARNEST, contexts=tuple(map(_hurt, IN_EARNEST.contexts)), wrapping=OrderedFaults)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from domain.bitcoin.ports import InvoiceStatus, LightningError, LightningNode, NodeInvoice, Payment, PaymentTerms
+from domain.bitcoin.ports import Incoming, LightningError, LightningNode, NodeInvoice, NotSentError, Payment, Receipt
 from spark_actors.kernel.aggregates import Handler
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Decision
@@ -102,6 +102,14 @@ class MoodyNode:
     def __init__(self, folder: FaultFolder, node: LightningNode) -> None:
         self._folder, self._node = folder, node
 
+    @property
+    def network(self) -> str:
+        return self._node.network
+
+    @property
+    def has_sticky_failures(self) -> bool:
+        return self._node.has_sticky_failures
+
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
     ) -> NodeInvoice:
@@ -109,14 +117,19 @@ class MoodyNode:
             self._node.create_invoice(invoice_id=invoice_id, amount_sat=amount_sat, memo=memo, expires_in=expires_in)
         )
 
-    async def invoice_status(self, payment_hash: str) -> InvoiceStatus:
-        return await self._answer(self._node.invoice_status(payment_hash))
+    async def receipt(self, payment_hash: str) -> Receipt:
+        return await self._answer(self._node.receipt(payment_hash))
 
-    async def decode(self, payment_request: str) -> PaymentTerms:
-        return await self._answer(self._node.decode(payment_request))
+    async def received(self, cursor: str) -> Incoming:
+        return await self._answer(self._node.received(cursor))
 
-    async def pay(self, payment_request: str) -> Payment:
-        return await self._answer(self._node.pay(payment_request))
+    async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
+        if self._folder.mood is NodeMood.AWAY:
+            raise NotSentError("the node is away: the connection is refused")
+        return await self._answer(self._node.pay(payment_request, fee_limit_sat=fee_limit_sat))
+
+    async def balance_sat(self) -> int:
+        return await self._answer(self._node.balance_sat())
 
     async def payment_status(self, payment_hash: str) -> Payment:
         return await self._answer(self._node.payment_status(payment_hash))

@@ -8,17 +8,17 @@ from typing import Any
 
 from domain.accounting.account import Movement
 from domain.bitcoin.adapters.worker import LightningWorker
-from domain.bitcoin.messages import FailWithdrawal
+from domain.bitcoin.sending import Fail, LookAgain
 from domain.bitcoin.tasks import PayInvoice
 from domain.crowdfunding.messages import DonateToCampaign, DonationRejected
 from domain.dashboard.rows import AccountSeen
 from spark_actors.actors import turn
 from spark_actors.actors.context import Steps
 from spark_actors.kernel.decisions import Verdict, rejected
-from spark_actors.kernel.tasks import NotYet
 from spark_actors.messaging.envelope import decode_data
 from spark_actors.persistence.memory import MemoryStore
 from spark_actors.persistence.tables import AggregateTable
+from tests.fixtures.lightning import MemoryPermits
 from tests.simulation.bugs import RUNTIME_BUGS, Bug, last_word, under_new_ids
 
 
@@ -41,14 +41,20 @@ def without_keys_of_credits(self: MemoryStore, table: AggregateTable[Any] | None
 
 # --- the Lightning node ---
 
-_pay = LightningWorker.pay
+_send = LightningWorker._send
 
 
 async def _give_up_on_silence(self: LightningWorker, task: PayInvoice) -> Any:
-    answer = await _pay(self, task)
-    if isinstance(answer, NotYet) and answer.why:
-        return [FailWithdrawal(invoice_id=task.invoice_id, reason="no_answer")]
-    return answer
+    step = await _send(self, task)
+    return Fail("no_answer") if isinstance(step, LookAgain) else step
+
+
+async def _for_everybody(self: MemoryPermits, payment_hash: str, invoice_id: str) -> bool:
+    return True
+
+
+async def _to_nobody(self: MemoryPermits, payment_hash: str) -> bool:
+    return False
 
 
 # --- what only lets people see ---
@@ -69,7 +75,11 @@ BUGS: Mapping[str, Bug] = {
     **RUNTIME_BUGS,
     "refund-on-unknown-payment": Bug(
         "A node that does not answer counts as a payment that failed.",
-        ((LightningWorker, "pay", _give_up_on_silence),),
+        ((LightningWorker, "_send", _give_up_on_silence),),
+    ),
+    "no-permit": Bug(
+        "Whoever finds that a payment was not sent sends it, also while another does, or when he has failed it since.",
+        ((MemoryPermits, "take", _for_everybody), (MemoryPermits, "is_given", _to_nobody)),
     ),
     "double-credit-on-redelivery": Bug(
         "New ids on redelivery, with nothing in the way of a second credit.",

@@ -25,6 +25,7 @@ from domain.accounting.messages import (
     WithdrawalRejected,
 )
 from domain.auth.messages import AccountRegistered, RegisterAccount
+from domain.bitcoin.invoice import InvoiceKind, InvoiceState
 from domain.bitcoin.messages import (
     DepositRequested,
     InvoiceRejected,
@@ -106,6 +107,7 @@ class Instants(Onlooker):
             if isinstance(event, _NOT_PAID_OUT):
                 self._ended.setdefault(event.invoice_id, self._commits)
         yield from self._sagas.untrue()
+        yield from self._sent_and_given_back()
 
     def tracked(self, progress: Sequence[SagaProgress]) -> Iterator[str]:
         self._sagas.tracked(progress)
@@ -137,6 +139,16 @@ class Instants(Onlooker):
         """Whether it had ended before this message was handled."""
         ended, handled = self._ended.get(command.invoice_id), self._handled.get(label)
         return ended is not None and handled is not None and ended < handled
+
+    def _sent_and_given_back(self) -> Iterator[str]:
+        """What was given up is not sent, now or ever: its owner has it back."""
+        invoices: list[Any] = [held.state for held in self._deployment.schema("bitcoin").instances.values()]
+        withdrawals = [it for it in invoices if it.kind is InvoiceKind.WITHDRAWAL]
+        wanted = {it.payment_hash for it in withdrawals if it.state in (InvoiceState.AUTHORIZED, InvoiceState.PAID)}
+        for it in withdrawals:
+            is_given_up = it.state is InvoiceState.FAILED and it.payment_hash not in wanted
+            if is_given_up and self._deployment.outside.has_sent(it.payment_hash):
+                yield f"withdrawal {it.invoice_id} is given back ({it.reason}), and the node has sent it"
 
     def _begun_once(self, event: Event, story: str) -> Iterator[str]:
         if isinstance(event, DonationRequested):

@@ -118,7 +118,7 @@ class Donors(Crowd):
     def _withdrawal(self) -> Command:
         amount, nonce = self._amount(), self._id("n")
         lives = self._random.choice((2, 60, 60, 60))
-        behaviour = self._random.choice([*Behaviour, Behaviour.PAY])
+        behaviour = self._random.choice([*Behaviour, Behaviour.PAY, Behaviour.FAIL_THEN_PAY, Behaviour.FAIL_THEN_PAY])
         invoice = simulated_invoice(amount, EPOCH + timedelta(seconds=lives + 10), nonce=nonce, behaviour=behaviour)
         return RequestWithdrawal(
             invoice_id=self._id("w"),

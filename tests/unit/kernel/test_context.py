@@ -236,7 +236,7 @@ def test_a_task_that_nobody_does_or_a_worker_for_another_one_is_told() -> None:
     assert mistakes_of_workers(ASKING, Workers({})) == ["nobody does orders.ask-the-carrier"]
     assert mistakes_of_workers(ASKING, Workers({AskTheCarrier: adds})) == [
         "adds takes PlaceOrder, and does AskTheCarrier",
-        "adds sends AddItem, which is no command of orders",
+        "adds gives AddItem, which is no command and no task of orders",
     ]
     assert mistakes_of_workers(ORDERS, Workers({AskTheCarrier: asks})) == [
         "asks does AskTheCarrier, which is no task of orders"

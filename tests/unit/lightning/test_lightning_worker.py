@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
+from domain.bitcoin.adapters.requests import Behaviour, SimulatedRequest, read, simulated_invoice, written
 from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
-from domain.bitcoin.adapters.worker import LightningWorker
+from domain.bitcoin.adapters.worker import LightningWorker, Patience
 from domain.bitcoin.context import CONTEXT
 from domain.bitcoin.messages import (
     ConfirmDeposit,
@@ -25,26 +26,30 @@ from domain.bitcoin.messages import (
     SettleWithdrawal,
 )
 from domain.bitcoin.ports import (
+    Incoming,
     InvalidPaymentRequestError,
     InvoiceRefusedError,
     InvoiceStatus,
     LightningError,
     LightningNode,
     NodeInvoice,
+    NotSentError,
     Payment,
     PaymentStatus,
-    PaymentTerms,
+    Receipt,
 )
-from domain.bitcoin.tasks import MakeInvoice, PayInvoice, WatchInvoice
-from spark_actors.actors.tasks import TaskWorker
+from domain.bitcoin.sending import CLOCK_SKEW
+from domain.bitcoin.tasks import LookUpPayment, MakeInvoice, PayInvoice, WatchExpired, WatchInvoice
+from spark_actors.actors.tasks import TaskWorkers
 from spark_actors.kernel.decisions import Verdict
+from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.messages import Message, MessageRegistry
 from spark_actors.kernel.tasks import Task, Workers
 from spark_actors.messaging.envelope import Envelope, Reply, decode_data
 from spark_actors.messaging.ports import ListedTask
 from spark_actors.messaging.telemetry import OutsideAsked, TelemetryEvent
 from spark_actors.persistence.memory_tasks import MemoryDurableTasks
-from tests.fixtures.lightning import MemoryNodeBooks
+from tests.fixtures.lightning import MemoryNodeBooks, MemoryPermits
 from tests.fixtures.tasks import listed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,13 +60,26 @@ INTERVAL = Workers({}).interval
 
 MAKE = MakeInvoice(invoice_id="d-1", amount_sat=1_000)
 WATCH = WatchInvoice(invoice_id="d-1", payment_hash="h")
-PAY = PayInvoice(invoice_id="w-1", amount_sat=1_000, payment_hash="h", payment_request="r")
-TERMS = PaymentTerms("h", 1_000, START + HOUR)
-PAID = Payment(PaymentStatus.PAID, preimage="proof")
+REQUEST = SimulatedRequest(1_000, START + HOUR, "n")
+HASH = REQUEST.payment_hash
+PAY = PayInvoice(
+    invoice_id="w-1", amount_sat=1_000, payment_hash=HASH, payment_request=written(REQUEST), fee_limit_sat=7
+)
+LOOK = LookUpPayment(**vars(PAY))
+PAID = Payment(PaymentStatus.PAID, REQUEST.preimage, fee_sat=3)
+SETTLED = SettleWithdrawal(invoice_id="w-1", preimage=REQUEST.preimage, fee_sat=3)
 FAILED = Payment(PaymentStatus.FAILED, reason="no_route")
 PENDING = Payment(PaymentStatus.PENDING)
 NOT_FOUND = Payment(PaymentStatus.NOT_FOUND)
 NO_ANSWER = LightningError("no answer")
+NOT_SENT = NotSentError("connection refused")
+PATIENCE = Patience(
+    invoice_expiry=HOUR, call_timeout=CALL_TIMEOUT, look_up_timeout=CALL_TIMEOUT, watch_expired=timedelta(days=3)
+)
+
+
+def failed(reason: str) -> FailWithdrawal:
+    return FailWithdrawal(invoice_id="w-1", reason=reason)
 
 
 class ScriptedNode:
@@ -70,6 +88,8 @@ class ScriptedNode:
     def __init__(self, **answers: Sequence[object]) -> None:
         self.answers = {call: deque(given) for call, given in answers.items()}
         self.calls: list[str] = []
+        self.network = "bcrt"
+        self.has_sticky_failures = False
 
     async def _next(self, call: str) -> object:
         self.calls.append(call)
@@ -83,31 +103,49 @@ class ScriptedNode:
     ) -> NodeInvoice:
         return await self._next("create_invoice")  # type: ignore[return-value]
 
-    async def invoice_status(self, payment_hash: str) -> InvoiceStatus:
-        return await self._next("invoice_status")  # type: ignore[return-value]
+    async def receipt(self, payment_hash: str) -> Receipt:
+        return await self._next("receipt")  # type: ignore[return-value]
 
-    async def decode(self, payment_request: str) -> PaymentTerms:
-        return await self._next("decode")  # type: ignore[return-value]
+    async def received(self, cursor: str) -> Incoming:
+        return await self._next("received")  # type: ignore[return-value]
 
-    async def pay(self, payment_request: str) -> Payment:
+    async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
+        assert fee_limit_sat == PAY.fee_limit_sat
         return await self._next("pay")  # type: ignore[return-value]
 
     async def payment_status(self, payment_hash: str) -> Payment:
         return await self._next("payment_status")  # type: ignore[return-value]
 
+    async def balance_sat(self) -> int:
+        return await self._next("balance_sat")  # type: ignore[return-value]
+
 
 class Scene:
     """A worker with its surroundings. Commands are answered with *verdict*."""
 
-    def __init__(self, node: LightningNode, *tasks: Task, call_timeout: timedelta = CALL_TIMEOUT) -> None:
+    def __init__(
+        self,
+        node: LightningNode,
+        *tasks: Task,
+        permits: MemoryPermits | None = None,
+        patience: Patience = PATIENCE,
+    ) -> None:
         self.now = START
         self.tasks = MemoryDurableTasks(lambda: self.now)
         self.tasks.tasks = {f"{place}": listed(task, place) for place, task in enumerate(tasks)}
+        self.permits = permits or MemoryPermits()
         self.verdict = Verdict.DONE
         self.envelopes: list[Envelope] = []
         self.told: list[TelemetryEvent] = []
-        lightning = LightningWorker(node, invoice_expiry=HOUR, call_timeout=call_timeout, telemetry=self.told.append)
-        self.worker = TaskWorker(
+        lightning = LightningWorker(
+            node,
+            self.permits,
+            read,
+            patience=patience,
+            clock=lambda: self.now,
+            telemetry=self.told.append,
+        )
+        self.workers = TaskWorkers(
             self.tasks,
             Workers(lightning.by_task),
             REGISTRY,
@@ -128,8 +166,17 @@ class Scene:
     def commands(self) -> list[Message]:
         return [decode_data(REGISTRY, envelope) for envelope in self.envelopes]
 
-    def step(self) -> float:
-        return asyncio.run(self.worker.step())
+    def step(self) -> None:
+        """What is due is done, each kind in its turn."""
+        asyncio.run(self.round())
+
+    async def round(self) -> None:
+        for each in self.workers.by_name.values():
+            await each.step()
+
+    @property
+    def waiting(self) -> list[Message]:
+        return [decode_data(REGISTRY, row.envelope) for row in self.rows]
 
     def pass_the_pause(self) -> None:
         self.now = max(task.due_at for task in self.rows)
@@ -180,86 +227,188 @@ def test_an_answer_that_the_invoice_refuses_is_told_in_the_log() -> None:
 
 
 def test_a_command_belongs_to_the_story_of_its_task() -> None:
-    scene = Scene(ScriptedNode(invoice_status=[InvoiceStatus.PAID]), WATCH)
+    scene = Scene(ScriptedNode(receipt=[Receipt(InvoiceStatus.PAID, 1_500)]), WATCH)
     scene.step()
     (envelope,) = scene.envelopes
     assert (envelope.key, envelope.correlation_id, envelope.causation_id) == ("d-1", "story", "event-1")
     assert envelope.name == "bitcoin.confirm-deposit"
 
 
-@pytest.mark.parametrize(
-    ("status", "command"),
-    [
-        (InvoiceStatus.PAID, ConfirmDeposit(invoice_id="d-1")),
-        (InvoiceStatus.EXPIRED, ExpireInvoice(invoice_id="d-1")),
-    ],
-)
-def test_a_watched_invoice_ends_as_the_node_says(status: InvoiceStatus, command: Message) -> None:
-    scene = Scene(ScriptedNode(invoice_status=[status]), WATCH)
+def test_of_an_invoice_that_was_paid_is_told_what_arrived() -> None:
+    scene = Scene(ScriptedNode(receipt=[Receipt(InvoiceStatus.OPEN), Receipt(InvoiceStatus.PAID, 1_500)]), WATCH)
     scene.step()
-    assert scene.commands == [command]
+    assert not scene.commands
+    scene.pass_the_pause()
+    scene.step()
+    assert scene.commands == [ConfirmDeposit(invoice_id="d-1", received_sat=1_500)]
     assert not scene.rows
 
 
-def test_a_withdrawal_is_looked_up_checked_and_paid() -> None:
-    node = ScriptedNode(payment_status=[NOT_FOUND], decode=[TERMS], pay=[PAID])
-    scene = Scene(node, PAY)
+def test_an_invoice_that_has_expired_is_looked_at_every_hour_for_days() -> None:
+    scene = Scene(ScriptedNode(receipt=[Receipt(InvoiceStatus.EXPIRED)] * 73), WATCH)
     scene.step()
-    assert node.calls == ["payment_status", "decode", "pay"]
-    assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
+    assert scene.commands == [ExpireInvoice(invoice_id="d-1")]
+    until = START + timedelta(days=3)
+    assert scene.waiting == [WatchExpired(invoice_id="d-1", payment_hash="h", at=START + HOUR, until=until)]
+    looks = 0
+    while scene.rows:
+        (row,) = scene.rows
+        assert (row.is_scheduled, row.due_at - scene.now) == (True, HOUR)
+        scene.now = row.due_at
+        scene.step()
+        looks += 1
+    assert (looks, scene.now) == (72, until)
+    assert len(scene.commands) == 1
+
+
+def test_an_expired_invoice_that_was_paid_after_all_is_confirmed() -> None:
+    answers = [
+        Receipt(InvoiceStatus.EXPIRED),
+        Receipt(InvoiceStatus.EXPIRED),
+        NO_ANSWER,
+        Receipt(InvoiceStatus.PAID, 9),
+    ]
+    scene = Scene(ScriptedNode(receipt=answers), WATCH)
+    for _ in answers:
+        scene.step()
+        scene.now = max((row.due_at for row in scene.rows), default=scene.now)
+    assert scene.commands == [ExpireInvoice(invoice_id="d-1"), ConfirmDeposit(invoice_id="d-1", received_sat=9)]
     assert not scene.rows
 
 
-@pytest.mark.parametrize(
-    ("known", "command"),
-    [
-        (PAID, SettleWithdrawal(invoice_id="w-1", preimage="proof")),
-        (FAILED, FailWithdrawal(invoice_id="w-1", reason="no_route")),
-        (Payment(PaymentStatus.FAILED), FailWithdrawal(invoice_id="w-1", reason="payment_failed")),
-    ],
-)
-def test_a_payment_whose_result_is_known_is_not_asked_for_again(known: Payment, command: Message) -> None:
-    node = ScriptedNode(payment_status=[known])
+def test_a_withdrawal_is_looked_up_and_paid_with_the_permit() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND], pay=[PAID])
     scene = Scene(node, PAY)
     scene.step()
-    assert node.calls == ["payment_status"]
-    assert scene.commands == [command]
+    assert node.calls == ["payment_status", "pay"]
+    assert scene.commands == [SETTLED]
+    assert scene.permits.given == {HASH: "w-1"}
+    assert not scene.rows
+
+
+def test_a_payment_that_fails_is_failed_at_once() -> None:
+    scene = Scene(ScriptedNode(payment_status=[NOT_FOUND], pay=[FAILED]), PAY)
+    scene.step()
+    assert scene.commands == [failed("no_route")]
+
+
+def test_who_does_not_get_the_permit_only_looks_up() -> None:
+    permits = MemoryPermits()
+    permits.given[HASH] = "w-1"
+    node = ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND, PAID])
+    scene = Scene(node, PAY, permits=permits)
+    scene.step()
+    assert scene.waiting == [LOOK]
+    scene.pass_the_pause()
+    scene.step()
+    assert scene.commands == [SETTLED]
+    assert "pay" not in node.calls
+
+
+@pytest.mark.parametrize("known", [PAID, PENDING])
+def test_what_the_node_knows_already_needs_no_permit_and_is_not_asked_for_again(known: Payment) -> None:
+    """A task of a former release, or somebody has paid by hand."""
+    node = ScriptedNode(payment_status=[known, PAID])
+    scene = Scene(node, PAY)
+    asyncio.run(scene.workers.by_name[PAY.TYPE.name].step())
+    assert scene.commands == ([] if known is PENDING else [SETTLED])
+    assert scene.waiting == ([LOOK] if known is PENDING else [])
+    assert "pay" not in node.calls
+    assert not scene.permits.given
+
+
+def test_what_has_failed_before_anybody_had_the_permit_is_failed_and_can_be_sent_no_more() -> None:
+    scene = Scene(ScriptedNode(payment_status=[FAILED]), PAY)
+    scene.step()
+    assert scene.commands == [failed("no_route")]
+    assert scene.permits.given == {HASH: "w-1"}
+
+
+def test_a_task_of_a_former_release_of_which_the_node_knows_nothing_takes_a_permit_like_any_other() -> None:
+    former = listed(PAY, "0")
+    data = b'{"invoice_id":"w-1","amount_sat":1000,"payment_hash":"%s","payment_request":"%s"}'
+    envelope = replace_data(former.envelope, data % (HASH.encode(), PAY.payment_request.encode()))
+    node = SimulatedLightningNode(MemoryNodeBooks(), SimulatedSettings(), clock=lambda: START, random=Random(1))
+    scene = Scene(node)
+    scene.tasks.tasks = {"0": replace(former, envelope=envelope)}
+    scene.step()
+    assert [type(command) for command in scene.commands] == [SettleWithdrawal]
+    assert scene.permits.given == {HASH: "w-1"}
+
+
+def replace_data(envelope: Envelope, data: bytes) -> Envelope:
+    fields = {name: getattr(envelope, name) for name in envelope.__struct_fields__}
+    return Envelope(**{**fields, "data": data})
 
 
 @pytest.mark.parametrize(
-    ("decoded", "reason"),
+    ("request_", "reason"),
     [
-        (replace(TERMS, payment_hash="other"), "payment_hash_mismatch"),
-        (replace(TERMS, amount_sat=1_001), "amount_mismatch"),
-        (InvalidPaymentRequestError("what is this"), "invalid_payment_request"),
+        (SimulatedRequest(1_000, START + HOUR, "other"), "payment_hash_mismatch"),
+        (SimulatedRequest(1_001, START + HOUR, "n"), "amount_mismatch"),
+        (None, "invalid_payment_request"),
     ],
 )
-def test_a_request_that_is_not_the_authorised_one_is_never_paid(decoded: object, reason: str) -> None:
-    node = ScriptedNode(payment_status=[NOT_FOUND], decode=[decoded])
-    scene = Scene(node, PAY)
+def test_a_request_that_is_not_the_authorised_one_is_never_paid(request_: SimulatedRequest | None, reason: str) -> None:
+    node = ScriptedNode()
+    scene = Scene(node, replace(PAY, payment_request=written(request_) if request_ else "what is this"))
     scene.step()
-    assert node.calls == ["payment_status", "decode"]
-    assert scene.commands == [FailWithdrawal(invoice_id="w-1", reason=reason)]
+    assert node.calls == []
+    assert scene.commands == [failed(reason)]
+
+
+def test_a_request_that_has_expired_before_anybody_sent_it_is_failed_and_can_be_sent_no_more() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND])
+    scene = Scene(node, PAY)
+    scene.now = START + HOUR
+    scene.step()
+    assert scene.commands == [failed("invoice_expired")]
+    assert scene.permits.given == {HASH: "w-1"}
+    assert "pay" not in node.calls
+
+
+def test_who_has_taken_so_long_to_the_permit_that_the_request_has_expired_does_not_pay() -> None:
+    class SlowPermits(MemoryPermits):
+        async def take(self, payment_hash: str, invoice_id: str) -> bool:
+            scene.now = START + HOUR
+            return await super().take(payment_hash, invoice_id)
+
+    node = ScriptedNode(payment_status=[NOT_FOUND])
+    scene = Scene(node, PAY, permits=SlowPermits())
+    scene.step()
+    assert "pay" not in node.calls
+    assert scene.commands == [failed("invoice_expired")]
 
 
 UNKNOWN: list[dict[str, Sequence[object]]] = [
     {"payment_status": [PENDING]},
-    {"payment_status": [NO_ANSWER]},
-    {"payment_status": [never]},
-    {"payment_status": [ValueError("a bug in the adapter")]},
-    {"payment_status": [NOT_FOUND], "decode": [NO_ANSWER]},
-    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [NO_ANSWER]},
-    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [never]},
-    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [PENDING]},
-    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [NOT_FOUND]},
-    {"payment_status": [NOT_FOUND], "decode": [TERMS], "pay": [InvalidPaymentRequestError("strange")]},
+    {"payment_status": [NOT_FOUND], "pay": [NO_ANSWER]},
+    {"payment_status": [NOT_FOUND], "pay": [never]},
+    {"payment_status": [NOT_FOUND], "pay": [PENDING]},
+    {"payment_status": [NOT_FOUND], "pay": [NOT_FOUND]},
 ]
 
 
 @pytest.mark.parametrize("answers", UNKNOWN)
-def test_a_withdrawal_whose_result_is_unknown_is_neither_settled_nor_failed(
+def test_a_payment_whose_result_is_unknown_is_neither_settled_nor_failed_but_looked_up(
     answers: dict[str, Sequence[object]],
 ) -> None:
+    scene = Scene(ScriptedNode(**answers), PAY)
+    asyncio.run(scene.workers.by_name[PAY.TYPE.name].step())
+    assert not scene.commands
+    assert scene.waiting == [LOOK]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"payment_status": [NO_ANSWER]},
+        {"payment_status": [never]},
+        {"payment_status": [ValueError("a bug in the adapter")]},
+        {"payment_status": [NOT_FOUND], "pay": [InvalidPaymentRequestError("strange")]},
+    ],
+)
+def test_without_an_answer_a_payment_stays_to_be_done(answers: dict[str, Sequence[object]]) -> None:
     scene = Scene(ScriptedNode(**answers), PAY)
     scene.step()
     assert not scene.commands
@@ -267,22 +416,159 @@ def test_a_withdrawal_whose_result_is_unknown_is_neither_settled_nor_failed(
     assert (task.attempts, task.due_at) == (1, START + INTERVAL)
 
 
-def test_a_call_to_pay_that_never_arrived_is_made_again() -> None:
-    node = ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND], decode=[TERMS, TERMS], pay=[NO_ANSWER, PAID])
+def test_a_payment_that_may_never_have_been_sent_is_failed_when_nobody_can_send_it_any_more() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND] * 4, pay=[NO_ANSWER])
     scene = Scene(node, PAY)
     scene.step()
+    scene.now = START + HOUR + CLOCK_SKEW - timedelta(seconds=1)
+    scene.step()
+    assert not scene.commands
+    scene.now = START + HOUR + CLOCK_SKEW + timedelta(seconds=30)
+    scene.step()
+    assert scene.commands == [failed("never_sent")]
+    assert node.calls.count("pay") == 1
+
+
+def test_a_call_that_certainly_sent_nothing_gives_the_permit_back_and_is_made_again() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND], pay=[NOT_SENT, PAID])
+    scene = Scene(node, PAY)
+    scene.step()
+    assert not scene.permits.given
+    assert [row.problem for row in scene.rows] == ["connection refused"]
     scene.pass_the_pause()
     scene.step()
-    assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
+    assert scene.commands == [SETTLED]
 
 
-def test_a_request_that_has_expired_after_an_unanswered_call_is_left_to_the_node() -> None:
-    node = ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND], decode=[TERMS, TERMS], pay=[NO_ANSWER, PAID])
-    scene = Scene(node, PAY)
+def test_who_looks_up_what_was_given_back_meanwhile_has_it_sent() -> None:
+    node = ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND], pay=[PAID])
+    scene = Scene(node, LOOK)
     scene.step()
-    scene.now = START + 2 * HOUR
+    assert scene.waiting == [PAY]
     scene.step()
-    assert scene.commands == [SettleWithdrawal(invoice_id="w-1", preimage="proof")]
+    assert scene.commands == [SETTLED]
+
+
+@pytest.mark.parametrize("task", [PAY, LOOK])
+def test_what_proves_nothing_is_never_settled_but_raises_the_alarm(task: Task) -> None:
+    node = ScriptedNode(payment_status=[replace(PAID, preimage="ab" * 32)])
+    scene = Scene(node, task)
+    with capture_logs() as logs:
+        scene.step()
+    assert not scene.commands
+    assert scene.rows
+    alarms = [line for line in logs if line["event"] == "payment_not_proven"]
+    assert [(line["log_level"], line["invoice_id"], line["payment_hash"]) for line in alarms] == [
+        ("error", "w-1", HASH)
+    ]
+    counted = [event.answer for event in scene.told if isinstance(event, OutsideAsked) and event.call == "proof"]
+    assert counted == ["invalid"]
+
+
+def test_without_the_store_of_permits_nothing_is_sent() -> None:
+    class NoPermits(MemoryPermits):
+        async def take(self, payment_hash: str, invoice_id: str) -> bool:
+            raise StorageUnavailableError("gone")
+
+    node = ScriptedNode(payment_status=[NOT_FOUND])
+    scene = Scene(node, PAY, permits=NoPermits())
+    scene.step()
+    assert "pay" not in node.calls
+    assert [row.problem for row in scene.rows] == ["gone"]
+
+
+def test_a_worker_that_wakes_after_another_has_failed_the_payment_does_not_send_it() -> None:
+    """The node pays what has failed when it is asked again; one worker stands still between its look and its call."""
+
+    async def played() -> None:
+        behaviour = Behaviour.FAIL_THEN_PAY
+        request = simulated_invoice(1_000, START + HOUR, nonce="z", behaviour=behaviour)
+        task = replace(PAY, payment_hash=request.payment_hash, payment_request=request.payment_request)
+        real = SimulatedLightningNode(MemoryNodeBooks(), SimulatedSettings(), clock=lambda: START, random=Random(1))
+        permits = MemoryPermits()
+        sleeper, has_looked, wakes = Sleeper(real), asyncio.Event(), asyncio.Event()
+        sleeper.after_look = (has_looked, wakes)
+        one, other = (worker_of(node, permits) for node in (sleeper, real))
+        asleep = asyncio.create_task(one.pay(task))
+        await has_looked.wait()
+        assert await other.pay(task) == [failed("no_route")]
+        wakes.set()
+        assert await asleep == [LookUpPayment(**vars(task))]
+        assert await one.look_up(LookUpPayment(**vars(task))) == [failed("no_route")]
+        assert (await real.books()).paid_sat == 0
+
+    asyncio.run(played())
+
+
+def test_a_worker_that_sleeps_with_the_permit_in_its_hand_keeps_everybody_from_failing_it() -> None:
+    async def played() -> None:
+        request = simulated_invoice(1_000, START + HOUR, nonce="z")
+        task = replace(PAY, payment_hash=request.payment_hash, payment_request=request.payment_request)
+        real = SimulatedLightningNode(MemoryNodeBooks(), SimulatedSettings(), clock=lambda: START, random=Random(1))
+        permits = MemoryPermits()
+        sleeper, is_about_to, wakes = Sleeper(real), asyncio.Event(), asyncio.Event()
+        sleeper.before_pay = (is_about_to, wakes)
+        one, other = (worker_of(node, permits) for node in (sleeper, real))
+        asleep = asyncio.create_task(one.pay(task))
+        await is_about_to.wait()
+        assert await other.pay(task) == [LookUpPayment(**vars(task))]
+        wakes.set()
+        (settled,) = await asleep
+        assert isinstance(settled, SettleWithdrawal)
+        assert (await real.books()).paid_sat == 1_000
+
+    asyncio.run(played())
+
+
+def test_who_gives_a_payment_up_while_another_has_the_permit_only_looks_again() -> None:
+    """The request has expired by the clock of the one, and the other is about to send it."""
+
+    async def played() -> None:
+        request = simulated_invoice(1_000, START + HOUR, nonce="z")
+        task = replace(PAY, payment_hash=request.payment_hash, payment_request=request.payment_request)
+        real = SimulatedLightningNode(MemoryNodeBooks(), SimulatedSettings(), clock=lambda: START, random=Random(1))
+        permits = MemoryPermits()
+        sleeper, has_looked, wakes = Sleeper(real), asyncio.Event(), asyncio.Event()
+        sleeper.after_look = (has_looked, wakes)
+        late = worker_of(sleeper, permits, now=START + HOUR)
+        asleep = asyncio.create_task(late.pay(task))
+        await has_looked.wait()
+        (settled,) = await worker_of(real, permits).pay(task)
+        assert isinstance(settled, SettleWithdrawal)
+        wakes.set()
+        assert await asleep == [LookUpPayment(**vars(task))]
+
+    asyncio.run(played())
+
+
+class Sleeper:
+    """A node behind which its worker stands still."""
+
+    def __init__(self, node: SimulatedLightningNode) -> None:
+        self._node = node
+        self.after_look: tuple[asyncio.Event, asyncio.Event] | None = None
+        self.before_pay: tuple[asyncio.Event, asyncio.Event] | None = None
+
+    async def payment_status(self, payment_hash: str) -> Payment:
+        payment = await self._node.payment_status(payment_hash)
+        await _sleep_between(self.after_look)
+        self.after_look = None
+        return payment
+
+    async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
+        await _sleep_between(self.before_pay)
+        return await self._node.pay(payment_request, fee_limit_sat=fee_limit_sat)
+
+
+async def _sleep_between(events: tuple[asyncio.Event, asyncio.Event] | None) -> None:
+    if events:
+        events[0].set()
+        await events[1].wait()
+
+
+def worker_of(node: Any, permits: MemoryPermits, now: datetime = START) -> LightningWorker:
+    patience = replace(PATIENCE, call_timeout=HOUR, look_up_timeout=HOUR)
+    return LightningWorker(node, permits, read, patience=patience, clock=lambda: now, telemetry=lambda event: None)
 
 
 def test_different_answers_have_different_ids() -> None:
@@ -295,13 +581,19 @@ def test_different_answers_have_different_ids() -> None:
 
 
 def test_every_call_is_told_with_a_bounded_word() -> None:
-    node = ScriptedNode(payment_status=[NOT_FOUND, NO_ANSWER], decode=[TERMS], pay=[PENDING])
+    node = ScriptedNode(payment_status=[NOT_FOUND, NO_ANSWER, NOT_FOUND], pay=[NOT_SENT, PENDING])
     scene = Scene(node, PAY)
-    scene.step()
-    scene.pass_the_pause()
-    scene.step()
+    for _ in range(3):
+        asyncio.run(scene.workers.by_name[PAY.TYPE.name].step())
+        scene.pass_the_pause()
     told = [(event.call, event.answer) for event in scene.told if isinstance(event, OutsideAsked)]
-    assert told == [("payment_status", "not_found"), ("decode", "ok"), ("pay", "pending"), ("payment_status", "error")]
+    assert told == [
+        ("payment_status", "not_found"),
+        ("pay", "not_sent"),
+        ("payment_status", "error"),
+        ("payment_status", "not_found"),
+        ("pay", "pending"),
+    ]
 
 
 @pytest.mark.parametrize("behaviour", Behaviour)
@@ -313,15 +605,27 @@ def test_with_the_simulated_node_every_withdrawal_ends_as_its_invoice_behaves(be
         scene: Scene
         now: Callable[[], datetime] = lambda: scene.now  # noqa: E731 - the scene needs the node first
         node = SimulatedLightningNode(MemoryNodeBooks(), SimulatedSettings(), clock=now, random=Random(1))
-        scene = Scene(node, task, call_timeout=timedelta(seconds=10))
-        while scene.rows:
-            await scene.worker.step()
-            scene.now += timedelta(seconds=1)
+        long = replace(PATIENCE, call_timeout=HOUR, look_up_timeout=HOUR)
+        scene = Scene(node, task, patience=long)
+        for minutes in range(100):
+            await scene.round()
+            scene.now += timedelta(minutes=1)
+            if minutes == 75:
+                await node.release(invoice.payment_hash)
+        assert not scene.rows
         books = await node.books()
         is_paid = isinstance(scene.commands[0], SettleWithdrawal)
         assert books.paid_sat == (1_000 if is_paid else 0)
         return scene.commands
 
     (command,) = asyncio.run(played())
-    ends_failed = behaviour in (Behaviour.FAIL, Behaviour.UNKNOWN_THEN_FAILED)
-    assert isinstance(command, FailWithdrawal if ends_failed else SettleWithdrawal)
+    unpaid = {
+        Behaviour.FAIL: "no_route",
+        Behaviour.FAIL_THEN_PAY: "no_route",
+        Behaviour.UNKNOWN_THEN_FAILED: "no_route",
+        Behaviour.LOST_THEN_PAID: "never_sent",
+    }
+    if behaviour in unpaid:
+        assert command == failed(unpaid[behaviour])
+    else:
+        assert isinstance(command, SettleWithdrawal)

@@ -44,9 +44,9 @@ def test_somebody_pays_an_invoice_after_the_delay() -> None:
 
     async def scene() -> None:
         invoice = await an_invoice(node)
-        assert await node.invoice_status(invoice.payment_hash) is InvoiceStatus.OPEN
+        assert (await node.receipt(invoice.payment_hash)).status is InvoiceStatus.OPEN
         clock.now += DELAY
-        assert await node.invoice_status(invoice.payment_hash) is InvoiceStatus.PAID
+        assert (await node.receipt(invoice.payment_hash)).status is InvoiceStatus.PAID
         assert (await node.books()).received_sat == 2_000
 
     asyncio.run(scene())
@@ -59,7 +59,7 @@ def test_an_invoice_that_expires_before_the_delay_is_not_paid() -> None:
     async def scene() -> None:
         invoice = await an_invoice(node, expires_in=DELAY)
         clock.now += 2 * DELAY
-        assert await node.invoice_status(invoice.payment_hash) is InvoiceStatus.EXPIRED
+        assert (await node.receipt(invoice.payment_hash)).status is InvoiceStatus.EXPIRED
         assert (await node.books()).received_sat == 0
 
     asyncio.run(scene())
@@ -80,7 +80,7 @@ def test_a_slow_payment_is_pending_first() -> None:
     invoice = simulated_invoice(1_000, START + HOUR, nonce="n", behaviour=Behaviour.SLOW)
 
     async def scene() -> None:
-        assert (await node.pay(invoice.payment_request)).status is PaymentStatus.PENDING
+        assert (await node.pay(invoice.payment_request, fee_limit_sat=0)).status is PaymentStatus.PENDING
         assert (await node.books()).paid_sat == 0
         clock.now += DELAY
         assert (await node.payment_status(invoice.payment_hash)).status is PaymentStatus.PAID
@@ -93,8 +93,8 @@ def test_the_node_can_pay_its_own_invoice_and_only_once() -> None:
 
     async def scene() -> None:
         invoice = await an_invoice(node)
-        assert (await node.pay(invoice.payment_request)).status is PaymentStatus.PAID
-        assert await node.invoice_status(invoice.payment_hash) is InvoiceStatus.PAID
+        assert (await node.pay(invoice.payment_request, fee_limit_sat=0)).status is PaymentStatus.PAID
+        assert (await node.receipt(invoice.payment_hash)).status is InvoiceStatus.PAID
         books = await node.books()
         assert (books.received_sat, books.paid_sat) == (2_000, 2_000)
 
@@ -107,7 +107,7 @@ def test_an_invoice_that_somebody_else_has_paid_cannot_be_paid_again() -> None:
     async def scene() -> None:
         invoice = await an_invoice(node)
         await node.receive(invoice.payment_request)
-        payment = await node.pay(invoice.payment_request)
+        payment = await node.pay(invoice.payment_request, fee_limit_sat=0)
         assert (payment.status, payment.reason) == (PaymentStatus.FAILED, "invoice_paid")
 
     asyncio.run(scene())
@@ -121,7 +121,7 @@ def test_the_rates_decide_about_ordinary_payments() -> None:
         for number in range(200):
             request = simulated_invoice(1_000, START + HOUR, nonce=str(number)).payment_request
             try:
-                told[(await node.pay(request)).status] += 1
+                told[(await node.pay(request, fee_limit_sat=0)).status] += 1
             except LightningError:
                 told["unknown"] += 1
         assert 50 < told["paid"] < 110
@@ -142,7 +142,7 @@ def test_each_call_takes_its_latency() -> None:
 
     async def scene() -> None:
         invoice = await an_invoice(node)
-        await node.invoice_status(invoice.payment_hash)
+        await node.receipt(invoice.payment_hash)
 
     asyncio.run(scene())
     assert slept == [2.0, 2.0]

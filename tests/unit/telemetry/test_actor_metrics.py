@@ -28,6 +28,7 @@ from spark_actors.messaging.telemetry import (
     NodesMeasured,
     OutboxMeasured,
     OutsideAsked,
+    OutsideMeasured,
     RoutesMeasured,
     SagasEnded,
     SagasMeasured,
@@ -159,6 +160,10 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
             'spark_outside_calls_total{answer="ok",call="pay",service="lightning"} 1.0',
             'spark_outside_call_duration_seconds_sum{call="pay",service="lightning"} 0.02',
         ],
+    ),
+    (
+        OutsideMeasured("lightning", "balance_sat", 70),
+        ['spark_outside_amount{service="lightning",what="balance_sat"} 70.0'],
     ),
 ]
 
