@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from config.groups import Count, Group, Pause, Percent, Rate, RetentionSettings, Seconds
+from config.groups import INSIDE, Count, Group, Pause, Percent, Rate, RetentionSettings, Seconds
 from config.settings import Settings
 
 
@@ -38,8 +41,42 @@ class Fees(Group):
     percent: Percent = 1.0
 
 
+def _address(value: str) -> str:
+    parts = urlsplit(value)
+    is_plain = parts.hostname and not (parts.username or parts.password or parts.query or parts.fragment)
+    if value and not (parts.scheme in ("http", "https") and is_plain):
+        raise ValueError("an http:// or https:// URL without a user or a key in it, or nothing")
+    return value.rstrip("/")
+
+
+def _absolute(value: str) -> str:
+    if value and not PurePath(value).is_absolute():
+        raise ValueError("an absolute path, or nothing")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class Lnbits(Group):
+    url: Address = ""
+    admin_key_file: AbsolutePath = ""
+    invoice_key_file: AbsolutePath = ""
+
+
+class Lnd(Group):
+    url: Address = ""
+    macaroon_file: AbsolutePath = ""
+    tls_cert_file: AbsolutePath = ""
+
+
+NEEDED = {"lnbits": ("url", "admin_key_file", "invoice_key_file"), "lnd": ("url", "macaroon_file")}
+"""What a node must be told of, by its name."""
+
+
 class Lightning(Group):
-    node: Literal["simulated"] = "simulated"
+    node: Literal["simulated", "lnbits", "lnd"] = "simulated"
     network: Literal["bc", "tb", "tbs", "bcrt"] = "bcrt"
     invoice_expiry_seconds: Seconds = 3600
     watch_interval_seconds: Seconds = 0.5
@@ -50,6 +87,16 @@ class Lightning(Group):
     withdrawals: Withdrawals = Field(default_factory=Withdrawals)
     fees: Fees = Field(default_factory=Fees)
     simulated: SimulatedLightning = Field(default_factory=SimulatedLightning)
+    lnbits: Lnbits = Field(default_factory=Lnbits)
+    lnd: Lnd = Field(default_factory=Lnd)
+
+    @model_validator(mode="after")
+    def _the_node_can_be_reached(self) -> Lightning:
+        for name in NEEDED.get(self.node, ()):
+            if not getattr(getattr(self, self.node), name):
+                told = {"wanted": f"simulated, as long as lightning.{self.node}.{name} is empty", INSIDE: "node"}
+                raise PydanticCustomError("missing", "{wanted}", told)
+        return self
 
 
 class SparkRetention(RetentionSettings):

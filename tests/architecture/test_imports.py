@@ -22,6 +22,7 @@ EXCLUSIVE = {  # library -> the only places that may import it
     "psycopg": ("spark_actors.persistence", *(f"domain.{name}.adapters" for name in CONTEXTS)),
     "psycopg_pool": ("spark_actors.persistence", *(f"domain.{name}.adapters" for name in CONTEXTS)),
     "nats": ("spark_actors.ingress",),
+    "httpx": ("domain.bitcoin.adapters.node_http",),
     "prometheus_client": ("spark_actors.telemetry",),
     "typer": ("spark_actors.cli", "domain.cli", APPLICATION, "domain.application"),
     "rich": ("spark_actors.cli", "spark_actors.telemetry", "domain.cli"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from domain.bitcoin import bolt11
 from domain.bitcoin.adapters.tables import INVOICES
 from domain.bitcoin.context import CONTEXT, context
 from domain.bitcoin.policy import Policy
@@ -16,9 +18,43 @@ from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.ports import Clock
 
+if TYPE_CHECKING:
+    from domain.bitcoin.adapters.lnbits import LnbitsNode
+    from domain.bitcoin.adapters.lnd import LndNode
+    from domain.settings import Lightning
+
 
 async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
     """The node that the settings name, with a clock of its own."""
+    if edge.settings.lightning.node == "simulated":
+        return await _simulated_node(edge, clock)
+    node = real_node(edge.settings.lightning, clock)
+    edge.at_end(node.close)
+    return node
+
+
+def real_node(wanted: Lightning, clock: Clock) -> LnbitsNode | LndNode:
+    """The node of the settings, not asked for anything yet."""
+    from domain.bitcoin.adapters.lnbits import LnbitsNode
+    from domain.bitcoin.adapters.lnd import LndNode
+    from domain.bitcoin.adapters.node_http import KeyFile, NodeHttp
+
+    if wanted.node == "lnd":
+        return LndNode(
+            NodeHttp(wanted.lnd.url, certificate=wanted.lnd.tls_cert_file),
+            macaroon=KeyFile("lightning.lnd.macaroon_file", wanted.lnd.macaroon_file),
+            network=wanted.network,
+        )
+    return LnbitsNode(
+        NodeHttp(wanted.lnbits.url),
+        admin_key=KeyFile("lightning.lnbits.admin_key_file", wanted.lnbits.admin_key_file),
+        invoice_key=KeyFile("lightning.lnbits.invoice_key_file", wanted.lnbits.invoice_key_file),
+        network=wanted.network,
+        clock=clock,
+    )
+
+
+async def _simulated_node(edge: Edge, clock: Clock) -> LightningNode:
     from domain.bitcoin.adapters.node_books import PostgresNodeBooks
     from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedSettings
 
@@ -39,16 +75,18 @@ async def lightning_node(edge: Edge, clock: Clock) -> LightningNode:
 
 
 async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
-    """Who asks the Lightning node; *node* stands in for that of the settings."""
+    """Who asks the Lightning node; *node* stands in for that of the settings. A real one is checked meanwhile."""
+    from domain.bitcoin.adapters import requests
     from domain.bitcoin.adapters.permits import PostgresPermits
-    from domain.bitcoin.adapters.requests import read
     from domain.bitcoin.adapters.worker import LightningWorker, Patience
 
     wanted = edge.settings.lightning
+    asked = node or await lightning_node(edge, edge.clock)
+    _check(edge, asked)
     worker = LightningWorker(
-        node or await lightning_node(edge, edge.clock),
+        asked,
         PostgresPermits(await edge.pool()),
-        read,
+        requests.read if wanted.node == "simulated" else bolt11.read,
         patience=Patience(
             invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
             call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
@@ -63,6 +101,14 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
         interval=timedelta(seconds=wanted.watch_interval_seconds),
         at_once=dict.fromkeys(worker.by_task, wanted.max_concurrent_calls),
     )
+
+
+def _check(edge: Edge, node: LightningNode) -> None:
+    """Have the log tell whether a real node can be used."""
+    from domain.bitcoin.adapters.node_check import Checkable, checked
+
+    if isinstance(node, Checkable):
+        edge.at_end(asyncio.create_task(checked(node)).cancel)
 
 
 async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:

@@ -113,7 +113,7 @@ class LightningWorker:
         asked = self._node.create_invoice(
             invoice_id=task.invoice_id,
             amount_sat=task.amount_sat,
-            memo=f"Deposit {task.invoice_id}",
+            memo=task.memo,
             expires_in=self._patience.invoice_expiry,
         )
         try:

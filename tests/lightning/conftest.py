@@ -1,0 +1,51 @@
+"""The lab of a test session: a Lightning network of two nodes, and LNbits on one of them. Started by the first test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.lightning.lab import lnbits_server, network
+from tests.lightning.lab.lnbits_server import LnbitsServer
+from tests.lightning.lab.needed import CannotBeHadError, have_electrum
+from tests.lightning.lab.network import LightningNetwork
+
+MEMORY = Path("/dev/shm")
+
+
+def without(error: CannotBeHadError) -> None:
+    """Where all of it must be there, a test that does not run has failed."""
+    if os.environ.get("CI"):
+        pytest.fail(str(error))
+    pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def lab_folder() -> Iterator[Path]:
+    """In memory where that can be: LNbits waits for its disk hundreds of times before it is up."""
+    with TemporaryDirectory(prefix="spark-lightning-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def lightning_network(lab_folder: Path) -> Iterator[LightningNetwork]:
+    try:
+        have_electrum()
+    except CannotBeHadError as error:
+        without(error)
+    with ExitStack() as stack:
+        yield network.started(stack, lab_folder)
+
+
+@pytest.fixture(scope="session")
+def lnbits(lab_folder: Path, lightning_network: LightningNetwork) -> Iterator[LnbitsServer]:
+    with ExitStack() as stack:
+        try:
+            yield lnbits_server.started(stack, lab_folder / "lnbits", lightning_network.service.url)
+        except CannotBeHadError as error:
+            without(error)

@@ -1,0 +1,135 @@
+"""Two real Lightning nodes with a channel between them, on a chain of their own: that of the service, and the world's.
+
+Each speaks as LND does. Needs Debian's `electrum`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.lightning.lab.processes import Program, free_port
+
+HERE = Path(__file__).parent
+DEBIANS_PYTHON = "/usr/bin/python3"
+MACAROON, READ_ONLY_MACAROON = b"macaroon of the lab", b"macaroon of the lab that may only read"
+"""What `lnd_node.py` wants to be shown, as the files hold it."""
+CHANNEL_SAT, PUSHED_SAT, FUNDS_SAT = 15_000_000, 3_000_000, 100_000_000
+
+
+class NotThereYetError(LookupError):
+    """A node has not come so far."""
+
+
+@dataclass(frozen=True)
+class OutsideInvoice:
+    payment_hash: str
+    payment_request: str
+
+
+class Node:
+    """The hand on one node: what it is asked here is asked without an adapter."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._client = httpx.Client(
+            base_url=self.url, headers={"Grpc-Metadata-macaroon": MACAROON.hex()}, timeout=60, trust_env=False
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, path: str) -> Any:
+        try:
+            return self._client.get(path).raise_for_status().json()
+        except httpx.TransportError as error:
+            raise NotThereYetError(self.url) from error
+
+    def post(self, path: str, **content: object) -> Any:
+        return self._client.post(path, json=content).raise_for_status().json()
+
+    @property
+    def status(self) -> Any:
+        return self.get("/lab/status")
+
+    @property
+    def sends(self) -> int:
+        """How often it has begun to pay."""
+        return int(self.status["sends"])
+
+    def invoice(self, amount_sat: int = 1_000, *, seconds: int = 3_600, is_held: bool = False) -> OutsideInvoice:
+        made = self.post("/v1/invoices", value=str(amount_sat), expiry=str(seconds), memo="outside")
+        payment_hash = base64.b64decode(made["r_hash"]).hex()
+        if is_held:
+            self.hold(payment_hash, is_held=True)
+        return OutsideInvoice(payment_hash, made["payment_request"])
+
+    def refused_invoice(self, amount_sat: int = 1_000) -> OutsideInvoice:
+        """One that nobody can pay any more, though it says otherwise."""
+        made = self.invoice(amount_sat)
+        self.cancel(made.payment_hash)
+        return made
+
+    def hold(self, payment_hash: str, *, is_held: bool) -> None:
+        self.post(f"/lab/hold/{payment_hash}", is_held=is_held)
+
+    def cancel(self, payment_hash: str) -> None:
+        self.post("/v2/invoices/cancel", payment_hash=base64.b64encode(bytes.fromhex(payment_hash)).decode())
+
+    def pay(self, payment_request: str) -> str:
+        """Pay it to the end; gives the state in LND's words."""
+        content = {"payment_request": payment_request, "fee_limit_msat": "0", "no_inflight_updates": True}
+        answer = self._client.post("/v2/router/send", json=content)
+        line: dict[str, Any] = json.loads(answer.text.strip().splitlines()[-1])
+        return str(line["result"]["status"] if "result" in line else line["error"]["message"])
+
+
+@dataclass(frozen=True)
+class LightningNetwork:
+    service: Node
+    """Has most of the money of the channel."""
+    world: Node
+
+
+def ask_chain(port: int, method: str, *params: object) -> Any:
+    with socket.create_connection(("127.0.0.1", port)) as connection, closing(connection.makefile("rwb")) as stream:
+        stream.write(json.dumps({"id": 1, "method": method, "params": params}).encode() + b"\n")
+        stream.flush()
+        return json.loads(stream.readline())["result"]
+
+
+def started(stack: ExitStack, folder: Path) -> LightningNetwork:
+    """Start all of it; *stack* ends it."""
+    chain_port = free_port()
+    chain = Program([DEBIANS_PYTHON, str(HERE / "chain.py"), str(chain_port)], folder / "chain.log")
+    stack.callback(chain.stop)
+    chain.wait_until(lambda: ask_chain(chain_port, "server.version"))
+    nodes, programs = [], []
+    for name in ("service", "world"):
+        http_port = free_port()
+        ports = (chain_port, free_port(), http_port)
+        program = Program(
+            [DEBIANS_PYTHON, str(HERE / "lnd_node.py"), str(folder / name), *map(str, ports)], folder / f"{name}.log"
+        )
+        stack.callback(program.stop)
+        programs.append(program)
+        nodes.append(Node(http_port))
+        stack.callback(nodes[-1].close)
+    service, world = nodes
+    address = programs[0].wait_until(lambda: service.status["is_connected"] and service.status["address"])
+    listens = programs[1].wait_until(lambda: world.status["is_connected"] and world.status)
+    ask_chain(chain_port, "lab.fund", address, FUNDS_SAT)
+    ask_chain(chain_port, "lab.mine", 3)
+    programs[0].wait_until(lambda: service.status["confirmed_sat"])
+    service.post("/lab/open", connect=f"{listens['node']}@{listens['listen']}", sat=CHANNEL_SAT, push_sat=PUSHED_SAT)
+    ask_chain(chain_port, "lab.mine", 4)
+    for program, node in zip(programs, nodes, strict=True):
+        program.wait_until(lambda node=node: node.status["is_open"])  # type: ignore[misc]
+    return LightningNetwork(service, world)
