@@ -13,8 +13,8 @@ from domain.bitcoin.adapters.lnd import LndNode
 from domain.bitcoin.adapters.node_http import KeyFile, NodeHttp
 from domain.bitcoin.ports import Payment, PaymentStatus
 from spark_actors.messaging.ports import Clock
-from tests.lightning.lab.lnbits_server import LnbitsServer, Wallet
-from tests.lightning.lab.network import MACAROON, LightningNetwork
+from tests.lab.lightning.lnbits_server import LnbitsServer, Wallet
+from tests.lab.lightning.network import MACAROON, LightningNetwork
 
 HOUR = timedelta(hours=1)
 NETWORK = "bcrt"

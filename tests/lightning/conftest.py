@@ -10,10 +10,10 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.lightning.lab import lnbits_server, network
-from tests.lightning.lab.lnbits_server import LnbitsServer
-from tests.lightning.lab.needed import CannotBeHadError, have_electrum
-from tests.lightning.lab.network import LightningNetwork
+from tests.lab.lightning import lnbits_server, network
+from tests.lab.lightning.lnbits_server import LnbitsServer
+from tests.lab.lightning.needed import CannotBeHadError, have_electrum
+from tests.lab.lightning.network import LightningNetwork
 
 MEMORY = Path("/dev/shm")
 

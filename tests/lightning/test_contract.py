@@ -26,8 +26,8 @@ from domain.bitcoin.ports import (
     PaymentStatus,
     Receipt,
 )
+from tests.lab.lightning.network import LightningNetwork
 from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, lnbits_bench, lnd_bench, paid_to_its_end
-from tests.lightning.lab.network import LightningNetwork
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
 Scene: TypeAlias = Callable[[Bench], Awaitable[None]]

@@ -15,9 +15,9 @@ import pytest
 
 from domain.bitcoin.adapters import tuning
 from domain.bitcoin.ports import LightningError, NodeInvoice, NotSentError, PaymentStatus
+from tests.lab.lightning.faulty_proxy import REACHES, Fault, FaultyProxy
+from tests.lab.lightning.network import MACAROON, LightningNetwork
 from tests.lightning.benches import HOUR, Bench, ended, lnbits_bench, lnd_bench
-from tests.lightning.lab.faulty_proxy import REACHES, Fault, FaultyProxy
-from tests.lightning.lab.network import MACAROON, LightningNetwork
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
 

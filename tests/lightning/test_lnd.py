@@ -14,8 +14,8 @@ from domain.bitcoin.adapters import tuning
 from domain.bitcoin.adapters.lnd import LndNode
 from domain.bitcoin.adapters.node_http import NodeHttp, NodeSetupError
 from domain.bitcoin.ports import NodeInvoice, NotSentError, Payment, PaymentStatus
+from tests.lab.lightning.network import MACAROON, READ_ONLY_MACAROON, LightningNetwork
 from tests.lightning.benches import HOUR, NETWORK, Keys
-from tests.lightning.lab.network import MACAROON, READ_ONLY_MACAROON, LightningNetwork
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
 T = TypeVar("T")

@@ -23,9 +23,9 @@ from domain.bitcoin.ports import (
     PaymentStatus,
     Receipt,
 )
+from tests.lab.lightning.lnbits_server import LnbitsServer, Wallet
+from tests.lab.lightning.network import LightningNetwork
 from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, Keys, lnbits_bench, paid_to_its_end
-from tests.lightning.lab.lnbits_server import LnbitsServer, Wallet
-from tests.lightning.lab.network import LightningNetwork
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from tests.lightning.lab.processes import Program, free_port
+from tests.lab.lightning.processes import Program, free_port
 
 HERE = Path(__file__).parent
 DEBIANS_PYTHON = "/usr/bin/python3"

@@ -1,6 +1,6 @@
 """What the lab needs beside the packages of this project: Debian's Electrum, and LNbits in an environment of its own.
 
-`python -m tests.lightning.lab.needed` gets both, which takes a minute or two; what is there already is kept.
+`python -m tests.lab.lightning.needed` gets both, which takes a minute or two; what is there already is kept.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx
 
-from tests.lightning.lab.needed import lnbits_environment
-from tests.lightning.lab.network import MACAROON
-from tests.lightning.lab.processes import Program, free_port
+from tests.lab.lightning.needed import lnbits_environment
+from tests.lab.lightning.network import MACAROON
+from tests.lab.lightning.processes import Program, free_port
 
 ADMIN = {"username": "lab_admin", "password": "lab_password", "password_repeat": "lab_password"}
 
