@@ -81,6 +81,8 @@ def cell(name: str, value: object) -> Text:
         return Text(str(value))
     if isinstance(value, int):
         return Text(amount(name, value)[1])
+    if isinstance(value, datetime):
+        return Text(moment(value))
     if _is_moment(name):
         return Text(moment(datetime.fromisoformat(value)) if isinstance(value, str) else str(value))
     if isinstance(value, Mapping):

@@ -46,6 +46,8 @@ def lightning_network(lab_folder: Path) -> Iterator[LightningNetwork]:
 def lnbits(lab_folder: Path, lightning_network: LightningNetwork) -> Iterator[LnbitsServer]:
     with ExitStack() as stack:
         try:
-            yield lnbits_server.started(stack, lab_folder / "lnbits", lightning_network.service.url)
+            yield lnbits_server.started(
+                stack, lab_folder / "lnbits", lnbits_server.on_node(lightning_network.service.url)
+            )
         except CannotBeHadError as error:
             without(error)

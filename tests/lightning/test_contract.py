@@ -96,6 +96,14 @@ def test_a_memo_of_any_length_fits(play: Play) -> None:
     play(scene)
 
 
+@pytest.mark.parametrize("invoice_id", ["gift g 1", "a/b?c=d&e#f", "ü" * 200])
+def test_any_id_of_ours_will_do(play: Play, invoice_id: str) -> None:
+    async def scene(bench: Bench) -> None:
+        assert (await an_invoice(bench, f"{invoice_id}{datetime.now(UTC):%f}")).payment_request
+
+    play(scene)
+
+
 def test_an_invoice_that_the_node_never_makes_is_refused_with_a_reason(play: Play) -> None:
     async def scene(bench: Bench) -> None:
         with pytest.raises(InvoiceRefusedError) as refused:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -52,6 +53,7 @@ REFUSALS = (
 """How the words begin with which LNbits refuses to pay before it has made a row."""
 NO_REQUEST = "lnbc1check"
 """Nobody can pay this."""
+LONGEST_EXTERNAL_ID = 256  # characters
 
 
 class State(StrEnum):
@@ -98,14 +100,15 @@ class LnbitsNode:
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
     ) -> NodeInvoice:
-        """Asked again it makes another. *invoice_id* is the row's `external_id`, from LNbits 1.6 on."""
+        """Asked again it makes another. The row's `external_id`, from LNbits 1.6 on, is *invoice_id*, percent-encoded,
+        since no spaces are allowed there, and as much of it as fits."""
         content = {
             "out": False,
             "amount": amount_sat,
             "unit": "sat",
             "memo": fitting(memo),
             "expiry": int(expires_in.total_seconds()),
-            "external_id": invoice_id,
+            "external_id": quote(invoice_id, safe="")[:LONGEST_EXTERNAL_ID],
         }
         answer = await self._http.ask("POST", PAYMENTS, headers=_key(self._invoice_key), content=content)
         if not answer.is_good and "sats is too high" in _detail(answer):

@@ -29,6 +29,10 @@ class OutsiderError(DetailedError):
 class Outsider(Protocol):
     """Somebody outside. Raises OutsiderError if they cannot act."""
 
+    @property
+    def no_route(self) -> str:
+        """What the daemon's node says of a payment that no route leads to."""
+
     def pay(self, payment_request: str) -> Awaitable[None]:
         """Pay an invoice of the daemon's node."""
 
@@ -38,6 +42,8 @@ class Outsider(Protocol):
 
 class SimulatedOutsider:
     """On the simulated network, where invoices are paid by themselves after a while."""
+
+    no_route = "no_route"
 
     async def pay(self, payment_request: str) -> None:
         """Nothing is left to do."""
@@ -50,6 +56,8 @@ class SimulatedOutsider:
 
 class LnbitsOutsider:
     """A wallet of LNbits, with money in it, that is not the daemon's own. Used within `async with`."""
+
+    no_route = "payment_failed"
 
     def __init__(self, url: str, admin_key: str, network: str) -> None:
         """*network*: that of its invoices, as `lightning.network` names it."""

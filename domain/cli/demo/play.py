@@ -219,7 +219,8 @@ class Play:
         self._seen.payouts[payout.invoice_id] = invoice
         self._seen.check(what, payout.state, invoice.get("state", NOT_THERE))
         if payout.reason:
-            self._seen.check(f"{what}: why", payout.reason, invoice.get("reason", NOT_THERE))
+            why = self._outsider.no_route if payout.state == "refunded" else payout.reason
+            self._seen.check(f"{what}: why", why, invoice.get("reason", NOT_THERE))
         if payout.state == "paid":
             reserve_sat, fee_sat = (invoice.get(name) or 0 for name in ("fee_reserve_sat", "fee_sat"))
             self._seen.check(f"{what}: the fee is within its reserve", True, 0 <= fee_sat <= reserve_sat)

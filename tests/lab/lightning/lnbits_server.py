@@ -6,6 +6,8 @@ Its package wants other versions than ours, so it has a virtual environment of i
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +86,22 @@ class LnbitsServer:
         return self.ask("GET", f"/api/v1/payments/{payment_hash}", key=wallet.admin_key)
 
 
-def started(stack: ExitStack, folder: Path, node_url: str) -> LnbitsServer:
-    """Start it with the lab's node as what it pays with; *stack* ends it."""
+def on_node(url: str) -> Mapping[str, str]:
+    """The settings by which it pays with a node of the lab."""
+    return {
+        "LNBITS_BACKEND_WALLET_CLASS": "LndRestWallet",
+        "LND_REST_ENDPOINT": url,
+        "LND_REST_MACAROON": MACAROON.hex(),
+        "LND_REST_CERT": "",
+    }
+
+
+def started(stack: ExitStack, folder: Path, backend: Mapping[str, str]) -> LnbitsServer:
+    """Start it, anew in this folder; *backend*: settings that say what it pays with. *stack* ends it.
+
+    Raises CannotBeHadError.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
     packages = lnbits_environment()
     port = free_port()
     (folder / "extensions").mkdir(parents=True)
@@ -96,14 +112,11 @@ def started(stack: ExitStack, folder: Path, node_url: str) -> LnbitsServer:
         "LNBITS_ADMIN_UI": "true",
         "LNBITS_RATE_LIMIT_NO": 1_000_000,
         "LNBITS_FUNDING_SOURCE_PAY_INVOICE_WAIT_SECONDS": 1,
-        "LNBITS_BACKEND_WALLET_CLASS": "LndRestWallet",
-        "LND_REST_ENDPOINT": node_url,
-        "LND_REST_MACAROON": MACAROON.hex(),
-        "LND_REST_CERT": "",
         "AUTH_SECRET_KEY": "lab",
         "HOST": "127.0.0.1",
         "PORT": port,
         "TZ": "Asia/Tokyo",  # somewhere else than where most machines say they are
+        **backend,
     }
     server = LnbitsServer(f"http://127.0.0.1:{port}")
     stack.callback(server.close)

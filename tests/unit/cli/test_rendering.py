@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 
 from spark_actors.cli.audit import audit_report, is_passed, render_audit
 from spark_actors.cli.output import span
-from spark_actors.cli.render import render_answer, render_view
+from spark_actors.cli.render import render_answer, render_rows, render_view
 from spark_actors.cli.sagas import saga_table
 from spark_actors.cli.timeline import render_timeline
 from spark_actors.ingress.client import Answer
@@ -32,6 +32,12 @@ def text(what: RenderableType, width: int = 160) -> str:
 
 def saga(state: SagaState, *, deadline: timedelta) -> SagaRow:
     return SagaRow("donation", "d1", "debited", state, "e", "c", NOW - timedelta(minutes=3), NOW + deadline, NOW, None)
+
+
+def test_a_moment_in_a_table_is_shown_as_people_read_it() -> None:
+    shown = text(render_rows([{"task": "orders.ask", "since": NOW, "next try": NOW + timedelta(minutes=1)}]))
+    assert "2026-01-01 12:00:00" in shown
+    assert "2026-01-01 12:01:00" in shown
 
 
 def test_an_outcome_is_one_line_with_its_reason_and_data() -> None:
