@@ -823,8 +823,9 @@ MUTANTS = (
         10,
         "who uses a donation's id for the second time is told that it is done",
         "domain/crowdfunding/campaign.py",
-        "return done(None, event, records=(request,))",
-        "return done(None, event)",
+        "amount_sat=command.amount_sat,\n        )\n        return done(None, event, records=(request,))\n\n"
+        "    def register_donation",
+        "amount_sat=command.amount_sat,\n        )\n        return done(None, event)\n\n    def register_donation",
         (f"{CAMPAIGN}::test_an_id_is_requested_once_by_whomever_and_nothing_is_said_of_a_second_use",),
     ),
     Mutant(
@@ -872,8 +873,8 @@ MUTANTS = (
         12,
         "a campaign's page shows what was only asked for",
         "domain/dashboard/adapters/dashboard.sql",
-        "WHERE campaign_id = %(campaign_id)s AND state = 'registered'",
-        "WHERE campaign_id = %(campaign_id)s",
+        "FROM dashboard.donations WHERE campaign_id = %(campaign_id)s AND state = 'registered'",
+        "FROM dashboard.donations WHERE campaign_id = %(campaign_id)s",
         (f"{VIEWS}::test_a_campaigns_page_shows_what_was_registered_and_to_whom_it_belongs_nobody",),
     ),
     Mutant(

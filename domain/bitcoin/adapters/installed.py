@@ -82,7 +82,7 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
 
     wanted = edge.settings.lightning
     asked = node or await lightning_node(edge, edge.clock)
-    _check(edge, asked)
+    check_meanwhile(edge, asked)
     worker = LightningWorker(
         asked,
         PostgresPermits(await edge.pool()),
@@ -103,8 +103,8 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     )
 
 
-def _check(edge: Edge, node: LightningNode) -> None:
-    """Have the log tell whether a real node can be used."""
+def check_meanwhile(edge: Edge, node: LightningNode) -> None:
+    """Have the log tell whether a real node can be used, until it can."""
     from domain.bitcoin.adapters.node_check import Checkable, checked
 
     if isinstance(node, Checkable):

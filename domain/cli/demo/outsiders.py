@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-import httpx
-
 from domain.bitcoin import bolt11
+from domain.bitcoin.adapters.node_http import NodeHttp
 from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
+from domain.bitcoin.ports import LightningError
 from domain.cli.demo.story import Payout
 from spark_actors.kernel.errors import DetailedError
 
@@ -20,6 +20,7 @@ AN_HOUR = timedelta(hours=1)
 A_SECRET_KEY = 0x5A7051
 """Of a node that nobody has ever heard of: no route leads to what it asks for."""
 CALL_SECONDS = 40.0
+PAYMENTS = "/api/v1/payments"
 
 
 class OutsiderError(DetailedError):
@@ -61,14 +62,14 @@ class LnbitsOutsider:
 
     def __init__(self, url: str, admin_key: str, network: str) -> None:
         """*network*: that of its invoices, as `lightning.network` names it."""
-        self._network = network
-        self._client = httpx.AsyncClient(base_url=url, headers={"X-Api-Key": admin_key}, timeout=CALL_SECONDS)
+        self._network, self._admin_key = network, admin_key
+        self._http = NodeHttp(url)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        await self._http.close()
 
     async def pay(self, payment_request: str) -> None:
         await self._post({"out": True, "bolt11": payment_request})
@@ -90,11 +91,11 @@ class LnbitsOutsider:
         return str(row["bolt11"])
 
     async def _post(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        key = {"X-Api-Key": self._admin_key}
         try:
-            answer = await self._client.post("/api/v1/payments", json=body)
-            answer.raise_for_status()
-            row: Mapping[str, Any] = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
+            answer = await self._http.ask("POST", PAYMENTS, headers=key, seconds=CALL_SECONDS, content=body)
+            row: Mapping[str, Any] = answer.read(dict)
+        except LightningError as error:
             raise OutsiderError(f"the outsider's wallet does not do its part: {error}") from error
         return row
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from domain.bitcoin.adapters.installed import lightning_node
+from domain.bitcoin.adapters.installed import check_meanwhile, lightning_node
 from domain.bitcoin.adapters.lnbits import LnbitsNode
 from domain.bitcoin.adapters.lnd import LndNode
 from domain.settings import Lightning
@@ -54,6 +54,7 @@ def test_a_node_that_is_away_is_there_at_once_and_the_log_warns(tmp_path: Path, 
         node = await lightning_node(cast(Edge, process), lambda: datetime.now(UTC))
         assert isinstance(node, kind)
         assert node.network == "tb"
+        check_meanwhile(cast(Edge, process), node)
         async with asyncio.timeout(30):
             while not logs:
                 await asyncio.sleep(0.01)
