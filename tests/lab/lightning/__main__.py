@@ -61,7 +61,7 @@ def main(folder: Path) -> int:
     make_private_folder(folder)
     with ExitStack() as stack:
         try:
-            server = lnbits_server.started(stack, folder / "lnbits", {"LNBITS_BACKEND_WALLET_CLASS": "FakeWallet"})
+            server = lnbits_server.started(stack, folder / "lnbits", lnbits_server.FAKE_WALLET)
         except CannotBeHadError as error:
             typer.echo(f"error: {error}", err=True)
             return 1

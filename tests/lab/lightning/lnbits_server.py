@@ -86,6 +86,10 @@ class LnbitsServer:
         return self.ask("GET", f"/api/v1/payments/{payment_hash}", key=wallet.admin_key)
 
 
+FAKE_WALLET = {"LNBITS_BACKEND_WALLET_CLASS": "FakeWallet"}
+"""The settings by which its wallets pay each other, and nobody else. It writes invoices of real bitcoin's network."""
+
+
 def on_node(url: str) -> Mapping[str, str]:
     """The settings by which it pays with a node of the lab."""
     return {
