@@ -124,12 +124,12 @@ def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 CAUGHT_BY = {
     "empty-while-it-ends": 22,
     "slots-never-end": 7,
-    "no-version-check": 121,
+    "no-version-check": 216,
     "mark-outside-transaction": 4,
     "order-broken-by-retry": 7,
     "lost-wake-up": 2,
     "floor-rises-too-early": 19,
-    "unchecked-refusal": 224,
+    "unchecked-refusal": 733,
     "residents-never-forgotten": 5,
     "unknown-commit-believed": 5,
     "retry-lets-others-pass": 12,
@@ -139,7 +139,7 @@ CAUGHT_BY = {
     "taken-before-durable": 5,
     "task-forgotten-first": 23,
     "one-room-for-all-subscribers": 6,
-    "what-was-kept-comes-first": 706,
+    "what-was-kept-comes-first": 170,
     "progress-goes-back": 4,
     "no-permit": 19,
 }
