@@ -42,6 +42,8 @@ def checks(snapshots: Mapping[str, Snapshot]) -> list[Check]:
         campaigns.compare("every donation that was paid is registered", _lost_donations(campaigns, ledger)),
         campaigns.compare("every gift is registered if and as it was paid", _mismatched_gifts(campaigns, ledger)),
         invoices.compare("every deposit and withdrawal is in the ledger", _unbooked_invoices(invoices, ledger)),
+        invoices.check("what the node has paid is what the books paid out", _SQL["node_payments"]),
+        invoices.check("what the node has received is somebody's", _SQL["node_receipts"]),
     ]
 
 

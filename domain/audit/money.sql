@@ -149,6 +149,63 @@ WHERE invoice_id > %(after)s
 ORDER BY invoice_id
 LIMIT %(limit)s
 
+-- node_payments
+-- What the node says it has paid that the books did not pay out so, and what they paid out of which it knows nothing.
+-- What the node had paid before its statement was first read through, for whomever, is not asked for.
+WITH read AS (
+    SELECT begun_at, complete_at FROM bitcoin.node_statement_read WHERE list = 'payments'
+), withdrawals AS (
+    SELECT DISTINCT ON (payment_hash) payment_hash, invoice_id, state, amount_sat, fee_reserve_sat, fee_sat
+    FROM bitcoin.invoices WHERE kind = 'withdrawal'
+    ORDER BY payment_hash, state IN ('authorized', 'paid') DESC, state
+), payments AS (
+    SELECT payment_hash, seen_at, payment.amount_sat AS sent_sat, payment.fee_sat AS cost_sat, invoice_id, state,
+        booked.amount_sat AS booked_sat, booked.fee_sat AS charged_sat, fee_reserve_sat,
+        payment.fee_sat - fee_reserve_sat AS beyond_sat
+    FROM bitcoin.node_payments AS payment LEFT JOIN withdrawals AS booked USING (payment_hash)
+), findings AS (
+    SELECT payment_hash, coalesce(invoice_id, payment_hash) AS subject,
+        CASE
+            WHEN invoice_id IS NULL
+                THEN format('the node has paid %%s and a fee of %%s, for no withdrawal of the books', sent_sat, cost_sat)
+            WHEN state NOT IN ('authorized', 'paid')
+                THEN format('the node has paid %%s and a fee of %%s, and the withdrawal is %%s', sent_sat, cost_sat, state)
+            WHEN sent_sat <> booked_sat THEN format('the node has paid %%s, the withdrawal is of %%s', sent_sat, booked_sat)
+            WHEN beyond_sat > 0
+                THEN format('the node has paid a fee of %%s, %%s more than was set aside: the loss is the operator''s',
+                            cost_sat, beyond_sat)
+            ELSE format('the node has paid a fee of %%s, the books say %%s', cost_sat, coalesce(charged_sat, 0))
+        END AS detail
+    FROM payments
+    WHERE CASE
+        WHEN invoice_id IS NULL THEN seen_at > (SELECT begun_at FROM read)
+        WHEN state NOT IN ('authorized', 'paid') OR sent_sat <> booked_sat THEN true
+        -- Withdrawals of former releases have set nothing aside, and none of them knows of a fee.
+        ELSE state = 'paid' AND fee_reserve_sat IS NOT NULL AND cost_sat <> coalesce(charged_sat, 0)
+    END
+    UNION ALL
+    SELECT payment_hash, invoice_id, format('paid out %%s, and the node knows nothing of it', amount_sat)
+    FROM bitcoin.invoices, read
+    WHERE kind = 'withdrawal' AND state = 'paid' AND settled_at > read.begun_at
+      -- Clocks differ, and nodes may tell a payment a little later than they make it.
+      AND settled_at < read.complete_at - greatest(%(stuck_after)s::interval, interval '1 minute')
+      AND NOT EXISTS (SELECT FROM bitcoin.node_payments WHERE node_payments.payment_hash = invoices.payment_hash)
+)
+SELECT subject, detail FROM findings
+WHERE NOT EXISTS (SELECT FROM bitcoin.node_explained WHERE node_explained.payment_hash = findings.payment_hash)
+LIMIT %(limit)s
+
+-- node_receipts
+-- What the node has received, since its statement was first read through, for no deposit of the books.
+SELECT payment_hash, format('received for nobody here, seen %%s', seen_at)
+FROM bitcoin.node_receipts_unknown AS receipt
+WHERE seen_at > (SELECT begun_at FROM bitcoin.node_statement_read WHERE list = 'receipts')
+  AND NOT EXISTS (
+      SELECT FROM bitcoin.invoices WHERE kind = 'deposit' AND invoices.payment_hash = receipt.payment_hash)
+  AND NOT EXISTS (SELECT FROM bitcoin.node_explained WHERE node_explained.payment_hash = receipt.payment_hash)
+ORDER BY seen_at, payment_hash
+LIMIT %(limit)s
+
 -- movements
 -- The movements under these keys.
 SELECT idempotency_key, debit_account, credit_account, amount_sat, kind

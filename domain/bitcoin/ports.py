@@ -69,6 +69,27 @@ class Incoming:
     """Where to go on. Opaque; kept for as long as this node is used."""
 
 
+@dataclass(frozen=True)
+class Sent:
+    """A payment that has succeeded, as the node tells it."""
+
+    payment_hash: str
+    amount_sat: int
+    """What the payee was sent."""
+    fee_sat: int
+    """What the route has cost beside it, rounded up."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """What was paid since a place in the node's own order."""
+
+    payments: Sequence[Sent]
+    """Those that have succeeded; some may be told again, none is left out, however long it took."""
+    cursor: str
+    """Where to go on. Opaque; kept for as long as this node is used. The same as before: that is all there is."""
+
+
 class LightningNode(Protocol):
     """A Lightning node. Every call takes at most the adapter's time limit.
 
@@ -108,6 +129,9 @@ class LightningNode(Protocol):
 
     async def payment_status(self, payment_hash: str) -> Payment:
         """Where the payment for this hash stands."""
+
+    async def sent(self, cursor: str) -> Outgoing:
+        """What this node has paid, for whomever, since *cursor*; "" is the beginning. At most some hundred at once."""
 
     async def balance_sat(self) -> int:
         """What can be spent, rounded down."""

@@ -6,7 +6,7 @@ import asyncio
 import pickle
 import re
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from random import Random
@@ -25,9 +25,11 @@ from domain.bitcoin.ports import (
     LightningNode,
     NodeInvoice,
     NotSentError,
+    Outgoing,
     Payment,
     PaymentStatus,
     Receipt,
+    Sent,
 )
 from spark_actors.persistence.connections import make_pool
 from tests.fixtures.lightning import MemoryNodeBooks
@@ -371,6 +373,31 @@ def test_no_more_than_the_limit_is_paid_for_the_route(play: Play) -> None:
         payment = await bench.pay(fair.payment_request)
         assert 0 < payment.fee_sat <= FEE_LIMIT_SAT
         assert await bench.node.payment_status(fair.payment_hash) == payment
+
+    play(scene)
+
+
+def test_what_was_paid_is_told_with_its_fee_and_the_place_goes_on(play: Play) -> None:
+    async def scene(bench: Bench) -> None:
+        assert await bench.node.sent("") == Outgoing([], "")
+        held, slow = bench.outsider_invoice("held"), bench.outsider_invoice("slow")
+        first, second = bench.outsider_invoice("pay"), bench.outsider_invoice("pay", amount_sat=7)
+        await bench.pay(held.payment_request)
+        for behaviour in ("fail", "lost_then_paid"):
+            with suppress(LightningError):
+                await bench.pay(bench.outsider_invoice(behaviour).payment_request)
+        fee_sat = (await bench.pay(first.payment_request)).fee_sat
+        bench.let_time_pass(timedelta(minutes=1))
+        told = await bench.node.sent("")
+        assert told.payments == [Sent(first.payment_hash, 1_000, fee_sat)]
+        assert await bench.node.sent(told.cursor) == Outgoing([], told.cursor)
+        await bench.pay(second.payment_request)
+        await bench.release(held.payment_hash)
+        await bench.pay(slow.payment_request)
+        bench.let_time_pass(timedelta(minutes=1))
+        assert {each.payment_hash: each.amount_sat for each in (await bench.node.sent(told.cursor)).payments} == {
+            **{second.payment_hash: 7, held.payment_hash: 1_000, slow.payment_hash: 1_000}
+        }
 
     play(scene)
 

@@ -25,6 +25,7 @@ from domain.bitcoin.ports import (
     Payment,
     PaymentStatus,
     Receipt,
+    Sent,
 )
 from tests.lab.lightning.network import LightningNetwork
 from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, lnbits_bench, lnd_bench, paid_to_its_end
@@ -230,6 +231,59 @@ def test_a_payment_that_is_refused_has_failed_and_only_where_that_is_not_final_i
         assert await bench.node.payment_status(invoice.payment_hash) == payment
         assert await paid_to_its_end(bench.node, invoice.payment_request) == payment
         assert bench.network.service.sends == sends + (1 if bench.node.has_sticky_failures else 2)
+
+    play(scene)
+
+
+async def all_sent(bench: Bench, cursor: str) -> tuple[list[Sent], str]:
+    payments: list[Sent] = []
+    while (found := await bench.node.sent(cursor)).cursor != cursor:
+        payments += found.payments
+        cursor = found.cursor
+    return payments, cursor
+
+
+def test_what_was_paid_is_told_once_with_amount_and_fee_and_again_from_the_beginning(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "SENT_AT_ONCE", 2)
+
+    async def scene(bench: Bench) -> None:
+        world = bench.network.world
+        _, before = await all_sent(bench, "")
+        paid = []
+        for amount_sat in (1_000, 7, 100):
+            invoice = world.invoice(amount_sat)
+            payment = await paid_to_its_end(bench.node, invoice.payment_request)
+            assert payment.status is PaymentStatus.PAID
+            paid.append(Sent(invoice.payment_hash, amount_sat, payment.fee_sat))
+        refused = world.refused_invoice()
+        assert (await paid_to_its_end(bench.node, refused.payment_request)).status is PaymentStatus.FAILED
+        told, cursor = await all_sent(bench, before)
+        assert told == paid
+        assert not (await bench.node.sent(cursor)).payments
+        everything, _ = await all_sent(bench, "")
+        assert [each for each in everything if each in paid] == paid
+        assert refused.payment_hash not in {each.payment_hash for each in everything}
+
+    play(scene)
+
+
+def test_a_payment_that_others_overtake_is_told_when_it_is_taken(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "FOLLOW_SECONDS", 0.5)
+
+    async def scene(bench: Bench) -> None:
+        world = bench.network.world
+        _, before = await all_sent(bench, "")
+        held, quick = world.invoice(is_held=True), world.invoice()
+        assert (await bench.node.pay(held.payment_request, fee_limit_sat=10)).status is PaymentStatus.PENDING
+        assert (await paid_to_its_end(bench.node, quick.payment_request)).status is PaymentStatus.PAID
+        told, cursor = await all_sent(bench, before)
+        assert [each.payment_hash for each in told] == [quick.payment_hash]
+        world.hold(held.payment_hash, is_held=False)
+        await becomes(lambda: bench.node.payment_status(held.payment_hash), PaymentStatus.PAID)
+        told, _ = await all_sent(bench, cursor)
+        assert [each.payment_hash for each in told] == [held.payment_hash]
 
     play(scene)
 

@@ -112,10 +112,11 @@ def check_meanwhile(edge: Edge, node: LightningNode) -> None:
 
 
 async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
-    """What looks for money that came in while nobody did, and at what there is; *node* stands in for that of the
-    settings."""
+    """What looks for money that came in while nobody did, at what there is, and at what the node itself says of both;
+    *node* stands in for that of the settings."""
     from domain.bitcoin.adapters.balance import BalanceWatch
     from domain.bitcoin.adapters.receipts import CatchUp, PostgresReceiptsRead
+    from domain.bitcoin.adapters.statement import PostgresStatement, StatementWatch
     from spark_actors.actors.loop import Loop
 
     asked = node or await lightning_node(edge, edge.clock)
@@ -123,7 +124,15 @@ async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
     read = PostgresReceiptsRead(await edge.pool())
     catch_up = CatchUp(asked, read, edge.sender, call_timeout=limit, clock=edge.clock)
     balance = BalanceWatch(asked, edge.telemetry, call_timeout=limit)
-    return Reactions(loops=[Loop("receipts of the node", catch_up.step), Loop("balance of the node", balance.step)])
+    statement = StatementWatch(asked, PostgresStatement(await edge.pool()), call_timeout=limit)
+    return Reactions(
+        loops=[
+            Loop("receipts of the node", catch_up.step),
+            Loop("balance of the node", balance.step),
+            Loop("payments on the node's statement", statement.payments_step),
+            Loop("receipts on the node's statement", statement.receipts_step),
+        ]
+    )
 
 
 def _take_over(data_dir: Path, dsn: str) -> None:

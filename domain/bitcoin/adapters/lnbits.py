@@ -30,9 +30,11 @@ from domain.bitcoin.ports import (
     LightningError,
     NodeInvoice,
     NotSentError,
+    Outgoing,
     Payment,
     PaymentStatus,
     Receipt,
+    Sent,
 )
 from spark_actors.messaging.ports import Clock
 
@@ -77,7 +79,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """Up to where received payments were told."""
+    """Up to where payments of one direction were told."""
 
     at: datetime
     """When the row that was told last was changed."""
@@ -141,22 +143,13 @@ class LnbitsNode:
 
     async def received(self, cursor: str) -> Incoming:
         """In the order in which the rows became paid. A row that somebody changes later is told again."""
-        since = msgspec.json.decode(cursor, type=Cursor) if cursor else Cursor(datetime.min.replace(tzinfo=UTC), [])
-        overlap = timedelta(seconds=tuning.LNBITS_OVERLAP_SECONDS)
-        floor = since.at - overlap if cursor else since.at
-        rows = await self._paid_rows(floor)
-        told = set(since.told)
-        new = [row for row in rows if row.payment_hash not in told or row.updated_at > since.at]
-        new = sorted(new, key=lambda row: row.updated_at)[: tuning.RECEIVED_AT_ONCE]
-        if not new:
-            return Incoming((), cursor)
-        at = max(since.at, new[-1].updated_at)
-        known = told | {row.payment_hash for row in new}
-        lately = [
-            row.payment_hash for row in rows if at - overlap <= row.updated_at <= at and row.payment_hash in known
-        ]
-        following = Cursor(at, lately)
-        return Incoming([row.payment_hash for row in new], msgspec.json.encode(following).decode())
+        rows, following = await self._paid_since(cursor, tuning.RECEIVED_AT_ONCE, outgoing=False)
+        return Incoming([row.payment_hash for row in rows], following)
+
+    async def sent(self, cursor: str) -> Outgoing:
+        """As `received`."""
+        rows, following = await self._paid_since(cursor, tuning.SENT_AT_ONCE, outgoing=True)
+        return Outgoing([_sent(row) for row in rows], following)
 
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
         """Raises InvalidPaymentRequestError, too.
@@ -278,15 +271,33 @@ class LnbitsNode:
             return row  # an invoice that its own wallet is paying just now
         return found
 
-    async def _paid_rows(self, floor: datetime) -> Sequence[Row]:
-        """All paid incoming rows that were changed at or after *floor*, the latest first."""
+    async def _paid_since(self, cursor: str, limit: int, *, outgoing: bool) -> tuple[Sequence[Row], str]:
+        """The next paid rows of one direction behind a place, at most *limit*, and the place behind them."""
+        since = msgspec.json.decode(cursor, type=Cursor) if cursor else Cursor(datetime.min.replace(tzinfo=UTC), [])
+        overlap = timedelta(seconds=tuning.LNBITS_OVERLAP_SECONDS)
+        floor = since.at - overlap if cursor else since.at
+        rows = await self._paid_rows(floor, outgoing=outgoing)
+        told = set(since.told)
+        new = [row for row in rows if row.payment_hash not in told or row.updated_at > since.at]
+        new = sorted(new, key=lambda row: row.updated_at)[:limit]
+        if not new:
+            return (), cursor
+        at = max(since.at, new[-1].updated_at)
+        known = told | {row.payment_hash for row in new}
+        lately = [
+            row.payment_hash for row in rows if at - overlap <= row.updated_at <= at and row.payment_hash in known
+        ]
+        return new, msgspec.json.encode(Cursor(at, lately)).decode()
+
+    async def _paid_rows(self, floor: datetime, *, outgoing: bool) -> Sequence[Row]:
+        """All paid rows of one direction that were changed at or after *floor*, the latest first."""
         rows: dict[str, Row] = {}
         limit = tuning.FIRST_ROWS
         offset = 0
         while True:
             params = {
                 "status": State.SUCCESS.value,
-                "amount[gt]": "0",
+                "amount[lt]" if outgoing else "amount[gt]": "0",
                 "sortby": "updated_at",
                 "direction": "desc",
                 "limit": str(limit),
@@ -294,7 +305,11 @@ class LnbitsNode:
             }
             answer = await self._http.ask("GET", PAYMENTS, headers=_key(self._invoice_key), params=params)
             page: list[Row] = answer.read(list[Row])
-            rows |= {row.payment_hash: row for row in page if row.updated_at >= floor and row.amount > 0}
+            rows |= {
+                row.payment_hash: row
+                for row in page
+                if row.updated_at >= floor and (row.amount < 0) is outgoing and row.status is State.SUCCESS
+            }
             if len(page) < limit or page[-1].updated_at < floor:
                 return list(rows.values())
             offset, limit = offset + len(page), tuning.MORE_ROWS
@@ -328,4 +343,14 @@ def _payment(row: Row) -> Payment:
     preimage = (row.preimage or "").lower()
     if not is_proof(preimage, row.payment_hash):
         raise LightningError(f"LNbits says that {row.payment_hash} is paid, but its preimage is no proof of it")
-    return Payment(PaymentStatus.PAID, preimage, fee_sat=-(row.fee // 1_000))
+    return Payment(PaymentStatus.PAID, preimage, fee_sat=_fee_sat(row))
+
+
+def _fee_sat(row: Row) -> int:
+    """Rounded up."""
+    return -(row.fee // 1_000)
+
+
+def _sent(row: Row) -> Sent:
+    """What an outgoing row that is paid says; an amount with a part of a satoshi is rounded up, as the fee."""
+    return Sent(row.payment_hash, -(row.amount // 1_000), _fee_sat(row))

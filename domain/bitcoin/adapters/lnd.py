@@ -32,12 +32,15 @@ from domain.bitcoin.ports import (
     LightningError,
     NodeInvoice,
     NotSentError,
+    Outgoing,
     Payment,
     PaymentStatus,
     Receipt,
+    Sent,
 )
 
-INVOICES, SEND, TRACK = "/v1/invoices", "/v2/router/send", "/v2/router/track"
+INVOICES, PAYMENTS = "/v1/invoices", "/v1/payments"
+SEND, TRACK = "/v2/router/send", "/v2/router/track"
 NOT_FOUND, ALREADY_EXISTS = 5, 6
 """Codes: of what LND does not know, and of a payment that is under way or paid."""
 NO_RIGHT = ("permission denied", "verification failed", "expected 1 macaroon", "cannot get macaroon")
@@ -83,8 +86,25 @@ class LndPayment(msgspec.Struct, frozen=True):
     payment_hash: str
     status: str
     payment_preimage: str = ""
+    value_sat: int = 0
     fee_msat: int = 0
     failure_reason: str = ""
+    payment_index: int = 0
+    """Rises with each payment that is begun; one that has failed and is tried again gets another."""
+
+    @property
+    def fee_sat(self) -> int:
+        """Rounded up."""
+        return -(-self.fee_msat // 1_000)
+
+
+class SentCursor(msgspec.Struct, frozen=True):
+    """Up to where payments were told. LND has them in the order in which they were begun, not in which they succeed."""
+
+    index: int = 0
+    """Of the last that was looked at."""
+    under_way: list[int] = []
+    """Those up to there that had not ended when they were looked at."""
 
 
 class Fate(Enum):
@@ -160,6 +180,18 @@ class LndNode:
         last = max((invoice.settle_index for invoice in found), default=since)
         return Incoming([invoice.payment_hash for invoice in found], str(last) if last else "")
 
+    async def sent(self, cursor: str) -> Outgoing:
+        """In the order in which they were begun; those that took long are told when they have ended."""
+        since = msgspec.json.decode(cursor, type=SentCursor) if cursor else SentCursor()
+        found = [each for at in since.under_way for each in await self._payments(at - 1, 1) if each.payment_index == at]
+        found += await self._payments(since.index, tuning.SENT_AT_ONCE)
+        under_way = [each.payment_index for each in found if each.status not in ("SUCCEEDED", "FAILED")]
+        following = SentCursor(max([since.index, *(each.payment_index for each in found)]), under_way)
+        return Outgoing(
+            [Sent(each.payment_hash, each.value_sat, each.fee_sat) for each in found if each.status == "SUCCEEDED"],
+            msgspec.json.encode(following).decode() if following != SentCursor() else "",
+        )
+
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
         """Raises InvalidPaymentRequestError, too. A limit of 0 lets it take routes that are free.
 
@@ -229,6 +261,7 @@ class LndNode:
         try:
             await self.payment_status(NOBODYS_HASH)
             balance = await self.balance_sat()
+            await self._payments(0, 1)
         except LightningError as error:
             raise NodeSetupError(f"the right offchain:read is not in the macaroon, or {error.detail}") from error
         state = "" if info.read(bool, "synced_to_chain") else ", not synced to the chain yet"
@@ -264,6 +297,13 @@ class LndNode:
         except LightningError as error:
             return asked if asked.fate is Fate.BEGUN else Asked(Fate.UNKNOWN, error.detail)
         return asked
+
+    async def _payments(self, after: int, limit: int) -> list[LndPayment]:
+        """The payments behind an index, in order, whatever became of them."""
+        params = {"index_offset": str(after), "max_payments": str(limit), "include_incomplete": "true"}
+        answer = await self._http.ask("GET", PAYMENTS, headers=self._headers(), params=params)
+        found: list[LndPayment] = answer.read(list[LndPayment], "payments")
+        return found
 
     async def _settled_since(self, index: int) -> list[LndInvoice]:
         """What was settled after that, which may be 1 or more, in order: what there is, or else the next."""
@@ -345,4 +385,4 @@ def _payment(payment: LndPayment, payment_hash: str) -> Payment:
     preimage = payment.payment_preimage.lower()
     if not is_proof(preimage, payment_hash):
         raise LightningError(f"LND says that {payment_hash} is paid, but its preimage is no proof of it")
-    return Payment(PaymentStatus.PAID, preimage, fee_sat=-(-payment.fee_msat // 1_000))
+    return Payment(PaymentStatus.PAID, preimage, fee_sat=payment.fee_sat)

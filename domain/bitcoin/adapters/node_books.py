@@ -67,6 +67,13 @@ class PostgresNodeBooks:
                 rows = await (await connection.execute(_SQL["received"], values)).fetchall()
         return [(paid_at, payment_hash) for paid_at, payment_hash in rows]
 
+    async def sent(self, after: tuple[datetime, str], until: datetime, limit: int) -> Sequence[BookedPayment]:
+        values = {"known_at": after[0], "payment_hash": after[1], "until": until, "limit": limit}
+        with translated():
+            async with self._pool.connection() as connection:
+                rows = await (await connection.execute(_SQL["sent"], values)).fetchall()
+        return [_payment(row) for row in rows]
+
     async def totals(self, now: datetime) -> tuple[int, int]:
         with translated():
             async with self._pool.connection() as connection:

@@ -45,6 +45,15 @@ WHERE (paid_at, payment_hash) > (%(paid_at)s::timestamptz, %(payment_hash)s) AND
 ORDER BY paid_at, payment_hash
 LIMIT %(limit)s
 
+-- sent
+-- What was paid behind a place in the order of payments, from there on.
+SELECT payment_hash, amount_sat, attempts, result, known_at, preimage, reason, fee_sat
+FROM bitcoin.simulated_payments
+WHERE (known_at, payment_hash) > (%(known_at)s::timestamptz, %(payment_hash)s) AND known_at <= %(until)s
+    AND result = 'paid'
+ORDER BY known_at, payment_hash
+LIMIT %(limit)s
+
 -- totals
 -- What has come in, and what is gone or on its way.
 SELECT

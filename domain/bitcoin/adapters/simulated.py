@@ -23,9 +23,11 @@ from domain.bitcoin.ports import (
     LightningError,
     NodeInvoice,
     NotSentError,
+    Outgoing,
     Payment,
     PaymentStatus,
     Receipt,
+    Sent,
 )
 from domain.shared.money import SUPPLY_SAT
 from spark_actors.kernel.errors import StorageError
@@ -37,8 +39,8 @@ NETWORK = "bcrt"
 RECEIPTS_AT_ONCE = 500
 """How many are told in one answer. May be changed."""
 RECEIPTS_AFTER = timedelta(seconds=10)
-"""What was paid is told so much later: others may yet write down what was paid earlier. May be changed, not below the
-longest transaction."""
+"""What was received or sent is told so much later: others may yet write down what was earlier. May be changed, not below
+the longest transaction."""
 NOT_DECIDED = datetime(9999, 1, 1, tzinfo=UTC)
 """When the result of a held payment is known."""
 
@@ -183,6 +185,9 @@ class NodeBooks(Protocol):
     ) -> Sequence[tuple[datetime, str]]:
         """When invoices were paid, and their hashes: the first *limit* of those behind *after*, in this order."""
 
+    async def sent(self, after: tuple[datetime, str], until: datetime, limit: int) -> Sequence[BookedPayment]:
+        """Payments that are paid: the first *limit* of those known behind *after*, in the order of time and hash."""
+
     async def totals(self, now: datetime) -> tuple[int, int]:
         """The satoshis that have come in, and those that are gone or on their way, with fees."""
 
@@ -245,6 +250,12 @@ class SimulatedLightningNode:
         found = await self._ask(lambda: self._books.received(_place(cursor), until, RECEIPTS_AT_ONCE))
         last = "/".join((found[-1][0].isoformat(), found[-1][1])) if found else cursor
         return Incoming([payment_hash for _, payment_hash in found], last)
+
+    async def sent(self, cursor: str) -> Outgoing:
+        until = self._clock() - RECEIPTS_AFTER
+        found = await self._ask(lambda: self._books.sent(_place(cursor), until, RECEIPTS_AT_ONCE))
+        last = "/".join((found[-1].known_at.isoformat(), found[-1].payment_hash)) if found else cursor
+        return Outgoing([Sent(each.payment_hash, each.amount_sat, each.fee_sat) for each in found], last)
 
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
         """Raises InvalidPaymentRequestError, too. An expired request answers FAILED."""

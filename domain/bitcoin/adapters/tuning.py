@@ -29,6 +29,8 @@ ANSWER_BYTES = 16 * 1024 * 1024
 """An answer that is longer is refused. Not below what a page of LNbits's rows takes, about a megabyte."""
 RECEIVED_AT_ONCE = 500
 """Received payments that are told at once. May be changed."""
+SENT_AT_ONCE = 100
+"""Payments that are told at once. May be changed: LND tells each with all its tries, some kilobytes."""
 FIRST_ROWS, MORE_ROWS = 20, 500
 """Rows of LNbits that are read first to learn what was received, which is next to nothing as a rule; and then, if that
 does not reach back far enough. The second not above 1000: LNbits gives no more."""

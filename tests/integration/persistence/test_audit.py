@@ -51,6 +51,16 @@ INVOICES = """
 """
 
 
+STATEMENT = """
+    INSERT INTO bitcoin.node_statement_read VALUES
+        ('payments', '9', now() - interval '1 hour', now()), ('receipts', '9', now() - interval '1 hour', now());
+    INSERT INTO bitcoin.node_payments VALUES ('h2', 70, 2), ('h5', 70, 5), ('h6', 70, 1), ('h7', 70, 4);
+    INSERT INTO bitcoin.node_payments VALUES ('past', 5, 0, now() - interval '2 hours');
+    INSERT INTO bitcoin.node_receipts_unknown VALUES ('past', now() - interval '2 hours'), ('h4', now())
+"""
+"""What the node has paid, and an open deposit that was read before it was known; and what was before all this."""
+
+
 OF_D = " WHERE idempotency_key = 'invoice/d'"
 LONG_AGO = "UPDATE bitcoin.invoices SET settled_at = settled_at - interval '6 minutes'"
 
@@ -105,6 +115,7 @@ def sound(stores: PostgresStores, connection: psycopg.Connection) -> PostgresSto
     campaign = created("campaign", a_campaign("campaign", 100, 1))
     commit(stores.unit_of_work("crowdfunding"), [campaign], records=[a_request("gift"), a_donation("gift")])
     connection.execute(INVOICES)
+    connection.execute(STATEMENT)
     stores.run(stores.saga_log("crowdfunding").merge([ended("gift", "donation"), progress("open", 0, at=NOW)]))
     withdrawals = [ended("paid", "withdrawal"), ended("failed", "withdrawal", SagaState.FAILED)]
     stores.run(stores.saga_log("bitcoin").merge([ended("d", "deposit"), *withdrawals]))
@@ -307,6 +318,92 @@ def test_damage_is_found_and_named(
         connection.execute(statement.encode())
     found = failed(checks_of(APPLICATION, dsn_by_context))
     assert {name: found.get(name) for name in damage.found} == damage.found
+
+
+OF_THE_NODE, OF_NOBODY = "what the node has paid is what the books paid out", "what the node has received is somebody's"
+SEEN = "INSERT INTO bitcoin.node_payments VALUES"
+DIFFERENCES = {
+    "a payment for nobody": ([f"{SEEN} ('h9', 7, 1)"], OF_THE_NODE, "h9", "no withdrawal of the books"),
+    "a payment of what was given back": ([f"{SEEN} ('h3', 70, 0)"], OF_THE_NODE, "failed", "is failed"),
+    "a payment of what was not to be paid yet": (
+        ["UPDATE bitcoin.invoices SET state = 'requested' WHERE invoice_id = 'open'"],
+        *(OF_THE_NODE, "open", "is requested"),
+    ),
+    "another amount": (
+        ["UPDATE bitcoin.node_payments SET amount_sat = 71 WHERE payment_hash = 'h2'"],
+        *(OF_THE_NODE, "paid", "paid 71, the withdrawal is of 70"),
+    ),
+    "another amount of what is under way": (
+        ["UPDATE bitcoin.node_payments SET amount_sat = 71 WHERE payment_hash = 'h7'"],
+        *(OF_THE_NODE, "open", "paid 71, the withdrawal is of 70"),
+    ),
+    "another fee": (
+        ["UPDATE bitcoin.node_payments SET fee_sat = 3 WHERE payment_hash = 'h2'"],
+        *(OF_THE_NODE, "paid", "a fee of 3, the books say 2"),
+    ),
+    "a fee beyond what was set aside": (
+        ["UPDATE bitcoin.node_payments SET fee_sat = 9 WHERE payment_hash = 'h5'"],
+        *(OF_THE_NODE, "dear", "a fee of 9, 4 more than was set aside: the loss is the operator's"),
+    ),
+    "a withdrawal that the node knows nothing of": (
+        ["DELETE FROM bitcoin.node_payments WHERE payment_hash = 'h2'", LONG_AGO],
+        *(OF_THE_NODE, "paid", "the node knows nothing of it"),
+    ),
+    "a receipt for nobody": (
+        ["INSERT INTO bitcoin.node_receipts_unknown VALUES ('h9')"],
+        *(OF_NOBODY, "h9", "for nobody here"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "check", "subject", "detail"), DIFFERENCES.values(), ids=DIFFERENCES)
+def test_what_the_node_says_and_the_books_do_not_is_found_once_and_not_when_it_is_explained(
+    sound: PostgresStores,
+    connection: psycopg.Connection,
+    dsn_by_context: dict[str, str],
+    statements: list[str],
+    check: str,
+    subject: str,
+    detail: str,
+) -> None:
+    for statement in statements:
+        connection.execute(statement.encode())
+    checks = checks_of(APPLICATION, dsn_by_context)
+    assert failed(checks) == {check: [subject]}
+    assert [finding.detail for each in checks for finding in each.findings if detail not in finding.detail] == []
+    connection.execute(
+        "INSERT INTO bitcoin.node_explained"
+        " SELECT coalesce((SELECT payment_hash FROM bitcoin.invoices WHERE invoice_id = %(it)s), %(it)s), 'by me'",
+        {"it": subject},
+    )
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {}
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        "DELETE FROM bitcoin.node_statement_read",
+        "UPDATE bitcoin.node_statement_read SET begun_at = NULL, complete_at = NULL",
+        "UPDATE bitcoin.node_statement_read SET complete_at = now() - interval '8 minutes'",
+        "UPDATE bitcoin.node_statement_read SET begun_at = now() - interval '5 minutes'",
+    ],
+    ids=["never read", "not read through yet", "not read since", "read first when it was paid already"],
+)
+def test_what_a_statement_does_not_reach_is_not_missed_in_it(
+    sound: PostgresStores, connection: psycopg.Connection, dsn_by_context: dict[str, str], reading: str
+) -> None:
+    connection.execute("DELETE FROM bitcoin.node_payments")
+    connection.execute(LONG_AGO)
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {OF_THE_NODE: ["paid", "dear", "before"]}
+    connection.execute(reading.encode())
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {}
+
+
+def test_a_withdrawal_that_failed_before_the_same_request_was_paid_is_no_difference(
+    sound: PostgresStores, connection: psycopg.Connection, dsn_by_context: dict[str, str]
+) -> None:
+    connection.execute("UPDATE bitcoin.invoices SET payment_hash = 'h2' WHERE invoice_id = 'failed'")
+    assert failed(checks_of(APPLICATION, dsn_by_context)) == {}
 
 
 def test_a_saga_that_is_late_and_seen_passes(

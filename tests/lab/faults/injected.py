@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 
 import structlog
 
-from domain.bitcoin.ports import Incoming, LightningError, LightningNode, NodeInvoice, NotSentError, Payment, Receipt
+from domain.bitcoin.ports import (
+    Incoming,
+    LightningError,
+    LightningNode,
+    NodeInvoice,
+    NotSentError,
+    Outgoing,
+    Payment,
+    Receipt,
+)
 from spark_actors.kernel.aggregates import Handler
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.decisions import Decision
@@ -122,6 +131,9 @@ class MoodyNode:
 
     async def received(self, cursor: str) -> Incoming:
         return await self._answer(self._node.received(cursor))
+
+    async def sent(self, cursor: str) -> Outgoing:
+        return await self._answer(self._node.sent(cursor))
 
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
         if self._folder.mood is NodeMood.AWAY:

@@ -102,6 +102,8 @@ class Node:
         self.lightning = self.wallet.lnworker
         self.invoices: dict[str, LabInvoice] = {}
         self.payments: dict[str, dict[str, Any]] = {}
+        self.begun = 0
+        """How many payments there were, each try anew."""
         self.sends = 0
         """How often it was asked to pay, and did begin."""
         self.changed = asyncio.Condition()
@@ -273,7 +275,9 @@ async def send(request: web.Request) -> web.StreamResponse:
         problem = "invoice is already paid" if before == "SUCCEEDED" else "payment is in transition"
         return failure(409, ALREADY_EXISTS, problem, in_stream=True)
     amount_msat = int(decoded.get_amount_msat())
+    node.begun += 1
     payment = node.payments[name] = {
+        "payment_index": str(node.begun),
         "payment_hash": name,
         "payment_preimage": NO_PREIMAGE,
         "value_sat": str(amount_msat // 1_000),
@@ -287,6 +291,22 @@ async def send(request: web.Request) -> web.StreamResponse:
     }
     node.spawn(node.work(payment, amount_msat // 1_000))
     return await followed(request, payment, is_quiet=bool(asked.get("no_inflight_updates")))
+
+
+@ROUTES.get("/v1/payments")
+async def list_payments(request: web.Request) -> web.Response:
+    """As LND does, in the order in which they were begun; one that is tried again is at its new place alone."""
+    after, most = (int(request.query.get(name, 0)) for name in ("index_offset", "max_payments"))
+    if request.query.get("reversed") == "true":
+        return failure(500, UNKNOWN, "the lab lists forwards only")
+    are_all = request.query.get("include_incomplete") == "true"
+    found = [
+        each
+        for each in sorted(request.app[NODE].payments.values(), key=lambda payment: int(payment["payment_index"]))
+        if int(each["payment_index"]) > after and (are_all or each["status"] == "SUCCEEDED")
+    ][: most or None]
+    first, last = (found[at]["payment_index"] if found else "0" for at in (0, -1))
+    return web.json_response({"payments": found, "first_index_offset": first, "last_index_offset": last})
 
 
 @ROUTES.get("/v2/router/track/{name}")
