@@ -395,8 +395,11 @@ def test_what_was_paid_is_told_with_its_fee_and_the_place_goes_on(play: Play) ->
         await bench.release(held.payment_hash)
         await bench.pay(slow.payment_request)
         bench.let_time_pass(timedelta(minutes=1))
-        assert {each.payment_hash: each.amount_sat for each in (await bench.node.sent(told.cursor)).payments} == {
-            **{second.payment_hash: 7, held.payment_hash: 1_000, slow.payment_hash: 1_000}
+        later = await bench.node.sent(told.cursor)
+        assert {each.payment_hash: each.amount_sat for each in later.payments} == {
+            second.payment_hash: 7,
+            held.payment_hash: 1_000,
+            slow.payment_hash: 1_000,
         }
 
     play(scene)

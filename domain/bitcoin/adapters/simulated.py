@@ -39,8 +39,8 @@ NETWORK = "bcrt"
 RECEIPTS_AT_ONCE = 500
 """How many are told in one answer. May be changed."""
 RECEIPTS_AFTER = timedelta(seconds=10)
-"""What was received or sent is told so much later: others may yet write down what was earlier. May be changed, not below
-the longest transaction."""
+"""What was received or sent is told so much later: others may yet write down what was earlier. May be changed, not
+below the longest transaction."""
 NOT_DECIDED = datetime(9999, 1, 1, tzinfo=UTC)
 """When the result of a held payment is known."""
 

@@ -1,4 +1,4 @@
-"""Copies the Lightning node's own statement beside the books: what it has paid, and what it has received for nobody here.
+"""Copies the Lightning node's own statement beside the books: what it has paid, and received for nobody here.
 
 The books may be older than the node's, after the restore of a backup: the place up to which the statement was read is
 as old as they are then, so that all that came later is read again, and the audit can name it.

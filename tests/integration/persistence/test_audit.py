@@ -30,6 +30,7 @@ from tests.fixtures.aggregates import (
     created,
 )
 from tests.fixtures.letters import a_letter, progress
+from tests.fixtures.pages import ROOT, block
 from tests.fixtures.postgres import emptied
 from tests.fixtures.stores import PostgresStores
 
@@ -371,11 +372,9 @@ def test_what_the_node_says_and_the_books_do_not_is_found_once_and_not_when_it_i
     checks = checks_of(APPLICATION, dsn_by_context)
     assert failed(checks) == {check: [subject]}
     assert [finding.detail for each in checks for finding in each.findings if detail not in finding.detail] == []
-    connection.execute(
-        "INSERT INTO bitcoin.node_explained"
-        " SELECT coalesce((SELECT payment_hash FROM bitcoin.invoices WHERE invoice_id = %(it)s), %(it)s), 'by me'",
-        {"it": subject},
-    )
+    row = connection.execute("SELECT payment_hash FROM bitcoin.invoices WHERE invoice_id = %s", [subject]).fetchone()
+    explained = block(ROOT / "docs/operations.md", "INSERT INTO bitcoin.node_explained").text
+    connection.execute(explained.replace("5ec3...", row[0] if row else subject).encode())
     assert failed(checks_of(APPLICATION, dsn_by_context)) == {}
 
 

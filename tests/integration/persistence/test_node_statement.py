@@ -1,4 +1,4 @@
-"""The node's own statement is copied beside the books: books that are restored from a backup do not know what it knows."""
+"""The node's own statement is copied beside the books: it knows what books that were restored do not."""
 
 from __future__ import annotations
 

@@ -29,6 +29,10 @@ ON_A_CLUSTER = "cluster/test_operations_page.py"
 THERE_AND_BACK = "test_what_was_backed_up_is_restored_as_the_page_says"
 OPTIONS_ALONE = "unit/docs/test_code_blocks.py::test_commands_take_what_they_are_given"
 """For what needs machines, or servers, that are not here; what it does is tested elsewhere."""
+EXPLAINED = (
+    "integration/persistence/test_audit.py"
+    "::test_what_the_node_says_and_the_books_do_not_is_found_once_and_not_when_it_is_explained"
+)
 HAND_OVER = "cluster/test_hand_over.py"
 RUN_BY = {  # page and opening -> the test that runs the block, or compares it with what is really said
     ("README.md", "scripts/run"): "acceptance/test_readme.py::test_the_scripts_for_a_start_are_there",
@@ -49,6 +53,7 @@ RUN_BY = {  # page and opening -> the test that runs the block, or compares it w
     (SHOP, "CONTEXT"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "APPLICATION"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (OPERATIONS, "spark-actors status"): OPTIONS_ALONE,
+    (OPERATIONS, "INSERT INTO bitcoin.node_explained"): EXPLAINED,
     (OPERATIONS, "scrape_configs"): f"{DEPLOY}::test_the_page_has_prometheus_ask_where_it_is_told",
     (OPERATIONS, "spark-actors run --listen"): f"{ON_A_CLUSTER}::test_a_node_is_added_as_the_page_says",
     (OPERATIONS, "spark-actors drain"): f"{ON_A_CLUSTER}::test_a_node_is_taken_away_as_the_page_says",
