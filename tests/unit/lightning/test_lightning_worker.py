@@ -34,6 +34,7 @@ from domain.bitcoin.ports import (
     LightningNode,
     NodeInvoice,
     NotSentError,
+    Outgoing,
     Payment,
     PaymentStatus,
     Receipt,
@@ -108,6 +109,9 @@ class ScriptedNode:
 
     async def received(self, cursor: str) -> Incoming:
         return await self._next("received")  # type: ignore[return-value]
+
+    async def sent(self, cursor: str) -> Outgoing:
+        return await self._next("sent")  # type: ignore[return-value]
 
     async def pay(self, payment_request: str, *, fee_limit_sat: int) -> Payment:
         assert fee_limit_sat == PAY.fee_limit_sat
