@@ -94,6 +94,7 @@ def test_every_payment_is_copied_once_and_every_receipt_that_no_deposit_has(play
         paid = [await scene.pay("1"), await scene.pay("2")]
         known, unknown = await scene.receive("known"), await scene.receive("unknown")
         book_deposit(scene, known)
+        book_withdrawal(scene, unknown)  # who pays it out has not made the invoice
         await scene.read()
         assert len(scene.sql(PAYMENTS)) == 2
         paid.append(await scene.pay("3"))
@@ -172,7 +173,7 @@ def test_a_node_that_does_not_answer_is_asked_again_from_the_same_place(play: Pl
     play(scene_played)
 
 
-def book_withdrawal(scene: Scene, invoice: SimulatedInvoice) -> None:
+def book_withdrawal(scene: Scene, invoice: SimulatedInvoice | NodeInvoice) -> None:
     scene.sql(
         "INSERT INTO bitcoin.invoices VALUES"
         " (%s, 3, 'withdrawal', 'paid', 'ada', 1000, now(), %s, 'r', now(), 'proof', NULL, now(), 5, %s)",
