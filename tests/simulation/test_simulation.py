@@ -17,7 +17,7 @@ from tests.simulation.satoshi_spark.bugs import BUGS, without_keys_of_credits
 from tests.simulation.search import play_many, play_one, play_some, tries_until_caught
 
 ROOT = Path(__file__).parents[2]
-SEEDS = range(200)
+SEEDS = range(120)
 MOST_TRIES = 200
 
 
@@ -135,13 +135,13 @@ CAUGHT_BY = {
     "retry-lets-others-pass": 12,
     "no-barrier": 61,
     "old-lane-not-awaited": 51,
-    "moved-goes-behind": 51,
+    "moved-goes-behind": 46,
     "taken-before-durable": 5,
     "task-forgotten-first": 23,
     "one-room-for-all-subscribers": 6,
     "what-was-kept-comes-first": 170,
     "progress-goes-back": 4,
-    "no-permit": 19,
+    "no-permit": 87,
 }
 """A seed near which a rarer one is known to be caught, so that the suite need not search for long.
 
