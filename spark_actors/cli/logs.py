@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -82,9 +83,7 @@ def logs(
             Following(target, node, query, printer).run(found)
         else:
             show(found, query, printer)
-    except KeyboardInterrupt:
-        raise typer.Exit from None
-    except BrokenPipeError:  # whoever reads it has seen enough
+    except (KeyboardInterrupt, BrokenPipeError):  # whoever reads it has seen enough, and may not read on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -124,14 +123,21 @@ class Following:
         self._told: set[str] = set()
 
     def run(self, found: Sources) -> None:
-        """Until Ctrl-C."""
+        """Until Ctrl-C. Raises KeyboardInterrupt then."""
+        before = signal.signal(signal.SIGINT, self._interrupt)
         try:
-            while True:
+            while not self._is_ending.is_set():
                 self._turn_to(found)
                 self._show_for(LOOK_SECONDS)
                 found = self._look_again(found)
         finally:
             self._is_ending.set()
+            signal.signal(signal.SIGINT, before)
+
+    def _interrupt(self, *_: object) -> None:
+        """What is raised gets lost if somebody else's code is interrupted that raises nothing; the flag does not."""
+        self._is_ending.set()
+        raise KeyboardInterrupt
 
     def _turn_to(self, found: Sources) -> None:
         from dataclasses import replace

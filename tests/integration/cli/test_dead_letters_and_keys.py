@@ -323,7 +323,7 @@ def test_what_was_kept_only_in_part_is_not_sent_again(
 def test_a_key_is_paused_for_those_only_who_take_events_of_the_context(
     host: Host, cli: Cli, dsn_by_context: Mapping[str, str]
 ) -> None:
-    for context, nobody in (("accounting", "dashbord"), ("accounting", ""), ("crowdfunding", "bitcoin")):
+    for context, nobody in (("accounting", "dashbord"), ("accounting", ""), ("crowdfunding", "auth")):
         cli("keys", "pause", context, "ann", "--for", nobody, "--why", "x", code=2)
     assert actions(dsn_by_context) == []
     cli("keys", "pause", "accounting", "ann", "--for", "dashboard", "--why", "x")

@@ -21,6 +21,7 @@ from domain.dashboard.rows import (
     ActivitySeen,
     CampaignSeen,
     DonationSeen,
+    GiftSeen,
     InvoiceSeen,
     RowSeen,
     merged_rows,
@@ -37,6 +38,7 @@ TABLES: Mapping[type[RowSeen], str] = {
     CampaignSeen: "campaigns",
     DonationSeen: "donations",
     InvoiceSeen: "invoices",
+    GiftSeen: "gifts",
 }
 
 
@@ -89,7 +91,7 @@ def test_nothing_that_names_another_account_changes_a_row(
 @given(st.data())
 def test_postgres_merges_as_the_domain_says_in_any_order_of_delivery(dashboard: Dashboard, data: st.DataObject) -> None:
     dashboard.rows(
-        "TRUNCATE dashboard.accounts, dashboard.campaigns, dashboard.donations, dashboard.invoices, dashboard.activity"
+        "TRUNCATE dashboard.accounts, dashboard.campaigns, dashboard.donations, dashboard.invoices, dashboard.gifts, dashboard.activity"
     )
     history = data.draw(histories())
 
