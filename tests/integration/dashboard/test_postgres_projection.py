@@ -91,7 +91,8 @@ def test_nothing_that_names_another_account_changes_a_row(
 @given(st.data())
 def test_postgres_merges_as_the_domain_says_in_any_order_of_delivery(dashboard: Dashboard, data: st.DataObject) -> None:
     dashboard.rows(
-        "TRUNCATE dashboard.accounts, dashboard.campaigns, dashboard.donations, dashboard.invoices, dashboard.gifts, dashboard.activity"
+        "TRUNCATE dashboard.accounts, dashboard.campaigns, dashboard.donations, dashboard.invoices, dashboard.gifts,"
+        " dashboard.activity"
     )
     history = data.draw(histories())
 
