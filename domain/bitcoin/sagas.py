@@ -85,13 +85,8 @@ def _invoice(event: Any) -> str | None:
     return invoice_id
 
 
-def _own(event: DepositRequested | DepositFailed | InvoiceIssued | InvoiceExpired | DepositPaid) -> str | None:
-    """The deposit, if it is no gift: the saga of that is crowdfunding's."""
-    return None if event.campaign_id else event.invoice_id
-
-
 def _deposit(event: Deposited | DepositRejected) -> str | None:
-    return event.deposit_id if event.purpose == Purpose.INVOICE else None
+    return event.deposit_id if event.purpose in (Purpose.INVOICE, Purpose.GIFT) else None
 
 
 def _withdrawal(event: WithdrawalRefunded | FeeReserveReturned) -> str | None:
@@ -110,11 +105,11 @@ DEPOSIT = SagaKind(
     "deposit",
     patience=timedelta(hours=25),  # invoices commonly live for an hour, at most for a day
     milestones=(
-        SagaMilestone(DepositRequested, "requested", SagaState.RUNNING, _own),
-        SagaMilestone(DepositFailed, "failed", SagaState.FAILED, _own),
-        SagaMilestone(InvoiceIssued, "issued", SagaState.RUNNING, _own),
-        SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _own),
-        SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _own),
+        SagaMilestone(DepositRequested, "requested", SagaState.RUNNING, _invoice),
+        SagaMilestone(DepositFailed, "failed", SagaState.FAILED, _invoice),
+        SagaMilestone(InvoiceIssued, "issued", SagaState.RUNNING, _invoice),
+        SagaMilestone(InvoiceExpired, "expired", SagaState.FAILED, _invoice),
+        SagaMilestone(DepositPaid, "paid", SagaState.RUNNING, _invoice),
         # Money came in and could not be credited: this must not end quietly, so the deadline raises the alarm.
         SagaMilestone(DepositRejected, "credit_refused", SagaState.RUNNING, _deposit),
         SagaMilestone(Deposited, "credited", SagaState.COMPLETED, _deposit),
