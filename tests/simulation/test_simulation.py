@@ -129,7 +129,7 @@ CAUGHT_BY = {
     "order-broken-by-retry": 7,
     "lost-wake-up": 2,
     "floor-rises-too-early": 19,
-    "unchecked-refusal": 733,
+    "unchecked-refusal": 790,
     "residents-never-forgotten": 5,
     "unknown-commit-believed": 5,
     "retry-lets-others-pass": 12,
