@@ -64,6 +64,16 @@ class PayInvoice(Task):
     fee_limit_sat: int = 0
     """What the route may cost beside the amount."""
 
+    def then_look_up(self) -> LookUpPayment:
+        """The task that follows when somebody may have sent it."""
+        return LookUpPayment(
+            invoice_id=self.invoice_id,
+            amount_sat=self.amount_sat,
+            payment_hash=self.payment_hash,
+            payment_request=self.payment_request,
+            fee_limit_sat=self.fee_limit_sat,
+        )
+
 
 @task("bitcoin.look-up-payment", key="invoice_id")
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +88,16 @@ class LookUpPayment(Task):
     payment_hash: str
     payment_request: str
     fee_limit_sat: int
+
+    def then_pay(self) -> PayInvoice:
+        """The task that follows when it is certain that nobody has sent it."""
+        return PayInvoice(
+            invoice_id=self.invoice_id,
+            amount_sat=self.amount_sat,
+            payment_hash=self.payment_hash,
+            payment_request=self.payment_request,
+            fee_limit_sat=self.fee_limit_sat,
+        )
 
 
 def make_invoice(event: DepositRequested) -> Sequence[MakeInvoice]:

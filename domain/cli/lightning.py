@@ -14,6 +14,8 @@ from spark_actors.cli.errors import CliError, ExitCode, UsageMistakeError
 from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TokenFileOption
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spark_actors.cli.acting import Acting
     from spark_actors.cli.daemon import Target
     from spark_actors.ingress.client import SparkClient
@@ -97,7 +99,7 @@ def give(
     from domain.dashboard.views import ViewGift
 
     target, _ = _who(None, data_dir, config)
-    gift_id = f"gift-{uuid4()}"
+    gift_id = str(uuid4())
     command = RequestGift(campaign_id=campaign_id, gift_id=gift_id, amount_sat=amount_sat, name=name, message=message)
     _run(target, None, _Errand(command, ViewGift(gift_id=gift_id), True, wait), as_json=as_json)
 
@@ -129,7 +131,7 @@ def withdraw(
     _run(target, acting, _Errand(command, ViewInvoice(invoice_id=invoice_id), False, wait), as_json=as_json)
 
 
-def _who(token_file: Any, data_dir: Any, config: Any) -> tuple[Target, Acting]:
+def _who(token_file: Path | None, data_dir: Path | None, config: Path | None) -> tuple[Target, Acting]:
     from spark_actors.cli.acting import who_acts
     from spark_actors.cli.daemon import Target
 

@@ -169,7 +169,7 @@ class LightningWorker:
                 step = await self._send(task)
         except (LightningError, StorageError) as error:
             return NotYet(str(error))
-        return self._ending(task, step) or [LookUpPayment(**vars(task))]
+        return self._ending(task, step) or [task.then_look_up()]
 
     async def look_up(self, task: LookUpPayment) -> Sequence[SettleWithdrawal | FailWithdrawal | PayInvoice] | NotYet:
         try:
@@ -179,7 +179,7 @@ class LightningWorker:
         except (LightningError, StorageError) as error:
             return NotYet(str(error))
         if isinstance(step, Send):  # the permit was given back
-            return [PayInvoice(**vars(task))]
+            return [task.then_pay()]
         return self._ending(task, step) or NotYet("the preimage is no proof" if isinstance(step, Distrust) else "")
 
     def _objection(self, task: PayInvoice) -> str:
