@@ -21,7 +21,14 @@ from config.settings import Settings
 from spark_actors.actors import names
 from spark_actors.application import load_application
 from spark_actors.bootstrap.sizes import sessions_needed
-from spark_actors.deployment import Deployment, first_namespace, signing_keys, token_issuer, token_verifier
+from spark_actors.deployment import (
+    Deployment,
+    first_namespace,
+    modules_of_actors,
+    signing_keys,
+    token_issuer,
+    token_verifier,
+)
 from spark_actors.embedded.addresses import LOOPBACK, Address
 from spark_actors.embedded.data_dir import DAEMON_LOG, DaemonCard, DataDir, write_private_file
 from spark_actors.embedded.keeping import Revivable, ServiceKeeper
@@ -167,7 +174,9 @@ def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Sig
     postgres = _embedded_postgres(settings, data_dir) if settings.needs_embedded_postgres else None
     nats = EmbeddedNats(data_dir, _nats_options(settings)) if settings.needs_embedded_nats else None
     ray_node = (
-        EmbeddedRay(data_dir, listen=_listens_at(settings, settings.cluster.port))
+        EmbeddedRay(
+            data_dir, listen=_listens_at(settings, settings.cluster.port), preload_modules=modules_of_actors(settings)
+        )
         if settings.needs_embedded_ray
         else None
     )

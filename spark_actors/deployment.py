@@ -188,3 +188,9 @@ def signing_keys(settings: Settings, data_dir: DataDir, *, make: bool) -> tuple[
         raise TokenKeysError(f"the keys of tokens in {file} cannot be read: {reason}") from None
     except UnicodeDecodeError:
         raise TokenKeysError(f"the keys of tokens in {file} cannot be read: it is no text") from None
+
+
+def modules_of_actors(settings: Settings) -> tuple[str, ...]:
+    """What the processes of actors import: imported once on each node, for all of them."""
+    kinds = ("aggregate", "context", "ingress", "root", "supervisor")
+    return (*(f"spark_actors.bootstrap.{kind}" for kind in kinds), settings.application.partition(":")[0])

@@ -19,7 +19,14 @@ from config.node import set_node_folder
 from config.settings import Settings
 from spark_actors.actors import names
 from spark_actors.cluster.nodes import Judgement, NodeState
-from spark_actors.deployment import Deployment, dsn_by_schema, first_namespace, signing_keys, token_verifier
+from spark_actors.deployment import (
+    Deployment,
+    dsn_by_schema,
+    first_namespace,
+    modules_of_actors,
+    signing_keys,
+    token_verifier,
+)
 from spark_actors.embedded.addresses import Address
 from spark_actors.embedded.data_dir import NODE_LOG, DataDir
 from spark_actors.embedded.errors import HeadUnreachableError
@@ -86,7 +93,13 @@ def _member(read: Callable[[], Settings], data_dir: DataDir, signals: Signals, o
         return False
     deployment = found
     head = Address.parse(settings.cluster.join, DEFAULT_PORT)
-    ray = JoiningRay(data_dir, head, settings.cluster.token.get_secret_value(), address=settings.cluster.listen or None)
+    ray = JoiningRay(
+        data_dir,
+        head,
+        settings.cluster.token.get_secret_value(),
+        address=settings.cluster.listen or None,
+        preload_modules=modules_of_actors(settings),
+    )
     with ExitStack() as stack:
         stack.callback(ray.stop)
         if not _launched(ray, signals):

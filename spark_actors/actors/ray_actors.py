@@ -7,6 +7,7 @@ import gc
 import os
 import threading
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -239,13 +240,21 @@ def _spare_collector() -> None:
     gc.set_threshold(10_000, 20, 20)  # a batch makes thousands of objects, and none of them in a cycle
 
 
-# Any: Ray's own types describe neither concurrency groups nor named options nor awaitable calls.
-_remote: Any = ray.remote
-ROOT_SUPERVISOR: Any = ray.remote(RootSupervisor)
-BY_KIND: dict[str, Any] = {
-    "aggregate": _remote(concurrency_groups={BESIDE: 1})(AggregateActor),
-    "context": ray.remote(ContextActor),
-    "supervisor": ray.remote(Supervisor),
-    "ingress": ray.remote(Ingress),
+BY_KIND: dict[str, type] = {
+    "aggregate": AggregateActor,
+    "context": ContextActor,
+    "supervisor": Supervisor,
+    "ingress": Ingress,
 }
 """By the kind in an actor's name (see `names.kind_of`)."""
+
+
+@cache
+def maker(shell: type) -> Any:
+    """What makes Ray actors of one of these classes.
+
+    Made when it is asked for, not at the import: Ray draws a random id for it, and copies of a process that has drawn
+    one draw the same ones from then on.
+    """
+    remote: Any = ray.remote  # Ray's own types describe neither concurrency groups nor named options
+    return remote(concurrency_groups={BESIDE: 1})(shell) if shell is AggregateActor else remote(shell)

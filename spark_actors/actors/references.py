@@ -27,7 +27,7 @@ from spark_actors.actors import names, tuning
 from spark_actors.actors.assembly import Assembly
 from spark_actors.actors.errors import ActorUnavailableError
 from spark_actors.actors.ports import Actor, ActorSpec, Report
-from spark_actors.actors.ray_actors import BY_KIND, HEAD_RESOURCE, OPTIONS, ROOT_OPTIONS, ROOT_SUPERVISOR
+from spark_actors.actors.ray_actors import BY_KIND, HEAD_RESOURCE, OPTIONS, ROOT_OPTIONS, RootSupervisor, maker
 from spark_actors.actors.routes import Routes, RouteTable
 from spark_actors.cluster.nodes import Common, Sighting
 from spark_actors.messaging.routing import Slot
@@ -154,7 +154,7 @@ class RayChildren:
         # Hard: Ray would put an actor that asks for nothing anywhere, also where a node has just died.
         there = NodeAffinitySchedulingStrategy(node_id, soft=False)
         name = names.incarnation(spec.place, incarnation)
-        made = BY_KIND[names.kind_of(spec.place)].options(
+        made = maker(BY_KIND[names.kind_of(spec.place)]).options(
             name=name, namespace=self._namespace, scheduling_strategy=there, **OPTIONS, **self._environment
         )
         making = _begun(partial(made.remote, spec.place, incarnation, spec.build, spec.fence))
@@ -308,7 +308,9 @@ class RayRoot:
         the time to start anew. Left alone is the tree in the namespace *beside*, which is to hand over to this one.
         """
         self._end_all(lambda namespace: namespace != beside and names.is_of_predecessor(namespace, self._namespace))
-        made = ROOT_SUPERVISOR.options(name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS, **self._environment)
+        made = maker(RootSupervisor).options(
+            name=names.ROOT, namespace=self._namespace, **ROOT_OPTIONS, **self._environment
+        )
         self._actor = made.remote(names.ROOT, build)
 
     def open(self) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from spark_actors.embedded import tuning
+from spark_actors.embedded import tuning, worker_launcher
 from spark_actors.embedded.addresses import (
     ANY_PORT,
     LOOPBACK,
@@ -122,7 +122,7 @@ class RayNode(ABC):
     def __init__(self, data_dir: DataDir, *, cpus: int, preload_modules: Sequence[str]) -> None:
         self._data_dir = data_dir
         self._cpus = cpus  # idle worker processes that Ray keeps warm; actors here ask for none
-        self._preload_modules = tuple(preload_modules)  # imported by each actor's process before it takes work
+        self._preload_modules = tuple(preload_modules)  # what actors need: imported once for all of them
         self._node: Any = None
         self._guard: Watchdog | None = None
         self._sockets: Path | None = None
@@ -517,6 +517,7 @@ def _start_node(temporary: Path, sockets: Path, cpus: int, specifics: Mapping[st
         dashboard_agent_listen_port=0,
         min_worker_port=0,
         max_worker_port=0,
+        setup_worker_path=worker_launcher.__file__,
         **specifics,
     )
     return OwnNode(parameters)

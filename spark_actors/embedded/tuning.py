@@ -33,6 +33,10 @@ RAY_GCS_START_SECONDS = 120.0
 """Until a GCS has read what it knew and takes connections. Not lower than that takes, which grows with the cluster."""
 RAY_HEAD_SECONDS = 3.0
 """For each question to a head that a node wants to join. May be changed: how soon is told that nobody is there."""
+FORK_ASKED_SECONDS = 5.0
+"""Until a launcher has said what it wants. May be changed: for so long one that was stopped holds up the others."""
+FORK_IDLE_SECONDS = 60.0
+"""A fork server ends when nobody whom it has made lives for so long. May be changed: until then it costs memory."""
 POLL_SECONDS = 0.02
 """How often is looked whether something that is waited for has come true. May be changed: latency against CPU."""
 
@@ -46,6 +50,8 @@ WAL_SEGMENT_MB = 1
 two; may be changed, for a data folder that is made anew only."""
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """Ray's minimum is 75 MiB; only a call of more than 1 MiB goes through it. Not lower; more is memory for nothing."""
+FORK_READ_BYTES = 65_536
+"""Read at once of what a launcher says. May be changed freely."""
 RAY_KEPT_SESSIONS = 1
 """Folders of earlier runs of Ray, with their logs. May be changed: room on the disk."""
 NATS_LOG_FILE_BYTES = 10_000_000

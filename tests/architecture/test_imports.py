@@ -18,7 +18,10 @@ EDGES = r"domain\.(\w+\.adapters|cli|audit|application|settings)(\.|$)"
 FORMER_FILES = "domain.bitcoin.adapters.node_books"
 """Reads what former releases kept in a file, before there is an actor."""
 EXCLUSIVE = {  # library -> the only places that may import it
-    "ray": ("spark_actors.actors.ray_actors", "spark_actors.actors.references", "spark_actors.embedded.ray_node"),
+    "ray": (
+        *("spark_actors.actors.ray_actors", "spark_actors.actors.references"),
+        *("spark_actors.embedded.ray_node", "spark_actors.embedded.fork_server"),
+    ),
     "psycopg": ("spark_actors.persistence", *(f"domain.{name}.adapters" for name in CONTEXTS)),
     "psycopg_pool": ("spark_actors.persistence", *(f"domain.{name}.adapters" for name in CONTEXTS)),
     "nats": ("spark_actors.ingress",),
@@ -65,8 +68,11 @@ INWARD = {  # package -> which of ours it may import
     "config": ("config", APPLICATION, "spark_actors.kernel.errors"),
     "domain": ("domain", "config", "spark_actors"),
 }
-ENVIRONMENT_READERS = ("config", "spark_actors.embedded.ray_node")
-"""Config reads our settings; the embedded node sets what Ray reads at its import."""
+ENVIRONMENT_READERS = (
+    *("config", "spark_actors.embedded.ray_node"),
+    *("spark_actors.embedded.worker_launcher", "spark_actors.embedded.fork_server"),
+)
+"""Config reads our settings; the embedded node sets what Ray reads at its import, and hands on what a raylet sets."""
 BUSINESS = re.compile(
     r"campaign|donat|satoshi|crowdfund|bitcoin|invoice|lightning|argon2|deposit|withdraw|ledger|accounting|_sat\b",
     re.IGNORECASE,
