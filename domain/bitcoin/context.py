@@ -55,6 +55,7 @@ def context(policy: Policy) -> BoundedContext:
         refusals={
             "payment_hash_unique": refuses(Invoice.payment_hash_taken, existing=Invoice.issued_with_taken_hash),
             "own_invoice": refuses(Invoice.pays_itself, existing=Invoice.issued_with_taken_hash),
+            "open_deposits_bounded": refuses(Invoice.too_many_open),
         },
         steps=STEPS,
         sagas=SAGAS,

@@ -49,6 +49,12 @@ from spark_actors.kernel.errors import BrokenRuleError
 from spark_actors.kernel.ids import is_id
 from spark_actors.kernel.messages import Command
 
+MAX_OPEN_DEPOSITS = 100
+"""How many deposits of an account may wait for their invoice or its payer at once, gifts to its campaigns apart. This
+and the next are the numbers of a trigger, too: to change one takes a migration."""
+MAX_OPEN_GIFTS = 1_000
+"""The same of the gifts to one campaign. Whoever gives has no account, so they share it."""
+
 _32_BYTES = re.compile(r"[0-9a-f]{64}")
 
 
@@ -155,6 +161,11 @@ class Invoice(Aggregate):
         if not holds:
             raise BrokenRuleError(rule, f"{self.kind} {self.invoice_id}, {self.state}, {self.amount_sat}", expected)
 
+    @property
+    def is_open(self) -> bool:
+        """Of a deposit: whether the node is still to be asked about it all the time."""
+        return self.kind is InvoiceKind.DEPOSIT and self.state in (InvoiceState.REQUESTED, InvoiceState.ISSUED)
+
     def may_become(self, state: InvoiceState) -> bool:
         return state in TRANSITIONS[self.kind].get(self.state, ())
 
@@ -235,6 +246,17 @@ class Invoice(Aggregate):
             campaign_id=wanted.campaign_id or "",
         )
         return done(wanted, event)
+
+    @classmethod
+    def too_many_open(cls, command: RequestDeposit | RequestGiftDeposit, now: datetime) -> Decision[Invoice]:
+        """What is decided instead if there are too many already. The story of a gift has begun before, so it ends here;
+        of a deposit nothing is left, so that its id may be used when there is room."""
+        reason = Reason.TOO_MANY_OPEN_DEPOSITS
+        wanted = cls.request_deposit(command, now).state
+        if isinstance(command, RequestDeposit) or wanted is None:
+            return refuse(command, reason)
+        failed = wanted.never_made(reason)
+        return Decision(Outcome(Verdict.REJECTED, reason), failed, (_deposit_failed(failed, reason),))
 
     def deposit_requested_again(self, command: RequestDeposit | RequestGiftDeposit, now: datetime) -> Decision[Invoice]:
         """The same request changes nothing; another one under its id is refused."""

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     INVOICE_REJECTED = "invoice_rejected"
     INVOICE_PAID = "invoice_paid"
     INVOICE_FAILED = "invoice_failed"
+    TOO_MANY_OPEN_DEPOSITS = "too_many_open_deposits"  # of the account, or gifts to the campaign; when some end: again
     NOT_ISSUED = "not_issued"
     ALREADY_ISSUED = "already_issued"
     NOT_AUTHORIZED = "not_authorized"
@@ -61,6 +62,7 @@ class Reason(StrEnum):
         Reason.DUPLICATE_INVOICE,
         Reason.INVOICE_EXPIRED,
         Reason.INVOICE_FAILED,
+        Reason.TOO_MANY_OPEN_DEPOSITS,
     ),
 )
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,13 @@ class RequestDeposit(Command):
     "bitcoin.request-gift-deposit",
     key="invoice_id",
     sent_by=Sender.OPERATOR,
-    reasons=(Reason.INVALID_AMOUNT, Reason.DUPLICATE_INVOICE, Reason.INVOICE_EXPIRED, Reason.INVOICE_FAILED),
+    reasons=(
+        Reason.INVALID_AMOUNT,
+        Reason.DUPLICATE_INVOICE,
+        Reason.INVOICE_EXPIRED,
+        Reason.INVOICE_FAILED,
+        Reason.TOO_MANY_OPEN_DEPOSITS,
+    ),
 )
 @dataclass(frozen=True, kw_only=True)
 class RequestGiftDeposit(Command):

@@ -121,7 +121,7 @@ class MemoryStore:
             message.message_id: message for messages in rows for message in messages if message.message_id in wanted
         }
 
-    def held(self, rule: Rule, claims: Sequence[Claim]) -> dict[Values, str]:
+    def held(self, rule: Rule, claims: Sequence[Claim]) -> dict[Values, list[str]]:
         """What of *claims* is in the store, as `rules.probe` asks Postgres."""
         wanted = {claim.values for claim in claims}
         if rule.key:
@@ -129,7 +129,11 @@ class MemoryStore:
         else:
             rows = [(record, "") for record in self.records]
         said = rule.provided if rule.refers_to else rule.claimed
-        return {values: key for row, key in rows if (values := said(row)) in wanted and values is not None}
+        found: defaultdict[Values, list[str]] = defaultdict(list)
+        for row, key in rows:
+            if (values := said(row)) is not None and values in wanted:
+                found[values].append(key)
+        return found
 
     def _refuse_stale(self, turn: _Turn) -> None:
         expected = {change.key: change.expected_version for change in turn.changes} | turn.unchanged
@@ -184,7 +188,7 @@ def _refuse_broken(rules: Iterable[Rule], rows: Sequence[object]) -> None:
             known = {rule.provided(row) for row in rows}
             broken = [values for values in claimed if values not in known]
         else:
-            broken = [values for values, count in claimed.items() if count > 1]
+            broken = [values for values, count in claimed.items() if count > rule.at_most]
         if broken:
             raise ConstraintError(rule.name, str(broken[0]))
 

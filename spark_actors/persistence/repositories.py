@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from spark_actors.messaging.unit_of_work import Change, Effect, Unreadable, Versioned
 from spark_actors.persistence.connections import Row, SqlText, Statement, TurnConnection
-from spark_actors.persistence.rules import Rule, Values, claims_by_rule, offenders, probe
+from spark_actors.persistence.rules import Rule, Values, changed_by, claims_by_rule, offenders, probe
 from spark_actors.persistence.tables import AggregateTable, Book
 
 S = TypeVar("S")
@@ -57,13 +57,13 @@ class PostgresRepository(Generic[S]):
     def offenders(self, effects: Sequence[Effect[S]]) -> Mapping[int, str]:
         rules = self._table.rules
         claims = claims_by_rule(rules, effects)
-        asked = probe(rules, claims, self._table.types)
+        asked = probe(rules, claims, self._table.types, changed_by(effects))
         if asked is None:
             return {}
-        held: dict[Rule, dict[Values, str]] = {}
+        held: dict[Rule, dict[Values, list[str]]] = {}
         for number, place, key in self._connection.fetch(Statement(asked.text.encode(), asked.params)):
             rule = rules[number]
-            held.setdefault(rule, {})[claims[rule][place].values] = key
+            held.setdefault(rule, {}).setdefault(claims[rule][place].values, []).append(key)
         return offenders(rules, effects, claims, held)
 
     def _add(self, name: str, params: Mapping[str, Sequence[object]]) -> None:

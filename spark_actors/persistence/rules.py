@@ -22,7 +22,8 @@ Values: TypeAlias = tuple[Hashable, ...]
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rule:
-    """No two rows have the same *columns*; or, with *refers_to*, there is a row with these for each that has any.
+    """No two rows have the same *columns*; or no more than *at_most*; or, with *refers_to*, there is a row with these
+    for each that has any.
 
     A row in which one of the columns is null is not concerned, nor one that the partial index leaves out.
     """
@@ -44,6 +45,10 @@ class Rule:
     referred_table: str = ""
     once_unknown: Columns = ()
     """Those of *refers_to* that are null in rows of earlier programs: there they fit whatever points to them."""
+    at_most: int = 1
+    """How many rows may have the same columns. That they are not more than one is kept by a unique index; not more than
+    so many, by a trigger on inserted states: an instance that is there already is never refused, and turns that commit
+    at the same instant do not count each other's."""
     where: str = ""
     """Of a partial index: its predicate in SQL, on *held* (the row)."""
     concerns: Callable[[Any], bool] = lambda row: True
@@ -70,8 +75,9 @@ class Claim(NamedTuple):
     values: Values
 
 
-Held: TypeAlias = Mapping[Values, str]
-"""What of the claimed is in the store: for a table of states, the key of the instance that holds it."""
+Held: TypeAlias = Mapping[Values, Sequence[str]]
+"""What of the claimed is in the store: for a table of states, the keys of the instances that hold it, at least as many
+as tell whether there is room for one more."""
 
 
 def claims_of(rule: Rule, effects: Sequence[Effect[Any]]) -> list[Claim]:
@@ -115,7 +121,7 @@ def offenders(
     for rule in rules:
         for claim in claims[rule]:
             by_place[claim.place].append((rule, claim))
-    changed = {effect.key for effect in effects if effect.state is not None}
+    changed = changed_by(effects)
     taken = {rule: _kept(stored.get(rule, {}), changed, claims[rule]) for rule in rules}
     found: dict[int, str] = {}
     for place in range(len(effects)):
@@ -124,31 +130,39 @@ def offenders(
             found[place] = broken.name
             continue
         for rule, claim in by_place[place]:
-            if not rule.refers_to:
-                taken[rule].setdefault(claim.values, claim.key)
+            if not rule.refers_to and claim.key not in (holders := taken[rule].setdefault(claim.values, [])):
+                holders.append(claim.key)
         _provide(rules, effects[place], taken)
     return found
 
 
-def _breaks(rule: Rule, claim: Claim, taken: Mapping[Values, str]) -> bool:
+def changed_by(effects: Sequence[Effect[Any]]) -> set[str]:
+    """The keys of the instances that get another state."""
+    return {effect.key for effect in effects if effect.state is not None}
+
+
+def _breaks(rule: Rule, claim: Claim, taken: Mapping[Values, Sequence[str]]) -> bool:
+    holders = taken.get(claim.values, ())
     if rule.refers_to:
-        return claim.values not in taken
-    return claim.values in taken and (not rule.key or taken[claim.values] != claim.key)
+        return not holders
+    return len(holders) >= rule.at_most and not (rule.key and claim.key in holders)
 
 
-def _provide(rules: Sequence[Rule], effect: Effect[Any], taken: Mapping[Rule, dict[Values, str]]) -> None:
+def _provide(rules: Sequence[Rule], effect: Effect[Any], taken: Mapping[Rule, dict[Values, list[str]]]) -> None:
     """What this effect puts into a table may be pointed to by those that come after it."""
     for rule in rules:
         if rule.refers_to:
             for record in effect.records:
                 if (values := rule.provided(record)) is not None:
-                    taken[rule].setdefault(values, "")
+                    taken[rule].setdefault(values, [""])
 
 
-def _kept(held: Held, changed: Collection[str], claims: Sequence[Claim]) -> dict[Values, str]:
+def _kept(held: Held, changed: Collection[str], claims: Sequence[Claim]) -> dict[Values, list[str]]:
     """What is held, without what an instance that changes in this turn gives up by it."""
     claimed = {(claim.key, claim.values) for claim in claims}
-    return {values: key for values, key in held.items() if key not in changed or (key, values) in claimed}
+    return {
+        values: [key for key in keys if key not in changed or (key, values) in claimed] for values, keys in held.items()
+    }
 
 
 class Probe(NamedTuple):
@@ -158,11 +172,13 @@ class Probe(NamedTuple):
     params: dict[str, object]
 
 
-def probe(rules: Sequence[Rule], claims: Claims, types: Mapping[str, str]) -> Probe | None:
-    """Asks Postgres which of these claims are held: rows of the rule's place in *rules*, that of the claim, and key.
+def probe(
+    rules: Sequence[Rule], claims: Claims, types: Mapping[str, str], changed: Collection[str] = ()
+) -> Probe | None:
+    """Asks Postgres which of these claims are held: rows of the rule's place in *rules*, that of a claim, and key.
 
-    *types* are those of the columns in SQL; what is not among them is text. The statement is put together from the
-    declarations alone. None: there is nothing to ask.
+    *types* are those of the columns in SQL; what is not among them is text. *changed*: the instances that the turn
+    changes. The statement is put together from the declarations alone. None: there is nothing to ask.
     """
     parts: list[str] = []
     params: dict[str, object] = {}
@@ -177,14 +193,27 @@ def probe(rules: Sequence[Rule], claims: Claims, types: Mapping[str, str]) -> Pr
         )
         inner = ", ".join(f"c{index}" for index in range(len(names)))
         same = " AND ".join(_matches(rule, column, f"claim.c{index}") for index, column in enumerate(wanted))
+        claim = f"unnest({arrays}) WITH ORDINALITY AS claim ({inner}, place)"
+        if rule.at_most > 1:
+            params["changed"] = list(changed)
+            claim = f"(SELECT {inner}, min(place) AS place FROM {claim} GROUP BY {inner}) AS claim"
         key = f"held.{rule.key}" if rule.key else "''"
-        where = f" AND ({rule.where})" if rule.where else ""
-        parts.append(
-            f"SELECT {number}, claim.place - 1, {key}"
-            f" FROM unnest({arrays}) WITH ORDINALITY AS claim ({inner}, place)"
-            f" JOIN {rule.referred_table or rule.table} AS held ON {same}{where}"
-        )
+        parts.append(f"SELECT {number}, claim.place - 1, {key} FROM {claim} {_holders(rule, same)}")
     return Probe(" UNION ALL ".join(parts), params) if parts else None
+
+
+def _holders(rule: Rule, same: str) -> str:
+    """Of rows that may be many, those that the turn changes, each of which may give its place up or keep it, and of the
+    others only so many as leave no room."""
+    table, where = rule.referred_table or rule.table, f" AND ({rule.where})" if rule.where else ""
+    if rule.at_most == 1:
+        return f"JOIN {table} AS held ON {same}{where}"
+    rows = f"SELECT held.{rule.key} FROM {table} AS held WHERE {same}{where} AND held.{rule.key}"
+    changed = "%(changed)s::text[]"
+    return (
+        f"CROSS JOIN LATERAL (({rows} = ANY({changed}))"
+        f" UNION ALL ({rows} <> ALL({changed}) LIMIT {rule.at_most})) AS held"
+    )
 
 
 def _matches(rule: Rule, column: str, claimed: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from domain.accounting.account import LIGHTNING, ROUTING, Movement, MovementKind
 from domain.accounting.messages import CreditTransfer, Purpose, ReturnFeeReserve
-from domain.bitcoin.invoice import InvoiceState
+from domain.bitcoin.invoice import MAX_OPEN_DEPOSITS, MAX_OPEN_GIFTS, Invoice, InvoiceState
 from domain.shared.money import Satoshis
 from spark_actors.kernel.errors import ConstraintError
 from spark_actors.messaging.unit_of_work import Change
@@ -21,6 +21,7 @@ from tests.fixtures.aggregates import (
     a_debit,
     a_deposit,
     a_donation,
+    a_gift_deposit,
     a_movement,
     a_refund,
     a_request,
@@ -324,3 +325,60 @@ def test_what_an_account_has_withdrawn_on_a_day_is_kept(stores: Stores) -> None:
         account = uow.repository.load(["ann"])["ann"].state
     assert account is not None
     assert (account.balance_sat, account.drawn_on, account.drawn_sat) == (35, NOW.date(), 60)
+
+
+def open_deposits(stores: Stores, count: int = MAX_OPEN_DEPOSITS) -> None:
+    commit(stores.unit_of_work("bitcoin"), [created(f"d{number}", a_deposit(f"d{number}")) for number in range(count)])
+
+
+ENDS = (
+    [a_deposit("d1").expired()],
+    [a_deposit("d1").never_made("no_route")],
+    [issued(a_deposit("d1")), issued(a_deposit("d1")).expired()],
+    [issued(a_deposit("d1")), issued(a_deposit("d1")).received(700, NOW)],
+)
+
+
+@pytest.mark.parametrize("ways", ENDS, ids=["expired", "failed", "issued and expired", "issued and paid"])
+def test_an_account_has_so_many_open_deposits_and_one_more_when_one_has_ended(
+    stores: Stores, ways: list[Invoice]
+) -> None:
+    open_deposits(stores)
+    one_more = [created("more", a_deposit("more"))]
+    for version, state in enumerate(ways, 1):
+        with pytest.raises(ConstraintError, match="open_deposits_bounded"):
+            commit(stores.unit_of_work("bitcoin"), one_more)
+        commit(stores.unit_of_work("bitcoin"), [Change("d1", version, version + 1, state)])
+    commit(stores.unit_of_work("bitcoin"), one_more)
+    with pytest.raises(ConstraintError, match="open_deposits_bounded"):
+        commit(stores.unit_of_work("bitcoin"), [created("another", a_deposit("another"))])
+
+
+def test_one_turn_opens_no_more_than_another(stores: Stores) -> None:
+    with pytest.raises(ConstraintError, match="open_deposits_bounded"):
+        open_deposits(stores, MAX_OPEN_DEPOSITS + 1)
+
+
+def test_room_that_one_turn_makes_it_may_use(stores: Stores) -> None:
+    open_deposits(stores)
+    heir = created("heir", a_deposit("heir"))
+    commit(stores.unit_of_work("bitcoin"), [Change("d1", 1, 2, a_deposit("d1").expired()), heir])
+
+
+def test_open_deposits_of_an_account_leave_others_and_withdrawals_and_gifts_their_room(stores: Stores) -> None:
+    open_deposits(stores)
+    others = [replace(a_deposit("b"), account_id="bob"), a_withdrawal("w", "hash"), a_gift_deposit("g")]
+    commit(stores.unit_of_work("bitcoin"), [created(each.invoice_id, each) for each in others])
+
+
+def test_gifts_to_a_campaign_are_bounded_by_themselves(stores: Stores) -> None:
+    gifts = [created(f"g{number}", a_gift_deposit(f"g{number}")) for number in range(MAX_OPEN_GIFTS)]
+    commit(stores.unit_of_work("bitcoin"), gifts)
+    with pytest.raises(ConstraintError, match="open_deposits_bounded"):
+        commit(stores.unit_of_work("bitcoin"), [created("more", a_gift_deposit("more"))])
+    commit(
+        stores.unit_of_work("bitcoin"),
+        [created("d", a_deposit("d")), created("other", a_gift_deposit("other", "campaign of another"))],
+    )
+    commit(stores.unit_of_work("bitcoin"), [Change("g1", 1, 2, a_gift_deposit("g1").expired())])
+    commit(stores.unit_of_work("bitcoin"), [created("more", a_gift_deposit("more"))])

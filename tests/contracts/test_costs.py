@@ -11,6 +11,7 @@ import msgspec
 import psycopg
 import pytest
 
+from domain.bitcoin.invoice import MAX_OPEN_DEPOSITS
 from domain.crowdfunding.messages import RegisterDonation
 from spark_actors.actors.aggregate import AggregateActor
 from spark_actors.actors.lookups import HostedContext
@@ -33,7 +34,7 @@ from tests.contracts.test_turns import sent
 from tests.fixtures.application import CONTEXTS, TABLES
 from tests.fixtures.daemon import eventually
 from tests.unit.actors.test_dispatcher import FakeHosts, a_command, a_dispatcher
-from tests.unit.domain.builders import create_campaign, deposit, donate, funded, register
+from tests.unit.domain.builders import create_campaign, deposit, donate, funded, register, request_deposit
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
@@ -163,6 +164,47 @@ def test_many_refusals_by_the_store_cost_a_few_round_trips_not_one_a_command(
     factory.close()
     assert (good[0], refused[0]) == (2, len(["load", "refused", "who offends", "commit"]))
     assert refused[1] <= 4 * good[1]
+
+
+def test_deposits_that_are_too_many_cost_a_few_round_trips_not_one_a_command(
+    emptied_database: str, meter: Meter
+) -> None:
+    factory = PostgresUnitOfWorkFactory(emptied_database, "bitcoin", TABLES["bitcoin"])
+    actor = an_actor(factory, "bitcoin")
+    take(actor, [request_deposit(invoice_id=f"i{number}") for number in range(MAX_OPEN_DEPOSITS)])
+    meter.read()
+    take(actor, [request_deposit(invoice_id=f"more-{number}") for number in range(250)])
+    refused = meter.read()
+    factory.close()
+    assert refused[0] == len(["load", "refused", "who offends", "commit"])
+
+
+OPENS = """
+    INSERT INTO bitcoin.invoices (invoice_id, version, kind, state, account_id, amount_sat, requested_at)
+    SELECT %s || n, 1, 'deposit', %s, 'ann', 5, now() FROM generate_series(1, %s) AS n
+"""
+
+
+def test_whether_there_is_room_is_read_from_what_is_open_whatever_has_ended(database: str) -> None:
+    """In a table whose rows nobody has counted yet, too."""
+    read = "SELECT seq_tup_read, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'bitcoin.invoices'::regclass"
+    with psycopg.connect(database) as connection:
+        connection.execute(OPENS, ["ended-", "expired", 5_000])
+        connection.execute(OPENS, ["open-", "requested", 10])
+    with psycopg.connect(database) as connection:
+        connection.execute(OPENS, ["new-", "requested", 5])
+        assert connection.execute(read).fetchone() == (0, 10 + 5)
+
+
+def test_two_who_open_deposits_of_one_account_do_not_wait_for_each_other(database: str) -> None:
+    with psycopg.connect(database) as one, psycopg.connect(database) as other:
+        one.execute(OPENS, ["a", "requested", MAX_OPEN_DEPOSITS])
+        other.execute("SET lock_timeout = '1ms'")
+        other.execute(OPENS, ["b", "requested", MAX_OPEN_DEPOSITS])  # the slack: what is not committed is not counted
+        other.commit()
+        one.commit()
+        with pytest.raises(psycopg.errors.CheckViolation, match="too many open deposits"):
+            one.execute(OPENS, ["c", "requested", 1])
 
 
 def test_what_is_moved_by_hand_costs_one_statement_a_turn_and_what_is_not_costs_none(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +12,8 @@ import psycopg
 import pytest
 
 from domain.accounting.account import MovementKind
-from domain.bitcoin.invoice import InvoiceState
-from domain.bitcoin.messages import IssueInvoice
+from domain.bitcoin.invoice import MAX_OPEN_DEPOSITS, MAX_OPEN_GIFTS, InvoiceState
+from domain.bitcoin.messages import ExpireInvoice, IssueInvoice, RequestGiftDeposit
 from domain.crowdfunding.messages import RegisterDonation
 from spark_actors.kernel.messages import Command
 from spark_actors.messaging.unit_of_work import Change, Effect
@@ -22,6 +24,7 @@ from tests.fixtures.aggregates import (
     a_debit,
     a_deposit,
     a_donation,
+    a_gift_deposit,
     a_movement,
     a_refund,
     a_request,
@@ -199,6 +202,60 @@ def test_payment_hashes_are_found(stores: Stores) -> None:
     ) == {0: "payment_hash_unique", 1: "own_invoice"}
 
 
+OPEN = [created(f"d{number}", a_deposit(f"d{number}")) for number in range(MAX_OPEN_DEPOSITS)]
+
+
+def test_the_deposits_that_are_too_many_are_found_and_none_that_is_open_already(stores: Stores) -> None:
+    commit(stores.unit_of_work("bitcoin"), OPEN[2:])
+    new = [state(name, a_deposit(name)) for name in ("e", "f", "g")]
+    assert found(stores, "bitcoin", *new) == {2: "open_deposits_bounded"}
+    assert found(stores, "bitcoin", *new, state("d5", issued(a_deposit("d5")))) == {2: "open_deposits_bounded"}
+    assert found(stores, "bitcoin", *new, state("d5", a_deposit("d5").expired())) == {}
+    gone = state("e", a_deposit("e").expired())
+    assert found(stores, "bitcoin", *new, gone) == {}
+    assert found(stores, "bitcoin", *new, state("b", replace(a_deposit("b"), account_id="bob"))) == {
+        2: "open_deposits_bounded"
+    }
+    gifts = [state(name, a_gift_deposit(name)) for name in ("g1", "g2")]
+    assert found(stores, "bitcoin", *gifts) == {}
+
+
+def test_gifts_that_are_too_many_are_found(stores: Stores) -> None:
+    commit(
+        stores.unit_of_work("bitcoin"),
+        [created(f"g{number}", a_gift_deposit(f"g{number}")) for number in range(1, MAX_OPEN_GIFTS)],
+    )
+    gifts = [state(name, a_gift_deposit(name)) for name in ("h", "i")]
+    others = [state("j", a_gift_deposit("j", "another")), state("d", a_deposit("d"))]
+    assert found(stores, "bitcoin", *gifts, *others) == {1: "open_deposits_bounded"}
+
+
+@contextmanager
+def more_open_than_allowed(database: str) -> Iterator[PostgresStores]:
+    """As a release that knew of no bound may have left it."""
+    with asyncio.Runner() as runner, PostgresStores(database, runner) as stores:
+        with psycopg.connect(database) as connection:
+            connection.execute("ALTER TABLE bitcoin.invoices DISABLE TRIGGER USER")
+        more = [created(name, a_deposit(name)) for name in ("more", "still more")]
+        commit(stores.unit_of_work("bitcoin"), [*OPEN, *more])
+        with psycopg.connect(database) as connection:
+            connection.execute("ALTER TABLE bitcoin.invoices ENABLE TRIGGER USER")
+        yield stores
+
+
+def test_who_has_more_open_deposits_than_allowed_keeps_them_and_gets_no_other_until_enough_have_ended(
+    database: str,
+) -> None:
+    with more_open_than_allowed(database) as stores:
+        host = Host(stores)
+        new = request_deposit(invoice_id="new", account_id="alice")
+        refused, done = ("rejected", "too_many_open_deposits"), ("done", "")
+        issues = IssueInvoice(invoice_id="d7", payment_hash="ab" * 32, payment_request="lnbc1", expires_at=NOW)
+        assert host.verdicts(new, issues) == [refused, done]
+        for number, verdicts in enumerate(([refused, done], [refused, done], [done, done])):
+            assert host.verdicts(sent(new, f"again-{number}"), ExpireInvoice(invoice_id=f"d{number}")) == verdicts
+
+
 # -- turns --
 
 
@@ -260,6 +317,35 @@ def test_refusals_that_bring_about_refusals_end_all_the_same(stores: Stores) -> 
     )
     assert verdicts == [("rejected", "duplicate_deposit")] * 9 + [("done", "")]
     assert balance(stores, "ann") == 119
+
+
+def test_deposits_that_are_too_many_are_refused_and_may_be_asked_for_again_under_their_ids(stores: Stores) -> None:
+    commits = Commits()
+    host = Host(stores, wrap=commits.wrap)
+    wanted = [request_deposit(invoice_id=f"i{number}") for number in range(MAX_OPEN_DEPOSITS + 40)]
+    refused, done = ("rejected", "too_many_open_deposits"), ("done", "")
+    of_bob = request_deposit(invoice_id="bob's", account_id="bob")
+    assert host.verdicts(*wanted, of_bob) == [done] * MAX_OPEN_DEPOSITS + [refused] * 40 + [done]
+    assert commits.count == 2
+    host.take(ExpireInvoice(invoice_id="i0"))
+    assert host.verdicts(*[sent(each, f"{each.key} again") for each in wanted[-2:]]) == [done, refused]
+    assert host.verdicts(wanted[1], wanted[-2]) == [done, refused]  # delivered again: answered as before
+    assert events(stores, "bitcoin").count("bitcoin.deposit-requested") == MAX_OPEN_DEPOSITS + 2
+
+
+def test_gifts_that_are_too_many_have_failed_with_that_reason(stores: Stores) -> None:
+    host = Host(stores)
+    wanted = [
+        RequestGiftDeposit(invoice_id=f"g{number}", account_id="ann", amount_sat=5, campaign_id="roof")
+        for number in range(MAX_OPEN_GIFTS + 3)
+    ]
+    refused, done = ("rejected", "too_many_open_deposits"), ("done", "")
+    assert host.verdicts(*wanted) == [done] * MAX_OPEN_GIFTS + [refused] * 3
+    assert events(stores, "bitcoin").count("bitcoin.deposit-requested") == MAX_OPEN_GIFTS
+    with stores.unit_of_work("bitcoin") as uow:
+        failed: Any = uow.repository.load([wanted[-1].key])[wanted[-1].key].state
+    assert (failed.state, failed.reason) == (InvoiceState.FAILED, "too_many_open_deposits")
+    assert host.verdicts(sent(wanted[-1], "again")) == [("rejected", "invoice_failed")]
 
 
 @pytest.mark.parametrize("context", ["crowdfunding", "bitcoin"])

@@ -136,7 +136,7 @@ MUTANTS = (
         2,
         "of two commands of a turn that want the same, the store's rule refuses neither or both",
         f"{STORE}/rules.py",
-        "taken[rule].setdefault(claim.values, claim.key)",
+        "holders.append(claim.key)",
         NOTHING,
         (f"{REFUSALS}::test_of_two_that_want_the_same_name_the_first_one_has_it",),
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from domain.bitcoin.invoice import Invoice, InvoiceKind, InvoiceState
+from functools import partial
+
+from domain.bitcoin.invoice import MAX_OPEN_DEPOSITS, MAX_OPEN_GIFTS, Invoice, InvoiceKind, InvoiceState
 from spark_actors.persistence.rules import Rule
 from spark_actors.persistence.tables import AggregateTable
 
@@ -13,6 +15,9 @@ def _pays_or_is_paid(invoice: Invoice) -> bool:
         return True
     return invoice.fee_reserve_sat is not None and invoice.state not in (InvoiceState.REJECTED, InvoiceState.FAILED)
 
+
+_is_open = "held.kind = 'deposit' AND held.state IN ('requested', 'issued')"
+_open_deposits = partial(Rule, name="open_deposits_bounded", of=Invoice, table="bitcoin.invoices", key="invoice_id")
 
 INVOICES = AggregateTable(
     table="bitcoin.invoices",
@@ -58,6 +63,20 @@ INVOICES = AggregateTable(
                 " OR (held.fee_reserve_sat IS NOT NULL AND held.state NOT IN ('rejected', 'failed'))"
             ),
             concerns=_pays_or_is_paid,
+        ),
+        _open_deposits(
+            constraint="invoices_open_deposits_of_an_account",
+            columns=("account_id",),
+            at_most=MAX_OPEN_DEPOSITS,
+            where=f"{_is_open} AND held.campaign_id IS NULL",
+            concerns=lambda invoice: invoice.is_open and invoice.campaign_id is None,
+        ),
+        _open_deposits(
+            constraint="invoices_open_gifts_to_a_campaign",
+            columns=("campaign_id",),
+            at_most=MAX_OPEN_GIFTS,
+            where=f"{_is_open} AND held.campaign_id IS NOT NULL",
+            concerns=lambda invoice: invoice.is_open,
         ),
     ),
 )
