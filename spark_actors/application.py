@@ -103,6 +103,8 @@ class Reactions:
 
     parts: Sequence[EventHandler] = ()
     loops: Sequence[Loop] = ()
+    warnings: Callable[[], Sequence[str]] = tuple
+    """What operators should see to though all works: `spark-actors status` shows it, and nothing waits for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -37,3 +37,5 @@ class Assembly:
     """By which it finds other actors; who calls none has one all the same."""
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
     """Gives back connections, after the service has stopped."""
+    warnings: Callable[[], Sequence[str]] = tuple
+    """What operators should see to though it can do its work."""

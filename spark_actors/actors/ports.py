@@ -30,6 +30,8 @@ class Report(msgspec.Struct, frozen=True):
     """A snapshot for the metrics board."""
     problems: list[str] = []
     """Why it cannot do its work just now; empty when it can."""
+    warnings: list[str] = []
+    """What operators should see to though it can."""
     routes: int = 0
     """The version of the route table that it goes by; 0 for one that calls nobody, or has not been told yet."""
     unmoved_seconds: float = 0.0

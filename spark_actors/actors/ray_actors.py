@@ -157,6 +157,7 @@ class _AsyncShell:
                 version(),
                 unit.metrics(),
                 unit.service.problems(),
+                list(unit.warnings()),
                 routes=unit.routes.version,
             )
         )

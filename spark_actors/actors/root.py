@@ -51,6 +51,7 @@ class ActorStatus(msgspec.Struct, frozen=True):
     release: str
     pid: int
     problems: list[str]
+    warnings: list[str] = []
 
 
 class NodeStatus(msgspec.Struct, frozen=True):
@@ -72,6 +73,8 @@ class TreeStatus(msgspec.Struct, frozen=True):
     problems: list[str]
     actors: list[ActorStatus]
     nodes: list[NodeStatus]
+    warnings: list[str] = []
+    """What operators should see to though all works."""
 
 
 @dataclass(frozen=True)
@@ -467,13 +470,16 @@ class RootSupervisor:
         problems = self.problems()
         actors = [
             ActorStatus(
-                keeper.report.actor, keeper.node_id, keeper.report.release, keeper.report.pid, keeper.report.problems
+                *(report.actor, keeper.node_id, report.release, report.pid),
+                problems=report.problems,
+                warnings=report.warnings,
             )
             for keeper in self._by_place.values()
-            if keeper.report
+            if (report := keeper.report)
         ]
+        warnings = [f"{actor.actor}: {warning}" for actor in actors for warning in actor.warnings]
         root = ActorStatus(names.ROOT, self._ports.own_node, self._ports.expected.release, os.getpid(), [])
-        return TreeStatus(not problems, self.is_warm, problems, [root, *actors], self._nodes())
+        return TreeStatus(not problems, self.is_warm, problems, [root, *actors], self._nodes(), warnings)
 
     def _nodes(self) -> list[NodeStatus]:
         inhabitants = Counter(self._seating.seats.values())

@@ -34,7 +34,13 @@ async def context_unit(origin: Origin, name: str) -> Assembly:
     reactions = await installed.reactions(edge) if installed.reactions else Reactions()
     actor = ContextActor(context, parts.registry, [*does, *tasks.parts, *reactions.parts])
     loops = [*tasks.loops, *reactions.loops]
-    return Assembly(ContextService(actor, dispatcher, loops), parts.metrics.snapshot, parts.routes, parts.close)
+    return Assembly(
+        ContextService(actor, dispatcher, loops),
+        parts.metrics.snapshot,
+        parts.routes,
+        parts.close,
+        reactions.warnings,
+    )
 
 
 async def _tasks(parts: Parts, edge: PartsEdge, context: BoundedContext) -> Reactions:

@@ -93,6 +93,8 @@ def _backlog(daemon: Daemon) -> list[dict[str, Any]]:
 
 
 def _show(report: dict[str, Any]) -> None:
+    from rich.markup import escape
+
     from spark_actors.cli.output import console
     from spark_actors.cli.render import render_rows, render_view
 
@@ -102,6 +104,8 @@ def _show(report: dict[str, Any]) -> None:
     out.print(render_view(known, title="daemon"))
     if not report["ready"]:
         out.print(render_view(report["parts"], title="parts"))
+    for warning in report["status"].get("warnings", []):
+        out.print(f"[bold yellow]warning[/] {escape(warning)}")
     out.print(render_view(report["status"], title="status"))
     if report["backlog"]:
         out.print(render_rows(report["backlog"], title="what waits"))

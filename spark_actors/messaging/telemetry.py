@@ -268,6 +268,16 @@ class OutsideMeasured:
     amount: int
 
 
+@dataclass(frozen=True)
+class BooksMeasured:
+    """How much of something a context has on its books now."""
+
+    context: str
+    what: str
+    """A bounded word that ends with the unit."""
+    amount: int
+
+
 TelemetryEvent: TypeAlias = (
     TurnTaken
     | TurnRetried
@@ -297,4 +307,5 @@ TelemetryEvent: TypeAlias = (
     | TasksMeasured
     | OutsideAsked
     | OutsideMeasured
+    | BooksMeasured
 )

@@ -204,6 +204,11 @@ OUTSIDE_AMOUNT = _view(
     "How much of something a service outside has; `what` ends with the unit.",
     *("service", "what"),
 )
+BOOKS_AMOUNT = _view(
+    "spark_books_amount",
+    "How much of something a context has on its books; `what` ends with the unit.",
+    *("context", "what"),
+)
 
 CATALOGUE: tuple[Measure, ...] = (
     COMMANDS_HANDLED,
@@ -246,4 +251,5 @@ CATALOGUE: tuple[Measure, ...] = (
     OUTSIDE_CALLS,
     OUTSIDE_CALL_DURATION,
     OUTSIDE_AMOUNT,
+    BOOKS_AMOUNT,
 )

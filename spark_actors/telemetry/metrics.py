@@ -14,6 +14,7 @@ from spark_actors.messaging.telemetry import (
     ActorRestarted,
     ActorsFenced,
     AnswerCut,
+    BooksMeasured,
     ClocksCompared,
     CommandsRefused,
     DeadLettersMeasured,
@@ -226,6 +227,10 @@ class ActorMetrics:
     @_record.register
     def _outside_measured(self, event: OutsideMeasured) -> None:
         self._set(catalogue.OUTSIDE_AMOUNT, event.amount, event.service, event.what)
+
+    @_record.register
+    def _books_measured(self, event: BooksMeasured) -> None:
+        self._set(catalogue.BOOKS_AMOUNT, event.amount, event.context, event.what)
 
     def _add(self, measure: Measure, amount: int, *labels: str) -> None:
         counter = self._counters[measure]

@@ -114,7 +114,7 @@ def check_meanwhile(edge: Edge, node: LightningNode) -> None:
 async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
     """What looks for money that came in while nobody did, at what there is, and at what the node itself says of both;
     *node* stands in for that of the settings."""
-    from domain.bitcoin.adapters.balance import BalanceWatch
+    from domain.bitcoin.adapters.balance import BalanceWatch, PostgresWithdrawals
     from domain.bitcoin.adapters.receipts import CatchUp, PostgresReceiptsRead
     from domain.bitcoin.adapters.statement import PostgresStatement, StatementWatch
     from spark_actors.actors.loop import Loop
@@ -123,7 +123,7 @@ async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
     limit = timedelta(seconds=edge.settings.lightning.look_up_timeout_seconds)
     read = PostgresReceiptsRead(await edge.pool())
     catch_up = CatchUp(asked, read, edge.sender, call_timeout=limit, clock=edge.clock)
-    balance = BalanceWatch(asked, edge.telemetry, call_timeout=limit)
+    balance = BalanceWatch(asked, PostgresWithdrawals(await edge.pool()), edge.telemetry, call_timeout=limit)
     statement = StatementWatch(asked, PostgresStatement(await edge.pool()), call_timeout=limit)
     return Reactions(
         loops=[
@@ -131,7 +131,8 @@ async def reactions(edge: Edge, node: LightningNode | None = None) -> Reactions:
             Loop("balance of the node", balance.step),
             Loop("payments on the node's statement", statement.payments_step),
             Loop("receipts on the node's statement", statement.receipts_step),
-        ]
+        ],
+        warnings=balance.warnings,
     )
 
 

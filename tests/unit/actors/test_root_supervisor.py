@@ -543,6 +543,17 @@ def test_draining_goes_tier_by_tier_from_the_way_in_to_the_store() -> None:
     play(test)
 
 
+def test_what_actors_warn_of_is_shown_with_their_names_and_the_tree_is_ready_all_the_same() -> None:
+    async def test(cluster: Cluster, root: RootSupervisor) -> None:
+        assert root.status().warnings == []
+        cluster.children.warnings.append("the node is short")
+        await cluster.is_settled(root, lambda: len(root.status().warnings) == len(PLACES))
+        assert set(root.status().warnings) == {f"{place}: the node is short" for place in PLACES}
+        assert (root.status().ready, root.problems()) == (True, [])
+
+    play(test)
+
+
 def test_each_actor_shows_where_it_lives() -> None:
     async def test(cluster: Cluster, root: RootSupervisor) -> None:
         shown = {each.actor: each.node for each in root.status().actors}

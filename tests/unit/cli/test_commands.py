@@ -214,6 +214,19 @@ def test_status_of_a_daemon_that_does_not_answer_exits_with_3(cli: Cli, data_dir
     assert cli("status", "--data-dir", str(data_dir)).exit_code == ExitCode.NO_DAEMON
 
 
+def test_status_shows_what_is_to_be_seen_to_and_calls_the_daemon_ready_all_the_same(
+    cli: Cli, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {
+        "http://127.0.0.1:1/readyz": {"ready": True, "parts": {}},
+        "http://127.0.0.1:1/status": {"warnings": ["bitcoin: [70] sat are missing"]},
+    }
+    monkeypatch.setattr("spark_actors.cli.status.get_json", answers.__getitem__)
+    shown = cli("status", "--data-dir", str(data_dir))
+    assert shown.exit_code == ExitCode.DONE
+    assert "warning bitcoin: [70] sat are missing" in shown.stdout
+
+
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
 def test_every_command_has_help(cli: Cli, words: tuple[str, ...]) -> None:
     result = cli(*words, "-h")

@@ -13,6 +13,7 @@ from spark_actors.messaging.telemetry import (
     ActorRestarted,
     ActorsFenced,
     AnswerCut,
+    BooksMeasured,
     ClocksCompared,
     CommandsRefused,
     DeadLettersMeasured,
@@ -164,6 +165,10 @@ CASES: list[tuple[TelemetryEvent, list[str]]] = [
     (
         OutsideMeasured("lightning", "balance_sat", 70),
         ['spark_outside_amount{service="lightning",what="balance_sat"} 70.0'],
+    ),
+    (
+        BooksMeasured("accounting", "owed_sat", 60),
+        ['spark_books_amount{context="accounting",what="owed_sat"} 60.0'],
     ),
 ]
 
