@@ -150,8 +150,8 @@ class Permits(Protocol):
     async def give_back(self, payment_hash: str) -> None:
         """After NotSentError: the call of the one who holds it has certainly sent nothing, and is over."""
 
-    async def is_given(self, payment_hash: str) -> bool:
-        """Whether somebody holds it, and may have sent."""
+    async def holder(self, payment_hash: str) -> str:
+        """The invoice id of the withdrawal that it was given for, which may have been sent; empty if nobody holds it."""
 
 
 class LightningError(DetailedError):

@@ -16,6 +16,8 @@ from domain.bitcoin.ports import Payment, PaymentStatus
 
 CLOCK_SKEW = timedelta(minutes=5)
 """By how much the node's clock may be behind ours."""
+TRIED_BEFORE = "payment_tried_before"
+"""Why a withdrawal fails whose payment was tried for another withdrawal and failed: it is never tried again."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,17 @@ Step: TypeAlias = Settle | Fail | Withhold | Send | LookAgain | Distrust
 def next_step(
     payment: Payment,
     *,
+    invoice_id: str,
     payment_hash: str,
     expires_at: datetime,
-    is_given: bool,
+    holder: str,
     now: datetime,
     clock_skew: timedelta = CLOCK_SKEW,
 ) -> Step:
     """What follows from what the node says of a payment.
 
-    *is_given*: whether the permit was, as it was known before the node was asked. *expires_at*: of the request.
+    *invoice_id*: of the withdrawal. *holder*: that for which the permit was given, as it was known before the node was
+    asked; empty for none. *expires_at*: of the request.
     """
     match payment.status:
         case PaymentStatus.PAID:
@@ -79,7 +83,9 @@ def next_step(
             return LookAgain()
         case PaymentStatus.FAILED:
             reason = payment.reason or "payment_failed"
-            return Fail(reason) if is_given else Withhold(reason)
-    if not is_given:
+            if not holder:
+                return Withhold(reason)
+            return Fail(reason if holder == invoice_id else TRIED_BEFORE)
+    if not holder:
         return Withhold("invoice_expired") if expires_at <= now else Send()
     return Fail("never_sent") if expires_at + clock_skew <= now else LookAgain()

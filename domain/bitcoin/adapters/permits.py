@@ -19,15 +19,16 @@ class PostgresPermits:
         self._pool = pool
 
     async def take(self, payment_hash: str, invoice_id: str) -> bool:
-        return await self._is_found("take", {"payment_hash": payment_hash, "invoice_id": invoice_id})
+        return await self._row("take", {"payment_hash": payment_hash, "invoice_id": invoice_id}) is not None
 
     async def give_back(self, payment_hash: str) -> None:
-        await self._is_found("give_back", {"payment_hash": payment_hash})
+        await self._row("give_back", {"payment_hash": payment_hash})
 
-    async def is_given(self, payment_hash: str) -> bool:
-        return await self._is_found("is_given", {"payment_hash": payment_hash})
+    async def holder(self, payment_hash: str) -> str:
+        row = await self._row("holder", {"payment_hash": payment_hash})
+        return str(row[0]) if row else ""
 
-    async def _is_found(self, name: str, values: dict[str, Any]) -> bool:
+    async def _row(self, name: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         with translated():
             async with self._pool.connection() as connection:
-                return await (await connection.execute(_SQL[name], values)).fetchone() is not None
+                return await (await connection.execute(_SQL[name], values)).fetchone()

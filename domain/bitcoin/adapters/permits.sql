@@ -8,6 +8,6 @@ RETURNING true
 -- Have it as if it had never been given.
 DELETE FROM bitcoin.permits WHERE payment_hash = %(payment_hash)s RETURNING true
 
--- is_given
--- Whether somebody has it.
-SELECT true FROM bitcoin.permits WHERE payment_hash = %(payment_hash)s
+-- holder
+-- The withdrawal that it was given for.
+SELECT invoice_id FROM bitcoin.permits WHERE payment_hash = %(payment_hash)s

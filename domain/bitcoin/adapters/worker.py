@@ -194,10 +194,10 @@ class LightningWorker:
 
     async def _look(self, task: PayInvoice | LookUpPayment) -> Step:
         # First the permit: what the node then says is at least as new as what is known of that.
-        is_given = await self._permits.is_given(task.payment_hash)
+        holder = await self._permits.holder(task.payment_hash)
         asked = self._node.payment_status(task.payment_hash)
         payment = await self._ask("payment_status", asked, self._patience.look_up_timeout)
-        return self._next_step(task, payment, is_given=is_given)
+        return self._next_step(task, payment, holder)
 
     async def _withhold(self, task: PayInvoice | LookUpPayment, step: Withhold) -> Step:
         is_mine = await self._permits.take(task.payment_hash, task.invoice_id)
@@ -218,14 +218,15 @@ class LightningWorker:
         except LightningError as error:
             log.info("payment_unknown", invoice_id=task.invoice_id, why=error.detail)
             return LookAgain()
-        return self._next_step(task, payment, is_given=True)
+        return self._next_step(task, payment, holder=task.invoice_id)
 
-    def _next_step(self, task: PayInvoice | LookUpPayment, payment: Payment, *, is_given: bool) -> Step:
+    def _next_step(self, task: PayInvoice | LookUpPayment, payment: Payment, holder: str) -> Step:
         return next_step(
             payment,
+            invoice_id=task.invoice_id,
             payment_hash=task.payment_hash,
             expires_at=self._read(task.payment_request).expires_at,
-            is_given=is_given,
+            holder=holder,
             now=self._clock(),
             clock_skew=self._patience.clock_skew,
         )

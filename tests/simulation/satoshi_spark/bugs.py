@@ -53,8 +53,8 @@ async def _for_everybody(self: MemoryPermits, payment_hash: str, invoice_id: str
     return True
 
 
-async def _to_nobody(self: MemoryPermits, payment_hash: str) -> bool:
-    return False
+async def _to_nobody(self: MemoryPermits, payment_hash: str) -> str:
+    return ""
 
 
 # --- what only lets people see ---
@@ -79,7 +79,7 @@ BUGS: Mapping[str, Bug] = {
     ),
     "no-permit": Bug(
         "Whoever finds that a payment was not sent sends it, also while another does, or when he has failed it since.",
-        ((MemoryPermits, "take", _for_everybody), (MemoryPermits, "is_given", _to_nobody)),
+        ((MemoryPermits, "take", _for_everybody), (MemoryPermits, "holder", _to_nobody)),
     ),
     "double-credit-on-redelivery": Bug(
         "New ids on redelivery, with nothing in the way of a second credit.",

@@ -114,8 +114,8 @@ class PermitsOfARun:
     async def give_back(self, payment_hash: str) -> None:
         await self._permits.give_back(payment_hash)
 
-    async def is_given(self, payment_hash: str) -> bool:
-        return await self._permits.is_given(payment_hash)
+    async def holder(self, payment_hash: str) -> str:
+        return await self._permits.holder(payment_hash)
 
 
 def _paid_late(entry: Entry, paid_at: datetime, amount_sat: int) -> Entry:

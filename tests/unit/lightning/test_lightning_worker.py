@@ -309,6 +309,17 @@ def test_who_does_not_get_the_permit_only_looks_up() -> None:
     assert "pay" not in node.calls
 
 
+def test_what_was_tried_for_another_withdrawal_and_has_failed_is_failed_at_once_and_says_so() -> None:
+    permits = MemoryPermits()
+    permits.given[HASH] = "w-0"
+    node = ScriptedNode(payment_status=[FAILED])
+    scene = Scene(node, PAY, permits=permits)
+    scene.step()
+    assert scene.commands == [failed("payment_tried_before")]
+    assert "pay" not in node.calls
+    assert not scene.rows
+
+
 @pytest.mark.parametrize("known", [PAID, PENDING])
 def test_what_the_node_knows_already_needs_no_permit_and_is_not_asked_for_again(known: Payment) -> None:
     """A task of a former release, or somebody has paid by hand."""

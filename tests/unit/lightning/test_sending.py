@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from domain.bitcoin.ports import Payment, PaymentStatus
 from domain.bitcoin.sending import (
     CLOCK_SKEW,
+    TRIED_BEFORE,
     Distrust,
     Fail,
     LookAgain,
@@ -29,61 +30,69 @@ PAID = Payment(PaymentStatus.PAID, PREIMAGE, fee_sat=2)
 PENDING, NOT_FOUND = Payment(PaymentStatus.PENDING), Payment(PaymentStatus.NOT_FOUND)
 FAILED = Payment(PaymentStatus.FAILED, reason="no_route")
 SECOND = timedelta(seconds=1)
+NOBODY, MINE, ANOTHER = "", "w-2", "w-1"
 
 
-def step(payment: Payment, *, is_given: bool, now: datetime = NOON - SECOND) -> Step:
+def step(payment: Payment, *, holder: str, now: datetime = NOON - SECOND) -> Step:
     """At a time at which the request, which expires at noon, can still be paid, if nothing else is said."""
-    return next_step(payment, payment_hash=HASH, expires_at=NOON, is_given=is_given, now=now)
+    return next_step(payment, invoice_id=MINE, payment_hash=HASH, expires_at=NOON, holder=holder, now=now)
 
 
-@pytest.mark.parametrize("is_given", [True, False])
-def test_what_was_paid_is_settled_whoever_has_sent_it(is_given: bool) -> None:
-    assert step(PAID, is_given=is_given) == Settle(PREIMAGE, 2)
-    assert step(PAID, is_given=is_given, now=NOON + timedelta(days=30)) == Settle(PREIMAGE, 2)
+@pytest.mark.parametrize("holder", [NOBODY, MINE, ANOTHER])
+def test_what_was_paid_is_settled_whoever_has_sent_it(holder: str) -> None:
+    assert step(PAID, holder=holder) == Settle(PREIMAGE, 2)
+    assert step(PAID, holder=holder, now=NOON + timedelta(days=30)) == Settle(PREIMAGE, 2)
 
 
 @pytest.mark.parametrize("preimage", ["", "ab", "cd" * 32, HASH, "no digits"])
-@pytest.mark.parametrize("is_given", [True, False])
-def test_what_proves_nothing_settles_nothing(preimage: str, is_given: bool) -> None:
-    assert step(Payment(PaymentStatus.PAID, preimage), is_given=is_given) == Distrust()
+@pytest.mark.parametrize("holder", [NOBODY, MINE, ANOTHER])
+def test_what_proves_nothing_settles_nothing(preimage: str, holder: str) -> None:
+    assert step(Payment(PaymentStatus.PAID, preimage), holder=holder) == Distrust()
 
 
-@pytest.mark.parametrize("is_given", [True, False])
-def test_what_is_under_way_is_looked_at_again_for_weeks_if_need_be(is_given: bool) -> None:
-    assert step(PENDING, is_given=is_given, now=NOON + timedelta(days=30)) == LookAgain()
+@pytest.mark.parametrize("holder", [NOBODY, MINE, ANOTHER])
+def test_what_is_under_way_is_looked_at_again_for_weeks_if_need_be(holder: str) -> None:
+    assert step(PENDING, holder=holder, now=NOON + timedelta(days=30)) == LookAgain()
 
 
 def test_what_has_failed_and_nobody_can_send_again_is_failed() -> None:
-    assert step(FAILED, is_given=True) == Fail("no_route")
-    assert step(Payment(PaymentStatus.FAILED), is_given=True) == Fail("payment_failed")
+    assert step(FAILED, holder=MINE) == Fail("no_route")
+    assert step(Payment(PaymentStatus.FAILED), holder=MINE) == Fail("payment_failed")
+
+
+def test_what_has_failed_for_another_withdrawal_fails_for_this_one_in_its_own_words() -> None:
+    assert step(FAILED, holder=ANOTHER) == Fail(TRIED_BEFORE)
 
 
 def test_what_has_failed_without_a_permit_is_failed_only_by_who_gets_it_now() -> None:
-    assert step(FAILED, is_given=False) == Withhold("no_route")
+    assert step(FAILED, holder=NOBODY) == Withhold("no_route")
 
 
 def test_what_nobody_has_sent_is_sent() -> None:
-    assert step(NOT_FOUND, is_given=False) == Send()
+    assert step(NOT_FOUND, holder=NOBODY) == Send()
 
 
 def test_what_nobody_has_sent_in_time_is_failed_only_by_who_gets_the_permit_now() -> None:
-    assert step(NOT_FOUND, is_given=False, now=NOON) == Withhold("invoice_expired")
+    assert step(NOT_FOUND, holder=NOBODY, now=NOON) == Withhold("invoice_expired")
 
 
 def test_what_somebody_may_have_sent_is_waited_for_until_it_has_expired_by_any_clock() -> None:
-    assert step(NOT_FOUND, is_given=True) == LookAgain()
-    assert step(NOT_FOUND, is_given=True, now=NOON + CLOCK_SKEW - SECOND) == LookAgain()
-    assert step(NOT_FOUND, is_given=True, now=NOON + CLOCK_SKEW) == Fail("never_sent")
+    for holder in (MINE, ANOTHER):
+        assert step(NOT_FOUND, holder=holder) == LookAgain()
+        assert step(NOT_FOUND, holder=holder, now=NOON + CLOCK_SKEW - SECOND) == LookAgain()
+        assert step(NOT_FOUND, holder=holder, now=NOON + CLOCK_SKEW) == Fail("never_sent")
 
 
-@given(st.sampled_from(PaymentStatus), st.booleans(), st.timedeltas(timedelta(days=-9), timedelta(days=9)))
-def test_nothing_is_ever_sent_that_was_or_may_have_been(
-    status: PaymentStatus, is_given: bool, since: timedelta
-) -> None:
-    said = step(Payment(status, PREIMAGE), is_given=is_given, now=NOON + since)
+@given(
+    st.sampled_from(PaymentStatus),
+    st.sampled_from([NOBODY, MINE, ANOTHER]),
+    st.timedeltas(timedelta(days=-9), timedelta(days=9)),
+)
+def test_nothing_is_ever_sent_that_was_or_may_have_been(status: PaymentStatus, holder: str, since: timedelta) -> None:
+    said = step(Payment(status, PREIMAGE), holder=holder, now=NOON + since)
     if isinstance(said, (Send, Withhold)):
-        assert not is_given
+        assert not holder
     if isinstance(said, Send):
         assert status is PaymentStatus.NOT_FOUND
     if isinstance(said, Fail):
-        assert is_given
+        assert holder
