@@ -151,7 +151,7 @@ class Permits(Protocol):
         """After NotSentError: the call of the one who holds it has certainly sent nothing, and is over."""
 
     async def holder(self, payment_hash: str) -> str:
-        """The invoice id of the withdrawal that it was given for, which may have been sent; empty if nobody holds it."""
+        """The invoice id of the withdrawal that it was given for, which may have been sent; empty if there is none."""
 
 
 class LightningError(DetailedError):

@@ -573,6 +573,14 @@ MUTANTS = (
     ),
     Mutant(
         9,
+        "an account may have any number of open deposits",
+        "domain/bitcoin/adapters/migrations/0011_open_deposits.sql",
+        "OFFSET 100\n",
+        "OFFSET 1000000\n",
+        (f"{CONSTRAINTS}::test_one_turn_opens_no_more_than_another",),
+    ),
+    Mutant(
+        9,
         "an account remembers what has happened to it",
         "domain/accounting/account.py",
         "    status: AccountStatus = AccountStatus.PENDING\n",

@@ -54,6 +54,7 @@ RUN_BY = {  # page and opening -> the test that runs the block, or compares it w
     (SHOP, "APPLICATION"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (OPERATIONS, "spark-actors status"): OPTIONS_ALONE,
     (OPERATIONS, "INSERT INTO bitcoin.node_explained"): EXPLAINED,
+    (OPERATIONS, "sum(max by"): "unit/lightning/test_balance.py::test_the_alert_on_the_page_is_over_what_is_measured",
     (OPERATIONS, "scrape_configs"): f"{DEPLOY}::test_the_page_has_prometheus_ask_where_it_is_told",
     (OPERATIONS, "spark-actors run --listen"): f"{ON_A_CLUSTER}::test_a_node_is_added_as_the_page_says",
     (OPERATIONS, "spark-actors drain"): f"{ON_A_CLUSTER}::test_a_node_is_taken_away_as_the_page_says",

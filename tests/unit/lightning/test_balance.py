@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,9 @@ from domain.bitcoin.adapters.simulated import SimulatedLightningNode, SimulatedS
 from domain.bitcoin.hot_wallet import HotWallet, UnderWay
 from domain.bitcoin.ports import LightningError
 from spark_actors.messaging.telemetry import BooksMeasured, OutsideMeasured, TelemetryEvent
+from spark_actors.telemetry.catalogue import BOOKS_AMOUNT, OUTSIDE_AMOUNT
 from tests.fixtures.lightning import MemoryNodeBooks
+from tests.fixtures.pages import ROOT, block
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SHORT = "the Lightning node can spend 70 sat, withdrawals that wait to be sent take 100 sat: 30 sat are missing"
@@ -107,3 +110,12 @@ def test_a_node_that_says_nothing_is_as_short_as_it_was() -> None:
     scene.is_silent()
     assert scene.look() == ["info balance_not_read"]
     assert scene.watch.warnings() == [SHORT]
+
+
+def test_the_alert_on_the_page_is_over_what_is_measured() -> None:
+    alert = block(ROOT / "docs" / "operations.md", "sum(max by").text
+    assert set(re.findall(r"spark_\w+", alert)) == {BOOKS_AMOUNT.name, OUTSIDE_AMOUNT.name}
+    scene = Scene()
+    scene.look()
+    measured = {each.what for each in scene.told if isinstance(each, (BooksMeasured, OutsideMeasured))}
+    assert set(re.findall(r"\w+_sat", alert)) == measured - {"in_flight_sat"} | {"owed_sat"}
