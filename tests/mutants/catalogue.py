@@ -573,14 +573,6 @@ MUTANTS = (
     ),
     Mutant(
         9,
-        "an account may have any number of open deposits",
-        "domain/bitcoin/adapters/migrations/0011_open_deposits.sql",
-        "OFFSET 100\n",
-        "OFFSET 1000000\n",
-        (f"{CONSTRAINTS}::test_one_turn_opens_no_more_than_another",),
-    ),
-    Mutant(
-        9,
         "an account remembers what has happened to it",
         "domain/accounting/account.py",
         "    status: AccountStatus = AccountStatus.PENDING\n",
@@ -602,6 +594,14 @@ MUTANTS = (
         "held = self._residents.find(name, keys)",
         "held = {}",
         ("tests/contracts/test_costs.py::test_a_turn_on_active_instances_is_one_round_trip_whatever_its_size",),
+    ),
+    Mutant(
+        10,
+        "gifts of strangers need room that is for the owner's own deposits",
+        "domain/bitcoin/adapters/migrations/0011_open_deposits.sql",
+        "AND campaign_id IS NULL\n    ) AS wanted",
+        "\n    ) AS wanted",
+        (f"{CONSTRAINTS}::test_open_deposits_of_an_account_leave_others_and_withdrawals_and_gifts_their_room",),
     ),
     Mutant(
         10,
