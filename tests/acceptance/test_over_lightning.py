@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
 
 from domain.bitcoin.adapters.requests import Behaviour, simulated_invoice
 from spark_actors.cli.errors import ExitCode
-from tests.fixtures.daemon import Daemon
+from tests.fixtures.daemon import Daemon, eventually
 
 OWNER = "lightning-owner"
 CAMPAIGN = "lightning-well"
@@ -87,6 +88,33 @@ def test_a_withdrawal_that_cannot_be_paid_says_why_and_costs_nothing(daemon: Dae
     told = typed(daemon, "withdraw", invoice, "--account", OWNER, expected=ExitCode.REFUSED)
     assert told == "refunded (no_route): 500 sat\n"
     assert balance_sat(daemon) == before_sat
+
+
+def test_what_has_failed_is_accepted_under_another_id_and_given_back_untried(daemon: Daemon) -> None:
+    typed(daemon, "deposit", "1000", "--account", OWNER)
+    invoice = an_invoice(500, Behaviour.FAIL)
+    typed(daemon, "withdraw", invoice, "--account", OWNER, expected=ExitCode.REFUSED)
+    before_sat = balance_sat(daemon)
+    told = typed(daemon, "withdraw", invoice, "--account", OWNER, expected=ExitCode.REFUSED)
+    assert told == "refunded (payment_tried_before): 500 sat\n"
+    assert balance_sat(daemon) == before_sat
+
+
+def test_what_is_owed_under_way_and_to_be_sent_is_measured_beside_the_nodes_balance(daemon: Daemon) -> None:
+    wanted = (
+        'spark_books_amount{context="accounting",what="owed_sat"}',
+        'spark_books_amount{context="bitcoin",what="in_flight_sat"}',
+        'spark_books_amount{context="bitcoin",what="to_send_sat"}',
+        'spark_outside_amount{service="lightning",what="balance_sat"}',
+    )
+
+    def is_there() -> bool:
+        with urlopen(f"{daemon.card.metrics_url}/metrics", timeout=10) as response:
+            text = response.read().decode()
+        return all(name in text for name in wanted)
+
+    assert eventually(is_there)
+    assert json.loads(typed(daemon, "status", "--json"))["status"]["warnings"] == []
 
 
 @pytest.mark.parametrize(
