@@ -172,9 +172,7 @@ class Probe(NamedTuple):
     params: dict[str, object]
 
 
-def probe(
-    rules: Sequence[Rule], claims: Claims, types: Mapping[str, str], changed: Collection[str] = ()
-) -> Probe | None:
+def probe(rules: Sequence[Rule], claims: Claims, types: Mapping[str, str], changed: Collection[str]) -> Probe | None:
     """Asks Postgres which of these claims are held: rows of the rule's place in *rules*, that of a claim, and key.
 
     *types* are those of the columns in SQL; what is not among them is text. *changed*: the instances that the turn
