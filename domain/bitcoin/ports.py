@@ -154,6 +154,18 @@ class Permits(Protocol):
         """The invoice id of the withdrawal that it was given for, which may have been sent; empty if there is none."""
 
 
+class Statement(Protocol):
+    """What the node itself says that it has paid, held against the books. Calls raise StorageError."""
+
+    async def unbooked(self) -> Sequence[Sent]:
+        """Some of what the node has paid for no withdrawal of the books, and nobody has explained; empty: nothing.
+
+        Everything that the node had paid when this process began is looked at, so books that were restored from a
+        backup are not taken for the whole truth. What the node had paid before it served these books is its own
+        affair. Raises LightningError until the node has told all that.
+        """
+
+
 class LightningError(DetailedError):
     """The Lightning node did not answer, or not as it should; what it did is unknown."""
 

@@ -78,19 +78,22 @@ async def workers(edge: Edge, node: LightningNode | None = None) -> Workers:
     """Who asks the Lightning node; *node* stands in for that of the settings. A real one is checked meanwhile."""
     from domain.bitcoin.adapters import requests
     from domain.bitcoin.adapters.permits import PostgresPermits
+    from domain.bitcoin.adapters.statement import PostgresStatement, StatementWatch
     from domain.bitcoin.adapters.worker import LightningWorker, Patience
 
     wanted = edge.settings.lightning
     asked = node or await lightning_node(edge, edge.clock)
     check_meanwhile(edge, asked)
+    limit = timedelta(seconds=wanted.look_up_timeout_seconds)
     worker = LightningWorker(
         asked,
         PostgresPermits(await edge.pool()),
+        StatementWatch(asked, PostgresStatement(await edge.pool()), call_timeout=limit),
         requests.read if wanted.node == "simulated" else bolt11.read,
         patience=Patience(
             invoice_expiry=timedelta(seconds=wanted.invoice_expiry_seconds),
             call_timeout=timedelta(seconds=wanted.call_timeout_seconds),
-            look_up_timeout=timedelta(seconds=wanted.look_up_timeout_seconds),
+            look_up_timeout=limit,
             watch_expired=timedelta(days=wanted.watch_expired_days),
         ),
         clock=edge.clock,

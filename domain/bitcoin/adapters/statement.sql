@@ -27,3 +27,26 @@ WHERE NOT EXISTS (
 )
 ON CONFLICT DO NOTHING
 RETURNING payment_hash
+
+-- unknown_payments
+-- Write those of these payments down that no withdrawal has, and give those that are new. What the node had paid before
+-- its statement was first read through is its own affair.
+INSERT INTO bitcoin.node_payments_unknown (payment_hash)
+SELECT payment_hash FROM unnest(%(payment_hashes)s::text[]) AS told (payment_hash)
+WHERE EXISTS (SELECT FROM bitcoin.node_statement_read WHERE list = 'payments' AND begun_at IS NOT NULL)
+  AND NOT EXISTS (
+      SELECT FROM bitcoin.invoices
+      WHERE kind = 'withdrawal' AND state <> 'rejected' AND invoices.payment_hash = told.payment_hash)
+ON CONFLICT DO NOTHING
+RETURNING payment_hash
+
+-- unbooked
+-- Payments that no withdrawal has to this moment, and that nobody has explained: the first few.
+SELECT payment_hash, payment.amount_sat, payment.fee_sat
+FROM bitcoin.node_payments_unknown AS unknown JOIN bitcoin.node_payments AS payment USING (payment_hash)
+WHERE NOT EXISTS (
+    SELECT FROM bitcoin.invoices
+    WHERE kind = 'withdrawal' AND state <> 'rejected' AND invoices.payment_hash = unknown.payment_hash)
+  AND NOT EXISTS (SELECT FROM bitcoin.node_explained WHERE node_explained.payment_hash = unknown.payment_hash)
+ORDER BY unknown.seen_at, payment_hash
+LIMIT 10

@@ -4,7 +4,8 @@ An invoice that the node refuses to make ends its deposit; one for which it did 
 
 Why nothing is paid twice or refunded while it may still succeed: only who gets the one permit of a payment hash asks
 the node to pay, and a withdrawal is failed only on what can never change; `domain.bitcoin.sending` has the rules.
-Silence is no answer, and a preimage that proves nothing settles nothing.
+Silence is no answer, and a preimage that proves nothing settles nothing. As long as the node has paid what the books
+know nothing of, nothing at all is sent.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from domain.bitcoin.ports import (
     Payment,
     Permits,
     Receipt,
+    Statement,
 )
 from domain.bitcoin.sending import CLOCK_SKEW, Distrust, Fail, LookAgain, Send, Settle, Step, Withhold, next_step
 from domain.bitcoin.tasks import LookUpPayment, MakeInvoice, PayInvoice, WatchExpired, WatchInvoice
@@ -88,13 +90,14 @@ class LightningWorker:
         self,
         node: LightningNode,
         permits: Permits,
+        statement: Statement,
         read: Read,
         *,
         patience: Patience,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._node, self._permits, self._read = node, permits, read
+        self._node, self._permits, self._statement, self._read = node, permits, statement, read
         self._patience = patience
         self._clock = clock
         self._telemetry = telemetry
@@ -166,6 +169,7 @@ class LightningWorker:
             if isinstance(step, Withhold):
                 step = await self._withhold(task, step)
             if isinstance(step, Send):
+                await self._check_statement()
                 step = await self._send(task)
         except (LightningError, StorageError) as error:
             return NotYet(str(error))
@@ -202,6 +206,15 @@ class LightningWorker:
     async def _withhold(self, task: PayInvoice | LookUpPayment, step: Withhold) -> Step:
         is_mine = await self._permits.take(task.payment_hash, task.invoice_id)
         return Fail(step.reason) if is_mine else LookAgain()
+
+    async def _check_statement(self) -> None:
+        """Raises LightningError as long as the node has paid what the books know nothing of."""
+        if unbooked := await self._statement.unbooked():
+            first = unbooked[0]
+            raise LightningError(
+                f"the node has paid {first.amount_sat} sat and a fee of {first.fee_sat} sat for {first.payment_hash},"
+                " and no withdrawal of the books: nothing is sent until that is explained"
+            )
 
     async def _send(self, task: PayInvoice) -> Step:
         """Ask the node to pay, if the permit is to be had. Raises NotSentError when it was given back."""

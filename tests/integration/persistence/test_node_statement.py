@@ -16,9 +16,9 @@ from domain.application import APPLICATION
 from domain.bitcoin.adapters.requests import SimulatedInvoice, simulated_invoice
 from domain.bitcoin.adapters.simulated import RECEIPTS_AFTER, SimulatedLightningNode, SimulatedSettings
 from domain.bitcoin.adapters.statement import STATEMENT_SECONDS, PostgresStatement, StatementWatch
-from domain.bitcoin.ports import LightningError, NodeInvoice, Outgoing
+from domain.bitcoin.ports import LightningError, NodeInvoice, Outgoing, Sent
 from spark_actors.cli.audit import checks_of
-from spark_actors.persistence.connections import make_pool
+from spark_actors.persistence.connections import Pool, make_pool
 from tests.fixtures.lightning import MemoryNodeBooks
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,8 +33,15 @@ class Scene:
 
     dsn: str
     node: SimulatedLightningNode
-    watch: StatementWatch
+    pool: Pool
     now: datetime = START
+
+    def __post_init__(self) -> None:
+        self.start_again()
+
+    def start_again(self) -> None:
+        """As the daemon does after a restart."""
+        self.watch = StatementWatch(self.node, PostgresStatement(self.pool), call_timeout=timedelta(seconds=5))
 
     async def pay(self, nonce: str) -> SimulatedInvoice:
         invoice = simulated_invoice(1_000, self.now + HOUR, nonce=nonce)
@@ -71,8 +78,7 @@ async def scene_on(dsn: str) -> AsyncIterator[Scene]:
     async with make_pool(dsn) as pool:
         settings = SimulatedSettings(payment_delay=None, fee_sat=FEE_SAT)
         node = SimulatedLightningNode(MemoryNodeBooks(), settings, clock=lambda: scene.now, random=Random(1))
-        watch = StatementWatch(node, PostgresStatement(pool), call_timeout=timedelta(seconds=5))
-        scene = Scene(dsn, node, watch)
+        scene = Scene(dsn, node, pool)
         yield scene
 
 
@@ -120,25 +126,66 @@ def test_what_a_node_did_before_it_served_these_books_is_held_against_nobody(pla
 def test_after_the_restore_of_an_older_backup_the_audit_names_what_the_node_has_paid_and_received_since(
     play: Play,
 ) -> None:
-    tables = ("invoices", "node_statement_read", "node_payments", "node_receipts_unknown")
-
     async def scene_played(scene: Scene) -> None:
         book_withdrawal(scene, await scene.pay("before"))
         await scene.read()
-        for table in tables:
-            scene.sql(f"CREATE TABLE public.backup_{table} AS SELECT * FROM bitcoin.{table}")
+        back_up(scene)
         paid, received = await scene.pay("since"), await scene.receive("since")
         book_withdrawal(scene, paid)
         book_deposit(scene, received)
         await scene.read()
         assert scene.differences() == {}
-        for table in tables:
-            scene.sql(f"DELETE FROM bitcoin.{table}")
-            scene.sql(f"INSERT INTO bitcoin.{table} SELECT * FROM public.backup_{table}")
-            scene.sql(f"DROP TABLE public.backup_{table}")
+        restore(scene)
         assert scene.differences() == {}
         await scene.read()
         assert scene.differences() == {OF_THE_NODE: [paid.payment_hash], OF_NOBODY: [received.payment_hash]}
+
+    play(scene_played)
+
+
+@pytest.mark.parametrize("seen_to", ["explained", "requested again"])
+def test_books_that_were_restored_tell_what_they_lack_before_anything_more_is_sent(play: Play, seen_to: str) -> None:
+    async def scene_played(scene: Scene) -> None:
+        await scene.read()
+        back_up(scene)
+        paid = await scene.pay("since")
+        book_withdrawal(scene, paid)
+        await scene.read()
+        restore(scene)
+        scene.start_again()
+        with pytest.raises(LightningError, match="not read through"):
+            await scene.watch.unbooked()
+        assert await scene.watch.unbooked() == [Sent(paid.payment_hash, 1_000, FEE_SAT)]
+        scene.start_again()
+        assert await scene.watch.unbooked() == [Sent(paid.payment_hash, 1_000, FEE_SAT)]
+        if seen_to == "explained":
+            scene.sql("INSERT INTO bitcoin.node_explained VALUES (%s, 'lost with the disk')", paid.payment_hash)
+        else:
+            book_withdrawal(scene, paid)
+        assert await scene.watch.unbooked() == []
+
+    play(scene_played)
+
+
+def test_a_withdrawal_that_the_books_have_rejected_does_not_explain_that_the_node_has_paid_it(play: Play) -> None:
+    async def scene_played(scene: Scene) -> None:
+        await scene.read()
+        paid = await scene.pay("since")
+        book_rejection(scene, paid)
+        await scene.read()
+        scene.start_again()
+        assert [each.payment_hash for each in await scene.watch.unbooked()] == [paid.payment_hash]
+
+    play(scene_played)
+
+
+def test_what_a_node_paid_before_it_served_these_books_and_what_they_know_of_hinders_no_payment(play: Play) -> None:
+    async def scene_played(scene: Scene) -> None:
+        await scene.pay("past")
+        await scene.read()
+        book_withdrawal(scene, await scene.pay("own"))
+        await scene.read()
+        assert await scene.watch.unbooked() == []
 
     play(scene_played)
 
@@ -173,11 +220,34 @@ def test_a_node_that_does_not_answer_is_asked_again_from_the_same_place(play: Pl
     play(scene_played)
 
 
+TABLES = ("invoices", "node_statement_read", "node_payments", "node_payments_unknown", "node_receipts_unknown")
+
+
+def back_up(scene: Scene) -> None:
+    for table in TABLES:
+        scene.sql(f"CREATE TABLE public.backup_{table} AS SELECT * FROM bitcoin.{table}")
+
+
+def restore(scene: Scene) -> None:
+    for table in TABLES:
+        scene.sql(f"DELETE FROM bitcoin.{table}")
+        scene.sql(f"INSERT INTO bitcoin.{table} SELECT * FROM public.backup_{table}")
+        scene.sql(f"DROP TABLE public.backup_{table}")
+
+
 def book_withdrawal(scene: Scene, invoice: SimulatedInvoice | NodeInvoice) -> None:
     scene.sql(
         "INSERT INTO bitcoin.invoices VALUES"
         " (%s, 3, 'withdrawal', 'paid', 'ada', 1000, now(), %s, 'r', now(), 'proof', NULL, now(), 5, %s)",
         *(invoice.payment_hash[:8], invoice.payment_hash, FEE_SAT),
+    )
+
+
+def book_rejection(scene: Scene, invoice: SimulatedInvoice | NodeInvoice) -> None:
+    scene.sql(
+        "INSERT INTO bitcoin.invoices VALUES"
+        " (%s, 3, 'withdrawal', 'rejected', 'ada', 1000, now(), %s, 'r', now(), NULL, 'insufficient_funds')",
+        *(invoice.payment_hash[:8], invoice.payment_hash),
     )
 
 

@@ -21,7 +21,7 @@ from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.envelope import Envelope, Reply
 from spark_actors.persistence.connections import make_pool
 from spark_actors.persistence.tasks import PostgresDurableTasks
-from tests.fixtures.lightning import MemoryNodeBooks
+from tests.fixtures.lightning import MemoryNodeBooks, MemoryStatement
 from tests.fixtures.tasks import listed
 
 HOUR = timedelta(hours=1)
@@ -76,7 +76,13 @@ def test_twenty_thousand_unpaid_deposits_and_a_node_that_is_slow_to_tell_delay_n
             await tasks.add([listed(each, each.key) for each in (*deposits, *withdrawals)])
             node = SlowToTell(MemoryNodeBooks(), SimulatedSettings(), clock=now, random=Random(1))
             worker = LightningWorker(
-                node, PostgresPermits(pool), read, patience=patience, clock=now, telemetry=lambda event: None
+                node,
+                PostgresPermits(pool),
+                MemoryStatement(),
+                read,
+                patience=patience,
+                clock=now,
+                telemetry=lambda event: None,
             )
             workers = TaskWorkers(
                 tasks,

@@ -18,7 +18,7 @@ from spark_actors.kernel.messages import Event
 from spark_actors.kernel.tasks import Workers
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import CommandSender
-from tests.fixtures.lightning import MemoryReceiptsRead
+from tests.fixtures.lightning import MemoryReceiptsRead, MemoryStatement
 from tests.simulation.crowd import Message
 from tests.simulation.history import History, Onlooker
 from tests.simulation.machine import Machine, Process
@@ -58,6 +58,7 @@ class SatoshiSpark(Subject):
         worker = LightningWorker(
             node,
             PermitsOfARun(deployment.remote(deployment.outside.permits, process, "permits"), process),
+            MemoryStatement(),
             read,
             patience=PATIENCE,
             clock=process.clock,

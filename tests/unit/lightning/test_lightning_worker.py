@@ -38,6 +38,7 @@ from domain.bitcoin.ports import (
     Payment,
     PaymentStatus,
     Receipt,
+    Sent,
 )
 from domain.bitcoin.sending import CLOCK_SKEW
 from domain.bitcoin.tasks import LookUpPayment, MakeInvoice, PayInvoice, WatchExpired, WatchInvoice
@@ -50,7 +51,7 @@ from spark_actors.messaging.envelope import Envelope, Reply, decode_data
 from spark_actors.messaging.ports import ListedTask
 from spark_actors.messaging.telemetry import OutsideAsked, TelemetryEvent
 from spark_actors.persistence.memory_tasks import MemoryDurableTasks
-from tests.fixtures.lightning import MemoryNodeBooks, MemoryPermits
+from tests.fixtures.lightning import MemoryNodeBooks, MemoryPermits, MemoryStatement
 from tests.fixtures.tasks import listed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,12 +139,14 @@ class Scene:
         self.tasks = MemoryDurableTasks(lambda: self.now)
         self.tasks.tasks = {f"{place}": listed(task, place) for place, task in enumerate(tasks)}
         self.permits = permits or MemoryPermits()
+        self.statement = MemoryStatement()
         self.verdict = Verdict.DONE
         self.envelopes: list[Envelope] = []
         self.told: list[TelemetryEvent] = []
         lightning = LightningWorker(
             node,
             self.permits,
+            self.statement,
             read,
             patience=patience,
             clock=lambda: self.now,
@@ -583,7 +586,30 @@ async def _sleep_between(events: tuple[asyncio.Event, asyncio.Event] | None) -> 
 
 def worker_of(node: Any, permits: MemoryPermits, now: datetime = START) -> LightningWorker:
     patience = replace(PATIENCE, call_timeout=HOUR, look_up_timeout=HOUR)
-    return LightningWorker(node, permits, read, patience=patience, clock=lambda: now, telemetry=lambda event: None)
+    return LightningWorker(
+        node, permits, MemoryStatement(), read, patience=patience, clock=lambda: now, telemetry=lambda event: None
+    )
+
+
+def test_nothing_is_sent_while_the_node_has_paid_what_the_books_do_not_know_and_the_task_says_what() -> None:
+    scene = Scene(ScriptedNode(payment_status=[NOT_FOUND, NOT_FOUND], pay=[PAID]), PAY)
+    scene.statement.nobodys = [Sent("5e" * 32, 2_100, 4)]
+    scene.step()
+    assert not scene.commands
+    assert not scene.permits.given
+    for word in ("2100 sat", "4 sat", "5e" * 32):
+        assert word in scene.rows[0].problem
+    scene.statement.nobodys = []
+    scene.pass_the_pause()
+    scene.step()
+    assert scene.commands == [SETTLED]
+
+
+def test_what_the_node_has_paid_already_is_settled_even_while_nothing_is_sent() -> None:
+    scene = Scene(ScriptedNode(payment_status=[PAID]), PAY)
+    scene.statement.nobodys = [Sent("5e" * 32, 2_100, 4)]
+    scene.step()
+    assert scene.commands == [SETTLED]
 
 
 def test_different_answers_have_different_ids() -> None:
