@@ -104,6 +104,10 @@ class LightningNode(Protocol):
     def has_sticky_failures(self) -> bool:
         """Whether a hash whose payment has FAILED is refused for ever, so that FAILED is final whoever asks again."""
 
+    @property
+    def can_miss_receipts(self) -> bool:
+        """Whether what was paid while this was down may stay EXPIRED for ever, since it keeps books beside the node."""
+
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
     ) -> NodeInvoice:

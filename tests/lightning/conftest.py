@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.lab.lightning import lnbits_server, network
+from tests.lab.lightning.faulty_proxy import FaultyProxy
 from tests.lab.lightning.lnbits_server import LnbitsServer
 from tests.lab.lightning.needed import CannotBeHadError, have_electrum
 from tests.lab.lightning.network import LightningNetwork
@@ -43,11 +44,16 @@ def lightning_network(lab_folder: Path) -> Iterator[LightningNetwork]:
 
 
 @pytest.fixture(scope="session")
-def lnbits(lab_folder: Path, lightning_network: LightningNetwork) -> Iterator[LnbitsServer]:
+def lnbits_backend(lightning_network: LightningNetwork) -> Iterator[FaultyProxy]:
+    """What stands between LNbits and its node."""
+    with closing(FaultyProxy(lightning_network.service.url)) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def lnbits(lab_folder: Path, lnbits_backend: FaultyProxy) -> Iterator[LnbitsServer]:
     with ExitStack() as stack:
         try:
-            yield lnbits_server.started(
-                stack, lab_folder / "lnbits", lnbits_server.on_node(lightning_network.service.url)
-            )
+            yield lnbits_server.started(stack, lab_folder / "lnbits", lnbits_server.on_node(lnbits_backend.url))
         except CannotBeHadError as error:
             without(error)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain.bitcoin import bolt11
 from domain.bitcoin.adapters.lnbits import LnbitsNode
 from domain.bitcoin.adapters.node_http import NodeHttp, NodeSetupError
+from domain.bitcoin.adapters.worker import LightningWorker, Patience
+from domain.bitcoin.messages import ExpireInvoice, SettleWithdrawal
 from domain.bitcoin.ports import (
     InvoiceStatus,
     LightningError,
@@ -23,13 +28,19 @@ from domain.bitcoin.ports import (
     PaymentStatus,
     Receipt,
 )
-from tests.lab.lightning.lnbits_server import LnbitsServer, Wallet
-from tests.lab.lightning.network import LightningNetwork
-from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, Keys, lnbits_bench, paid_to_its_end
+from domain.bitcoin.tasks import PayInvoice, WatchInvoice
+from spark_actors.kernel.tasks import NotYet
+from tests.fixtures.lightning import MemoryPermits, MemoryStatement
+from tests.lab.lightning.faulty_proxy import Fault, FaultyProxy
+from tests.lab.lightning.lnbits_server import WAIT_SECONDS, LnbitsServer, Wallet
+from tests.lab.lightning.network import LightningNetwork, Node
+from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, Keys, ended, lnbits_bench, paid_to_its_end
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
 T = TypeVar("T")
 NOT_FOUND = Payment(PaymentStatus.NOT_FOUND)
+OUTAGE_SECONDS = 10
+"""Enough for LNbits to be down, and two payments."""
 
 
 class Shop:
@@ -63,6 +74,10 @@ class Shop:
 
     def pay(self, text: str) -> Payment:
         return self.do(lambda node: paid_to_its_end(node, text))
+
+    def pay_once(self, text: str) -> Payment:
+        """Where it stands then."""
+        return self.do(lambda node: node.pay(text, fee_limit_sat=10))
 
     def status(self, payment_hash: str) -> Payment:
         return self.do(lambda node: node.payment_status(payment_hash))
@@ -165,6 +180,169 @@ def test_to_look_an_expired_invoice_up_calls_it_failed_for_good_whatever_the_nod
     assert shop.lnbits.look_up(shop.wallet, looked_up["payment_hash"])[1]["status"] == "failed"
     assert shop.receipt(left_alone["payment_hash"]) == Receipt(InvoiceStatus.EXPIRED)
     assert [row["status"] for row in shop.lnbits.rows(shop.wallet, left_alone["payment_hash"])] == ["pending"]
+
+
+@dataclass(frozen=True)
+class Outage:
+    """LNbits was down while all this happened at its node."""
+
+    shop: Shop
+    in_time: str
+    """Payment hash of a deposit that is still open when LNbits is back, and was paid; and so on."""
+    too_late: str
+    held: str
+    """Of a payment that was on its way, and came to its end."""
+    sends: int
+
+
+@pytest.fixture(scope="module")
+def outage(
+    lightning_network: LightningNetwork, lnbits: LnbitsServer, tmp_path_factory: pytest.TempPathFactory
+) -> Outage:
+    world = lightning_network.world
+    shop = Shop(lnbits_bench(lightning_network, lnbits, tmp_path_factory.mktemp("keys")), lnbits, lightning_network)
+    in_time, too_late = lnbits.invoice(shop.wallet, 100), lnbits.invoice(shop.wallet, 100, seconds=OUTAGE_SECONDS)
+    held = world.invoice(is_held=True)
+    assert shop.do(lambda node: node.pay(held.payment_request, fee_limit_sat=10)).status is PaymentStatus.PENDING
+    lnbits.kill()
+    for row in (too_late, in_time):
+        assert world.pay(row["bolt11"]) == "SUCCEEDED"
+    world.hold(held.payment_hash, is_held=False)
+    time.sleep(max(0.0, (bolt11.read(too_late["bolt11"]).expires_at - datetime.now(UTC)).total_seconds() + 1))
+    lnbits.start()
+    sends = lightning_network.service.sends_of(held.payment_hash)
+    return Outage(shop, in_time["payment_hash"], too_late["payment_hash"], held.payment_hash, sends)
+
+
+def test_a_deposit_that_is_paid_while_lnbits_is_down_is_there_if_that_is_up_before_it_expires(outage: Outage) -> None:
+    assert outage.shop.receipt(outage.in_time) == Receipt(InvoiceStatus.PAID, 100)
+
+
+def test_a_deposit_that_is_paid_while_lnbits_is_down_until_it_has_expired_is_lost_to_it_and_the_log_says_so(
+    outage: Outage,
+) -> None:
+    at_node = outage.shop.network.service.get(f"/v1/invoice/{outage.too_late}")
+    assert at_node["state"] == "SETTLED"
+    assert outage.shop.receipt(outage.too_late) == Receipt(InvoiceStatus.EXPIRED)
+    with capture_logs() as logs:
+        answer = outage.shop.do(
+            lambda node: worker_on(node).watch(WatchInvoice(invoice_id="d", payment_hash=outage.too_late))
+        )
+    assert isinstance(answer, list)
+    assert answer[0] == ExpireInvoice(invoice_id="d")
+    assert [line["payment_hash"] for line in logs if line["event"] == "deposit_expired_unseen"] == [outage.too_late]
+    assert outage.shop.lnbits.look_up(outage.shop.wallet, outage.too_late)[1]["status"] == "failed"
+
+
+def test_a_payment_that_ends_while_lnbits_is_down_is_paid_once(outage: Outage) -> None:
+    assert outage.shop.do(lambda node: ended(node, outage.held)).status is PaymentStatus.PAID
+    assert outage.sends == outage.shop.network.service.sends_of(outage.held) == 1
+
+
+def worker_on(node: LnbitsNode) -> LightningWorker:
+    patience = Patience(invoice_expiry=HOUR, call_timeout=HOUR, look_up_timeout=HOUR, watch_expired=HOUR)
+    return LightningWorker(
+        node,
+        MemoryPermits(),
+        MemoryStatement(),
+        bolt11.read,
+        patience=patience,
+        clock=lambda: datetime.now(UTC),
+        telemetry=lambda event: None,
+    )
+
+
+@pytest.mark.long
+def test_a_payment_under_way_takes_half_a_minute_to_look_up_and_nothing_else_waits_for_it(shop: Shop) -> None:
+    held, deposit = shop.network.world.invoice(is_held=True), shop.lnbits.invoice(shop.wallet, 100)
+
+    async def scene(node: LnbitsNode) -> None:
+        assert (await node.pay(held.payment_request, fee_limit_sat=10)).status is PaymentStatus.PENDING
+        begun = time.monotonic()
+        _, row = await asyncio.to_thread(shop.lnbits.look_up, shop.wallet, held.payment_hash)
+        assert row["status"] == "pending"
+        assert time.monotonic() - begun > 25
+        looking = asyncio.create_task(node.payment_status(held.payment_hash))
+        assert await node.receipt(deposit["payment_hash"]) == Receipt(InvoiceStatus.OPEN)
+        assert not looking.done()
+        assert (await looking).status is PaymentStatus.PENDING
+        shop.network.world.hold(held.payment_hash, is_held=False)
+        assert (await ended(node, held.payment_hash)).status is PaymentStatus.PAID
+
+    shop.do(scene)
+
+
+def test_payments_that_are_slow_are_made_one_after_the_other_and_all_of_them_once(shop: Shop) -> None:
+    world, service = shop.network.world, shop.network.service
+    wallets = [shop.lnbits.wallet(f"slow {number}", FUNDS_SAT) for number in range(3)]
+    begun = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda wallet: shop.lnbits.pay(wallet, held(world)), wallets))
+    assert [body["status"] for _, body in answers] == ["pending"] * 3
+    assert time.monotonic() - begun > 3 * WAIT_SECONDS
+    invoices = [world.invoice(is_held=True) for _ in range(3)]
+
+    async def scene(node: LnbitsNode) -> None:
+        pays = (node.pay(each.payment_request, fee_limit_sat=10) for each in invoices)
+        for payment in await asyncio.gather(*pays):
+            assert payment.status is PaymentStatus.PENDING
+        for each in invoices:
+            await asyncio.to_thread(world.hold, each.payment_hash, is_held=False)
+            assert (await ended(node, each.payment_hash)).status is PaymentStatus.PAID
+
+    shop.do(scene)
+    assert [service.sends_of(each.payment_hash) for each in invoices] == [1, 1, 1]
+
+
+def held(world: Node) -> str:
+    """Something to pay that hangs."""
+    return world.invoice(is_held=True).payment_request
+
+
+def test_what_never_came_to_the_node_is_pending_for_ever_and_never_called_failed(
+    shop: Shop, lnbits_backend: FaultyProxy
+) -> None:
+    first, second = shop.network.world.invoice(), shop.network.world.invoice()
+    with lnbits_backend.spoiling(Fault.LOST_CALL, "POST /v2/router/send"):
+        shop.lnbits.pay(shop.direct, first.payment_request)
+        assert shop.pay_once(second.payment_request).status is PaymentStatus.PENDING
+    code, body = shop.lnbits.pay(shop.direct, first.payment_request)
+    assert (code, body["status"], body["detail"]) == (520, "pending", "Payment is still pending.")
+    assert shop.lnbits.look_up(shop.direct, first.payment_hash)[1]["status"] == "pending"
+    assert shop.status(second.payment_hash).status is PaymentStatus.PENDING
+    assert shop.pay_once(second.payment_request).status is PaymentStatus.PENDING
+    sends_of = shop.network.service.sends_of
+    assert sends_of(first.payment_hash) == sends_of(second.payment_hash) == 0
+
+
+def test_what_lnbits_does_not_know_yet_is_not_never(shop: Shop, tmp_path: Path) -> None:
+    invoice = shop.network.world.invoice()
+    with closing(FaultyProxy(shop.lnbits.url)) as proxy:
+        behind = lnbits_bench(shop.network, shop.lnbits, tmp_path, url=proxy.url)
+        assert behind.wallet
+        wallet = behind.wallet
+
+        async def scene(node: LnbitsNode) -> None:
+            worker = worker_on(node)
+            pay = PayInvoice(
+                invoice_id="w",
+                amount_sat=1_000,
+                payment_hash=invoice.payment_hash,
+                payment_request=invoice.payment_request,
+                fee_limit_sat=10,
+            )
+            with proxy.delaying("POST /api/v1/payments"):
+                assert await worker.pay(pay) == [pay.then_look_up()]
+                assert shop.lnbits.look_up(wallet, invoice.payment_hash)[0] == 404
+                assert isinstance(await worker.look_up(pay.then_look_up()), NotYet)
+            async with asyncio.timeout(60):
+                while isinstance(answer := await worker.look_up(pay.then_look_up()), NotYet):
+                    await asyncio.sleep(0.1)
+            assert isinstance(answer[0], SettleWithdrawal)
+
+        assert isinstance(behind.node, LnbitsNode)
+        shop.do(scene, node=behind.node)
+    assert shop.network.service.sends_of(invoice.payment_hash) == 1
 
 
 def test_the_list_of_payments_leaves_out_those_that_have_failed(shop: Shop) -> None:

@@ -91,6 +91,7 @@ class LnbitsNode:
     """LightningNode on a wallet of LNbits. Invoices it makes can be paid after they have expired, by its neighbours."""
 
     has_sticky_failures = True
+    can_miss_receipts = True
 
     def __init__(self, http: NodeHttp, *, admin_key: KeyFile, invoice_key: KeyFile, network: str, clock: Clock) -> None:
         self._http = http

@@ -125,6 +125,7 @@ class LndNode:
     """LightningNode on LND."""
 
     has_sticky_failures = False
+    can_miss_receipts = False
 
     def __init__(self, http: NodeHttp, *, macaroon: KeyFile, network: str) -> None:
         self._http = http

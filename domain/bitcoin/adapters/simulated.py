@@ -222,6 +222,10 @@ class SimulatedLightningNode:
         """As with LND, what has failed may be paid when it is asked for again."""
         return False
 
+    @property
+    def can_miss_receipts(self) -> bool:
+        return False
+
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
     ) -> NodeInvoice:

@@ -101,6 +101,8 @@ class LightningWorker:
         self._patience = patience
         self._clock = clock
         self._telemetry = telemetry
+        self._seen_open: set[str] = set()
+        """Payment hashes of deposits that could still be paid when they were looked at last."""
 
     @property
     def by_task(self) -> Mapping[type[Task], Worker]:
@@ -138,11 +140,17 @@ class LightningWorker:
         try:
             receipt = await self._receipt(task.payment_hash)
         except LightningError as error:
+            self._seen_open.discard(task.payment_hash)
             return NotYet(error.detail)
+        if receipt.status is InvoiceStatus.OPEN:
+            self._seen_open.add(task.payment_hash)
+            return NotYet()
+        was_seen_open = task.payment_hash in self._seen_open
+        self._seen_open.discard(task.payment_hash)
         if receipt.status is InvoiceStatus.PAID:
             return [ConfirmDeposit(invoice_id=task.invoice_id, received_sat=receipt.received_sat)]
-        if receipt.status is InvoiceStatus.OPEN:
-            return NotYet()
+        if self._node.can_miss_receipts and not was_seen_open:
+            log.warning("deposit_expired_unseen", invoice_id=task.invoice_id, payment_hash=task.payment_hash)
         now = self._clock()
         watch_on = WatchExpired(
             invoice_id=task.invoice_id,

@@ -119,6 +119,10 @@ class MoodyNode:
     def has_sticky_failures(self) -> bool:
         return self._node.has_sticky_failures
 
+    @property
+    def can_miss_receipts(self) -> bool:
+        return self._node.can_miss_receipts
+
     async def create_invoice(
         self, *, invoice_id: str, amount_sat: int, memo: str, expires_in: timedelta
     ) -> NodeInvoice:

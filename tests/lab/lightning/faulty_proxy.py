@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from urllib.parse import urlsplit
@@ -41,6 +41,10 @@ class FaultyProxy(Proxy):
         """Method and path of each request that the node has seen."""
         self._fault: Fault | None = None
         self._at = ""
+        self._draw: Callable[[str], Fault | None] = self._drawn
+        self._delayed = ""
+        self._is_prompt = asyncio.Event()
+        self._is_prompt.set()
 
     @contextmanager
     def spoiling(self, fault: Fault, at: str) -> Iterator[None]:
@@ -51,8 +55,31 @@ class FaultyProxy(Proxy):
         finally:
             self._fault = None
 
+    @contextmanager
+    def drawing(self, draw: Callable[[str], Fault | None]) -> Iterator[None]:
+        """Meanwhile *draw* says what goes wrong with each call, by its method and path; None: nothing."""
+        self._draw = draw
+        try:
+            yield
+        finally:
+            self._draw = self._drawn
+
+    @contextmanager
+    def delaying(self, at: str) -> Iterator[None]:
+        """Meanwhile, calls that begin so are cut off from who makes them; the node sees them when this ends."""
+        self._loop.call_soon_threadsafe(self._is_prompt.clear)
+        self._delayed = at
+        try:
+            yield
+        finally:
+            self._delayed = ""
+            self._loop.call_soon_threadsafe(self._is_prompt.set)
+
     def count(self, at: str) -> int:
         return sum(each.startswith(at) for each in self.passed)
+
+    def _drawn(self, what: str) -> Fault | None:
+        return self._fault if what.startswith(self._at) else None
 
     async def _through(self, client: Streams) -> None:
         reader, writer = client
@@ -61,7 +88,7 @@ class FaultyProxy(Proxy):
             body = await reader.readexactly(length_of(head))
             method, path, _ = head.decode("latin-1").split(" ", 2)
             what = f"{method} {path}"
-            fault = self._fault if what.startswith(self._at) else None
+            fault = self._draw(what)
             if fault is Fault.LOST_CALL:
                 return
             if fault is Fault.NO_GATEWAY:
@@ -70,6 +97,9 @@ class FaultyProxy(Proxy):
             if fault is Fault.TOO_MANY:
                 writer.write(answer(429, "application/json", TOO_MANY))
                 return
+            if self._delayed and what.startswith(self._delayed):
+                writer.close()
+                await self._is_prompt.wait()
             self.passed.append(what)
             await self._forward(closing(head) + body, writer, fault)
         except (OSError, asyncio.IncompleteReadError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from tests.lab.lightning.network import MACAROON
 from tests.lab.lightning.processes import Program, free_port
 
 ADMIN = {"username": "lab_admin", "password": "lab_password", "password_repeat": "lab_password"}
+WAIT_SECONDS = 1
+"""For so long LNbits waits for its node to pay."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,26 @@ class Wallet:
 class LnbitsServer:
     """The hand on LNbits: what it is asked here is asked without an adapter."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, launch: Callable[[], Program]) -> None:
         self.url = url
+        self._launch = launch
+        self._program: Program | None = None
         self._client = httpx.Client(base_url=url, timeout=60, trust_env=False)
         self._token = ""
 
+    def start(self) -> None:
+        """Start it on what it has kept, and wait until it is up."""
+        self._program = self._launch()
+        self._program.wait_until(self.is_up)
+
+    def kill(self) -> None:
+        """Pull the plug."""
+        if self._program:
+            self._program.kill()
+
     def close(self) -> None:
+        if self._program:
+            self._program.stop()
         self._client.close()
 
     def ask(self, method: str, path: str, *, key: str = "", bearer: str = "", **content: object) -> tuple[int, Any]:
@@ -115,20 +131,20 @@ def started(stack: ExitStack, folder: Path, backend: Mapping[str, str]) -> Lnbit
         "LNBITS_EXTENSIONS_DEACTIVATE_ALL": "true",
         "LNBITS_ADMIN_UI": "true",
         "LNBITS_RATE_LIMIT_NO": 1_000_000,
-        "LNBITS_FUNDING_SOURCE_PAY_INVOICE_WAIT_SECONDS": 1,
+        "LNBITS_FUNDING_SOURCE_PAY_INVOICE_WAIT_SECONDS": WAIT_SECONDS,
         "AUTH_SECRET_KEY": "lab",
         "HOST": "127.0.0.1",
         "PORT": port,
         "TZ": "Asia/Tokyo",  # somewhere else than where most machines say they are
         **backend,
     }
-    server = LnbitsServer(f"http://127.0.0.1:{port}")
-    stack.callback(server.close)
     [package] = packages.glob("lib/python*/site-packages")
     command = [str(packages / "bin" / "python"), "-m", "uvicorn", "lnbits.__main__:app", "--port", str(port)]
     environ = {**os.environ, **{name: str(value) for name, value in settings.items()}}
-    program = Program(command, folder / "lnbits.log", env=environ, cwd=package)
-    stack.callback(program.stop)
-    program.wait_until(server.is_up)
+    server = LnbitsServer(
+        f"http://127.0.0.1:{port}", lambda: Program(command, folder / "lnbits.log", env=environ, cwd=package)
+    )
+    stack.callback(server.close)
+    server.start()
     server.install()
     return server

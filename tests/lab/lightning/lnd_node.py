@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -97,15 +98,18 @@ class Node:
         self.config = SimpleConfig(options)
         self.daemon = Daemon(self.config, listen_jsonrpc=False)
         path = self.config.get_wallet_path()
-        create_new_wallet(path=path, config=self.config)
+        if not Path(path).exists():
+            create_new_wallet(path=path, config=self.config)
         self.wallet = self.daemon.load_wallet(path, None)
         self.lightning = self.wallet.lnworker
-        self.invoices: dict[str, LabInvoice] = {}
+        self.kept = folder / "invoices.json"
+        """Who is started again has its invoices; its payments it has forgotten."""
+        self.invoices: dict[str, LabInvoice] = self.kept_invoices()
         self.payments: dict[str, dict[str, Any]] = {}
         self.begun = 0
         """How many payments there were, each try anew."""
-        self.sends = 0
-        """How often it was asked to pay, and did begin."""
+        self.sends: Counter[str] = Counter()
+        """How often it was asked to pay a hash, and did begin."""
         self.changed = asyncio.Condition()
         self.tasks: set[asyncio.Task[None]] = set()
         original = Peer.maybe_fulfill_htlc
@@ -121,10 +125,21 @@ class Node:
             if answer[0] and not invoice.settle_index:
                 invoice.received_msat = htlc.amount_msat
                 invoice.settle_index = 1 + max(each.settle_index for each in self.invoices.values())
+                self.keep()
                 self.tell()
             return answer
 
         Peer.maybe_fulfill_htlc = fulfill
+
+    def kept_invoices(self) -> dict[str, LabInvoice]:
+        rows = json.loads(self.kept.read_text()) if self.kept.exists() else []
+        return {row["payment_hash"]: LabInvoice(**row) for row in rows}
+
+    def keep(self) -> None:
+        """Write the invoices down."""
+        new = self.kept.with_suffix(".new")
+        new.write_text(json.dumps([asdict(each) for each in self.invoices.values()]))
+        new.rename(self.kept)
 
     def tell(self) -> None:
         async def told() -> None:
@@ -150,6 +165,7 @@ class Node:
         name = sha256(preimage).hexdigest()
         made = LabInvoice(name, text, amount_msat, len(self.invoices) + 1, time.time() + seconds)
         self.invoices[name] = made
+        self.keep()
         return made
 
     async def work(self, payment: dict[str, Any], amount_sat: int) -> None:
@@ -158,7 +174,7 @@ class Node:
         if amount_sat > self.lightning.num_sats_can_send():
             payment |= {"status": "FAILED", "failure_reason": "FAILURE_REASON_INSUFFICIENT_BALANCE"}
         else:
-            self.sends += 1
+            self.sends[name] += 1
             try:
                 is_paid, _ = await self.lightning.pay_invoice(payment["payment_request"], attempts=1)
             except Exception as error:  # noqa: BLE001 - whatever Electrum says, nothing was sent
@@ -251,6 +267,7 @@ async def look_up_invoice(request: web.Request) -> web.Response:
 async def cancel(request: web.Request) -> web.Response:
     asked = await request.json()
     request.app[NODE].invoices[base64.b64decode(asked["payment_hash"]).hex()].is_canceled = True
+    request.app[NODE].keep()
     return web.json_response({})
 
 
@@ -374,9 +391,14 @@ async def status(request: web.Request) -> web.Response:
             "is_open": any(each.is_open() and each.peer_state.name == "GOOD" for each in node.channels),
             "can_send_sat": int(node.lightning.num_sats_can_send()),
             "can_receive_sat": int(node.lightning.num_sats_can_receive()),
-            "sends": node.sends,
+            "sends": node.sends.total(),
         }
     )
+
+
+@ROUTES.get("/lab/sends")
+async def sends(request: web.Request) -> web.Response:
+    return web.json_response(request.app[NODE].sends)
 
 
 @ROUTES.post("/lab/open")
@@ -403,6 +425,7 @@ async def open_channel(request: web.Request) -> web.Response:
 async def hold(request: web.Request) -> web.Response:
     asked = await request.json()
     request.app[NODE].invoices[request.match_info["name"]].is_held = asked["is_held"]
+    request.app[NODE].keep()
     return web.json_response({})
 
 

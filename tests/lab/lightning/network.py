@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +38,23 @@ class OutsideInvoice:
 class Node:
     """The hand on one node: what it is asked here is asked without an adapter."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, launch: Callable[[], Program]) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self._launch = launch
+        self.program = launch()
         self._client = httpx.Client(
             base_url=self.url, headers={"Grpc-Metadata-macaroon": MACAROON.hex()}, timeout=60, trust_env=False
         )
 
     def close(self) -> None:
+        self.program.stop()
         self._client.close()
+
+    def restart(self) -> None:
+        """Pull the plug, start it on what it has kept, and wait until its channel is open again."""
+        self.program.kill()
+        self.program = self._launch()
+        self.program.wait_until(lambda: self.status["is_open"])
 
     def get(self, path: str) -> Any:
         try:
@@ -63,6 +73,10 @@ class Node:
     def sends(self) -> int:
         """How often it has begun to pay."""
         return int(self.status["sends"])
+
+    def sends_of(self, payment_hash: str) -> int:
+        """How often it has begun to pay this."""
+        return int(self.get("/lab/sends").get(payment_hash, 0))
 
     def invoice(self, amount_sat: int = 1_000, *, seconds: int = 3_600, is_held: bool = False) -> OutsideInvoice:
         made = self.post("/v1/invoices", value=str(amount_sat), expiry=str(seconds), memo="outside")
@@ -105,31 +119,30 @@ def ask_chain(port: int, method: str, *params: object) -> Any:
         return json.loads(stream.readline())["result"]
 
 
+def node_at(chain_port: int, folder: Path, name: str) -> Node:
+    """A node that is being started."""
+    http_port = free_port()
+    ports = map(str, (chain_port, free_port(), http_port))
+    command = [DEBIANS_PYTHON, str(HERE / "lnd_node.py"), str(folder / name), *ports]
+    return Node(http_port, lambda: Program(command, folder / f"{name}.log"))
+
+
 def started(stack: ExitStack, folder: Path) -> LightningNetwork:
     """Start all of it; *stack* ends it."""
     chain_port = free_port()
     chain = Program([DEBIANS_PYTHON, str(HERE / "chain.py"), str(chain_port)], folder / "chain.log")
     stack.callback(chain.stop)
     chain.wait_until(lambda: ask_chain(chain_port, "server.version"))
-    nodes, programs = [], []
-    for name in ("service", "world"):
-        http_port = free_port()
-        ports = (chain_port, free_port(), http_port)
-        program = Program(
-            [DEBIANS_PYTHON, str(HERE / "lnd_node.py"), str(folder / name), *map(str, ports)], folder / f"{name}.log"
-        )
-        stack.callback(program.stop)
-        programs.append(program)
-        nodes.append(Node(http_port))
-        stack.callback(nodes[-1].close)
-    service, world = nodes
-    address = programs[0].wait_until(lambda: service.status["is_connected"] and service.status["address"])
-    listens = programs[1].wait_until(lambda: world.status["is_connected"] and world.status)
+    service, world = (node_at(chain_port, folder, name) for name in ("service", "world"))
+    for node in (service, world):
+        stack.callback(node.close)
+    address = service.program.wait_until(lambda: service.status["is_connected"] and service.status["address"])
+    listens = world.program.wait_until(lambda: world.status["is_connected"] and world.status)
     ask_chain(chain_port, "lab.fund", address, FUNDS_SAT)
     ask_chain(chain_port, "lab.mine", 3)
-    programs[0].wait_until(lambda: service.status["confirmed_sat"])
+    service.program.wait_until(lambda: service.status["confirmed_sat"])
     service.post("/lab/open", connect=f"{listens['node']}@{listens['listen']}", sat=CHANNEL_SAT, push_sat=PUSHED_SAT)
     ask_chain(chain_port, "lab.mine", 4)
-    for program, node in zip(programs, nodes, strict=True):
-        program.wait_until(lambda node=node: node.status["is_open"])  # type: ignore[misc]
+    for node in (service, world):
+        node.program.wait_until(lambda node=node: node.status["is_open"])  # type: ignore[misc]
     return LightningNetwork(service, world)

@@ -47,6 +47,10 @@ class Program:
                 raise RuntimeError(f"it did not come so far:\n{self._log.read_text('utf-8', 'replace')[-4000:]}")
             time.sleep(0.1)
 
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()

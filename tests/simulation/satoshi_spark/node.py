@@ -74,6 +74,8 @@ class NodeOfARun(SimulatedLightningNode):
 class NodeClient:
     """Port `LightningNode` for one process."""
 
+    can_miss_receipts = False
+
     def __init__(self, node: NodeOfARun, process: Process) -> None:
         self._node, self._process = node, process
 

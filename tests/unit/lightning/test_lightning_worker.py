@@ -73,6 +73,7 @@ SETTLED = SettleWithdrawal(invoice_id="w-1", preimage=REQUEST.preimage, fee_sat=
 FAILED = Payment(PaymentStatus.FAILED, reason="no_route")
 PENDING = Payment(PaymentStatus.PENDING)
 NOT_FOUND = Payment(PaymentStatus.NOT_FOUND)
+OPEN, EXPIRED = Receipt(InvoiceStatus.OPEN), Receipt(InvoiceStatus.EXPIRED)
 NO_ANSWER = LightningError("no answer")
 NOT_SENT = NotSentError("connection refused")
 PATIENCE = Patience(
@@ -92,6 +93,7 @@ class ScriptedNode:
         self.calls: list[str] = []
         self.network = "bcrt"
         self.has_sticky_failures = False
+        self.can_miss_receipts = False
 
     async def _next(self, call: str) -> object:
         self.calls.append(call)
@@ -589,6 +591,31 @@ def worker_of(node: Any, permits: MemoryPermits, now: datetime = START) -> Light
     return LightningWorker(
         node, permits, MemoryStatement(), read, patience=patience, clock=lambda: now, telemetry=lambda event: None
     )
+
+
+@pytest.mark.parametrize(
+    ("answers", "can_miss", "is_told"),
+    [
+        ([NO_ANSWER, EXPIRED], True, True),
+        ([EXPIRED], True, True),
+        ([OPEN, NO_ANSWER, EXPIRED], True, True),
+        ([NO_ANSWER, OPEN, EXPIRED], True, False),
+        ([NO_ANSWER, EXPIRED], False, False),
+    ],
+)
+def test_a_deposit_that_expires_while_a_node_that_misses_receipts_does_not_answer_is_told_of(
+    answers: list[object], can_miss: bool, is_told: bool
+) -> None:
+    node = ScriptedNode(receipt=answers)
+    node.can_miss_receipts = can_miss
+    scene = Scene(node, WATCH)
+    with capture_logs() as logs:
+        for _ in answers:
+            scene.pass_the_pause()
+            scene.step()
+    assert ExpireInvoice(invoice_id="d-1") in scene.commands
+    told = [line["payment_hash"] for line in logs if line["event"] == "deposit_expired_unseen"]
+    assert told == (["h"] if is_told else [])
 
 
 def test_nothing_is_sent_while_the_node_has_paid_what_the_books_do_not_know_and_the_task_says_what() -> None:
