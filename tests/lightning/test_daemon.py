@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
@@ -23,15 +27,25 @@ from spark_actors.cli.demo import watch
 from spark_actors.ingress.client import SparkClient
 from spark_actors.kernel.messages import Command, Query
 from tests.fixtures.daemon import Daemon
-from tests.lab.lightning.network import MACAROON, LightningNetwork
+from tests.lab.lightning.faulty_proxy import Fault, FaultyProxy
+from tests.lab.lightning.network import MACAROON, LightningNetwork, Node, OutsideInvoice
 
 pytestmark = pytest.mark.timeout(300)
 numbers = count()
+HELD_SECONDS = 120
+FAULT_RATE = 0.2
 T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def daemon(lightning_network: LightningNetwork) -> Iterator[Daemon]:
+def way(lightning_network: LightningNetwork) -> Iterator[FaultyProxy]:
+    """From the daemon to its node."""
+    with closing(FaultyProxy(lightning_network.service.url)) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def daemon(way: FaultyProxy) -> Iterator[Daemon]:
     """It pays and is paid over LND's interface, by a channel to the world."""
     with TemporaryDirectory(prefix="spark-real-", ignore_cleanup_errors=True) as folder:
         macaroon = Path(folder) / "macaroon"
@@ -39,7 +53,7 @@ def daemon(lightning_network: LightningNetwork) -> Iterator[Daemon]:
         macaroon.chmod(0o600)
         settings = {
             "SPARK_LIGHTNING__NODE": "lnd",
-            "SPARK_LIGHTNING__LND__URL": lightning_network.service.url,
+            "SPARK_LIGHTNING__LND__URL": way.url,
             "SPARK_LIGHTNING__LND__MACAROON_FILE": str(macaroon),
         }
         started = Daemon(Path(folder) / "data", settings)
@@ -86,6 +100,14 @@ async def banking(daemon: Daemon) -> AsyncIterator[Bank]:
         yield Bank(client)
 
 
+async def funded(bank: Bank, world: Node, account_id: str, amount_sat: int) -> None:
+    """A new account with so much."""
+    await bank.send(OpenAccount(account_id=account_id))
+    query, request = await bank.deposit(account_id, amount_sat)
+    await in_thread(lambda: world.pay(request))
+    await bank.seen(query, state_is("credited"))
+
+
 def play(daemon: Daemon, scene: Callable[[Bank], Coroutine[Any, Any, T]]) -> T:
     async def played() -> T:
         async with banking(daemon) as bank:
@@ -109,6 +131,39 @@ def system_sat(daemon: Daemon) -> int:
     return int(came) - int(went)
 
 
+@dataclass(frozen=True)
+class Booked:
+    """What the books say of a withdrawal."""
+
+    state: str
+    amount_sat: int
+    reserve_sat: int
+    is_permitted: bool
+
+
+def withdrawals(daemon: Daemon, payment_hashes: Iterable[str]) -> dict[str, Booked]:
+    with psycopg.connect(daemon.card.dsn["bitcoin"]) as connection:
+        rows = connection.execute(
+            "SELECT payment_hash, state, amount_sat, fee_reserve_sat,"
+            " EXISTS (SELECT FROM bitcoin.permits WHERE permits.payment_hash = invoices.payment_hash)"
+            " FROM bitcoin.invoices WHERE kind = 'withdrawal' AND payment_hash = ANY(%s)",
+            [list(payment_hashes)],
+        ).fetchall()
+    return {payment_hash: Booked(*others) for payment_hash, *others in rows}
+
+
+def is_about_to_pay(daemon: Daemon) -> bool:
+    with psycopg.connect(daemon.card.dsn["bitcoin"]) as connection:
+        found = connection.execute("SELECT FROM bitcoin.tasks WHERE name = 'bitcoin.pay-invoice' LIMIT 1").fetchone()
+    return found is not None
+
+
+def payments(network: LightningNetwork) -> dict[str, str]:
+    """How those stand that the service's node has begun."""
+    told = network.service.get("/v1/payments?include_incomplete=true")["payments"]
+    return {each["payment_hash"]: each["status"] for each in told}
+
+
 def channel_sat(network: LightningNetwork) -> int:
     """What the service's node holds in its channel."""
     return int(network.service.get("/v1/balance/channels")["local_balance"]["sat"])
@@ -118,13 +173,10 @@ def state_is(state: str) -> Callable[[dict[str, Any]], bool]:
     return lambda view: view["state"] == state
 
 
-def eventually(happened: Callable[[], bool]) -> Awaitable[None]:
-    async def waits() -> None:
-        async with asyncio.timeout(60):
-            while not await asyncio.to_thread(happened):
-                await asyncio.sleep(0.1)
-
-    return waits()
+async def eventually(happened: Callable[[], bool], *, seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(happened):
+            await asyncio.sleep(0.1)
 
 
 def test_money_comes_in_is_given_and_goes_out_and_channel_and_books_agree_to_the_satoshi(
@@ -209,4 +261,160 @@ def test_a_payment_that_is_held_and_then_fails_is_given_back_once_with_its_reser
 
     play(daemon, scene)
     assert (system_sat(daemon), channel_sat(lightning_network)) == (booked, before)
+    assert daemon.cli("audit").returncode == 0
+
+
+@pytest.mark.parametrize("how_many", [25, pytest.param(200, marks=pytest.mark.long)])
+def test_of_random_withdrawals_on_a_way_where_anything_goes_wrong_each_is_sent_once_at_most_and_the_books_are_the_nodes(
+    daemon: Daemon, way: FaultyProxy, lightning_network: LightningNetwork, how_many: int
+) -> None:
+    network, random, luck = lightning_network, Random(how_many), Random(how_many)
+    spoilt: list[Fault] = []
+
+    def drawn(_: str) -> Fault | None:
+        if luck.random() > FAULT_RATE:
+            return None
+        spoilt.append(luck.choice(list(Fault)))
+        return spoilt[-1]
+
+    amounts = [random.randint(100, 3_000) for _ in range(how_many)]
+    account_id = f"random-{how_many}"
+    play(daemon, lambda bank: funded(bank, network.world, account_id, 2 * sum(amounts)))
+    booked, before = system_sat(daemon), channel_sat(network)
+    held: list[OutsideInvoice] = []
+
+    def invoice(amount_sat: int) -> OutsideInvoice:
+        match random.choice(("taken", "taken", "taken", "refused", "held")):
+            case "refused":
+                return network.world.refused_invoice(amount_sat)
+            case "held":
+                held.append(network.world.invoice(amount_sat, is_held=True))
+                return held[-1]
+        return network.world.invoice(amount_sat)
+
+    async def scene(bank: Bank) -> None:
+        with way.drawing(drawn):
+            for amount_sat in amounts:
+                made = await asyncio.to_thread(invoice, amount_sat)
+                asked[made.payment_hash] = made
+                await bank.withdraw(account_id, made.payment_request)
+            for each in held:
+                is_taken = random.random() < 0.5
+                await in_thread(lambda: let_go(network.world, each, is_taken=is_taken))  # noqa: B023 - at once
+        await eventually(lambda: is_at_rest(daemon, network, asked), seconds=120)
+
+    asked: dict[str, OutsideInvoice] = {}
+    play(daemon, scene)
+    books, node, sends = withdrawals(daemon, asked), payments(network), network.service.get("/lab/sends")
+    assert len(books) == how_many
+    assert spoilt
+    assert max(sends.get(payment_hash, 0) for payment_hash in asked) == 1
+    paid = {payment_hash for payment_hash, each in books.items() if each.state == "paid"}
+    unknown = {payment_hash for payment_hash, each in books.items() if each.state == "authorized"}
+    assert paid == {payment_hash for payment_hash in asked if node.get(payment_hash) == "SUCCEEDED"}
+    assert len(paid) > how_many / 3
+    assert not unknown & set(sends)
+    assert channel_sat(network) - before == -sum(books[each].amount_sat for each in paid)
+    waiting = sum(books[each].amount_sat + books[each].reserve_sat for each in unknown)
+    asyncio.run(eventually(lambda: system_sat(daemon) - booked == channel_sat(network) - before - waiting))
+    assert daemon.cli("audit").returncode == 0
+
+
+def let_go(world: Node, held: OutsideInvoice, *, is_taken: bool) -> None:
+    if is_taken:
+        world.hold(held.payment_hash, is_held=False)
+    else:
+        world.cancel(held.payment_hash)
+
+
+def is_at_rest(daemon: Daemon, network: LightningNetwork, payment_hashes: Iterable[str]) -> bool:
+    """Whether nothing is to be expected any more, but that the time of requests whose call was lost runs out."""
+    if is_about_to_pay(daemon):
+        return False
+    books, node = withdrawals(daemon, payment_hashes), payments(network)
+    return all(
+        booked.state in ("paid", "failed") or (booked.is_permitted and payment_hash not in node)
+        for payment_hash, booked in books.items()
+    )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("end", ["paid", "refunded"])
+def test_a_payment_that_is_held_for_minutes_ends_once_though_the_daemon_and_the_node_that_holds_it_are_killed(
+    daemon: Daemon, lightning_network: LightningNetwork, end: str
+) -> None:
+    world, service = lightning_network.world, lightning_network.service
+    play(daemon, lambda bank: funded(bank, world, f"patient-{end}", 10_000))
+    held = world.invoice(4_000, is_held=True)
+    booked, before = system_sat(daemon), channel_sat(lightning_network)
+
+    async def asks(bank: Bank) -> Query:
+        withdrawal = await bank.withdraw(f"patient-{end}", held.payment_request)
+        await eventually(lambda: service.sends_of(held.payment_hash) == 1)
+        return withdrawal
+
+    async def ends(bank: Bank) -> None:
+        await bank.seen(withdrawal, state_is("authorized"))
+        await in_thread(lambda: let_go(world, held, is_taken=end == "paid"))
+        await bank.seen(withdrawal, state_is(end))
+
+    withdrawal = play(daemon, asks)
+    since = time.monotonic()
+    time.sleep(HELD_SECONDS / 2)
+    daemon.interrupt(signal.SIGKILL)
+    world.restart()
+    daemon.start()
+    time.sleep(max(0.0, since + HELD_SECONDS - time.monotonic()))
+    play(daemon, ends)
+    assert service.sends_of(held.payment_hash) == 1
+    gone = 4_000 if end == "paid" else 0
+    assert (system_sat(daemon), channel_sat(lightning_network)) == (booked - gone, before - gone)
+    assert daemon.cli("audit").returncode == 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_after_the_restore_of_an_older_backup_nothing_is_sent_before_what_the_node_has_paid_is_seen_to(
+    daemon: Daemon, lightning_network: LightningNetwork
+) -> None:
+    world, service = lightning_network.world, lightning_network.service
+    play(daemon, lambda bank: funded(bank, world, "restored", 10_000))
+    lost, new = world.invoice(4_321), world.invoice(1_000)
+    backup = daemon.data_dir.with_name("backup")
+    daemon.terminate()
+    shutil.copytree(daemon.data_dir, backup, symlinks=True)
+    daemon.start()
+
+    async def pays(bank: Bank) -> None:
+        await bank.seen(await bank.withdraw("restored", lost.payment_request), state_is("paid"))
+
+    play(daemon, pays)
+    daemon.terminate()
+    shutil.rmtree(daemon.data_dir)
+    backup.rename(daemon.data_dir)
+    daemon.start()
+
+    def why_nothing_is_sent() -> str:
+        return daemon.cli("tasks", "--failing", "--json").stdout
+
+    async def is_hindered(bank: Bank) -> Query:
+        withdrawal = await bank.withdraw("restored", new.payment_request)
+        await eventually(lambda: lost.payment_hash in why_nothing_is_sent())
+        return withdrawal
+
+    withdrawal = play(daemon, is_hindered)
+    assert "4321 sat" in why_nothing_is_sent()
+    audit = daemon.cli("audit")
+    assert audit.returncode == 1
+    assert lost.payment_hash in audit.stdout
+    assert "4321" in audit.stdout
+    assert service.sends_of(new.payment_hash) == 0
+
+    async def is_seen_to(bank: Bank) -> None:
+        await pays(bank)
+        await bank.seen(withdrawal, state_is("paid"))
+
+    play(daemon, is_seen_to)
+    assert (service.sends_of(lost.payment_hash), service.sends_of(new.payment_hash)) == (1, 1)
     assert daemon.cli("audit").returncode == 0
