@@ -33,7 +33,7 @@ from spark_actors.kernel.tasks import NotYet
 from tests.fixtures.lightning import MemoryPermits, MemoryStatement
 from tests.lab.lightning.faulty_proxy import Fault, FaultyProxy
 from tests.lab.lightning.lnbits_server import WAIT_SECONDS, LnbitsServer, Wallet
-from tests.lab.lightning.network import LightningNetwork, Node
+from tests.lab.lightning.network import LightningNetwork, OutsideInvoice
 from tests.lightning.benches import FUNDS_SAT, HOUR, NETWORK, Bench, Keys, ended, lnbits_bench, paid_to_its_end
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install what it needs
@@ -165,6 +165,28 @@ def test_a_wallet_without_money_is_called_a_failed_payment(
     assert poor.pay(invoice.payment_request).status is PaymentStatus.PAID
 
 
+def test_a_withdrawal_that_the_wallet_has_no_money_for_waits_and_says_so_and_is_paid_when_there_is_enough(
+    shop: Shop, tmp_path: Path
+) -> None:
+    poor = lnbits_bench(shop.network, shop.lnbits, tmp_path, sat=0)
+    pay = paying(shop.network.world.invoice(1_000))
+
+    async def scene(node: LnbitsNode) -> None:
+        worker = worker_on(node)
+        for _ in range(3):
+            answer = await worker.pay(pay)
+            assert isinstance(answer, NotYet)
+            assert "Insufficient balance" in answer.why
+        assert poor.wallet
+        await asyncio.to_thread(shop.lnbits.credit, poor.wallet, 1_100)
+        assert not isinstance(await worker.pay(pay), NotYet)
+        assert (await ended(node, pay.payment_hash)).status is PaymentStatus.PAID
+
+    assert isinstance(poor.node, LnbitsNode)
+    shop.do(scene, node=poor.node)
+    assert shop.network.service.sends_of(pay.payment_hash) == 1
+
+
 def test_the_expiry_of_a_new_invoice_is_told_in_a_time_without_a_zone(shop: Shop) -> None:
     row = shop.lnbits.invoice(shop.wallet, 100)
     told = datetime.fromisoformat(row["expiry"])
@@ -239,6 +261,16 @@ def test_a_payment_that_ends_while_lnbits_is_down_is_paid_once(outage: Outage) -
     assert outage.sends == outage.shop.network.service.sends_of(outage.held) == 1
 
 
+def paying(invoice: OutsideInvoice) -> PayInvoice:
+    return PayInvoice(
+        invoice_id="w",
+        amount_sat=1_000,
+        payment_hash=invoice.payment_hash,
+        payment_request=invoice.payment_request,
+        fee_limit_sat=10,
+    )
+
+
 def worker_on(node: LnbitsNode) -> LightningWorker:
     patience = Patience(invoice_expiry=HOUR, call_timeout=HOUR, look_up_timeout=HOUR, watch_expired=HOUR)
     return LightningWorker(
@@ -275,12 +307,14 @@ def test_a_payment_under_way_takes_half_a_minute_to_look_up_and_nothing_else_wai
 def test_payments_that_are_slow_are_made_one_after_the_other_and_all_of_them_once(shop: Shop) -> None:
     world, service = shop.network.world, shop.network.service
     wallets = [shop.lnbits.wallet(f"slow {number}", FUNDS_SAT) for number in range(3)]
+    hanging, invoices = ([world.invoice(is_held=True) for _ in range(3)] for _ in range(2))
     begun = time.monotonic()
     with ThreadPoolExecutor(3) as pool:
-        answers = list(pool.map(lambda wallet: shop.lnbits.pay(wallet, held(world)), wallets))
+        answers = list(pool.map(shop.lnbits.pay, wallets, [each.payment_request for each in hanging]))
     assert [body["status"] for _, body in answers] == ["pending"] * 3
     assert time.monotonic() - begun > 3 * WAIT_SECONDS
-    invoices = [world.invoice(is_held=True) for _ in range(3)]
+    for each in hanging:
+        world.cancel(each.payment_hash)
 
     async def scene(node: LnbitsNode) -> None:
         pays = (node.pay(each.payment_request, fee_limit_sat=10) for each in invoices)
@@ -292,11 +326,6 @@ def test_payments_that_are_slow_are_made_one_after_the_other_and_all_of_them_onc
 
     shop.do(scene)
     assert [service.sends_of(each.payment_hash) for each in invoices] == [1, 1, 1]
-
-
-def held(world: Node) -> str:
-    """Something to pay that hangs."""
-    return world.invoice(is_held=True).payment_request
 
 
 def test_what_never_came_to_the_node_is_pending_for_ever_and_never_called_failed(
@@ -324,13 +353,7 @@ def test_what_lnbits_does_not_know_yet_is_not_never(shop: Shop, tmp_path: Path) 
 
         async def scene(node: LnbitsNode) -> None:
             worker = worker_on(node)
-            pay = PayInvoice(
-                invoice_id="w",
-                amount_sat=1_000,
-                payment_hash=invoice.payment_hash,
-                payment_request=invoice.payment_request,
-                fee_limit_sat=10,
-            )
+            pay = paying(invoice)
             with proxy.delaying("POST /api/v1/payments"):
                 assert await worker.pay(pay) == [pay.then_look_up()]
                 assert shop.lnbits.look_up(wallet, invoice.payment_hash)[0] == 404

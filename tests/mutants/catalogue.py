@@ -48,6 +48,7 @@ SESSIONS = "tests/integration/persistence/test_sessions.py"
 TASKS = "tests/unit/actors/test_tasks.py"
 LIGHTNING = "tests/unit/lightning/test_lightning_worker.py"
 SENDING = "tests/unit/lightning/test_sending.py"
+STATEMENT = "tests/integration/persistence/test_node_statement.py"
 NOTHING = "pass"
 
 
@@ -514,6 +515,24 @@ MUTANTS = (
         "if not await self._permits.take(task.payment_hash, task.invoice_id):",
         "if False:",
         (f"{LIGHTNING}::test_a_worker_that_wakes_after_another_has_failed_the_payment_does_not_send_it",),
+    ),
+    Mutant(
+        7,
+        "money is sent while the node has paid what the books know nothing of",
+        "domain/bitcoin/adapters/worker.py",
+        "if unbooked := await self._statement.unbooked():",
+        "if unbooked := ():",
+        (
+            f"{LIGHTNING}::test_nothing_is_sent_while_the_node_has_paid_what_the_books_do_not_know_and_the_task_says_what",
+        ),
+    ),
+    Mutant(
+        7,
+        "books that were restored are taken for the whole truth until the node's statement is read some time",
+        "domain/bitcoin/adapters/statement.py",
+        "self._is_read_through = False",
+        "self._is_read_through = True",
+        (f"{STATEMENT}::test_books_that_were_restored_tell_what_they_lack_before_anything_more_is_sent",),
     ),
     Mutant(
         7,
