@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, closing
@@ -381,9 +382,9 @@ def test_after_the_restore_of_an_older_backup_nothing_is_sent_before_what_the_no
     world, service = lightning_network.world, lightning_network.service
     play(daemon, lambda bank: funded(bank, world, "restored", 10_000))
     lost, new = world.invoice(4_321), world.invoice(1_000)
-    backup = daemon.data_dir.with_name("backup")
+    backup, data_dir = str(daemon.data_dir.with_name("backup.tar")), daemon.data_dir
     daemon.terminate()
-    shutil.copytree(daemon.data_dir, backup, symlinks=True)
+    subprocess.run(["tar", "--create", "--file", backup, "--directory", data_dir.parent, data_dir.name], check=True)
     daemon.start()
 
     async def pays(bank: Bank) -> None:
@@ -391,8 +392,8 @@ def test_after_the_restore_of_an_older_backup_nothing_is_sent_before_what_the_no
 
     play(daemon, pays)
     daemon.terminate()
-    shutil.rmtree(daemon.data_dir)
-    backup.rename(daemon.data_dir)
+    shutil.rmtree(data_dir)
+    subprocess.run(["tar", "--extract", "--file", backup, "--directory", data_dir.parent], check=True)
     daemon.start()
 
     def why_nothing_is_sent() -> str:
