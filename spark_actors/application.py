@@ -21,6 +21,8 @@ from spark_actors.messaging.crash_points import PassPoint, pass_unharmed
 from spark_actors.messaging.examples import Examples
 from spark_actors.messaging.ports import INGRESS, QueryHandlers
 from spark_actors.messaging.scrubbing import Scrubber
+from spark_actors.operations.messages import MESSAGES as OF_THE_RUNTIME
+from spark_actors.operations.messages import OPERATIONS
 from spark_actors.persistence.tables import AggregateTable, documents
 
 if TYPE_CHECKING:
@@ -184,8 +186,8 @@ class Application:
 
     def __post_init__(self) -> None:
         names = [each.name for each in self.contexts]
-        if twice := {name for name in names if names.count(name) > 1 or name == INGRESS}:
-            raise ApplicationError(self.name, f"two contexts, or the ingress too, are called {min(twice)}")
+        if twice := {name for name in names if names.count(name) > 1 or name in (INGRESS, OPERATIONS)}:
+            raise ApplicationError(self.name, f"two contexts, or the runtime's own too, are called {min(twice)}")
         for each in self.contexts:
             self._check(each)
 
@@ -260,9 +262,9 @@ class Application:
 
     @cached_property
     def registry(self) -> MessageRegistry:
-        """Every message of every context, and how older versions of them are read."""
+        """Every message of every context and of the runtime, and how older versions of them are read."""
         return MessageRegistry(
-            (message for context in self.bounded_contexts for message in context.messages),
+            (*(message for context in self.bounded_contexts for message in context.messages), *OF_THE_RUNTIME),
             (upcaster for context in self.bounded_contexts for upcaster in context.upcasters),
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import structlog
 
 from spark_actors.actors import tuning
@@ -10,7 +12,7 @@ from spark_actors.messaging.answers import AnswerBody, Cut, error_body, view_ans
 from spark_actors.messaging.bursts import BurstLog
 from spark_actors.messaging.door import Door, RefusedError
 from spark_actors.messaging.identity import Guard
-from spark_actors.messaging.ports import Clock, QueryHandlers, Telemetry
+from spark_actors.messaging.ports import Asker, Clock, DeskHandlers, QueryHandlers, Telemetry
 from spark_actors.messaging.telemetry import AnswerCut
 
 log = structlog.get_logger(__name__)
@@ -32,7 +34,7 @@ class CutAnswers:
 
 
 class Queries:
-    """Answers queries, each by whom the application names for it."""
+    """Answers queries, each by whom the application names for it, and what is asked of the runtime by its desk."""
 
     def __init__(
         self,
@@ -41,8 +43,10 @@ class Queries:
         answers: QueryHandlers,
         clock: Clock,
         telemetry: Telemetry,
+        desk: DeskHandlers = MappingProxyType({}),
     ) -> None:
         self._door = door
+        self._desk = desk
         self._guard = guard
         self._answers = answers
         self.cut_answers = CutAnswers(telemetry)
@@ -81,5 +85,9 @@ class Queries:
         sender = self._guard.sender(subject, authorization, self._clock().timestamp())
         query = self._door.query(subject, body)
         self._guard.query(sender, query)
+        if at_desk := self._desk.get(type(query)):
+            return await at_desk(
+                query, Asker(sender.name, sender.subject, sender.roles, sender.good_until, authorization)
+            )
         result = await self._answers[type(query)](query)
         return result if result is not None and self._guard.may_see(sender, query, result) else None

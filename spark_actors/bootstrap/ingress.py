@@ -18,6 +18,8 @@ from spark_actors.deployment import Deployment, Origin, token_verifier
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.ports import INGRESS, CommandSender, QueryHandler, QueryHandlers
+from spark_actors.operations.desk import DESK
+from spark_actors.operations.messages import OPERATIONS
 from spark_actors.persistence.connections import Pool
 from spark_actors.persistence.maintenance import DeadLetterMaintenance
 
@@ -65,7 +67,7 @@ async def ingress_unit(origin: Origin, group: int) -> Assembly:
         NatsBroker(nats_settings(deployment, group)),
         Admission(door, guard, refused, parts.clock),
         dispatcher,
-        Queries(door, guard, await _answers(parts, dispatcher), clock, parts.metrics),
+        Queries(door, guard, await _answers(parts, dispatcher), clock, parts.metrics, DESK),
         Pace(limits, PostgresRelayBacklog(await _pools_by_context(parts, pool)), parts.metrics),
         watch,
         pass_point=parts.wrapping.pass_point,
@@ -98,7 +100,7 @@ async def _answers(parts: Parts, sender: CommandSender) -> QueryHandlers:
                 raise ApplicationError(parts.application.name, f"{twice[0]} is answered twice")
             answers |= own
     for cls in parts.registry:
-        if issubclass(cls, Query) and cls not in answers:
+        if issubclass(cls, Query) and cls not in answers and cls.TYPE.context != OPERATIONS:
             raise ApplicationError(parts.application.name, f"nobody answers the query {cls.TYPE.name}")
     return answers
 
@@ -113,10 +115,11 @@ def nats_settings(deployment: Deployment, group: int) -> BrokerSettings:
     # queue must not overlap): then the broker refuses it.
     alone = len(groups) == 1
     everything = (cloudevents.COMMAND_SUBJECTS,)
-    # Each group answers the queries of its own contexts, the first also those of contexts that are in none.
+    # Each group answers the queries of its own contexts, the first also those of contexts that are in none, and the
+    # runtime's.
     asked = set(groups[group])
     if group == 0:
-        asked |= {each.name for each in deployment.application.contexts}.difference(*groups)
+        asked |= {OPERATIONS, *(each.name for each in deployment.application.contexts)}.difference(*groups)
     return BrokerSettings(
         url=deployment.nats_url,
         token=deployment.nats_token,

@@ -26,6 +26,7 @@ TITLES = {
     "command": "commands: publish them, or use `send`",
     "event": "events: what happened; they stay inside, and views show them",
     "query": "views: ask for them with `view`",
+    "action": "actions: what operators have done; the commands of the command line that look alike send them",
 }
 
 

@@ -18,6 +18,8 @@ Examples:
 
 [bold]spark-actors token issue --role operator --ttl 15m[/]
 
+[bold]spark-actors token issue --role reader --sub ada --ttl 12h > reader.token[/]
+
 Whoever can read the keys (identity.keys, or secrets/token-keys in the data dir) can issue any token; no daemon is
 asked. A token cannot be taken back, only its key can: keep lifetimes short.
 """
@@ -33,7 +35,9 @@ def issue(
     role: Annotated[
         str,
         typer.Option(
-            "--role", help="What its bearer may do: user, operator or a role of the application's.", metavar="ROLE"
+            "--role",
+            help="What its bearer may do: user, reader, operator or a role of the application's.",
+            metavar="ROLE",
         ),
     ],
     subject: Annotated[
@@ -56,7 +60,7 @@ def issue(
     known = (*Role, *target.application().roles)
     if role not in known:
         raise UsageMistakeError(f"--role {role!r} is refused: expected one of {', '.join(known)}")
-    name = subject or ("operator" if role == Role.OPERATOR else "")
+    name = subject or (role if role in (Role.OPERATOR, Role.READER) else "")
     if not is_subject(name):
         raise UsageMistakeError("--sub is needed: one word, the account of a user or the name of a service")
     settings = target.settings()

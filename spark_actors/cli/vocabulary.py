@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from spark_actors.kernel.messages import Command, MessageRegistry, Query
+from spark_actors.kernel.messages import Action, Command, MessageRegistry, Query
 
 if TYPE_CHECKING:
     from spark_actors.application import Application
@@ -31,4 +31,4 @@ def commands() -> list[type[Command]]:
 
 def queries() -> list[type[Query]]:
     """What `view` takes."""
-    return [cls for cls in registry() if issubclass(cls, Query)]
+    return [cls for cls in registry() if issubclass(cls, Query) and not issubclass(cls, Action)]

@@ -146,7 +146,7 @@ def _principal(claims: Mapping[str, Any], known: Collection[str]) -> Principal:
         _refuse("the token's sub is no name of an account or service")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name in known for name in names):
         _refuse(f"expected roles of the token to be a list of {', '.join(known)}")
-    return Principal(subject, frozenset(names))
+    return Principal(subject, frozenset(names), good_until=claims["exp"])
 
 
 def _refuse(detail: str) -> NoReturn:

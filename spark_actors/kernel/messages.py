@@ -14,13 +14,15 @@ from typing import ClassVar, Literal, TypeAlias, TypeVar
 
 from spark_actors.kernel.errors import UnknownMessageError
 
-Kind = Literal["command", "event", "query", "task"]
+Kind = Literal["command", "event", "query", "action", "task"]
 
 
 class Sender(StrEnum):
-    """Who may send a message from outside, where that is nobody's account. Operators may send everything."""
+    """Who may send a message from outside, where that is nobody's account. Operators may send everything, and readers
+    may ask what operators may."""
 
     ANYBODY = "anybody"  # no token is needed
+    KNOWN = "known"  # whoever has a token
     OPERATOR = "operator"  # else only the sagas, whose own steps pass no door
 
 
@@ -93,6 +95,10 @@ class Query(Message):
     RESULT: ClassVar[type]
 
 
+class Action(Query):
+    """Asks the runtime itself to do something for an operator: answered like a query, and for operators alone."""
+
+
 M = TypeVar("M", bound=type[Message])
 
 
@@ -129,6 +135,16 @@ def query(
     def register(cls: type[Query]) -> type[Query]:
         cls.RESULT = result
         return _named(MessageType(name, version, "query", key, sent_by))(cls)
+
+    return register
+
+
+def action(name: str, *, result: type, version: int = 1) -> Callable[[type[Action]], type[Action]]:
+    """Register the wire name of an action and the type of what it answers."""
+
+    def register(cls: type[Action]) -> type[Action]:
+        cls.RESULT = result
+        return _named(MessageType(name, version, "action", "", Sender.OPERATOR))(cls)
 
     return register
 

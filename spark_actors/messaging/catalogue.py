@@ -87,7 +87,7 @@ class MessageEntry:
     subject: str
     """Where it is published; empty for an event, which stays inside."""
     type: str
-    """The CloudEvents type; empty for a query."""
+    """The CloudEvents type; empty for a query or an action."""
     key_field: str
     sent_by: str
     """Who may send it, in words; empty for an event."""
@@ -98,7 +98,7 @@ class MessageEntry:
     """JSON Schema of the message's own fields."""
     example: JsonObject
     result_schema: JsonObject | None = None
-    """JSON Schema of a query's answer."""
+    """JSON Schema of the answer to a query or an action."""
 
 
 def entries(registry: MessageRegistry, example: Examples) -> list[MessageEntry]:
@@ -146,16 +146,19 @@ def sent_by(message: MessageType) -> str:
     """Who may send it from outside, in words; empty for an event."""
     if message.kind == "event":
         return ""
+    if message.sent_by is Sender.ANYBODY:
+        return "anybody, without a token"
+    if message.sent_by is Sender.KNOWN:
+        return "whoever has a token"
+    everything = "operators, readers" if message.kind == "query" else "operators"
     if isinstance(message.sent_by, OwnerOf):
         whose = "that of the answer" if message.sent_by.of_result else message.sent_by.field
-        return f"the user whose account is {whose}, operators"
-    if isinstance(message.sent_by, Bearer):
-        return f"the role {message.sent_by.role}, operators"
-    return "anybody, without a token" if message.sent_by is Sender.ANYBODY else "operators"
+        return f"the user whose account is {whose}, {everything}"
+    return f"the role {message.sent_by.role}, {everything}" if isinstance(message.sent_by, Bearer) else everything
 
 
 def _entry(cls: type[Message], schemas: Schemas, example: Examples) -> MessageEntry:
-    subjects = {"command": command_subject, "query": query_subject}
+    subjects = {"command": command_subject, "query": query_subject, "action": query_subject}
     subject = subjects[cls.TYPE.kind](cls.TYPE) if cls.TYPE.kind in subjects else ""
     return MessageEntry(
         name=cls.TYPE.name,

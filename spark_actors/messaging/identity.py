@@ -9,7 +9,7 @@ one sender may both number from 1. In the same way nobody joins the story of ano
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from hashlib import sha1, sha256
@@ -32,6 +32,7 @@ class Role(StrEnum):
     """What a token allows its bearer; an application has roles of its own beside these."""
 
     USER = "user"  # acts for the account that the token's subject names
+    READER = "reader"  # asks what operators may ask, and does nothing
     OPERATOR = "operator"  # everything
 
 
@@ -42,6 +43,8 @@ class Principal:
     subject: str
     """For a user: the account. Without spaces."""
     roles: frozenset[str]
+    good_until: float = field(default=0.0, compare=False)
+    """When the token ends, in Unix seconds; 0 without one."""
 
     @property
     def is_known(self) -> bool:
@@ -49,8 +52,13 @@ class Principal:
 
     @property
     def is_trusted(self) -> bool:
-        """Whether somebody has given this token out, other than to whoever signs up."""
-        return not self.roles <= {Role.USER}
+        """Whether somebody has given this token out to act with, other than to whoever signs up."""
+        return not self.roles <= {Role.USER, Role.READER}
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether this one may ask what operators may ask."""
+        return not self.roles.isdisjoint((Role.OPERATOR, Role.READER))
 
     @cached_property
     def name(self) -> str:
@@ -82,8 +90,9 @@ class Guard:
     def __init__(self, registry: MessageRegistry, authenticate: Authenticate) -> None:
         self._authenticate = authenticate
         types = [cls.TYPE for cls in registry if not issubclass(cls, Event)]
-        subjects = {"command": command_subject, "query": query_subject}
+        subjects = {"command": command_subject, "query": query_subject, "action": query_subject}
         self._by_subject: dict[str, SentBy | None] = {subjects[each.kind](each): each.sent_by for each in types}
+        self._asked = {query_subject(each) for each in types if each.kind == "query"}
         self._accounts = {
             (cls.TYPE.name, cls.TYPE.version): _reader(cls.TYPE.sent_by.field)
             for cls in registry
@@ -98,15 +107,15 @@ class Guard:
             return sender
         subject, _ = parted(subject)
         sent_by = self._by_subject.get(subject)
-        if sent_by is Sender.ANYBODY:
+        if sent_by is Sender.ANYBODY or (subject in self._asked and sender.sees_everything):
             return sender
         if not sender.is_known:
             raise RefusedError(
                 UNAUTHENTICATED, f"needs a token (a user logs in for one), in the header {AUTHORIZATION_HEADER}"
             )
-        if subject in self._by_subject and _role(sent_by) not in sender.roles:
-            raise RefusedError(FORBIDDEN, f"needs the role {_role(sent_by)}; the token has {_told(sender)}")
-        return sender
+        if sent_by is Sender.KNOWN or subject not in self._by_subject or _role(sent_by) in sender.roles:
+            return sender
+        raise RefusedError(FORBIDDEN, f"needs the role {_role(sent_by)}; the token has {_told(sender)}")
 
     def command(self, sender: Principal, admitted: Admitted) -> Envelope:
         """The command as it may go on: under an identity and in a story that are the sender's own, with their name.
@@ -133,7 +142,7 @@ class Guard:
     def query(self, sender: Principal, query: Query) -> None:
         """Whether this may be asked; of one whose answer says whose it is, `may_see` decides."""
         sent_by = query.TYPE.sent_by
-        if Role.OPERATOR in sender.roles or not isinstance(sent_by, OwnerOf) or sent_by.of_result:
+        if sender.sees_everything or not isinstance(sent_by, OwnerOf) or sent_by.of_result:
             return
         if not sender.owns(account := getattr(query, sent_by.field)):
             raise RefusedError(FORBIDDEN, _not_owned(sender, account))
@@ -141,7 +150,7 @@ class Guard:
     def may_see(self, sender: Principal, query: Query, result: object) -> bool:
         """Whether the answer is the sender's; if not, it is as if there were none."""
         sent_by = query.TYPE.sent_by
-        if Role.OPERATOR in sender.roles or not isinstance(sent_by, OwnerOf) or not sent_by.of_result:
+        if sender.sees_everything or not isinstance(sent_by, OwnerOf) or not sent_by.of_result:
             return True
         return sender.owns(getattr(result, sent_by.field))
 

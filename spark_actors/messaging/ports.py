@@ -293,6 +293,24 @@ QueryHandler: TypeAlias = Callable[[Any], Awaitable[object | None]]
 QueryHandlers: TypeAlias = Mapping[type[Query], QueryHandler]
 
 
+class Asker(NamedTuple):
+    """Who has asked something, as the guard knows them."""
+
+    name: str
+    """What the books call them: `operator root`."""
+    subject: str
+    roles: Collection[str]
+    good_until: float
+    """When their token ends, in Unix seconds."""
+    authorization: str
+    """What they have shown of who they are: to be handed on to the door, and nowhere else."""
+
+
+DeskHandler: TypeAlias = Callable[[Any, Asker], Awaitable[object | None]]
+"""Answers a question, or does what is asked, of the runtime itself. Raises as a QueryHandler does."""
+DeskHandlers: TypeAlias = Mapping[type[Query], DeskHandler]
+
+
 class CommandSender(Protocol):
     """Sends commands to aggregates."""
 

@@ -10,7 +10,7 @@ from threading import BoundedSemaphore, Event
 
 from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.door import RefusedError
-from spark_actors.messaging.identity import Authenticate, Role
+from spark_actors.messaging.identity import Authenticate
 from spark_actors.telemetry import tuning
 from spark_actors.telemetry.log_files import LogFiles, LogQuery, newest
 
@@ -51,8 +51,8 @@ class LogDoor:
             sender = self._authenticate(authorization, self._now())
         except RefusedError as error:
             raise NoEntryError(HTTPStatus.UNAUTHORIZED, error.detail) from error
-        if Role.OPERATOR not in sender.roles:
-            raise NoEntryError(HTTPStatus.UNAUTHORIZED, "needs an operator's token, in the header Authorization")
+        if not sender.sees_everything:
+            raise NoEntryError(HTTPStatus.UNAUTHORIZED, "needs an operator's or reader's token, in Authorization")
 
     def _read(self, query: LogQuery, follows: bool, is_ending: Event) -> Generator[str, None, None]:
         try:

@@ -19,10 +19,10 @@ from spark_actors.ingress.nats_broker import NatsBroker
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging.door import Door
 from spark_actors.messaging.telemetry import AnswerCut, TelemetryEvent
-from tests.fixtures.application import answered_by, example
+from tests.fixtures.application import REGISTRY, answered_by, example
 from tests.fixtures.identity import a_guard
 from tests.integration.ingress.test_nats_broker import settings_for
-from tests.unit.actors.test_ingress import NOW, REGISTRY
+from tests.unit.actors.test_ingress import NOW
 
 T = TypeVar("T")
 MAX_PAYLOAD = 12_000

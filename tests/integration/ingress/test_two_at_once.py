@@ -46,12 +46,12 @@ from spark_actors.messaging import cloudevents
 from spark_actors.messaging.envelope import unpack_envelopes
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.unit_of_work import UnitOfWork
-from tests.fixtures.application import answered_by
+from tests.fixtures.application import REGISTRY, answered_by
 from tests.fixtures.identity import a_guard, a_token
 from tests.fixtures.proxy import proxy_to_port
 from tests.fixtures.stores import MemoryStores
 from tests.integration.ingress.test_nats_broker import opened, settings_for
-from tests.unit.actors.test_ingress import DOOR, NOW, QUERIES_DOOR, REGISTRY, NoMaintenance, no_login
+from tests.unit.actors.test_ingress import DOOR, NOW, QUERIES_DOOR, NoMaintenance, no_login
 
 T = TypeVar("T")
 ASKED = 200

@@ -29,25 +29,26 @@ from spark_actors.actors.watch import Watch
 from spark_actors.ingress.port import Arrival, BrokerLag, BrokerUnavailableError, Responder
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.kernel.errors import StorageUnavailableError
-from spark_actors.kernel.messages import Command, MessageRegistry, Query
+from spark_actors.kernel.messages import Command, Query
 from spark_actors.messaging import cloudevents
 from spark_actors.messaging.door import Admitted, Door
 from spark_actors.messaging.envelope import Reply, pack, unpack_envelopes
-from spark_actors.messaging.identity import Guard
+from spark_actors.messaging.identity import Guard, Role
 from spark_actors.messaging.ports import KEPT_IN_PART, DeadLetter
 from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.scrubbing import Scrubber
 from spark_actors.messaging.telemetry import AnswerCut, ClocksCompared, CommandsRefused, TelemetryEvent
 from spark_actors.messaging.tuning import QUIET_SECONDS
+from spark_actors.operations.desk import who_am_i
+from spark_actors.operations.messages import WhoAmI
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
-from tests.fixtures.application import CONTEXTS, answered_by, example
+from tests.fixtures.application import REGISTRY, answered_by, example
 from tests.fixtures.identity import a_guard, bearer, user
 from tests.unit.domain.builders import deposit, donate, register
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OPERATOR = bearer(now=NOW)
 PATIENCE_SECONDS = 30
-REGISTRY = MessageRegistry(message for context in CONTEXTS for message in context.messages)
 DOOR, QUERIES_DOOR = Door(REGISTRY, 40_000), Door(REGISTRY, 10_000)
 """Made once: to derive their schemas takes longer than most of these tests."""
 
@@ -185,7 +186,12 @@ class Scene:
 
     def queries(self) -> Queries:
         return Queries(
-            QUERIES_DOOR, a_guard(), {**answered_by(self.views.answer), LogIn: no_login}, lambda: NOW, self.told.append
+            QUERIES_DOOR,
+            a_guard(),
+            {**answered_by(self.views.answer), LogIn: no_login},
+            lambda: NOW,
+            self.told.append,
+            {WhoAmI: who_am_i},
         )
 
     async def count_events(self) -> int:
@@ -733,7 +739,18 @@ def test_a_login_that_goes_wrong_leaves_no_password_anywhere(body: bytes, code: 
         ("spark.queries.dashboard.account-overview", b'{"account_id":"ann"}', user("ann", now=NOW), "not_found"),
         ("spark.queries.dashboard.donation", b'{"donation_id":"anns"}', user("ann", now=NOW), ""),
         ("spark.queries.dashboard.donation", b'{"donation_id":"anns"}', user("bob", now=NOW), "not_found"),
+        ("spark.queries.operations.whoami", b"", "", "unauthenticated"),
     ],
 )
 def test_a_query_is_answered_to_who_may_ask_it(subject: str, body: bytes, authorization: str, code: str) -> None:
     assert ask(Scene(), subject, body, authorization).get("error", {"code": ""})["code"] == code
+
+
+def test_whoever_has_a_token_is_told_who_they_are_by_it_and_until_when() -> None:
+    told = ask(Scene(), "spark.queries.operations.whoami", b"", bearer("ada", Role.READER, now=NOW))
+    assert told == {
+        "name": "reader ada",
+        "subject": "ada",
+        "roles": ["reader"],
+        "expires_at": (NOW + timedelta(hours=1)).isoformat().replace("+00:00", "Z"),
+    }

@@ -40,6 +40,6 @@ def test_several_groups_take_all_that_the_stream_takes_and_none_of_it_twice(
 def test_several_groups_answer_the_queries_of_their_own_contexts_and_the_first_those_of_contexts_in_none() -> None:
     first, second = broker_settings(ALL[1:], ALL[:1])
     assert second.query_subjects == (f"spark.queries.{ALL[0]}.>",)
-    others = {each.name for each in APPLICATION.contexts} - {ALL[0]}
+    others = {"operations", *(each.name for each in APPLICATION.contexts)} - {ALL[0]}
     assert set(first.query_subjects) == {f"spark.queries.{context}.>" for context in others}
     assert others > set(ALL[1:])

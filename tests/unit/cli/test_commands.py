@@ -263,7 +263,7 @@ def test_all_messages_are_listed_by_kind(cli: Cli) -> None:
     for name in ("crowdfunding.donate-to-campaign", "accounting.deposited", "dashboard.timeline"):
         assert name in listed
     kinds = {entry["kind"] for entry in json.loads(cli("messages", "--json").stdout)}
-    assert kinds == {"command", "event", "query"}
+    assert kinds >= {"command", "event", "query"}
 
 
 def test_one_message_is_shown_with_its_schema_and_how_to_send_it(cli: Cli) -> None:

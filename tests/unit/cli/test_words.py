@@ -104,7 +104,7 @@ def test_an_unknown_kind_is_answered_with_those_that_there_are(cli: Cli, tmp_pat
 
 
 def test_a_choice_reads_as_a_sentence(cli: Cli) -> None:
-    assert "expected one of user, operator, lightning" in cli("token", "issue", "--role", "king").stderr
+    assert "expected one of user, reader, operator, lightning" in cli("token", "issue", "--role", "king").stderr
 
 
 def test_a_mistake_is_json_for_who_asked_for_json(cli: Cli) -> None:

@@ -175,7 +175,7 @@ def test_a_step_for_another_event_or_that_sends_another_contexts_command_is_told
 def test_an_application_whose_parts_do_not_fit_together_is_none() -> None:
     orders, inventory = InstalledContext(context=ORDERS), InstalledContext(context=INVENTORY)
     for contexts, words in (
-        ((orders, orders), "two contexts, or the ingress too, are called orders"),
+        ((orders, orders), "two contexts, or the runtime's own too, are called orders"),
         ((inventory,), "inventory: not both a rule of the table and a refusal of the domain: items_label_unique"),
         ((replace(orders, context=replace(ORDERS, aggregate=None)),), "the aggregate of orders is None"),
         ((replace(orders, context=replace(ORDERS, views={})),), "orders: nobody answers orders.order"),

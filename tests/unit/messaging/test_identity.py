@@ -17,8 +17,7 @@ from spark_actors.messaging.cloudevents import command_subject, query_subject
 from spark_actors.messaging.door import Admitted, RefusedError
 from spark_actors.messaging.envelope import Envelope, encode_data
 from spark_actors.messaging.identity import ANONYMOUS, Guard, Principal, Role
-from tests.fixtures.application import CONTEXTS, example
-from tests.fixtures.identity import REGISTRY
+from tests.fixtures.application import CONTEXTS, REGISTRY, example
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ANYBODY = {
@@ -47,16 +46,18 @@ LIGHTNING = {
     "bitcoin.settle-withdrawal",
     "bitcoin.fail-withdrawal",
 }
+KNOWN = {"operations.whoami"}
 ALLOWED = {
     "nobody": ANYBODY,
-    "user": ANYBODY | OWNERS,
-    "lightning": ANYBODY | LIGHTNING,
+    "user": ANYBODY | KNOWN | OWNERS,
+    "lightning": ANYBODY | KNOWN | LIGHTNING,
+    "reader": ANYBODY | {cls.TYPE.name for cls in REGISTRY if cls.TYPE.kind == "query"},
     "operator": {cls.TYPE.name for cls in REGISTRY if not issubclass(cls, Event)},
 }
 ACCOUNT = "ann"
 SENDERS = {
     "nobody": ANONYMOUS,
-    **{str(role): Principal(ACCOUNT, frozenset([role])) for role in ("user", "lightning", "operator")},
+    **{str(role): Principal(ACCOUNT, frozenset([role])) for role in ("user", "lightning", "reader", "operator")},
 }
 MESSAGES = [cls for cls in REGISTRY if not issubclass(cls, Event)]
 
@@ -111,18 +112,25 @@ def test_no_user_acts_for_the_account_of_another(cls: type[Command | Query]) -> 
 
 def test_what_everybody_does_is_for_operators_to_see() -> None:
     assert through(SENDERS["user"], ViewActivity()) == "forbidden"
+    assert through(SENDERS["reader"], ViewActivity()) == "let in"
     assert through(SENDERS["operator"], ViewActivity()) == "let in"
 
 
+@pytest.mark.parametrize(("roles", "is_trusted"), [("user", False), ("reader", False), ("lightning", True)])
+def test_letters_are_kept_only_of_those_who_were_given_a_token_to_act_with(roles: str, is_trusted: bool) -> None:
+    assert SENDERS[roles].is_trusted is is_trusted
+
+
 @pytest.mark.parametrize(
-    ("name", "sees"), [("nobody", False), ("user", True), ("lightning", False), ("operator", True)]
+    ("name", "sees"),
+    [("nobody", False), ("user", True), ("lightning", False), ("reader", True), ("operator", True)],
 )
 def test_an_answer_that_is_somebody_elses_is_no_answer(name: str, sees: bool) -> None:
     guard = Guard(REGISTRY, lambda authorization, at: ANONYMOUS)
     line = dataclasses.replace(example(DonationLine), account_id=ACCOUNT)
     assert guard.may_see(SENDERS[name], ViewDonation(donation_id="d"), line) is sees
     other = dataclasses.replace(line, account_id="bob")
-    assert guard.may_see(SENDERS[name], ViewDonation(donation_id="d"), other) is (name == "operator")
+    assert guard.may_see(SENDERS[name], ViewDonation(donation_id="d"), other) is (name in ("reader", "operator"))
 
 
 def test_an_unknown_subject_is_for_the_door_to_refuse_once_the_sender_is_known() -> None:
@@ -270,4 +278,5 @@ def test_an_overview_is_asked_for_by_its_owner() -> None:
 
 
 def test_all_contexts_are_in_the_table() -> None:
-    assert {name.partition(".")[0] for name in ALLOWED["operator"]} == {context.name for context in CONTEXTS}
+    contexts = {context.name for context in CONTEXTS}
+    assert {name.partition(".")[0] for name in ALLOWED["operator"]} == {*contexts, "operations"}

@@ -17,10 +17,14 @@ from domain.crowdfunding import messages as crowdfunding
 from domain.dashboard import views
 from spark_actors.kernel.messages import Command, Event, MessageRegistry, Query
 from spark_actors.messaging.catalogue import MessageEntry, asyncapi, entries
+from spark_actors.operations import messages as operations
 from tests.fixtures.application import example
 
 REGISTRY = MessageRegistry(
-    [*auth.MESSAGES, *accounting.MESSAGES, *crowdfunding.MESSAGES, *bitcoin.MESSAGES, *views.QUERIES]
+    [
+        *(*auth.MESSAGES, *accounting.MESSAGES, *crowdfunding.MESSAGES, *bitcoin.MESSAGES),
+        *(*views.QUERIES, *operations.MESSAGES),
+    ]
 )
 ENTRIES = entries(REGISTRY, example)
 DOCUMENT = asyncapi(REGISTRY, example, title="Satoshi Spark", version="1.2.3")

@@ -1,0 +1,1 @@
+"""The desk of operators: what they ask and do over the broker, for any application."""
