@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,11 @@ from spark_actors.bootstrap.sizes import groups_of
 from spark_actors.deployment import Deployment, Origin, token_verifier
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging import cloudevents
-from spark_actors.messaging.ports import INGRESS, CommandSender, QueryHandler, QueryHandlers
-from spark_actors.operations.desk import DESK
+from spark_actors.messaging.ports import INGRESS, CommandSender, DeskHandlers, QueryHandler, QueryHandlers
 from spark_actors.operations.messages import OPERATIONS
 from spark_actors.persistence.connections import Pool
 from spark_actors.persistence.maintenance import DeadLetterMaintenance
+from spark_actors.version import version
 
 if TYPE_CHECKING:
     from spark_actors.ingress.nats_broker import BrokerSettings
@@ -67,12 +68,33 @@ async def ingress_unit(origin: Origin, group: int) -> Assembly:
         NatsBroker(nats_settings(deployment, group)),
         Admission(door, guard, refused, parts.clock),
         dispatcher,
-        Queries(door, guard, await _answers(parts, dispatcher), clock, parts.metrics, DESK),
+        Queries(door, guard, await _answers(parts, dispatcher), clock, parts.metrics, _desk(parts, group)),
         Pace(limits, PostgresRelayBacklog(await _pools_by_context(parts, pool)), parts.metrics),
         watch,
         pass_point=parts.wrapping.pass_point,
     )
     return Assembly(service, parts.metrics.snapshot, parts.routes, parts.close)
+
+
+def _desk(parts: Parts, group: int) -> DeskHandlers:
+    """What the first group answers of the runtime itself; the others are not asked."""
+    if group:
+        return {}
+    from spark_actors.ingress.client import SparkClient
+    from spark_actors.operations.desk import Desk
+    from spark_actors.operations.serving import DeskAtBroker
+    from spark_actors.operations.tuning import THREADS
+    from spark_actors.persistence.desk_sessions import KeptSessions
+
+    sessions = KeptSessions(THREADS)
+    deployment = parts.deployment
+    desk = DeskAtBroker(
+        Desk(parts.application, deployment.dsn, release=version(), sessions=sessions),
+        partial(SparkClient.connect, deployment.nats_url, deployment.nats_token),
+    )
+    parts.open.callback(sessions.close)
+    parts.open.push_async_callback(desk.close)
+    return desk.handlers
 
 
 async def _pools_by_context(parts: Parts, pool: Pool) -> dict[str, Pool]:

@@ -11,6 +11,7 @@ from spark_actors.application import Application
 from spark_actors.bootstrap import tuning
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.messaging.routing import Placement
+from spark_actors.operations.tuning import THREADS
 from spark_actors.persistence.tuning import POOL_SIZE
 
 
@@ -54,6 +55,10 @@ def sessions_needed(
             need[dsn[each.name]] += POOL_SIZE if each.answers or each.context.views else 0
         for elsewhere in {dsn[each.name] for each in application.writing} - {dsn[INGRESS]}:
             need[elsewhere] += POOL_SIZE  # a look at how far the relays are behind
+    for place in set(dsn.values()):
+        need[place] += THREADS  # what operators ask of the desk
+    for schema in dsn:
+        need[dsn[schema]] += 1  # an audit that is asked for there
     need[dsn[INGRESS]] += POOL_SIZE + tuning.DAEMON_SESSIONS  # the root; the daemon's own process
     for direct in set(listen_dsn.values()):
         need[direct] += 1 + tuning.SPARE_SESSIONS  # the owner's lock

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias, TypeVar
+from uuid import uuid4
 
 import typer
 
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.desk import IF_OLD, check_context, desk_of, operator_of
+from spark_actors.cli.desk import IF_OLD, Desk, check_context, desk_of, listed, reason_of
 from spark_actors.cli.errors import CliError, ExitCode, UsageMistakeError
 from spark_actors.cli.options import (
     ByOption,
@@ -28,14 +29,17 @@ from spark_actors.cli.options import (
     SinceOption,
     SubscriberOption,
     TimeoutOption,
+    TokenFileOption,
     WhyOption,
 )
 
 if TYPE_CHECKING:
-    from spark_actors.persistence.operator_desk import Letter, LetterFilter, Operator, OperatorDesk
+    from spark_actors.operations.acts import ActOnLetters
+    from spark_actors.operations.messages import LetterLine, LetterResult
 
-AT_ONCE = 10_000
-"""Letters that one bulk action may touch."""
+T = TypeVar("T")
+BODIES_AT_ONCE = 10
+"""Letters with their content in one answer: each may be large."""
 LIST_EXAMPLES = """
 Examples:
 
@@ -78,19 +82,15 @@ class _Address(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """The letters that are named, or else all that wait and pass the filters."""
+class _Filter:
+    """Which letters are meant, as the options say it; an empty one lets everything through."""
 
-    named: Sequence[_Address]
-    context: str | None
-    wanted: LetterFilter
-
-    def letters(self, desk: OperatorDesk) -> list[Letter]:
-        """The oldest first: it was sent before the others. Raises CliError for a name that no letter has."""
-        if self.named:
-            found = [_named(desk, address) for address in self.named]
-            return sorted(found, key=lambda letter: (letter.died_at, letter.letter_id))
-        return _find(desk, self.context, self.wanted, AT_ONCE)[::-1]
+    context: str
+    reason: str
+    name: str
+    instance: str
+    subscriber: str
+    since: datetime | None
 
 
 def list_letters(
@@ -105,21 +105,24 @@ def list_letters(
     ] = "waiting",
     limit: LimitOption = 50,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """List dead letters, the newest first."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
+    from spark_actors.operations.messages import ListLetters
 
-    check_context(context)
-    wanted = _filter(state, reason, name, key, subscriber, since)
-    letters = _find(desk_of(Target(data_dir, config)), context, wanted, limit)
+    wanted = _filter(context, reason, name, key, subscriber, since)
+    asked = ListLetters(**vars(wanted), state=_state(state), has_bodies=as_json)
+    desk = desk_of(Target(data_dir, config), token_file)
+    letters = listed(desk, asked, "letters", limit, at_once=BODIES_AT_ONCE if as_json else 200)
     if as_json:
         print_json([_as_json(letter) for letter in letters])
     else:
         rows = [
-            {"letter": one.address, "name": one.name, "key": one.key, "for": one.subscriber, "reason": one.reason}
+            {"letter": _address_of(one), "name": one.name, "key": one.key, "for": one.subscriber, "reason": one.reason}
             | {"attempts": one.attempts, "state": one.state, "died_at": one.died_at.isoformat()}
             for one in letters
         ]
@@ -129,37 +132,41 @@ def list_letters(
 def show_letter(
     letter: LetterArgument,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Show one dead letter with its content."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_view
+    from spark_actors.operations.messages import ShowLetter
 
     address = _address(letter)
-    found = _named(desk_of(Target(data_dir, config)), address)
+    found = desk_of(Target(data_dir, config), token_file).ask(ShowLetter(*address))
+    if found is None:
+        raise CliError(f"there is no dead letter {letter}")
     if as_json:
         print_json(_as_json(found))
     else:
-        console().print(render_view(_as_json(found), title=found.address))
+        console().print(render_view(_as_json(found), title=letter))
 
 
 def list_actions(
     context: ContextOption = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """List what operators have done by hand, to letters, keys and aggregates, and why, the newest first."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
+    from spark_actors.operations.messages import ListActions
 
     check_context(context)
-    desk = desk_of(Target(data_dir, config))
-    contexts = [context] if context else desk.contexts
-    found = [action for name in contexts for action in desk.actions(name, limit=limit)]
-    rows = sorted(found, key=lambda row: row["acted_at"], reverse=True)[:limit]
+    desk = desk_of(Target(data_dir, config), token_file)
+    rows = [asdict(line) for line in listed(desk, ListActions(context or ""), "actions", limit)]
     if as_json:
         print_json(rows)
     else:
@@ -181,6 +188,7 @@ def retry_letters(
     since: SinceOption = None,
     timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -188,25 +196,14 @@ def retry_letters(
 
     What is older than the inbox remembers, and may have been handled, is refused unless --even-if-old says otherwise.
     """
-    from spark_actors.messaging.ports import INGRESS, KEPT_IN_PART
-    from spark_actors.persistence.operator_desk import DeskError
+    from spark_actors.operations.messages import RetryLetters, RetryMatchingLetters
 
-    operator = operator_of(by, why)
-    choice = _choice(letters, context, _filter("waiting", reason, name, key, subscriber, since))
-    target = Target(data_dir, config)
-    desk = desk_of(target)
-
-    def retry(letter: Letter, operator: Operator) -> str:
-        if KEPT_IN_PART in letter.reason and letter.context == INGRESS:
-            raise DeskError(
-                f"{letter.address} was kept only in part: whoever has it whole can send it, or `edit --data`"
-            )
-        is_open = desk.retry(letter, operator, even_if_old=even_if_old)
-        if letter.context == INGRESS:
-            return _sent_again(target, desk, letter, operator, letter.body, timeout)
-        return "released" if is_open else "handled before"
-
-    _act(choice.letters(desk), retry, operator, as_json=as_json)
+    wanted, addresses = _filter(context, reason, name, key, subscriber, since), _addresses(letters)
+    said: dict[str, Any] = {"why": reason_of(why), "request_id": str(uuid4()), "is_even_if_old": even_if_old}
+    _refuse_all_of_it(addresses, wanted)
+    desk = desk_of(Target(data_dir, config), token_file, by=by, timeout=timeout)
+    named = [RetryLetters(place, numbers, **said) for place, numbers in addresses.items()]
+    _act(desk, named or _matching(desk, RetryMatchingLetters, wanted, said), as_json=as_json)
 
 
 def discard_letters(
@@ -221,19 +218,19 @@ def discard_letters(
     subscriber: SubscriberOption = None,
     since: SinceOption = None,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Give messages up for good: what waits behind them goes on without them."""
-    operator = operator_of(by, why)
-    choice = _choice(letters, context, _filter("waiting", reason, name, key, subscriber, since))
-    desk = desk_of(Target(data_dir, config))
+    from spark_actors.operations.messages import DiscardLetters, DiscardMatchingLetters
 
-    def discard(letter: Letter, operator: Operator) -> str:
-        desk.discard(letter, operator)
-        return "discarded"
-
-    _act(choice.letters(desk), discard, operator, as_json=as_json)
+    wanted, addresses = _filter(context, reason, name, key, subscriber, since), _addresses(letters)
+    said = {"why": reason_of(why), "request_id": str(uuid4())}
+    _refuse_all_of_it(addresses, wanted)
+    desk = desk_of(Target(data_dir, config), token_file, by=by)
+    named = [DiscardLetters(place, numbers, **said) for place, numbers in addresses.items()]
+    _act(desk, named or _matching(desk, DiscardMatchingLetters, wanted, said), as_json=as_json)
 
 
 def edit_letter(
@@ -250,56 +247,84 @@ def edit_letter(
     ] = None,
     timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Have a corrected message, under a new id, take the place of one that failed; it is checked like any other."""
-    from uuid import uuid4
+    from spark_actors.cli.arguments import json_object, read_input
+    from spark_actors.operations.messages import EditLetter
 
-    from spark_actors.cli.redelivery import edited, edited_event
-    from spark_actors.messaging.ports import INGRESS
-
-    operator, address = operator_of(by, why), _address(letter)
-    target = Target(data_dir, config)
-    desk = desk_of(target)
-
-    def edit(one: Letter, operator: Operator) -> str:
-        if one.context == INGRESS:
-            new_id, body = edited_event(one.address, one.name, one.body, fields or [], data, operator.why)
-            desk.edit(one, operator, new_id=new_id, data=body, version=one.version)
-            return _sent_again(target, desk, one, operator, body, timeout)
-        new_id = str(uuid4())
-        version, content = edited(one.name, one.version, one.key, one.body, fields or [], data)
-        desk.edit(one, operator, new_id=new_id, data=content, version=version)
-        return f"edited into {new_id}"
-
-    _act([_named(desk, address)], edit, operator, as_json=as_json)
+    context, number = _address(letter)
+    content = json_object(read_input(data)) if data is not None else None
+    action = EditLetter(context, number, reason_of(why), _changes(fields or []), content, str(uuid4()))
+    _act(desk_of(Target(data_dir, config), token_file, by=by, timeout=timeout), [action], as_json=as_json)
 
 
 def _filter(
-    state: str,
+    context: str | None,
     reason: str | None,
     name: str | None,
     key: str | None,
     subscriber: str | None,
     since: str | None,
-) -> LetterFilter:
-    from spark_actors.persistence.operator_desk import STATES, LetterFilter
-
-    if state not in (*STATES, "all"):
-        raise UsageMistakeError(f"--state: expected {', '.join(STATES)} or all, got {state!r}")
+) -> _Filter:
+    """Raises UsageMistakeError for what cannot be meant."""
+    check_context(context)
     try:
         moment = datetime.fromisoformat(since) if since else None
     except ValueError:
         raise UsageMistakeError(f"--since: expected a moment such as 2026-05-01T00:00:00Z, got {since!r}") from None
-    wanted_state = None if state == "all" else state
-    return LetterFilter(None, wanted_state, reason, name, key, subscriber, moment)
+    return _Filter(context or "", reason or "", name or "", key or "", subscriber or "", moment)
 
 
-def _find(desk: OperatorDesk, context: str | None, wanted: LetterFilter, limit: int) -> list[Letter]:
-    contexts = [context] if context else desk.contexts
-    found = [letter for name in contexts for letter in desk.letters(name, wanted, limit=limit)]
-    return sorted(found, key=lambda letter: letter.died_at, reverse=True)[:limit]
+def _state(state: str) -> str:
+    """As the desk has it. Raises UsageMistakeError."""
+    from spark_actors.persistence.operator_desk import STATES
+
+    if state not in (*STATES, "all"):
+        raise UsageMistakeError(f"--state: expected {', '.join(STATES)} or all, got {state!r}")
+    return "" if state == "all" else state
+
+
+def _changes(fields: Sequence[str]) -> dict[str, Any]:
+    """Fields with their new values, as JSON has them where they are a number, true, false or null; else as text."""
+    from spark_actors.cli.arguments import split_fields
+
+    return {name: _value(text) for name, text in split_fields(fields).items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(value, (str, list, dict)) else value
+
+
+def _addresses(letters: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
+    """The numbers that are named, by context. Raises UsageMistakeError."""
+    found: dict[str, tuple[int, ...]] = {}
+    for context, number in map(_address, letters or ()):
+        found[context] = (*found.get(context, ()), number)
+    return found
+
+
+def _refuse_all_of_it(named: Mapping[str, object], wanted: _Filter) -> None:
+    """Raises UsageMistakeError if nobody says which letters are meant."""
+    if not (named or any(vars(wanted).values())):
+        raise UsageMistakeError("name letters, or say which with --context, --reason, --name, --key, --since …")
+
+
+def _matching(desk: Desk, action: type[T], wanted: _Filter, said: Mapping[str, Any]) -> list[T]:
+    """An action for each context on all that match and wait now, and on nothing that dies from now on."""
+    from spark_actors.operations.messages import ListLetters
+
+    bounds = desk.ask(ListLetters(wanted.context, limit=1)).bounds
+    return [
+        action(**{**vars(wanted), "context": each.context, "up_to": each.up_to, "died_until": each.died_until, **said})
+        for each in bounds
+    ]
 
 
 def _address(letter: str) -> _Address:
@@ -311,67 +336,31 @@ def _address(letter: str) -> _Address:
     return _Address(context, int(number))
 
 
-def _named(desk: OperatorDesk, address: _Address) -> Letter:
-    from spark_actors.persistence.operator_desk import LetterFilter
+def _act(desk: Desk, actions: Sequence[ActOnLetters], *, as_json: bool) -> None:
+    """Act on letters and tell of each how it went.
 
-    found = desk.letters(address.context, LetterFilter(letter_id=address.number), limit=1)
-    if not found:
-        raise CliError(f"there is no dead letter {address.context}/{address.number}")
-    return found[0]
-
-
-def _choice(letters: Sequence[str] | None, context: str | None, wanted: LetterFilter) -> _Choice:
-    """Raises UsageMistakeError if it says nothing, or what cannot be."""
-    check_context(context)
-    if letters:
-        return _Choice([_address(letter) for letter in letters], context, wanted)
-    if not (context or any((wanted.reason, wanted.name, wanted.key, wanted.subscriber, wanted.since))):
-        raise UsageMistakeError("name letters, or say which with --context, --reason, --name, --key, --since …")
-    return _Choice([], context, wanted)
-
-
-def _sent_again(
-    target: Target, desk: OperatorDesk, letter: Letter, operator: Operator, body: bytes, timeout: float
-) -> str:
-    """How the message ended that was sent to the door again; if it could not be sent, its letter waits on."""
-    from spark_actors.cli.redelivery import redeliver
-    from spark_actors.ingress.client import OutcomeUnknownError
-
-    try:
-        return redeliver(target, letter.name, body, timeout)
-    except OutcomeUnknownError:
-        raise  # the queue keeps it
-    except BaseException as error:  # also when somebody interrupts it
-        desk.put_back(letter, operator, str(error) or "interrupted")
-        raise
-
-
-def _act(
-    letters: Sequence[Letter], action: Callable[[Letter, Operator], str], operator: Operator, *, as_json: bool
-) -> None:
-    """Act on each, in a transaction of its own, and tell how it went.
-
-    One that is refused (DeskError, UsageMistakeError) stops none. Anything else, such as a daemon or database that is
-    away, would befall the others too, and ends it.
+    One that is refused stops none. Anything else, such as a daemon or database that is away, would befall the others
+    too, and ends it.
     """
-    from spark_actors.persistence.operator_desk import DeskError, ForgottenError
-
     results: list[dict[str, str]] = []
     try:
-        for letter in letters:
-            about = {"letter": letter.address, "message_id": letter.message_id}
-            try:
-                results.append({**about, "result": action(letter, operator)})
-            except ForgottenError as error:
-                results.append({**about, "error": f"{error}; {IF_OLD}", "code": "forgotten"})
-            except DeskError as error:
-                results.append({**about, "error": str(error), "code": ExitCode.REFUSED.word})
-            except UsageMistakeError as error:
-                results.append({**about, "error": str(error), "code": error.exit_code.word})
+        for action in actions:
+            for result in desk.act(action):
+                results.append(_told(result))
     finally:  # a daemon that goes away ends it, and what was done until then was done
         _tell(results, as_json=as_json)
+    if any(result.get("code") == ExitCode.UNKNOWN_OUTCOME.word for result in results):
+        raise typer.Exit(ExitCode.UNKNOWN_OUTCOME)
     if any("error" in result for result in results):
         raise typer.Exit(ExitCode.REFUSED)
+
+
+def _told(result: LetterResult) -> dict[str, str]:
+    about = {"letter": _address_of(result), "message_id": result.message_id}
+    if not result.code:
+        return {**about, "result": result.result}
+    way_out = f"; {IF_OLD}" if result.code == "forgotten" else ""
+    return {**about, "error": f"{result.problem}{way_out}", "code": result.code}
 
 
 def _tell(results: Sequence[Mapping[str, str]], *, as_json: bool) -> None:
@@ -385,11 +374,15 @@ def _tell(results: Sequence[Mapping[str, str]], *, as_json: bool) -> None:
         print(f"{len(results)} dead letters")
 
 
-def _as_json(letter: Letter) -> dict[str, Any]:
+def _address_of(letter: LetterLine | LetterResult) -> str:
+    """Names it on the command line."""
+    return f"{letter.context}/{letter.letter_id}"
+
+
+def _as_json(letter: LetterLine) -> dict[str, Any]:
     """A letter with its content as JSON, or as text if it is none."""
-    text = letter.body.decode("utf-8", "replace")
     try:
-        content = json.loads(text)
+        content = json.loads(letter.body)
     except ValueError:
-        content = text
-    return {"letter": letter.address, **asdict(letter), "body": content}
+        content = letter.body
+    return {"letter": _address_of(letter), **asdict(letter), "body": content}

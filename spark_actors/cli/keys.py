@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+from uuid import uuid4
 
 import typer
 
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.desk import IF_OLD, check_context, desk_of, operator_of
+from spark_actors.cli.desk import IF_OLD, Desk, check_context, desk_of, listed, reason_of
 from spark_actors.cli.errors import CliError, UsageMistakeError
 from spark_actors.cli.options import (
     ByOption,
@@ -22,14 +22,15 @@ from spark_actors.cli.options import (
     LimitOption,
     ReasonOption,
     SubscriberOption,
+    TokenFileOption,
     WhyOption,
 )
 from spark_actors.cli.vocabulary import application
+from spark_actors.kernel.errors import SparkError
 
 if TYPE_CHECKING:
-    from spark_actors.persistence.operator_desk import Operator
+    from spark_actors.operations.acts import ActOnKey
 
-T = TypeVar("T")
 EXAMPLES = """
 Examples:
 
@@ -56,24 +57,20 @@ def list_keys(
     reason: ReasonOption = None,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """List keys whose messages wait, the longest first."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
-    from spark_actors.messaging.ports import INGRESS
+    from spark_actors.operations.messages import ListKeys
 
     check_context(context, has_keys=True)
     _check_key(key)
-    desk = desk_of(Target(data_dir, config))
-    contexts = [context] if context else [name for name in desk.contexts if name != INGRESS]
-    found = [
-        asdict(waiting)
-        for name in contexts
-        for waiting in desk.keys(name, subscriber=subscriber, key=key, reason=reason, limit=limit)
-    ]
-    rows = sorted(found, key=lambda row: row["since"])[:limit]
+    asked = ListKeys(context or "", subscriber or "", key or "", reason=reason or "")
+    desk = desk_of(Target(data_dir, config), token_file)
+    rows = [asdict(line) for line in listed(desk, asked, "keys", limit)]
     if as_json:
         print_json(rows)
     else:
@@ -89,14 +86,16 @@ def pause_key(
     subscriber: ForOption = "commands",
     by: ByOption = None,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Have the messages of a key wait, durably and in order, until it is resumed."""
-    operator = _checked(context, key, by, why)
+    from spark_actors.operations.messages import PauseKey
+
+    said = _checked(context, key, subscriber, why)
     _check_subscriber(context, subscriber)
-    desk_of(Target(data_dir, config)).pause(context, subscriber, key, operator)
-    _tell(context, subscriber, key, "paused", as_json=as_json)
+    _act(desk_of(Target(data_dir, config), token_file, by=by), PauseKey(**said), as_json=as_json)
 
 
 def resume_key(
@@ -108,13 +107,15 @@ def resume_key(
     by: ByOption = None,
     even_if_old: EvenIfOldOption = False,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Have what waits for a key handled in order, the message that failed first of all."""
-    operator = _checked(context, key, by, why)
-    _act(lambda: desk_of(Target(data_dir, config)).resume(context, subscriber, key, operator, even_if_old=even_if_old))
-    _tell(context, subscriber, key, "released", as_json=as_json)
+    from spark_actors.operations.messages import ResumeKey
+
+    action = ResumeKey(**_checked(context, key, subscriber, why), is_even_if_old=even_if_old)
+    _act(desk_of(Target(data_dir, config), token_file, by=by), action, as_json=as_json)
 
 
 def skip_key(
@@ -126,22 +127,23 @@ def skip_key(
     by: ByOption = None,
     even_if_old: EvenIfOldOption = False,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Give the first message that waits for a key up for good, and have the rest handled."""
-    operator = _checked(context, key, by, why)
-    skipped = _act(
-        lambda: desk_of(Target(data_dir, config)).skip(context, subscriber, key, operator, even_if_old=even_if_old)
-    )
-    _tell(context, subscriber, key, "released", as_json=as_json, skipped=skipped)
+    from spark_actors.operations.messages import SkipKey
+
+    action = SkipKey(**_checked(context, key, subscriber, why), is_even_if_old=even_if_old)
+    _act(desk_of(Target(data_dir, config), token_file, by=by), action, as_json=as_json)
 
 
-def _checked(context: str, key: str, by: str | None, why: str) -> Operator:
-    """Who acts. Raises UsageMistakeError if that or the key cannot be meant, before anybody looks for a daemon."""
+def _checked(context: str, key: str, subscriber: str, why: str) -> dict[str, str]:
+    """What all actions say. Raises UsageMistakeError for what cannot be meant, before anybody looks for a daemon."""
     check_context(context, has_keys=True)
     _check_key(key)
-    return operator_of(by, why)
+    said = {"context": context, "instance": key, "subscriber": subscriber}
+    return {**said, "why": reason_of(why), "request_id": str(uuid4())}
 
 
 def _check_key(key: str | None) -> None:
@@ -149,30 +151,28 @@ def _check_key(key: str | None) -> None:
         raise UsageMistakeError("an empty key is nobody's: expected the key of an aggregate instance")
 
 
-def _act(action: Callable[[], T]) -> T:
+def _act(desk: Desk, action: ActOnKey, *, as_json: bool) -> None:
     """Raises CliError with the way out for what is refused because it is old."""
-    from spark_actors.persistence.operator_desk import ForgottenError
+    from spark_actors.cli.output import print_json
 
     try:
-        return action()
-    except ForgottenError as error:
+        acted = desk.act_on_key(action)
+    except SparkError as error:
+        if getattr(error, "code", "") != "forgotten":
+            raise
         raise CliError(f"{error}; {IF_OLD}") from None
+    if as_json:
+        print_json(asdict(acted))
+    else:
+        without = f", without {acted.skipped}" if acted.skipped else ""
+        print(f"{acted.context}: {acted.subscriber} {acted.key} {acted.state}{without}")
 
 
 def _check_subscriber(context: str, subscriber: str) -> None:
     """Raises UsageMistakeError if nobody would ever ask for the key."""
     from spark_actors.messaging.unit_of_work import COMMANDS
+    from spark_actors.operations.acts import takers
 
-    contexts = application().bounded_contexts
-    takers = [one.name for one in contexts if any(event.TYPE.context == context for event in one.subscriptions)]
-    if subscriber not in (COMMANDS, *takers):
-        raise UsageMistakeError(f"--for: expected {', '.join((COMMANDS, *takers))} in {context}, got {subscriber!r}")
-
-
-def _tell(context: str, subscriber: str, key: str, state: str, *, as_json: bool, skipped: str = "") -> None:
-    from spark_actors.cli.output import print_json
-
-    if as_json:
-        print_json({"context": context, "subscriber": subscriber, "key": key, "state": state, "skipped": skipped})
-    else:
-        print(f"{context}: {subscriber} {key} {state}{f', without {skipped}' if skipped else ''}")
+    known = takers(application(), context)
+    if subscriber not in (COMMANDS, *known):
+        raise UsageMistakeError(f"--for: expected {', '.join((COMMANDS, *known))} in {context}, got {subscriber!r}")

@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spark_actors.cli.daemon import Target, known_dsns
-from spark_actors.cli.desk import looked_at
+from spark_actors.cli.daemon import Target
+from spark_actors.cli.desk import desk_of, listed
 from spark_actors.cli.errors import CliError, UsageMistakeError
-from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, LimitOption, TimeoutOption
+from spark_actors.cli.options import (
+    ConfigOption,
+    DataDirOption,
+    JsonOption,
+    LimitOption,
+    TimeoutOption,
+    TokenFileOption,
+)
 from spark_actors.cli.vocabulary import application
 from spark_actors.kernel.sagas import SagaState
 
 if TYPE_CHECKING:
     from spark_actors.messaging.ports import SagaRow
-    from spark_actors.persistence.operator_views import OperatorViews
+    from spark_actors.operations.messages import SagaLine
 
 LIST_EXAMPLES = """
 Examples:
@@ -49,16 +57,17 @@ def list_sagas(
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that run past their deadline.")] = False,
     limit: LimitOption = 20,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """List sagas, the newest first."""
     from spark_actors.cli.output import console, print_json
-    from spark_actors.persistence.operator_views import SagaFilter
+    from spark_actors.operations.messages import ListSagas
 
     _check_kind(kind, "--kind")
-    wanted = SagaFilter(kind=kind, state=state, overdue=overdue)
-    rows = operator_views(Target(data_dir, config)).sagas(wanted, limit=limit)
+    asked = ListSagas(kind or "", state, is_overdue=overdue)
+    rows = listed(desk_of(Target(data_dir, config), token_file), asked, "sagas", limit)
     if as_json:
         print_json([asdict(row) for row in rows])
     else:
@@ -71,6 +80,7 @@ def show_saga(
     limit: LimitOption = 20,
     timeout: TimeoutOption = 10.0,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
@@ -80,10 +90,14 @@ def show_saga(
     """
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.timeline import render_timeline
+    from spark_actors.operations.messages import LETTERS_AT_ONCE, ShowStory
 
     _check_kind(kind, "KIND")
     target = Target(data_dir, config)
-    stories = [(row, _timeline(target, row.correlation_id, timeout)) for row in _find(target, kind, saga_id, limit)]
+    found = desk_of(target, token_file).ask(ShowStory(kind, saga_id, min(limit, LETTERS_AT_ONCE)))
+    if found is None:
+        raise CliError(f"there is no {kind} saga {saga_id!r}")
+    stories = [(row, _timeline(target, token_file, row.correlation_id, timeout)) for row in found.sagas]
     if as_json:
         print_json([{**asdict(row), "timeline": lines} for row, lines in stories])
         return
@@ -93,14 +107,7 @@ def show_saga(
         out.print(render_timeline(lines))
 
 
-def operator_views(target: Target) -> OperatorViews:
-    """The tables of the daemon, or of the settings. Raises NoDaemonError if neither says where they are."""
-    from spark_actors.persistence.operator_views import OperatorViews
-
-    return OperatorViews(looked_at(known_dsns(target)))
-
-
-def saga_table(rows: Sequence[SagaRow], now: datetime) -> Any:
+def saga_table(rows: Sequence[SagaRow | SagaLine], now: datetime) -> Any:
     """Sagas as a table."""
     from rich.table import Table
     from rich.text import Text
@@ -132,18 +139,12 @@ def _check_kind(kind: str | None, what: str) -> None:
         raise UsageMistakeError(f"{what}: expected {' or '.join(kinds())}, got {kind!r}")
 
 
-def _find(target: Target, kind: str, saga_id: str, limit: int) -> Sequence[SagaRow]:
-    from spark_actors.persistence.operator_views import SagaFilter
-
-    rows = operator_views(target).sagas(SagaFilter(kind=kind, saga_id=saga_id), limit=limit)
-    if not rows:
-        raise CliError(f"there is no {kind} saga {saga_id!r}")
-    return rows
-
-
-def _timeline(target: Target, correlation_id: str, timeout: float) -> list[dict[str, Any]]:
+def _timeline(target: Target, token_file: Path | None, correlation_id: str, timeout: float) -> list[dict[str, Any]]:
     if (timeline := target.application().timeline) is None:
         return []
-    view = target.talk(lambda client: client.view(timeline(correlation_id), timeout=timeout))
+    from spark_actors.cli.acting import who_acts
+
+    acting = who_acts(target.place, token_file) if token_file else None
+    view = target.talk(lambda client: client.view(timeline(correlation_id), timeout=timeout), acting)
     lines: list[dict[str, Any]] = view["lines"]
     return lines

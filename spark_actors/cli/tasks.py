@@ -8,9 +8,16 @@ from typing import Annotated
 import typer
 
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.desk import check_context
-from spark_actors.cli.options import ConfigOption, ContextOption, DataDirOption, JsonOption, KeyOption, LimitOption
-from spark_actors.cli.sagas import operator_views
+from spark_actors.cli.desk import check_context, desk_of
+from spark_actors.cli.options import (
+    ConfigOption,
+    ContextOption,
+    DataDirOption,
+    JsonOption,
+    KeyOption,
+    LimitOption,
+    TokenFileOption,
+)
 
 EXAMPLES = """
 A task is tried again until there is a final answer, ever more slowly, every half a minute in the end. It is never given
@@ -30,15 +37,18 @@ def tasks(
     failing: Annotated[bool, typer.Option("--failing", help="Only those with which something was wrong.")] = False,
     limit: LimitOption = 50,
     as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
     data_dir: DataDirOption = None,
     config: ConfigOption = None,
 ) -> None:
     """List durable tasks, those that have waited longest first: what is to be done outside, or later."""
     from spark_actors.cli.output import console, print_json
     from spark_actors.cli.render import render_rows
+    from spark_actors.operations.messages import ListTasks
 
     check_context(context, has_keys=True)
-    rows = operator_views(Target(data_dir, config)).tasks(context=context, key=key, failing=failing, limit=limit)
+    asked = ListTasks(context or "", key or "", is_failing=failing, limit=limit)
+    rows = desk_of(Target(data_dir, config), token_file).ask(asked).tasks
     if as_json:
         print_json([asdict(row) for row in rows])
     else:

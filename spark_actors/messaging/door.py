@@ -38,7 +38,7 @@ from spark_actors.messaging.cloudevents import (
 )
 from spark_actors.messaging.envelope import Envelope, Reply, upcasted
 from spark_actors.messaging.schemas import CloudEvent, Schemas, flaw_of_extensions
-from spark_actors.messaging.scrubbing import is_secret_name
+from spark_actors.messaging.scrubbing import PROOFS, is_secret_name
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -47,8 +47,6 @@ _SHOWN_CHARACTERS = 80
 _SHOWN_PROBLEMS = 3
 _MEMBERS = 200
 """Of one object at most: far more than any message has, and few enough to look for the one that is repeated."""
-_SECRETS = ("preimage",)
-"""Fields whose value is never quoted, besides those whose name says so: refusals are logged."""
 _NO_HEADERS: Mapping[str, str] = {}
 _PLAINER = {
     "string_pattern_mismatch": "contains a control character",
@@ -323,7 +321,7 @@ def _explained_one(schema: type[BaseModel], problem: Mapping[str, Any]) -> str:
         return f"{place} {reason}"
     show = {"model_type": _outlined, "id": _escaped}.get(kind, _shown)
     name = next((step for step in reversed(problem["loc"]) if isinstance(step, str)), "")  # a list's, of its members
-    value = "(hidden)" if name in _SECRETS or is_secret_name(name) else show(problem["input"])
+    value = "(hidden)" if name in PROOFS or is_secret_name(name) else show(problem["input"])
     return f"{place} = {value}: {reason[:1].lower()}{reason[1:]}"
 
 

@@ -11,9 +11,11 @@ import json
 import re
 from collections.abc import Collection, Mapping
 
-from spark_actors.messaging.cloudevents import commands_of
+from spark_actors.messaging.cloudevents import COMMAND_PREFIX, commands_of
 
 MASK = "***"
+PROOFS = ("preimage",)
+"""Fields that are kept, and quoted and shown nowhere, besides those whose name says so."""
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|authorization|credential|\bpin\b", re.IGNORECASE)
 _SECRET_BYTES = re.compile(rb"pass|pwd|secret|token|authorization|credential", re.IGNORECASE)
 _HASH = re.compile(
@@ -49,6 +51,18 @@ class Scrubber:
         kept = self.storable(subject, body)
         return kept != body and (kept.startswith(b"(") or f'"{MASK}"'.encode() in kept)
 
+    def shown(self, name: str, body: bytes) -> str:
+        """*body*, of a message of this name or that came on this subject, as text for people, with nothing secret."""
+        context = name.partition(".")[0]
+        subject = name if name.startswith(COMMAND_PREFIX) else commands_of(context).removesuffix(">")
+        harmless = next((names for place, names in self._harmless.items() if subject.startswith(place)), None)
+        try:
+            return json.dumps(_scrubbed(json.loads(body), "", harmless, shows_hashes=False), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            text = body.decode("utf-8", "replace")
+            is_suspect = harmless is not None or _SECRET_BYTES.search(body.replace(b"\0", b""))
+            return _unreadable(body) if is_suspect else text
+
     def storable(self, subject: str, body: bytes) -> bytes:
         """*body* as it may be kept, which is as it came unless it holds, or may hold, a password."""
         harmless = next((names for place, names in self._harmless.items() if subject.startswith(place)), None)
@@ -60,12 +74,24 @@ class Scrubber:
             return f"({len(body)} bytes that cannot be read are not kept: they may hold a password)".encode()
 
 
-def _scrubbed(value: object, name: str, harmless: Collection[str] | None, *, is_secret: bool = False) -> object:
-    is_secret = is_secret or is_secret_name(name)
+def _unreadable(body: bytes) -> str:
+    return f"({len(body)} bytes that cannot be read are not shown: they may hold a password)"
+
+
+def _scrubbed(
+    value: object,
+    name: str,
+    harmless: Collection[str] | None,
+    *,
+    is_secret: bool = False,
+    shows_hashes: bool = True,
+) -> object:
+    is_secret = is_secret or is_secret_name(name) or (not shows_hashes and name in PROOFS)
+    marks = {"is_secret": is_secret, "shows_hashes": shows_hashes}
     if isinstance(value, Mapping):
-        return {key: _scrubbed(each, key, harmless, is_secret=is_secret) for key, each in value.items()}
+        return {key: _scrubbed(each, key, harmless, **marks) for key, each in value.items()}
     if isinstance(value, list):
-        return [_scrubbed(each, name, harmless, is_secret=is_secret) for each in value]
-    if isinstance(value, str) and _HASH.fullmatch(value):
+        return [_scrubbed(each, name, harmless, **marks) for each in value]
+    if shows_hashes and isinstance(value, str) and _HASH.fullmatch(value):
         return value
     return MASK if is_secret or (harmless is not None and name not in harmless) else value

@@ -16,7 +16,7 @@ import psycopg
 
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import PATIENT, Row, SqlText, connect
+from spark_actors.persistence.connections import PATIENT, Limits, Row, SqlText, connect
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -92,24 +92,25 @@ def audit(
     *,
     stuck_after: timedelta = timedelta(minutes=5),
     limit: int = 20,
+    limits: Limits = PATIENT,
 ) -> list[Check]:
     """Check the live databases; safe at any time, and it stops nobody. *contexts* are those with aggregates.
 
-    What waits is stuck after *stuck_after*. At most *limit* findings for each check. Raises StorageUnavailableError,
-    or another StorageError.
+    What waits is stuck after *stuck_after*. At most *limit* findings for each check; *limits*: of its sessions.
+    Raises StorageUnavailableError, or another StorageError.
     """
     order = [name for name in (INGRESS, *contexts) if not own or name not in own.order] + list(own.order if own else ())
     with translated(), ExitStack() as stack:
         snapshots = {
-            schema: stack.enter_context(_snapshot(dsn_by_schema[schema], schema, stuck_after, limit))
+            schema: stack.enter_context(_snapshot(dsn_by_schema[schema], schema, stuck_after, limit, limits))
             for schema in order
         }
         return [*(own.checks(snapshots) if own else ()), *_messaging_checks(snapshots, contexts)]
 
 
 @contextmanager
-def _snapshot(dsn: str, schema: str, stuck_after: timedelta, limit: int) -> Iterator[Snapshot]:
-    with connect(dsn, PATIENT, prepare_threshold=None) as connection:
+def _snapshot(dsn: str, schema: str, stuck_after: timedelta, limit: int, limits: Limits) -> Iterator[Snapshot]:
+    with connect(dsn, limits, prepare_threshold=None) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.execute("SELECT 1 FROM pg_class LIMIT 1")  # the first statement takes the snapshot

@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 
 from spark_actors.kernel.errors import SparkError
 from spark_actors.messaging.ports import INGRESS
-from spark_actors.persistence.connections import connect
+from spark_actors.persistence.desk_sessions import Sessions, session_of_its_own
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.operator_desk import Operator
 from spark_actors.persistence.statements import load_for
@@ -91,24 +91,25 @@ class ClusterDesk:
     Calls raise StorageError.
     """
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, sessions: Sessions = session_of_its_own) -> None:
         self._dsn = dsn
+        self._sessions = sessions
         self._sql = load_for("cluster_desk", INGRESS)
         self._audit = load_for("operator_desk", INGRESS)["audit"]
 
     def nodes(self) -> list[KnownNode]:
         """All that live, and those that have gone within the last day; the one that joined first in front."""
         with (
+            self._sessions(self._dsn) as connection,
             translated(),
-            connect(self._dsn, autocommit=True) as connection,
             connection.cursor(row_factory=class_row(KnownNode)) as cursor,
         ):
             return cursor.execute(self._sql["nodes"]).fetchall()
 
     def places(self) -> list[KnownPlace]:
         with (
+            self._sessions(self._dsn) as connection,
             translated(),
-            connect(self._dsn, autocommit=True) as connection,
             connection.cursor(row_factory=class_row(KnownPlace)) as cursor,
         ):
             return cursor.execute(self._sql["places"]).fetchall()
@@ -136,7 +137,7 @@ class ClusterDesk:
     ) -> int:
         """How many rows it changed; none: then nothing is audited either."""
         audit = {**vars(operator), "action": action, "subscriber": "", "key": key, "message_id": "", "detail": detail}
-        with translated(), connect(self._dsn, autocommit=False) as connection:
+        with self._sessions(self._dsn) as connection, translated():
             changed = connection.execute(self._sql[statement], about).rowcount
             if changed:
                 connection.execute(self._audit, audit)

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection, sql
@@ -31,6 +31,7 @@ from spark_actors.persistence.errors import translated
 
 SqlText: TypeAlias = bytes
 Row: TypeAlias = tuple[Any, ...]
+C = TypeVar("C", bound=psycopg.Connection[Any])
 Waiting: TypeAlias = Callable[[], AbstractContextManager[None]]
 """Makes what is entered for as long as the server has been asked and has not answered."""
 
@@ -90,6 +91,10 @@ class Limits:
 TURN = Limits(lock=0.25, statement=30, idle=30)
 """A lock that others hold for longer makes one key wait (see AggregateActor); its neighbours wait so long once."""
 ORDINARY = Limits(lock=5, statement=60, idle=60)
+DESK = Limits(lock=2, statement=5, idle=10)
+"""For what operators look at over the broker: somebody waits for the answer, and asks again."""
+AUDIT = Limits(lock=5, statement=120, idle=600)
+"""For an audit that somebody has asked for over the broker."""
 PATIENT = Limits(lock=5, statement=3_600, idle=3_600)
 """For what reads everything, in snapshots that wait for each other."""
 
@@ -160,13 +165,17 @@ async def _adapt(connection: AsyncConnection) -> None:
 
 def connect(dsn: str, limits: Limits = ORDINARY, **options: Any) -> psycopg.Connection:
     """A connection of one's own that keeps the limits, unless a pooler stands between. Raises psycopg.Error."""
-    wanted = conninfo(dsn)
+    return connected_within(limits, psycopg.connect, conninfo(dsn), **options)
+
+
+def connected_within(limits: Limits, connect: Callable[..., C], wanted: str, **options: Any) -> C:
+    """What *connect* gives for *wanted*, which `conninfo` gave, with the limits, unless a pooler stands between."""
     try:
-        return psycopg.connect(with_limits(wanted, limits), **options)
+        return connect(with_limits(wanted, limits), **options)
     except psycopg.OperationalError as error:
         if not _is_pooler(error):
             raise
-    return psycopg.connect(wanted, **options)
+    return connect(wanted, **options)
 
 
 def conninfo(dsn: str) -> str:

@@ -21,17 +21,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import psycopg
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 
 from spark_actors.kernel.errors import DetailedError
 from spark_actors.messaging.cloudevents import context_of
 from spark_actors.messaging.ports import INGRESS
 from spark_actors.messaging.unit_of_work import COMMANDS
 from spark_actors.persistence import tuning
-from spark_actors.persistence.connections import SqlText, connect
+from spark_actors.persistence.connections import SqlText
+from spark_actors.persistence.desk_sessions import Sessions, session_of_its_own
 from spark_actors.persistence.errors import translated
 from spark_actors.persistence.statements import load_for
 
@@ -43,12 +44,31 @@ STATES = ("waiting", RETRIED, "edited", "discarded")
 class DeskError(DetailedError):
     """An operator's wish cannot be fulfilled as things are."""
 
+    code = "refused"
+    """What programs tell it by."""
+
+
+class DoneBeforeError(DeskError):
+    """The same request has done it already; *message_id* is of the message that it was about."""
+
+    code = "done_before"
+
+    def __init__(self, request_id: str, message_id: str) -> None:
+        Exception.__init__(self, request_id, message_id)
+        self.request_id, self.message_id = request_id, message_id
+        self.detail = f"the request {request_id} has done it before"
+
+    def __str__(self) -> str:
+        return self.detail
+
 
 class ForgottenError(DeskError):
     """Nobody knows any more whether a message has been handled: it might take effect twice.
 
     *since* is from when on the inbox knows.
     """
+
+    code = "forgotten"
 
     def __init__(self, what: str, at: datetime, since: datetime | None) -> None:
         Exception.__init__(self, what, at, since)
@@ -68,6 +88,8 @@ class Operator:
 
     who: str
     why: str
+    request_id: str = ""
+    """Under which it takes effect once, however often it is asked for; empty: each time."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +105,36 @@ class LetterFilter:
     key: str | None = None
     subscriber: str | None = None
     since: datetime | None = None
+    letter_ids: Sequence[int] | None = None
+    cause: str | None = None
+    """The first word of the reason."""
+    up_to: int | None = None
+    """The highest number, and the last moment of dying, of what somebody has looked at."""
+    died_until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class KeyFilter:
+    """Which keys that wait are asked for; None lets everything through."""
+
+    subscriber: str | None = None
+    key: str | None = None
+    state: str | None = None
+    reason: str | None = None
+    """What the reason begins with."""
+
+
+@dataclass(frozen=True)
+class LetterCount:
+    """Letters that wait and have these in common."""
+
+    cause: str
+    name: str
+    subscriber: str
+    letters: int
+    first_died_at: datetime
+    last_died_at: datetime
+    up_to: int
 
 
 @dataclass(frozen=True)
@@ -127,6 +179,16 @@ class WaitingKey:
     since: datetime
     by: str
     messages: int
+    """Counting stops at MESSAGES_OF_A_KEY."""
+    first_message_id: str
+
+
+LetterPlace: TypeAlias = tuple[datetime, int]
+"""When a letter died, and its number: where a list goes on."""
+KeyPlace: TypeAlias = tuple[datetime, str, str]
+"""Since when a key waits, for whom, and the key."""
+ActionPlace: TypeAlias = tuple[datetime, int, int]
+"""When something was done, its number, and its place among commands that are one row."""
 
 
 class OperatorDesk:
@@ -135,18 +197,41 @@ class OperatorDesk:
     The daemon need not run: what is released is worked off by the next one that does.
     """
 
-    def __init__(self, dsn: Mapping[str, str]) -> None:
+    def __init__(self, dsn: Mapping[str, str], sessions: Sessions = session_of_its_own) -> None:
         self._dsn = dict(dsn)
+        self._sessions = sessions
 
     @property
     def contexts(self) -> Sequence[str]:
         return list(self._dsn)
 
-    def letters(self, context: str, wanted: LetterFilter, *, limit: int) -> Sequence[Letter]:
-        """At most *limit* letters of one context, the newest first."""
+    def letters(
+        self,
+        context: str,
+        wanted: LetterFilter,
+        *,
+        limit: int,
+        after: LetterPlace | None = None,
+        has_bodies: bool = True,
+        oldest_first: bool = False,
+    ) -> Sequence[Letter]:
+        """At most *limit* letters of one context, the newest first unless *oldest_first*, behind *after*."""
+        place = dict(zip(("after_at", "after_id"), after or (None, None), strict=True))
+        values = {**vars(wanted), **place, "limit": limit, "has_bodies": has_bodies}
+        statement = "oldest_letters" if oldest_first else "letters"
         with self._connected(context) as (connection, sql), connection.cursor(row_factory=dict_row) as cursor:
-            found = cursor.execute(sql["letters"], {**vars(wanted), "limit": limit})
-            return [Letter(context=context, **row) for row in found]
+            return [Letter(context=context, **row) for row in cursor.execute(sql[statement], values)]
+
+    def letter_counts(self, context: str, *, most: int, limit: int) -> Sequence[LetterCount]:
+        """The letters of one context that wait, in at most *limit* groups; of more than *most* the newest."""
+        with self._connected(context) as (connection, sql), connection.cursor(row_factory=class_row(LetterCount)) as at:
+            return at.execute(sql["letter_groups"], {"most": most, "limit": limit}).fetchall()
+
+    def letter_bound(self, context: str) -> LetterPlace:
+        """When the last letter of one context died, and the highest number: what dies later is beyond them."""
+        with self._connected(context) as (connection, sql):
+            row = connection.execute(sql["letter_bound"]).fetchone()
+        return (row[1], row[0]) if row else (datetime.now(UTC), 0)
 
     def retry(self, letter: Letter, operator: Operator, *, even_if_old: bool = False) -> bool:
         """Have the message wait as the first of its key, and the key worked off. Safe to repeat: the inbox knows.
@@ -209,18 +294,13 @@ class OperatorDesk:
                 _refuse_handled(letter, about, 0)
 
     def keys(
-        self,
-        context: str,
-        *,
-        subscriber: str | None = None,
-        key: str | None = None,
-        reason: str | None = None,
-        limit: int,
+        self, context: str, wanted: KeyFilter, *, limit: int, after: KeyPlace | None = None
     ) -> Sequence[WaitingKey]:
-        """Keys that wait, the longest first."""
-        wanted = {"subscriber": subscriber, "key": key, "reason": reason, "limit": limit}
+        """Keys that wait, the longest first, behind *after*."""
+        place = dict(zip(("after_at", "after_subscriber", "after_key"), after or (None, None, None), strict=True))
+        values = {**vars(wanted), **place, "limit": limit, "most": tuning.MESSAGES_OF_A_KEY}
         with self._connected(context) as (connection, sql), connection.cursor(row_factory=dict_row) as cursor:
-            return [WaitingKey(context=context, **row) for row in cursor.execute(sql["keys"], wanted)]
+            return [WaitingKey(context=context, **row) for row in cursor.execute(sql["keys"], values)]
 
     def pause(self, context: str, subscriber: str, key: str, operator: Operator) -> None:
         """Have the messages of a key wait from now on; what is in hand just now may still be handled."""
@@ -228,6 +308,7 @@ class OperatorDesk:
         about = {"subscriber": subscriber, "key": key, **vars(operator), "reason": f"paused: {operator.why}"}
         with self._connected(context) as (connection, sql):
             connection.execute(sql["pause_key"], about)
+            _refuse_repeated(connection, sql, about)
             _audit(connection, sql, about, "pause")
 
     def resume(self, context: str, subscriber: str, key: str, operator: Operator, *, even_if_old: bool = False) -> None:
@@ -244,10 +325,20 @@ class OperatorDesk:
             connection.execute(sql["mark_letters_of_key"], {**about, "state": RETRIED, "message_id": None})
             _audit(connection, sql, about, "resume", "even if old" if even_if_old else "")
 
-    def skip(self, context: str, subscriber: str, key: str, operator: Operator, *, even_if_old: bool = False) -> str:
+    def skip(
+        self,
+        context: str,
+        subscriber: str,
+        key: str,
+        operator: Operator,
+        *,
+        even_if_old: bool = False,
+        first_message: str = "",
+    ) -> str:
         """Give the first message of a key up and have the rest worked off; the id of the message.
 
-        Raises ForgottenError as `resume` does, for the rest.
+        Raises DeskError if *first_message* is named and another one is first by now, ForgottenError as `resume` does,
+        for the rest.
         """
         _refuse_empty(key)
         about = {"subscriber": subscriber, "key": key, **vars(operator)}
@@ -256,6 +347,8 @@ class OperatorDesk:
             first = connection.execute(sql["drop_first"], about).fetchone()
             if first is None:
                 raise DeskError(f"nothing waits for {subscriber} {key!r} in {context}")
+            if first_message and first[0] != first_message:
+                raise DeskError(f"{first[0]} is the first that waits for {key!r} by now: nothing was done")
             if not even_if_old:
                 _refuse_forgotten_events(connection, sql, about)
             about["message_id"] = first[0]
@@ -264,10 +357,12 @@ class OperatorDesk:
             _audit(connection, sql, about, "skip", first[1])
         return str(first[0])
 
-    def actions(self, context: str, *, limit: int) -> Sequence[Mapping[str, Any]]:
-        """What operators have done, the newest first."""
+    def actions(self, context: str, *, limit: int, after: ActionPlace | None = None) -> Sequence[Mapping[str, Any]]:
+        """What operators have done, the newest first, behind *after*."""
+        place = dict(zip(("after_at", "after_id", "after_place"), after or (None, None, None), strict=True))
         with self._connected(context) as (connection, sql), connection.cursor(row_factory=dict_row) as cursor:
-            return [{"context": context, **row} for row in cursor.execute(sql["actions"], {"limit": limit})]
+            found = cursor.execute(sql["actions"], {**place, "limit": limit})
+            return [{"context": context, **row} for row in found]
 
     def _refuse_forgotten_arrival(self, letter: Letter) -> None:
         """Raises ForgottenError for what the door refused before the inbox of the context it is for began to know."""
@@ -284,6 +379,7 @@ class OperatorDesk:
         about = {**vars(letter), **vars(operator)}
         with self._connected(letter.context) as (connection, sql):
             row = connection.execute(sql["lock_letter"], about).fetchone()
+            _refuse_repeated(connection, sql, about)
             if row is None or row[0] in ("edited", "discarded"):
                 raise DeskError(f"letter {letter.address} is {row[0] if row else 'gone'}: nothing was done")
             about["state"] = row[0]
@@ -295,12 +391,7 @@ class OperatorDesk:
         """A transaction in the database of one context."""
         if context not in self._dsn:
             raise DeskError(f"there is no context {context!r} with dead letters: there are {', '.join(self._dsn)}")
-        with (
-            translated(),
-            connect(
-                self._dsn[context], connect_timeout=tuning.OPERATOR_CONNECT_SECONDS, prepare_threshold=None
-            ) as connection,
-        ):
+        with self._sessions(self._dsn[context]) as connection, translated():
             yield connection, load_for("operator_desk", context)
 
 
@@ -352,8 +443,17 @@ def _one(connection: psycopg.Connection[Any], query: SqlText, about: Mapping[str
 
 
 def _release(connection: psycopg.Connection[Any], sql: Mapping[str, SqlText], about: Mapping[str, Any]) -> None:
-    if connection.execute(sql["release_key"], about).rowcount == 0:
+    released = connection.execute(sql["release_key"], about).rowcount
+    _refuse_repeated(connection, sql, about)
+    if not released:
         raise DeskError(f"{about['subscriber']} {about['key']!r} does not wait")
+
+
+def _refuse_repeated(connection: psycopg.Connection[Any], sql: Mapping[str, SqlText], about: Mapping[str, Any]) -> None:
+    """Raises DoneBeforeError if this request has been here; whoever calls has the letter or key to himself."""
+    request_id, wanted = about["request_id"], {**about, "of_message": about.get("message_id")}
+    if request_id and (done := _one(connection, sql["done_before"], wanted)) is not None:
+        raise DoneBeforeError(request_id, done)
 
 
 def _refuse_again(

@@ -11,6 +11,9 @@ RECONNECT_SECONDS = 5.0
 be changed freely."""
 OPERATOR_CONNECT_SECONDS = 5
 """Time-out of the connections that operators' commands make. May be changed."""
+DESK_IDLE_SECONDS = 60.0
+"""After this a session of the desk that nobody has used is closed: it costs nothing while nobody looks. May be
+changed."""
 WAKE_UPS_LIFETIME_SECONDS = 300.0
 """After this the connection that listens for wake-ups is made anew: from a primary that became a standby without a cut
 no hint comes any more. May be changed: until then the relay polls."""
@@ -39,6 +42,8 @@ operators' alarms compare with."""
 
 PARKED_KEYS_AT_ONCE = 5_000
 """Parked keys in one read: none of them is long, but there may be very many. May be changed."""
+MESSAGES_OF_A_KEY = 10_000
+"""Where counting the messages that wait for one key stops. May be changed: a page of keys counts for each."""
 PARKED_SUMMARY_ROWS = 50
 """Groups in a summary: reasons are few, but nothing stops a bug from making up many. May be changed: each is a series
 in the metrics."""

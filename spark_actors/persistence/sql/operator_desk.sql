@@ -1,17 +1,58 @@
 -- letters
--- Dead letters, the newest first; a filter that is null lets everything through.
+-- Dead letters, the newest first, behind a place in that order; a filter that is null lets everything through.
 SELECT letter_id, message_id, name, version, key, subscriber, reason, attempts, state, died_at, occurred_at, handled_at,
-       edited_into, correlation_id, causation_id, body
+       edited_into, correlation_id, causation_id, CASE WHEN %(has_bodies)s THEN body ELSE '' END AS body
 FROM {schema}.dead_letters
 WHERE (%(letter_id)s::bigint IS NULL OR letter_id = %(letter_id)s)
+  AND (%(letter_ids)s::bigint[] IS NULL OR letter_id = ANY(%(letter_ids)s))
   AND (%(state)s::text IS NULL OR state = %(state)s)
+  AND (%(cause)s::text IS NULL OR split_part(reason, ':', 1) = %(cause)s)
   AND (%(reason)s::text IS NULL OR starts_with(reason, %(reason)s))
-  AND (%(name)s::text IS NULL OR name = %(name)s)
+  AND (%(name)s::text IS NULL OR name = %(name)s OR regexp_replace(name, '\.[0-9]+$', '') = %(name)s)
   AND (%(key)s::text IS NULL OR key = %(key)s)
   AND (%(subscriber)s::text IS NULL OR subscriber = %(subscriber)s)
   AND (%(since)s::timestamptz IS NULL OR died_at >= %(since)s)
+  AND (%(up_to)s::bigint IS NULL OR letter_id <= %(up_to)s)
+  AND (%(died_until)s::timestamptz IS NULL OR died_at <= %(died_until)s)
+  AND (%(after_at)s::timestamptz IS NULL OR (died_at, letter_id) < (%(after_at)s, %(after_id)s))
 ORDER BY died_at DESC, letter_id DESC
 LIMIT %(limit)s
+
+-- oldest_letters
+-- The same, the oldest first.
+SELECT letter_id, message_id, name, version, key, subscriber, reason, attempts, state, died_at, occurred_at, handled_at,
+       edited_into, correlation_id, causation_id, CASE WHEN %(has_bodies)s THEN body ELSE '' END AS body
+FROM {schema}.dead_letters
+WHERE (%(letter_id)s::bigint IS NULL OR letter_id = %(letter_id)s)
+  AND (%(letter_ids)s::bigint[] IS NULL OR letter_id = ANY(%(letter_ids)s))
+  AND (%(state)s::text IS NULL OR state = %(state)s)
+  AND (%(cause)s::text IS NULL OR split_part(reason, ':', 1) = %(cause)s)
+  AND (%(reason)s::text IS NULL OR starts_with(reason, %(reason)s))
+  AND (%(name)s::text IS NULL OR name = %(name)s OR regexp_replace(name, '\.[0-9]+$', '') = %(name)s)
+  AND (%(key)s::text IS NULL OR key = %(key)s)
+  AND (%(subscriber)s::text IS NULL OR subscriber = %(subscriber)s)
+  AND (%(since)s::timestamptz IS NULL OR died_at >= %(since)s)
+  AND (%(up_to)s::bigint IS NULL OR letter_id <= %(up_to)s)
+  AND (%(died_until)s::timestamptz IS NULL OR died_at <= %(died_until)s)
+  AND (%(after_at)s::timestamptz IS NULL OR (died_at, letter_id) > (%(after_at)s, %(after_id)s))
+ORDER BY died_at, letter_id
+LIMIT %(limit)s
+
+-- letter_groups
+-- The letters that wait (counting stops at the limit), by what they have in common; a subject counts without its bucket.
+SELECT split_part(reason, ':', 1) AS cause, regexp_replace(letter.name, '\.[0-9]+$', '') AS name, subscriber, count(*) AS letters,
+       min(died_at) AS first_died_at, max(died_at) AS last_died_at, max(letter_id) AS up_to
+FROM (
+    SELECT reason, name, subscriber, died_at, letter_id FROM {schema}.dead_letters
+    WHERE state = 'waiting' ORDER BY died_at DESC, letter_id DESC LIMIT %(most)s
+) AS letter
+GROUP BY 1, 2, 3
+ORDER BY letters DESC, cause, 2, subscriber
+LIMIT %(limit)s
+
+-- letter_bound
+-- How far a look at the letters goes.
+SELECT coalesce(max(letter_id), 0) AS up_to, coalesce(max(died_at), now()) AS died_until FROM {schema}.dead_letters
 
 -- lock_letter
 -- Have a letter to oneself until commit.
@@ -98,29 +139,49 @@ WHERE subscriber = %(subscriber)s AND key = %(key)s AND state = 'parked' AND NOT
 
 -- audit
 -- Remember who did what, and why.
-INSERT INTO {schema}.operator_actions (who, why, action, subscriber, key, message_id, detail)
-VALUES (%(who)s, %(why)s, %(action)s, %(subscriber)s, %(key)s, %(message_id)s, %(detail)s)
+INSERT INTO {schema}.operator_actions (who, why, action, subscriber, key, message_id, detail, request_id)
+VALUES (%(who)s, %(why)s, %(action)s, %(subscriber)s, %(key)s, %(message_id)s, %(detail)s, %(request_id)s)
+
+-- done_before
+-- What an action under this request has done to a letter or key already.
+SELECT message_id FROM {schema}.operator_actions
+WHERE request_id = %(request_id)s AND request_id <> '' AND subscriber = %(subscriber)s AND key = %(key)s
+  AND (%(of_message)s::text IS NULL OR message_id = %(of_message)s)
+LIMIT 1
 
 -- actions
--- What operators have done, the newest first; commands of one turn that are alike are one row.
+-- What operators have done, the newest first, behind a place in that order; commands of one turn that are alike are one row.
 SELECT acted_at, who, why, action, subscriber,
        coalesce(command ->> 0, key) AS key,
        coalesce(command ->> 1, message_id) AS message_id,
-       coalesce(command ->> 2, detail) AS detail
+       coalesce(command ->> 2, detail) AS detail,
+       action_id, coalesce(place, 0) AS place
 FROM {schema}.operator_actions LEFT JOIN LATERAL
     json_array_elements(commands) WITH ORDINALITY AS each (command, place) ON true
-ORDER BY action_id DESC, place DESC LIMIT %(limit)s
+WHERE (%(after_at)s::timestamptz IS NULL OR acted_at <= %(after_at)s
+       AND (acted_at, action_id, coalesce(place, 0)) < (%(after_at)s, %(after_id)s, %(after_place)s))
+ORDER BY acted_at DESC, action_id DESC, place DESC LIMIT %(limit)s
 
 -- keys
--- Keys that wait, the longest first, and how many messages wait for each.
+-- Keys that wait, the longest first, behind a place in that order, and how many messages wait for each (counting stops at
+-- the most).
 SELECT subscriber, key, state, reason, since, by,
-       (SELECT count(*) FROM {schema}.parked_messages AS waiting
-        WHERE waiting.subscriber = parked.subscriber AND waiting.key = parked.key) AS messages
+       (SELECT count(*) FROM (
+            SELECT FROM {schema}.parked_messages AS waiting
+            WHERE waiting.subscriber = parked.subscriber AND waiting.key = parked.key LIMIT %(most)s
+        ) AS counted) AS messages,
+       coalesce((
+            SELECT message_id FROM {schema}.parked_messages AS waiting
+            WHERE waiting.subscriber = parked.subscriber AND waiting.key = parked.key ORDER BY place LIMIT 1
+        ), '') AS first_message_id
 FROM {schema}.parked_keys AS parked
 WHERE (%(subscriber)s::text IS NULL OR subscriber = %(subscriber)s)
   AND (%(key)s::text IS NULL OR key = %(key)s)
+  AND (%(state)s::text IS NULL OR state = %(state)s)
   AND (%(reason)s::text IS NULL OR starts_with(reason, %(reason)s))
-ORDER BY since
+  AND (%(after_at)s::timestamptz IS NULL
+       OR (since, subscriber, key) > (%(after_at)s, %(after_subscriber)s, %(after_key)s))
+ORDER BY since, subscriber, key
 LIMIT %(limit)s
 
 -- pause_key

@@ -17,16 +17,17 @@ from typer.testing import CliRunner
 
 from domain.accounting.messages import Deposit
 from spark_actors.cli.daemon import Target
-from spark_actors.cli.redelivery import edited_event
 from spark_actors.embedded.data_dir import DaemonCard, DataDir
 from spark_actors.ingress.client import Answer, NotAcceptedError, OutcomeUnknownError
 from spark_actors.kernel.decisions import Verdict
 from spark_actors.messaging.cloudevents import command_subject
 from spark_actors.messaging.envelope import Envelope
 from spark_actors.messaging.ports import KEPT_IN_PART, KeyState
-from spark_actors.persistence.operator_desk import DeskError, Operator, OperatorDesk
+from spark_actors.operations.editing import edited_event
+from spark_actors.persistence.operator_desk import DeskError, Letter, LetterFilter, Operator, OperatorDesk
 from tests.contracts.test_parked_commands import keys, letters, waiting
 from tests.contracts.test_turns import NOW, Host, balance, sent
+from tests.fixtures.application import REGISTRY
 from tests.fixtures.letters import a_letter
 from tests.fixtures.postgres import emptied
 from tests.fixtures.stores import PostgresStores
@@ -231,7 +232,7 @@ def refused_at_the_door(stores: PostgresStores, message_id: str = "typo", **chan
 def talking(monkeypatch: pytest.MonkeyPatch, outcome: Answer | BaseException) -> None:
     """How every conversation with the daemon ends."""
 
-    def talk(target: Target, conversation: object) -> Answer:
+    def talk(target: Target, conversation: object, acting: object = None) -> Answer:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
@@ -334,21 +335,18 @@ def test_letters_are_in_states_that_there_are_only(host: Host, cli: Cli) -> None
     cli("dead-letters", "list", "--state", "wating", code=2)
 
 
-def test_a_refused_message_is_edited_into_the_same_one_whenever_that_is_repeated() -> None:
-    body = json.dumps(
-        {"specversion": "1.0", "id": "typo", "source": "test", "type": "spark.accounting.deposit.v1", "subject": "ann"}
-    ).encode()
-    fields = ("account_id=ann", "deposit_id=d", "amount_sat=5")
-    subject = command_subject(Deposit.TYPE)
-    assert edited_event("ingress/1", subject, body, fields, None, "a typo") == edited_event(
-        "ingress/1", subject, body, fields, None, "a typo"
-    )
-    ids = {
-        edited_event(letter, subject, body, (*fields[:2], amount), None, "a typo")[0]
-        for letter in ("ingress/1", "ingress/2")
-        for amount in ("amount_sat=5", "amount_sat=6")
-    }
-    assert len(ids) == 4
+def test_a_refused_message_is_edited_into_the_same_one_whenever_that_is_repeated(
+    stores: PostgresStores, cli: Cli, dsn_by_context: Mapping[str, str]
+) -> None:
+    for message_id in ("first", "second"):
+        refused_at_the_door(stores, message_id)
+    letters = OperatorDesk(dsn_by_context).letters("ingress", LetterFilter(), limit=2)
+
+    def edit(letter: Letter, amount_sat: int) -> tuple[str, bytes]:
+        return edited_event(REGISTRY, letter, {"amount_sat": amount_sat}, None, "a typo")
+
+    assert edit(letters[0], 5) == edit(letters[0], 5)
+    assert len({edit(letter, amount_sat)[0] for letter in letters for amount_sat in (5, 6)}) == 4
 
 
 def all_is_forgotten(dsn_by_context: Mapping[str, str]) -> None:

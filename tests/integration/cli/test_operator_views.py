@@ -8,10 +8,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from domain.application import APPLICATION
 from spark_actors.cli.desk import looked_at
 from spark_actors.kernel.errors import StorageUnavailableError
 from spark_actors.kernel.sagas import SagaState
-from spark_actors.persistence.operator_views import OperatorViews, SagaFilter
+from spark_actors.operations.desk import Desk
+from spark_actors.operations.messages import ListSagas, ListTasks, ViewDeployment
+from spark_actors.persistence.operator_views import OperatorViews
 from tests.fixtures.postgres import emptied
 
 SAGA = """
@@ -43,7 +46,7 @@ def database(module_database: str) -> str:
 
 
 @pytest.fixture
-def views(dsn_by_context: Mapping[str, str]) -> OperatorViews:
+def desk(dsn_by_context: Mapping[str, str]) -> Desk:
     """A running donation that is late, one that is not, and a sign-up that has ended."""
     with psycopg.connect(dsn_by_context["auth"], autocommit=True) as connection:
         for context, *values in (
@@ -52,29 +55,32 @@ def views(dsn_by_context: Mapping[str, str]) -> OperatorViews:
             ("auth", "sign-up", "ended", "completed", AN_HOUR * 2, -AN_HOUR),
         ):
             connection.execute(SAGA.format(context=context).encode(), values)
-    return OperatorViews(looked_at(dsn_by_context))
+    return Desk(APPLICATION, dsn_by_context)
 
 
 @pytest.mark.parametrize(
     ("wanted", "found"),
     [
-        (SagaFilter(), ["early", "late", "ended"]),
-        (SagaFilter(kind="donation"), ["early", "late"]),
-        (SagaFilter(state=SagaState.COMPLETED), ["ended"]),
-        (SagaFilter(overdue=True), ["late"]),
-        (SagaFilter(kind="donation", saga_id="early"), ["early"]),
-        (SagaFilter(kind="sign-up", saga_id="early"), []),
+        (ListSagas(), ["early", "late", "ended"]),
+        (ListSagas(kind="donation"), ["early", "late"]),
+        (ListSagas(state=SagaState.COMPLETED), ["ended"]),
+        (ListSagas(is_overdue=True), ["late"]),
+        (ListSagas(kind="donation", saga_id="early"), ["early"]),
+        (ListSagas(saga_id="ended"), ["ended"]),
+        (ListSagas(kind="sign-up", saga_id="early"), []),
     ],
 )
-def test_sagas_of_all_contexts_are_found_newest_first(
-    views: OperatorViews, wanted: SagaFilter, found: list[str]
-) -> None:
-    assert [row.saga_id for row in views.sagas(wanted, limit=10)] == found
+def test_sagas_of_all_contexts_are_found_newest_first(desk: Desk, wanted: ListSagas, found: list[str]) -> None:
+    assert [line.saga_id for line in desk.answer(wanted).sagas] == found
 
 
-def test_no_more_sagas_come_than_were_asked_for(views: OperatorViews) -> None:
-    (newest,) = views.sagas(SagaFilter(), limit=1)
-    assert (newest.saga_id, newest.state) == ("early", SagaState.RUNNING)
+def test_no_more_sagas_come_than_were_asked_for(desk: Desk) -> None:
+    page = desk.answer(ListSagas(limit=1))
+    assert [(line.context, line.saga_id, line.state) for line in page.sagas] == [
+        ("crowdfunding", "early", SagaState.RUNNING)
+    ]
+    rest = desk.answer(ListSagas(after=page.next))
+    assert ([line.saga_id for line in rest.sagas], rest.next) == (["late", "ended"], "")
 
 
 def test_what_waits_is_counted_by_context(dsn_by_context: Mapping[str, str]) -> None:
@@ -95,15 +101,15 @@ def test_tasks_are_found_by_key_and_by_what_is_wrong_those_first_that_wait_longe
         connection.execute(TASK, ("1", "w-1", A_MINUTE, ""))
         connection.execute(TASK, ("2", "w-2", AN_HOUR, "no answer"))
         connection.execute(TASK, ("3", "w-3", -AN_HOUR, ""))
-    views = OperatorViews(looked_at(dsn_by_context))
+    desk = Desk(APPLICATION, dsn_by_context)
 
-    def found(*, context: str | None = None, key: str | None = None, failing: bool = False) -> list[str]:
-        return [row.key for row in views.tasks(context=context, key=key, failing=failing, limit=3)]
+    def found(wanted: ListTasks) -> list[str]:
+        return [line.key for line in desk.answer(wanted).tasks]
 
-    assert found() == ["w-2", "w-1", "w-3"]
-    assert found(failing=True) == found(key="w-2") == ["w-2"]
-    assert found(context="auth") == []
-    [backlog] = [each for each in views.backlogs() if each.context == "bitcoin"]
+    assert found(ListTasks()) == ["w-2", "w-1", "w-3"]
+    assert found(ListTasks(is_failing=True)) == found(ListTasks(instance="w-2")) == ["w-2"]
+    assert found(ListTasks(context="auth")) == []
+    [backlog] = [each for each in desk.answer(ViewDeployment()).contexts if each.context == "bitcoin"]
     assert backlog.tasks == 2
 
 

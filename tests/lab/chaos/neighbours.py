@@ -16,7 +16,7 @@ from spark_actors.ingress.client import ViewRefusedError, ViewTimeoutError
 from spark_actors.kernel.errors import StorageError
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging.unit_of_work import COMMANDS
-from spark_actors.persistence.operator_desk import DeskError, Operator, OperatorDesk
+from spark_actors.persistence.operator_desk import DeskError, KeyFilter, Operator, OperatorDesk
 from tests.lab.chaos.orders import Order
 from tests.lab.chaos.queries import ChaosQueries
 from tests.lab.chaos.stage import Act, Stage
@@ -140,7 +140,7 @@ async def _waits(stage: Stage, place: _Place) -> bool:
 
     def find() -> bool:
         try:
-            return bool(desk.keys(place.context, subscriber=place.subscriber, key=place.key, limit=1))
+            return bool(desk.keys(place.context, KeyFilter(place.subscriber, place.key), limit=1))
         except (StorageError, DeskError):
             return False
 

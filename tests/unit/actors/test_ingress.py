@@ -39,8 +39,8 @@ from spark_actors.messaging.routing import Placement, Slot
 from spark_actors.messaging.scrubbing import Scrubber
 from spark_actors.messaging.telemetry import AnswerCut, ClocksCompared, CommandsRefused, TelemetryEvent
 from spark_actors.messaging.tuning import QUIET_SECONDS
-from spark_actors.operations.desk import who_am_i
 from spark_actors.operations.messages import WhoAmI
+from spark_actors.operations.serving import who_am_i
 from spark_actors.persistence.memory_parking import MemoryDeadLetters
 from tests.fixtures.application import REGISTRY, answered_by, example
 from tests.fixtures.identity import a_guard, bearer, user
