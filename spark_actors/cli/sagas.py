@@ -66,7 +66,7 @@ def list_sagas(
     from spark_actors.operations.messages import ListSagas
 
     _check_kind(kind, "--kind")
-    asked = ListSagas(kind or "", state, is_overdue=overdue)
+    asked = ListSagas(kind or "", state or "", is_overdue=overdue)
     rows = listed(desk_of(Target(data_dir, config), token_file), asked, "sagas", limit)
     if as_json:
         print_json([asdict(row) for row in rows])

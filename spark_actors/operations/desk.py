@@ -15,6 +15,7 @@ import msgspec
 from spark_actors.application import Application
 from spark_actors.cluster.nodes import NodeState
 from spark_actors.kernel.messages import Query
+from spark_actors.kernel.sagas import SagaState
 from spark_actors.messaging.ports import INGRESS, SagaRow
 from spark_actors.messaging.unit_of_work import COMMANDS
 from spark_actors.operations import messages as of
@@ -227,7 +228,7 @@ class Desk:
     def _saga_page(self, asked: of.ListSagas) -> of.SagaPage:
         after = line_of(asked.after, str, str, str)
         found, following = self._sagas(
-            SagaFilter(saga_id=asked.saga_id or None, state=asked.state, overdue=asked.is_overdue),
+            SagaFilter(saga_id=asked.saga_id or None, state=_saga_state(asked.state), overdue=asked.is_overdue),
             kind=asked.kind,
             limit=asked.limit,
             after=after,
@@ -296,6 +297,13 @@ class Desk:
 
 def _place_of_letter(letter: Letter) -> Line:
     return Line(letter.died_at, letter.context, (letter.letter_id,))
+
+
+def _saga_state(word: str) -> SagaState | None:
+    """Raises DeskError."""
+    if word not in ("", *SagaState):
+        raise DeskError(f"state: expected {', '.join(SagaState)} or nothing, got {word!r}")
+    return SagaState(word) if word else None
 
 
 def _audited(application: Application, dsn: Mapping[str, str]) -> Sequence[Check]:

@@ -542,7 +542,8 @@ class ListSagas(Query):
     """Ask for the stories of sagas, the newest first; an empty filter lets everything through."""
 
     kind: Name = ""
-    state: SagaState | None = None
+    state: Name = ""
+    """running, completed or failed."""
     is_overdue: bool = False
     """Only those that run past their deadline."""
     saga_id: Text = ""
