@@ -40,12 +40,17 @@ LIMIT %(limit)s
 
 -- letter_groups
 -- The letters that wait (counting stops at the limit), by what they have in common; a subject counts without its bucket.
-SELECT split_part(reason, ':', 1) AS cause, regexp_replace(letter.name, '\.[0-9]+$', '') AS name, subscriber, count(*) AS letters,
-       min(died_at) AS first_died_at, max(died_at) AS last_died_at, max(letter_id) AS up_to
+SELECT cause, regexp_replace(alike.name, '\.[0-9]+$', '') AS name, subscriber, sum(letters)::bigint AS letters,
+       min(first_died_at) AS first_died_at, max(last_died_at) AS last_died_at, max(up_to) AS up_to
 FROM (
-    SELECT reason, name, subscriber, died_at, letter_id FROM {schema}.dead_letters
-    WHERE state = 'waiting' ORDER BY died_at DESC, letter_id DESC LIMIT %(most)s
-) AS letter
+    SELECT split_part(reason, ':', 1) AS cause, name, subscriber, count(*) AS letters,
+           min(died_at) AS first_died_at, max(died_at) AS last_died_at, max(letter_id) AS up_to
+    FROM (
+        SELECT reason, name, subscriber, died_at, letter_id FROM {schema}.dead_letters
+        WHERE state = 'waiting' ORDER BY died_at DESC, letter_id DESC LIMIT %(most)s
+    ) AS letter
+    GROUP BY 1, 2, 3
+) AS alike
 GROUP BY 1, 2, 3
 ORDER BY letters DESC, cause, 2, subscriber
 LIMIT %(limit)s
@@ -134,7 +139,7 @@ ON CONFLICT DO NOTHING
 UPDATE {schema}.parked_keys AS parked SET state = 'released', by = %(who)s
 WHERE subscriber = %(subscriber)s AND key = %(key)s AND state = 'parked' AND NOT EXISTS (
     SELECT FROM {schema}.dead_letters AS letter
-    WHERE letter.subscriber = parked.subscriber AND letter.key = parked.key AND letter.state = 'waiting'
+    WHERE letter.subscriber = %(subscriber)s AND letter.key = %(key)s AND letter.state = 'waiting'
 )
 
 -- audit
