@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from spark_actors.cli.daemon import Target, known_dsns
-from spark_actors.cli.errors import ExitCode
-from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption
+from spark_actors.cli.daemon import Target
+from spark_actors.cli.errors import CliError, ExitCode
+from spark_actors.cli.options import ConfigOption, DataDirOption, JsonOption, TokenFileOption
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from spark_actors.application import Application
+    from spark_actors.cli.desk import Desk
     from spark_actors.persistence.audit import Check
 
+LOOK_SECONDS = 0.5
+"""How often it is looked whether an audit has ended that the daemon makes."""
 EXAMPLES = """
 Looks into the live databases; safe at any time, and it stops nobody.
 
@@ -25,11 +30,16 @@ Exit code: 0 all is well · 1 something is wrong, and what · 3 no daemon, and n
 """
 
 
-def audit(as_json: JsonOption = False, data_dir: DataDirOption = None, config: ConfigOption = None) -> None:
+def audit(
+    as_json: JsonOption = False,
+    token_file: TokenFileOption = None,
+    data_dir: DataDirOption = None,
+    config: ConfigOption = None,
+) -> None:
     """Check the books of the application, the sagas and what waits; say what is wrong."""
     from spark_actors.cli.output import console, print_json
 
-    checks = run_audit(Target(data_dir, config))
+    checks = run_audit(Target(data_dir, config), token_file)
     if as_json:
         print_json(audit_report(checks))
     else:
@@ -38,9 +48,32 @@ def audit(as_json: JsonOption = False, data_dir: DataDirOption = None, config: C
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def run_audit(target: Target) -> Sequence[Check]:
-    """The audit's checks. Raises NoDaemonError if nobody says where the databases are, or StorageError."""
-    return checks_of(target.application(), known_dsns(target))
+def run_audit(target: Target, token_file: Path | None = None) -> Sequence[Check]:
+    """The audit's checks, made here where the databases are known, or else by the daemon.
+
+    Raises NoDaemonError if neither the databases nor a broker is known, StorageError, or CliError.
+    """
+    from spark_actors.cli.desk import DeskAtTables, desk_of
+
+    desk = desk_of(target, token_file)
+    return checks_of(target.application(), desk.dsn) if isinstance(desk, DeskAtTables) else _asked_for(desk)
+
+
+def _asked_for(desk: Desk) -> Sequence[Check]:
+    """Those that the daemon has made, which is waited for."""
+    from spark_actors.operations.messages import ShowAudit
+    from spark_actors.persistence.audit import Check, Finding
+
+    state = desk.ask(ShowAudit(is_to_run=True))
+    while state.is_running:
+        time.sleep(LOOK_SECONDS)
+        state = desk.ask(ShowAudit())
+    if state.problem or state.ended_at is None:
+        raise CliError(state.problem or "whoever made the audit was replaced meanwhile: ask again")
+    return [
+        Check(line.name, tuple(Finding(each.subject, each.detail) for each in line.findings), not line.is_passed)
+        for line in state.checks
+    ]
 
 
 def checks_of(application: Application, dsn_by_schema: Mapping[str, str], **options: Any) -> Sequence[Check]:

@@ -135,7 +135,7 @@ def test_a_reader_sees_all_and_does_nothing_and_others_see_nothing(running: Daem
     assert elsewhere(running, tmp_path, ron, "keys", "list", "--key", "desk-nobody") == []
 
 
-def test_the_books_are_audited_for_who_asks(running: Daemon) -> None:
+def test_the_books_are_audited_for_who_asks(running: Daemon, tmp_path: Path) -> None:
     ron = token(running, "reader", "ron")
 
     def is_made() -> bool:
@@ -146,6 +146,7 @@ def test_the_books_are_audited_for_who_asks(running: Daemon) -> None:
     state = ask(running, ron, of.ShowAudit())
     assert (state.is_passed, state.problem) == (True, "")
     assert len(state.checks) > 10
+    assert elsewhere(running, tmp_path, ron, "audit")["passed"]
 
 
 def test_a_key_is_paused_and_resumed_by_the_command_line_of_who_has_a_token_alone(

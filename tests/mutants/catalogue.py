@@ -25,6 +25,8 @@ BY_HAND = "tests/contracts/test_by_hand.py"
 WEEKS = "tests/integration/persistence/test_inbox_weeks.py"
 COMMIT = "tests/integration/persistence/test_turn_commit.py"
 IDENTITY = "tests/unit/messaging/test_identity.py"
+WHO_MAY_ASK = "tests/unit/operations/test_who_may_ask.py"
+DESK = "tests/integration/operations/test_desk.py"
 TOKENS = "tests/unit/identity/test_tokens.py"
 BROKER = "tests/integration/ingress/test_nats_broker.py"
 TWO_AT_ONCE = "tests/integration/ingress/test_two_at_once.py"
@@ -172,6 +174,14 @@ MUTANTS = (
         "if since is None or at < since:",
         "if since is None:",
         (f"{MAINTENANCE}::test_a_letter_is_retried_only_while_the_inbox_knows_what_was_handled_since",),
+    ),
+    Mutant(
+        3,
+        "an action that is asked for twice is done twice",
+        f"{STORE}/operator_desk.py",
+        "raise DoneBeforeError(request_id, done)",
+        "pass",
+        (f"{DESK}::test_a_message_is_skipped_once_and_only_the_one_that_was_seen",),
     ),
     Mutant(
         3,
@@ -629,6 +639,14 @@ MUTANTS = (
         "not sender.owns(account := read(envelope.data)):",
         "not sender.owns(account := sender.subject):",
         (f"{IDENTITY}::test_no_user_acts_for_the_account_of_another",),
+    ),
+    Mutant(
+        10,
+        "who may only look acts at the desk of operators",
+        GUARD,
+        'for each in types if each.kind == "query"}',
+        "for each in types}",
+        (f"{WHO_MAY_ASK}::test_each_sender_may_ask_what_its_role_allows_and_nothing_else",),
     ),
     Mutant(
         10,
