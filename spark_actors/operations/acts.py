@@ -17,6 +17,7 @@ from spark_actors.operations import messages as of
 from spark_actors.operations.editing import edited, edited_event
 from spark_actors.operations.paging import Line, line_of
 from spark_actors.persistence.operator_desk import (
+    RETRIED,
     DeskError,
     DoneBeforeError,
     Letter,
@@ -184,7 +185,12 @@ class Acts:
             raise DeskError(
                 f"{letter.address} was kept only in part: whoever has it whole can send it, or edit all of its content"
             )
-        is_open = self._letters.retry(letter, operator, even_if_old=action.is_even_if_old)
+        is_open = False
+        try:
+            is_open = self._letters.retry(letter, operator, even_if_old=action.is_even_if_old)
+        except DoneBeforeError:  # whether it was sent is not known; sent once more it ends as it did
+            if not is_at_door or letter.state != RETRIED:
+                raise
         if is_at_door:
             return self._sent_again(letter, operator, letter.body, resend)
         return "released" if is_open else "handled before"
@@ -193,7 +199,11 @@ class Acts:
         registry, changes = self._application.registry, action.changes or {}
         if letter.context == INGRESS:
             new_id, body = edited_event(registry, letter, changes, action.content, operator.why)
-            self._letters.edit(letter, operator, new_id=new_id, data=body, version=letter.version)
+            try:
+                self._letters.edit(letter, operator, new_id=new_id, data=body, version=letter.version)
+            except DoneBeforeError:
+                if letter.edited_into != new_id:
+                    raise
             return self._sent_again(letter, operator, body, resend)
         new_id = str(uuid4())
         version, content = edited(registry, letter, changes, action.content)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from spark_actors.ingress.client import Answer, SparkClient
+from spark_actors.ingress.client import Answer, OutcomeUnknownError, SparkClient
 from spark_actors.kernel.messages import Action, Query
 from spark_actors.messaging.cloudevents import parted
 from spark_actors.messaging.door import RefusedError
@@ -66,7 +66,10 @@ class DeskAtBroker:
 
         def resend(subject: str, body: bytes) -> str:  # in a thread of the desk
             sent = asyncio.run_coroutine_threadsafe(self._sent(token, subject, body), loop)
-            return told(sent.result())
+            try:
+                return told(sent.result(tuning.LOOP_SECONDS))
+            except TimeoutError:  # it is stopping: nobody is left who would take the answer
+                raise OutcomeUnknownError(f"no outcome within {tuning.LOOP_SECONDS:g} s") from None
 
         return await self._within(partial(self._desk.act, action, Actor(asker.name, resend), tuning.ACT_SECONDS))
 

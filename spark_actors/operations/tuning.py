@@ -14,3 +14,6 @@ clients wait for an answer."""
 OUTCOME_SECONDS = 3.0
 """So long is waited for how a letter ended that was sent to the door again. May be changed; together with ACT_SECONDS
 below what clients wait for."""
+LOOP_SECONDS = 10.0
+"""So long a thread of the desk waits for its event loop at most, which ends before it does. Above OUTCOME_SECONDS and
+what it takes to connect."""

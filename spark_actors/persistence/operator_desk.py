@@ -273,9 +273,14 @@ class OperatorDesk:
             connection.execute(sql["mark_letter"], {**about, "state": "edited", "edited_into": new_id})
 
     def put_back(self, letter: Letter, operator: Operator, detail: str) -> None:
-        """Have a letter wait again whose message could not be sent after all; *detail* says why."""
+        """Have a letter wait again whose message could not be sent after all; *detail* says why.
+
+        The operator's request has not been done then: the same one may do it yet.
+        """
         about = {**vars(letter), **vars(operator)}
         with self._connected(letter.context) as (connection, sql):
+            connection.execute(sql["forget_request"], about)
+            about["request_id"] = ""
             connection.execute(sql["mark_letter"], {**about, "state": "waiting", "edited_into": ""})
             _audit(connection, sql, about, "put back", detail)
 

@@ -154,6 +154,11 @@ WHERE request_id = %(request_id)s AND request_id <> '' AND subscriber = %(subscr
   AND (%(of_message)s::text IS NULL OR message_id = %(of_message)s)
 LIMIT 1
 
+-- forget_request
+-- An action under this request has come to nothing.
+UPDATE {schema}.operator_actions SET request_id = ''
+WHERE request_id = %(request_id)s AND request_id <> '' AND message_id = %(message_id)s
+
 -- actions
 -- What operators have done, the newest first, behind a place in that order; commands of one turn that are alike are one row.
 SELECT acted_at, who, why, action, subscriber,

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from domain.application import APPLICATION
+from spark_actors.ingress.client import NotAcceptedError, OutcomeUnknownError
 from spark_actors.kernel.messages import Query
 from spark_actors.messaging.ports import DeadLetter
 from spark_actors.operations import messages as of
@@ -167,6 +168,70 @@ def test_what_is_asked_twice_under_one_request_happens_once_and_is_told_as_it_wa
     assert "is discarded: nothing was done" in again.problem
     [line] = desk.answer(of.ListActions()).actions
     assert (line.who, line.why, line.action, line.message_id) == ("operator zoe", "not ours", "discard", "m")
+
+
+class Door:
+    """What the door says to each that is sent to it again."""
+
+    def __init__(self, *answers: str | Exception) -> None:
+        self.answers, self.sent = list(answers), list[bytes]()
+
+    def resend(self, subject: str, body: bytes) -> str:
+        self.sent.append(body)
+        if isinstance(answer := self.answers.pop(0), Exception):
+            raise answer
+        return answer
+
+
+AT_DOOR: dict[str, Any] = {
+    "name": "spark.commands.accounting.deposit",
+    "subscriber": "ingress",
+    "body": b"{}",
+    "died_at": LOOKED_AT,
+}
+
+
+def test_a_request_that_could_not_be_sent_to_the_door_is_done_when_it_comes_again(
+    stores: PostgresStores, desk: Desk
+) -> None:
+    bury(stores, "ingress", died("m", **AT_DOOR))
+    [letter] = desk.answer(of.ListLetters()).letters
+    door = Door(NotAcceptedError("full"), "done")
+    retry = of.RetryLetters("ingress", (letter.letter_id,), "mended", request_id="r")
+    stopped = act(desk, retry, Actor("operator zoe", door.resend))
+    assert (stopped.results, "full" in stopped.stopped) == ((), True)
+    assert [each.message_id for each in desk.answer(of.ListLetters()).letters] == ["m"]
+    assert [each.result for each in act(desk, retry, Actor("operator zoe", door.resend)).results] == ["done"]
+    assert desk.answer(of.ListLetters()).letters == ()
+    assert [line.action for line in desk.answer(of.ListActions()).actions] == ["retry", "put back", "retry"]
+
+
+def test_a_request_whose_outcome_was_not_known_tells_it_when_it_comes_again(stores: PostgresStores, desk: Desk) -> None:
+    bury(stores, "ingress", died("m", **AT_DOOR))
+    [letter] = desk.answer(of.ListLetters()).letters
+    door = Door(OutcomeUnknownError("not yet"), "rejected insufficient_funds")
+    retry = of.RetryLetters("ingress", (letter.letter_id,), "mended", request_id="r")
+    told = [act(desk, retry, Actor("operator zoe", door.resend)).results[0] for _ in range(2)]
+    assert [(each.code, each.result) for each in told] == [
+        ("unknown_outcome", ""),
+        ("", "rejected insufficient_funds"),
+    ]
+    assert door.sent == [b"{}"] * 2  # under one id: the second takes no effect
+    assert [line.action for line in desk.answer(of.ListActions()).actions] == ["retry"]
+
+
+def test_a_letter_of_the_door_that_somebody_gave_up_since_is_not_sent_by_an_old_request(
+    stores: PostgresStores, desk: Desk
+) -> None:
+    bury(stores, "ingress", died("m", **AT_DOOR))
+    [letter] = desk.answer(of.ListLetters()).letters
+    retry = of.RetryLetters("ingress", (letter.letter_id,), "mended", request_id="r")
+    door = Door("failed malformed_data")
+    act(desk, retry, Actor("operator zoe", door.resend))
+    bury(stores, "ingress", died("m", **{**AT_DOOR, "died_at": LOOKED_AT + A_SECOND}))  # refused again
+    act(desk, of.DiscardLetters("ingress", (letter.letter_id,), "not ours"))
+    assert [each.result for each in act(desk, retry, Actor("operator zoe", door.resend)).results] == ["done before"]
+    assert len(door.sent) == 1
 
 
 def test_a_message_is_skipped_once_and_only_the_one_that_was_seen(stores: PostgresStores, desk: Desk) -> None:
