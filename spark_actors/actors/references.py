@@ -301,6 +301,16 @@ class RayRoot:
             return False
         return True
 
+    def seen(self) -> dict[str, Any]:
+        """What `status` says, of whoever is the root by now; if nobody answers, that as the one problem."""
+        try:
+            if self.adopt():
+                return self.status()
+            problem = f"{names.ROOT}: there is none"
+        except ActorUnavailableError as error:
+            problem = str(error)
+        return {"ready": False, "problems": [problem], "actors": []}
+
     def start(self, build: Callable[[], Awaitable[Assembly]], *, beside: str = "") -> None:
         """End what earlier trees of the deployment have left, then make the root; it starts everything else.
 

@@ -80,6 +80,7 @@ def _desk(parts: Parts, group: int) -> DeskHandlers:
     """What the first group answers of the runtime itself; the others are not asked."""
     if group:
         return {}
+    from spark_actors.actors.references import RayRoot
     from spark_actors.ingress.client import SparkClient
     from spark_actors.operations.desk import Desk
     from spark_actors.operations.serving import DeskAtBroker
@@ -89,7 +90,13 @@ def _desk(parts: Parts, group: int) -> DeskHandlers:
     sessions = KeptSessions(THREADS)
     deployment = parts.deployment
     desk = DeskAtBroker(
-        Desk(parts.application, deployment.dsn, release=version(), sessions=sessions),
+        Desk(
+            parts.application,
+            deployment.dsn,
+            release=version(),
+            sessions=sessions,
+            tree=RayRoot(deployment.ray_namespace).seen,
+        ),
         partial(SparkClient.connect, deployment.nats_url, deployment.nats_token),
     )
     parts.open.callback(sessions.close)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
@@ -44,6 +44,10 @@ WORKING = (NodeState.ACTIVE, NodeState.DRAINING, NodeState.DRAINED, NodeState.GO
 """States of a node in which nothing is wrong with it."""
 
 
+Tree: TypeAlias = Callable[[], Mapping[str, Any]]
+"""The tree of actors as its root sees it now: the fields of `TreeStatus`."""
+
+
 class Desk:
     """Answers the messages of `operations`, but for `whoami`. Raises DeskError or StorageError."""
 
@@ -54,8 +58,10 @@ class Desk:
         *,
         release: str = "",
         sessions: Sessions = session_of_its_own,
+        tree: Tree | None = None,
     ) -> None:
-        """*dsn*: by schema."""
+        """*dsn*: by schema; *tree* only where there is a root to ask."""
+        self._tree = tree
         self._application, self._release = application, release
         looked_at = {name: dsn[name] for name in (*(each.name for each in application.writing), INGRESS)}
         self._letters = OperatorDesk(looked_at, sessions)
@@ -93,8 +99,15 @@ class Desk:
 
     def _overview(self, asked: of.ViewDeployment) -> of.DeploymentOverview:
         lines = tuple(self._waiting(backlog) for backlog in self._views.backlogs())
+        seen = self._tree() if self._tree else None
+        problems = dict.fromkeys((*(seen["problems"] if seen else ()), *self._problems()))
         return of.DeploymentOverview(
-            self._application.name, self._release, datetime.now(UTC), tuple(self._problems()), lines
+            self._application.name,
+            self._release,
+            datetime.now(UTC),
+            seen["ready"] if seen else None,
+            tuple(problems),
+            lines,
         )
 
     def _waiting(self, backlog: Backlog) -> of.ContextOverview:
@@ -161,6 +174,7 @@ class Desk:
         return of.ClusterState(
             tuple(map(_node_line, nodes)),
             tuple(of.PlaceLine(**vars(each), node=names.get(each.node_id, "")) for each in self._cluster.places()),
+            tuple(_actor_line(each, names) for each in (self._tree()["actors"] if self._tree else ())),
         )
 
     # --- dead letters ---
@@ -314,6 +328,11 @@ def _audited(application: Application, dsn: Mapping[str, str]) -> Sequence[Check
 def _node_line(node: KnownNode) -> of.NodeLine:
     rounded = {"silent_seconds": _whole(node.silent_seconds), "cpu_percent": _whole(node.cpu_percent)}
     return of.NodeLine(**{**vars(node), **rounded})
+
+
+def _actor_line(actor: Mapping[str, Any], names: Mapping[str, str]) -> of.ActorLine:
+    node = names.get(actor["node"], actor["node"])
+    return of.ActorLine(actor["actor"], node, actor["release"], actor["pid"], tuple(actor["problems"]))
 
 
 def _whole(number: float | None) -> int | None:

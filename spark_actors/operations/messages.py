@@ -79,13 +79,15 @@ class ContextOverview:
 
 @dataclass(frozen=True)
 class DeploymentOverview:
-    """How the deployment is, as far as its tables know. Whether each actor works just now says /readyz."""
+    """How the deployment is."""
 
     application: Name
     release: Name
     at: datetime
+    is_ready: bool | None
+    """Whether all actors can do their work, as the root says; none: nobody was there to be asked."""
     problems: tuple[Text, ...]
-    """What keeps it from doing all its work: nodes that may not be used, places without an actor."""
+    """What keeps it from doing all its work, as the root and the tables say."""
     contexts: tuple[ContextOverview, ...]
 
 
@@ -159,7 +161,7 @@ class NodeLine:
 
 @dataclass(frozen=True)
 class PlaceLine:
-    """Where an actor lives. What it says of itself, and its process, says /status."""
+    """Where an actor is to live, as it is written."""
 
     place: Name
     incarnation: int
@@ -172,11 +174,25 @@ class PlaceLine:
 
 
 @dataclass(frozen=True)
+class ActorLine:
+    """An actor that lives, as the root knows it."""
+
+    actor: Name
+    node: Name
+    release: Name
+    pid: int
+    problems: tuple[Text, ...]
+    """Why it cannot do its work just now; empty when it can."""
+
+
+@dataclass(frozen=True)
 class ClusterState:
     """The machines and what lives where."""
 
     nodes: tuple[NodeLine, ...]
     places: tuple[PlaceLine, ...]
+    actors: tuple[ActorLine, ...]
+    """None if the root was not there to be asked."""
 
 
 @query("operations.nodes", result=ClusterState, sent_by=Sender.OPERATOR)

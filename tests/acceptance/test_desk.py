@@ -120,9 +120,12 @@ def test_all_that_had_failed_when_somebody_looked_is_sent_again_by_who_is_named_
 def test_a_reader_sees_all_and_does_nothing_and_others_see_nothing(running: Daemon, tmp_path: Path) -> None:
     ron, ann = token(running, "reader", "ron"), token(running, "user", "ann")
     assert ask(running, ron, of.WhoAmI()).roles == ("reader",)
+    assert eventually(lambda: bool(ask(running, ron, of.ViewDeployment()).is_ready))
     assert ask(running, ron, of.ViewDeployment()).problems == ()
-    places = {place.place for place in ask(running, ron, of.ListNodes()).places}
-    assert "spark/broker/ingress/0" in places
+    cluster = ask(running, ron, of.ListNodes())
+    assert "spark/broker/ingress/0" in {place.place for place in cluster.places}
+    told = {actor["actor"]: actor["pid"] for actor in running.status()["status"]["actors"]}
+    assert {actor.actor: actor.pid for actor in cluster.actors} == told
     pause = of.PauseKey("accounting", "desk-nobody", "a test")
     for identity, question, code in (
         (ron, pause, "forbidden"),
