@@ -176,6 +176,13 @@ def test_an_application_whose_parts_do_not_fit_together_is_none() -> None:
     orders, inventory = InstalledContext(context=ORDERS), InstalledContext(context=INVENTORY)
     for contexts, words in (
         ((orders, orders), "two contexts, or the runtime's own too, are called orders"),
+        *(
+            (
+                (InstalledContext(context=BoundedContext(name=taken, messages=())),),
+                f"runtime's own too, are called {taken}",
+            )
+            for taken in ("operations", "ingress")
+        ),
         ((inventory,), "inventory: not both a rule of the table and a refusal of the domain: items_label_unique"),
         ((replace(orders, context=replace(ORDERS, aggregate=None)),), "the aggregate of orders is None"),
         ((replace(orders, context=replace(ORDERS, views={})),), "orders: nobody answers orders.order"),
