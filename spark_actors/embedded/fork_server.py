@@ -59,6 +59,7 @@ def main(listener: socket.socket, modules: Sequence[str], argv: list[str]) -> No
         become(*argv)
     wanted: Wanted | None = Wanted(argv, dict(os.environ), os.getcwd())
     if os.fork() != 0:
+        os.setpgid(0, os.getpgid(os.getppid()))  # the raylet ends a worker with its process group, which this was in
         setproctitle(TITLE)
         wanted = serve(listener)
     listener.close()
@@ -128,7 +129,8 @@ def received(connection: socket.socket) -> Wanted:
 
 
 def run(wanted: Wanted) -> None:
-    """Run the script as if Python had been started with it."""
+    """Run the script as if Python had been started with it, in a process group of its own, as a raylet starts it."""
+    os.setpgid(0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for stream, number in zip(wanted.streams, STANDARD_STREAMS, strict=False):
         os.dup2(stream, number)

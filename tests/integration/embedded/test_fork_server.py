@@ -69,6 +69,20 @@ def test_each_draws_ids_of_its_own(members: list[Any]) -> None:
     assert len({drawn for _, drawn, _ in told}) == len(told)
 
 
+def test_whoever_ends_takes_nobody_along(members: list[Any]) -> None:
+    """A raylet ends a worker with its process group."""
+    told = join(members, 4)
+    [server] = fork_servers()
+    ended, killed, *others = (psutil.Process(pid) for pid, _, _ in told)
+    ray.kill(members[0])
+    killed.kill()
+    psutil.wait_procs([ended, killed], timeout=LONG_SECONDS)
+    join(members, 1)  # by now the raylet has done what it does then
+    assert [process.is_running() for process in (ended, killed, *others)] == [False, False, True, True]
+    assert fork_servers() == [server]
+    assert len({os.getpgid(process.pid) for process in (server, *others)}) == 3
+
+
 def test_nothing_that_actors_import_makes_ray_draw_an_id_or_begins_a_thread() -> None:
     """Else all copies of a process that has imported it would draw the same, or lack the thread."""
     modules = "aggregate context ingress root supervisor"
