@@ -5,9 +5,11 @@ Defaults here equal those in `default.toml` (a test compares them), so that a gr
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +20,7 @@ from pydantic import (
     SecretStr,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -49,6 +52,14 @@ def _servers(value: str) -> str:
     if value and not all(server.strip().startswith(NATS_SCHEMES) for server in value.split(",")):
         raise ValueError("nats://, tls://, ws:// or wss:// URLs with commas between them, or nothing")
     return value
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    is_origin = parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc
+    if value and not (is_origin and parts._replace(path="") == (parts.scheme, parts.netloc, "", "", "")):
+        raise ValueError("an http:// or https:// URL of a host alone, without a path, or nothing")
+    return value.rstrip("/")
 
 
 def _known(info: ValidationInfo, kind: str) -> Sequence[str]:
@@ -97,6 +108,7 @@ Text = Annotated[str, Field(min_length=1)]
 Dsn = Annotated[SecretStr, AfterValidator(_dsn)]
 SigningKeyText = Annotated[SecretStr, AfterValidator(_signing_key)]
 Servers = Annotated[str, AfterValidator(_servers)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 Instance = Annotated[str, AfterValidator(_instance)]
 Schema = Annotated[str, AfterValidator(_schema)]
 WritingContext = Annotated[str, AfterValidator(_writing)]
@@ -148,6 +160,31 @@ class ClusterSettings(Group):
 class HttpSettings(Group):
     host: str = ""
     port: Port = 9464
+
+
+class WebSettings(Group):
+    enabled: bool = True
+    host: Text = "127.0.0.1"
+    port: Port = 9465
+    public_url: PublicUrl = ""
+    plain_http: bool = False
+    max_streams: Count = 1000
+
+    @model_validator(mode="after")
+    def _tells_no_token_in_the_open(self) -> WebSettings:
+        """What is not encrypted goes no further than this machine, unless somebody wants it so."""
+        if not (is_loopback(self.host) or self.plain_http or self.public_url.startswith("https://")):
+            wanted = "127.0.0.1, as long as web.public_url is no https:// URL and web.plain_http is off"
+            raise PydanticCustomError("in_the_open", "{wanted}", {"wanted": wanted, INSIDE: "host"})
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine itself reaches what listens on *host*."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class PlacementSettings(Group):

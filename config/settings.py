@@ -30,6 +30,7 @@ from config.groups import (
     SupervisionSettings,
     Text,
     TurnsSettings,
+    WebSettings,
 )
 from spark_actors.application import Application, ApplicationError, load_application
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from config.sources import Layer
 
 DAY_SECONDS = 86_400
-OF_ONE_MACHINE = frozenset({"application", "cluster", "data_dir", "http", "log", "nats", "postgres", "ray"})
+OF_ONE_MACHINE = frozenset({"application", "cluster", "data_dir", "http", "log", "nats", "postgres", "ray", "web"})
 """Groups that may differ: by them machines find the same services, each in its own way."""
 LOOPBACK = "127.0.0.1"
 
@@ -64,6 +65,7 @@ class Settings(Group):
     ray: RaySettings = Field(default_factory=RaySettings)
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     placement: PlacementSettings = Field(default_factory=PlacementSettings)
     ingress: IngressSettings = Field(default_factory=IngressSettings)
     identity: IdentitySettings = Field(default_factory=IdentitySettings)

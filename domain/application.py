@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from domain.settings import SparkSettings
     from spark_actors.persistence.audit import OwnAudit
+    from spark_actors.web.pages import Pages
 
 
 def _settings() -> type[SparkSettings]:
@@ -40,6 +41,12 @@ def _add_commands(app: typer.Typer) -> None:
     add_commands(app)
 
 
+def _pages() -> Pages:
+    from domain.web.pages import PAGES
+
+    return PAGES
+
+
 APPLICATION = Application(
     name="Satoshi Spark",
     contexts=(AUTH, ACCOUNTING, CROWDFUNDING, BITCOIN, DASHBOARD),
@@ -50,4 +57,5 @@ APPLICATION = Application(
     units=("sat",),
     timeline=lambda story: ViewTimeline(correlation_id=story),
     add_commands=_add_commands,
+    pages=_pages,
 )

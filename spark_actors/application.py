@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spark_actors.messaging.ports import Clock, CommandSender, Telemetry
     from spark_actors.persistence.audit import OwnAudit
     from spark_actors.persistence.connections import Pool
+    from spark_actors.web.pages import Pages
 
 
 class ApplicationError(SparkError):
@@ -183,6 +184,8 @@ class Application:
     """Adds its commands to the command line."""
     wrapping: Callable[[Path], Wrapping] = unwrapped
     """Gives, for the data dir, what its processes are wrapped with."""
+    pages: Callable[[], Pages] | None = None
+    """Gives its web pages; None: it has none of its own."""
 
     def __post_init__(self) -> None:
         names = [each.name for each in self.contexts]

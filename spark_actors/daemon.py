@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TextIO
 
@@ -21,6 +21,7 @@ from config.settings import Settings
 from spark_actors.actors import names
 from spark_actors.application import load_application
 from spark_actors.bootstrap.sizes import sessions_needed
+from spark_actors.bootstrap.web import web_options
 from spark_actors.deployment import (
     Deployment,
     first_namespace,
@@ -36,6 +37,7 @@ from spark_actors.embedded.nats_server import EmbeddedNats, NatsOptions
 from spark_actors.embedded.postgres import EmbeddedPostgres
 from spark_actors.embedded.ray_node import EmbeddedRay
 from spark_actors.embedded.space import shortage
+from spark_actors.embedded.web_process import EmbeddedWeb
 from spark_actors.foreground import STOPPED_AT_ONCE, Signals, StopAtOnce, StopWanted, at_home
 from spark_actors.hand_over import TreeChange
 from spark_actors.join_file import JOIN_FILE, join_file
@@ -101,11 +103,21 @@ class Surroundings:
     owner: OwnerLock
     ray_node: EmbeddedRay | None
     postgres: EmbeddedPostgres | None
+    web: EmbeddedWeb | None = None
+    web_keeper: ServiceKeeper | None = None
+    """Not among the keepers: the actors do not stand on the pages, and work without them."""
 
     def look_after(self) -> None:
         """Start again what has ended by itself."""
-        for keeper in self.keepers:
+        for keeper in (*self.keepers, *([self.web_keeper] if self.web_keeper else [])):
             keeper.look()
+
+    @property
+    def web_status(self) -> dict[str, str]:
+        """Where the pages are and how they are; empty if there are none."""
+        if self.web is None or self.web_keeper is None:
+            return {}
+        return {"url": self.web.url, "state": self.web_keeper.problem or "ready"}
 
     def problems(self) -> dict[str, str | None]:
         """Each thing that the actors stand on, and why it cannot be counted on just now (None: it can)."""
@@ -180,6 +192,7 @@ def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Sig
         if settings.needs_embedded_ray
         else None
     )
+    web = _web(settings, data_dir) if settings.web.enabled else None
     set_node_folder(data_dir.path)
     with ThreadPoolExecutor(1) as beside, ExitStack() as stack:  # what waits for a service ends once that is stopped
         for service in (postgres, nats):
@@ -208,12 +221,18 @@ def services(settings: Settings, data_dir: DataDir, manner: Manner, signals: Sig
         if ray_node:
             stack.callback(ray_node.stop)
             ray_node.launch()
+        if web:
+            stack.callback(web.stop)
+            web.launch()
         deployment, owner = store.result()
+        if web:
+            web.tell_broker(deployment.nats_url, deployment.nats_token)
         owner.watch()
         _connect_ray(deployment, ray_node)
         kept: dict[str, Revivable | None] = {"postgres": postgres, "nats": nats, "ray": ray_node}
         keepers = [ServiceKeeper(name, service) for name, service in kept.items() if service]
-        yield Surroundings(deployment, keepers, owner, ray_node, postgres)
+        web_keeper = ServiceKeeper("web", web) if web else None
+        yield Surroundings(deployment, keepers, owner, ray_node, postgres, web, web_keeper)
 
 
 def _own(owner: OwnerLock, manner: Manner, signals: Signals) -> None:
@@ -271,6 +290,12 @@ def _nats_options(settings: Settings) -> NatsOptions:
     return NatsOptions(host=settings.cluster.listen or LOOPBACK, port=settings.nats.port)
 
 
+def _web(settings: Settings, data_dir: DataDir) -> EmbeddedWeb:
+    return EmbeddedWeb(
+        data_dir, settings.web.host, settings.web.port, asdict(web_options(settings, data_dir.logs / DAEMON_LOG))
+    )
+
+
 def _connect_ray(deployment: Deployment, ray_node: EmbeddedRay | None) -> None:
     if ray_node:
         ray_node.connect(deployment.ray_namespace)
@@ -296,7 +321,7 @@ def _run_tree(
         metrics=lambda: tree.root.metrics(),
         liveness=liveness.problems,
         readiness=lambda: {**surroundings.problems(), **tree.root.readiness()},
-        status=lambda: tree.root.status(),
+        status=lambda: {**tree.root.status(), **({"web": told} if (told := surroundings.web_status) else {})},
         logs=LogDoor(tree.deployment.log_file, lambda *shown: token_verifier(tree.deployment)(*shown)),
         targets=Discovery(socket.gethostname(), lambda: _own_url(server, settings), ClusterDesk(dsn).nodes).targets,
     )
@@ -307,7 +332,7 @@ def _run_tree(
             _wait_until_ready(tree.root.problems, surroundings, signals)
             if not signals.stop_wanted.is_set():
                 _write_join_file(surroundings, data_dir)
-                _announce(tree.deployment, data_dir, server.url, out)
+                _announce(tree.deployment, data_dir, server.url, surroundings.web_status.get("url", ""), out)
                 stack.callback(data_dir.remove_daemon_card)
             renewal = time.monotonic() + RENEWAL_SECONDS
             pulse = Pulse(dsn, _facts(surroundings.ray_node, tree, server))
@@ -412,21 +437,24 @@ def _wait_until_ready(problems: Callable[[], list[str]], surroundings: Surroundi
             raise NotReadyError(START_SECONDS, current)
 
 
-def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, out: TextIO) -> None:
+def _announce(deployment: Deployment, data_dir: DataDir, metrics_url: str, web_url: str, out: TextIO) -> None:
     data_dir.write_daemon_card(
         DaemonCard(
             pid=os.getpid(),
             nats_url=deployment.nats_url,
             nats_token=deployment.nats_token,
             metrics_url=metrics_url,
+            web_url=web_url,
             started_at=datetime.now(UTC).isoformat(),
             version=version(),
             dsn=dict(deployment.dsn),
             operator_token=_operator_token(deployment),
         )
     )
-    log.info("daemon_started", nats_url=deployment.nats_url, metrics_url=metrics_url)
-    print(f"ready  nats {deployment.nats_url}  metrics {metrics_url}  data {data_dir.path}", file=out, flush=True)
+    log.info("daemon_started", nats_url=deployment.nats_url, metrics_url=metrics_url, web_url=web_url)
+    pages = f"web {web_url}  " if web_url else ""
+    told = f"ready  {pages}nats {deployment.nats_url}  metrics {metrics_url}  data {data_dir.path}"
+    print(told, file=out, flush=True)
 
 
 def _write_join_file(surroundings: Surroundings, data_dir: DataDir) -> None:

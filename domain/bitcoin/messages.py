@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from spark_actors.kernel.bounds import Characters
-from spark_actors.kernel.messages import Bearer, Command, Event, OwnerOf, Sender, Upcaster, command, event
+from spark_actors.kernel.messages import Bearer, Command, Event, OwnerOf, Query, Sender, Upcaster, command, event, query
 
 MAX_PAYMENT_REQUEST_LENGTH = 8_192  # characters; the longest that wallets make are a quarter of that
 PaymentRequest = Annotated[str, Characters(MAX_PAYMENT_REQUEST_LENGTH)]
@@ -448,6 +448,52 @@ class WithdrawalFailed(Event):
     fee_reserve_sat: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class PaymentTerms:
+    """What a payment request says, and what to pay it from an account would take."""
+
+    amount_sat: int
+    """What it asks for; 0 if it cannot be read or leaves it to the payer."""
+    fee_reserve_sat: int
+    """The most that the route may cost: debited beside the amount, and given back as far as it does not."""
+    description: Annotated[str, Characters(639, has_lines=True)]
+    """In the words of whoever wrote it, a stranger perhaps; empty if it has none. What cannot be seen in it is replaced."""
+    expires_at: datetime | None
+    """None if it cannot be read."""
+    objection: str
+    """For which reason a withdrawal to it would be refused at this moment; empty if for none that is seen in it."""
+
+
+@query("bitcoin.payment-request", result=PaymentTerms, sent_by=OwnerOf("account_id"))
+@dataclass(frozen=True, kw_only=True)
+class ReadPaymentRequest(Query):
+    """Read a payment request before money moves. What only the books know (a balance, a hash used before) is not in it.
+
+    *account_id* is whose withdrawal it would be.
+    """
+
+    account_id: str
+    payment_request: PaymentRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeTerms:
+    """Of the Lightning node that pays and gets paid, as the settings have it."""
+
+    network: str
+    """The prefix of its payment requests, without `ln`."""
+    is_simulated: bool
+    """Whether no money moves."""
+    smallest_withdrawal_sat: int
+    largest_withdrawal_sat: int
+
+
+@query("bitcoin.node", result=NodeTerms, sent_by=Sender.ANYBODY)
+@dataclass(frozen=True, kw_only=True)
+class ViewNode(Query):
+    """On which network the node is, and what it lets be withdrawn."""
+
+
 UPCASTERS = (Upcaster("bitcoin.request-withdrawal", 1, without_terms),)
 
 MESSAGES = (
@@ -475,4 +521,6 @@ MESSAGES = (
     WithdrawalPaid,
     WithdrawalFailed,
     InvoiceChangeRejected,
+    ReadPaymentRequest,
+    ViewNode,
 )

@@ -29,6 +29,7 @@ from spark_actors.cli import (
     token,
     upgrade,
     view,
+    web,
 )
 from spark_actors.cli import messages as messages_
 from spark_actors.cli.errors import EXIT_CODES, CliError, ExitCode, exit_code_of, one_line
@@ -180,6 +181,7 @@ app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("send", epilog=send.EXAMPLES)(send.send)
 app.command("view", epilog=view.EXAMPLES)(view.view)
 app.command("status", epilog=status.EXAMPLES)(status.status)
+app.command("web", epilog=web.EXAMPLES)(web.web)
 
 app.command("node", epilog=cluster.NODE_EXAMPLES)(cluster.node)
 app.command("prepare-node", epilog=cluster.PREPARE_EXAMPLES)(cluster.prepare_node)

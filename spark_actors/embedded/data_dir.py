@@ -5,7 +5,7 @@
     daemon.json        how to reach the running daemon (0600)
     secrets/           generated passwords and tokens (0600 each)
     logs/              log lines of all processes
-    postgres/ nats/ ray/   one folder per built-in service; postgres/ is 0711 for root, whose server is another user
+    postgres/ nats/ ray/ web/   a folder per built-in service; postgres/ is 0711 for root, whose server is another user
 
 Its path may hold anything but control characters and bytes that are no UTF-8; sockets, and whatever else must have a
 short and plain path, then lie in a folder outside.
@@ -45,6 +45,7 @@ class DaemonCard:
     started_at: str  # ISO 8601 with offset
     version: str
     dsn: dict[str, str] = field(default_factory=dict)  # by context
+    web_url: str = ""  # where the pages are; empty if there are none
     operator_token: str = ""  # what an operator shows to the daemon; renewed long before it expires
 
 

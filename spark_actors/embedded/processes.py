@@ -43,6 +43,7 @@ class Program:
     identity: ProcessUser | None = None  # None: this process's own
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGTERM  # what the kernel sends it when the daemon dies
+    descriptors: Sequence[int] = ()  # of this process that it has, too, under the same numbers
 
 
 class ChildProcess:
@@ -104,6 +105,7 @@ class ChildProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                pass_fds=command.descriptors,
                 start_new_session=True,  # a Ctrl-C on the terminal is for the daemon, which stops us in turn
                 preexec_fn=_die_with_parent(command.death_signal),  # noqa: PLW1509 - it takes no locks
                 user=None if identity is None else identity.uid,

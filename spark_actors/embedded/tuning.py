@@ -25,6 +25,13 @@ NATS_LEFTOVER_SECONDS = 30.0
 """The same as with Postgres, for NATS."""
 NATS_CHOKED_SECONDS = 5.0
 """Grace for a server that cannot write for want of room: it may not end by itself, either. May be changed."""
+WEB_LEFTOVER_SECONDS = 5.0
+"""Until the web process of a daemon that was killed has ended: it holds the port. May be changed."""
+WEB_STOP_SECONDS = 2.0
+"""Grace for the web process, which has nothing to save. Not lower than the farewell to open streams takes, and well
+below what a shutdown may take."""
+WEB_WAITING_CONNECTIONS = 512
+"""Connections that may wait while the web process is started again. May be changed."""
 RAY_KILLED_SECONDS = 15.0
 """Until a process of Ray that was killed is gone. May be changed: then its node counts as not stopped."""
 RAY_LOST_GRACE_SECONDS = 1.0

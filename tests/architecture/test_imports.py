@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 CONTEXTS = ("auth", "accounting", "crowdfunding", "bitcoin", "dashboard")
 OURS = ("domain", "spark_actors", "config")
 KERNEL, APPLICATION = "spark_actors.kernel", "spark_actors.application"
-EDGES = r"domain\.(\w+\.adapters|cli|audit|application|settings)(\.|$)"
+WEB = "spark_actors.web"
+EDGES = r"domain\.(\w+\.adapters|cli|web|audit|application|settings)(\.|$)"
 """Where the application touches the outside. The rest of it is pure."""
 FORMER_FILES = "domain.bitcoin.adapters.node_books"
 """Reads what former releases kept in a file, before there is an actor."""
@@ -35,6 +36,11 @@ EXCLUSIVE = {  # library -> the only places that may import it
     "sqlite3": (FORMER_FILES,),
     "tempfile": ("spark_actors.embedded",),
     "shutil": ("spark_actors.embedded",),
+    "starlette": (WEB,),
+    "uvicorn": (f"{WEB}.server",),
+    "jinja2": (f"{WEB}.rendering",),
+    "markupsafe": (f"{WEB}.rendering",),
+    "segno": (f"{WEB}.rendering", "domain.cli.lightning"),
 }
 PUBLISHED_NAMES = (  # what an adapter may use of the runtime
     APPLICATION,
@@ -64,6 +70,14 @@ INWARD = {  # package -> which of ours it may import
         "spark_actors.version",
     ),
     "spark_actors.embedded": (KERNEL, "spark_actors.embedded", "spark_actors.version"),
+    WEB: (  # no settings, no databases, no keys
+        KERNEL,
+        APPLICATION,
+        WEB,
+        "spark_actors.ingress.client",
+        "spark_actors.telemetry.logs",
+        "spark_actors.embedded.web_process",
+    ),
     "spark_actors": ("spark_actors", "config"),
     "config": ("config", APPLICATION, "spark_actors.kernel.errors"),
     "domain": ("domain", "config", "spark_actors"),
@@ -183,7 +197,9 @@ def test_the_runtime_has_no_word_of_the_business() -> None:
         f"{path.relative_to(ROOT)}: {word.group()}"
         for package in ("spark_actors", "config")
         for path in sorted((ROOT / package).rglob("*"))
-        if path.suffix in (".py", ".sql", ".toml") and "migrations" not in path.parts
+        if path.suffix in (".py", ".sql", ".toml", ".html", ".css", ".js")
+        and "vendor" not in path.parts
+        and "migrations" not in path.parts
         for word in BUSINESS.finditer(path.read_text(encoding="utf-8"))
     ] == []
 
@@ -200,7 +216,9 @@ def test_adapters_use_of_the_runtime_what_it_publishes_and_nobody_uses_them_but_
         for module in MODULES
         for name in imports_of(module)
         if re.match(r"domain\.\w+\.adapters\.", name)
-        and not within(module, ("domain.application", "domain.cli", name.rpartition(".adapters.")[0] + ".adapters"))
+        and not within(
+            module, ("domain.application", "domain.cli", "domain.web", name.rpartition(".adapters.")[0] + ".adapters")
+        )
     ] == []
 
 

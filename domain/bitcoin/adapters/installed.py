@@ -16,7 +16,7 @@ from domain.bitcoin.ports import LightningNode
 from spark_actors.application import Edge, InstalledContext, Reactions
 from spark_actors.kernel.context import BoundedContext
 from spark_actors.kernel.tasks import Workers
-from spark_actors.messaging.ports import Clock
+from spark_actors.messaging.ports import Clock, QueryHandlers
 
 if TYPE_CHECKING:
     from domain.bitcoin.adapters.lnbits import LnbitsNode
@@ -158,6 +158,27 @@ def policy(settings: Any) -> Policy:
     )
 
 
+async def _answers(edge: Edge) -> QueryHandlers:
+    """What the settings and a payment request itself say: no table is asked."""
+    from domain.bitcoin.messages import NodeTerms, PaymentTerms, ReadPaymentRequest, ViewNode
+    from domain.bitcoin.terms import terms_of
+
+    decided_by, node = policy(edge.settings), edge.settings.lightning.node
+
+    async def read_request(query: ReadPaymentRequest) -> PaymentTerms:
+        return terms_of(query.payment_request, edge.clock(), decided_by)
+
+    async def view_node(query: ViewNode) -> NodeTerms:
+        return NodeTerms(
+            network=decided_by.network,
+            is_simulated=node == "simulated",
+            smallest_withdrawal_sat=decided_by.smallest_sat,
+            largest_withdrawal_sat=decided_by.largest_sat,
+        )
+
+    return {ReadPaymentRequest: read_request, ViewNode: view_node}
+
+
 def _configured(settings: Any) -> BoundedContext:
     return context(policy(settings))
 
@@ -169,5 +190,6 @@ INSTALLED = InstalledContext(
     migrations=__package__,
     workers=workers,
     reactions=reactions,
+    answers=_answers,
     take_over=_take_over,
 )

@@ -16,7 +16,7 @@ TEXTS = [files(package).joinpath("default.toml").read_text("utf-8") for package 
 TABLES = {"postgres.context_dsn", "postgres.context_listen_dsn", "placement.dedicated_kinds"}
 """Settings that are tables themselves."""
 UNIT_LESS_NUMBERS = ("port", "rate", "replicas", "percent")
-COUNTED = ("actors", "instances", "commands", "events", "attempts", "calls", "messages")
+COUNTED = ("actors", "instances", "commands", "events", "attempts", "calls", "messages", "streams")
 
 
 def leaves(group: BaseModel, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -27,6 +27,7 @@ ANYBODY = {
     "dashboard.campaign",
     "crowdfunding.request-gift",
     "dashboard.gift",
+    "bitcoin.node",
 }
 OWNERS = {
     "crowdfunding.create-campaign",
@@ -34,6 +35,7 @@ OWNERS = {
     "bitcoin.request-deposit",
     "bitcoin.request-withdrawal",
     "dashboard.account-overview",
+    "bitcoin.payment-request",
     "dashboard.invoice",
     "dashboard.donation",
     "dashboard.activity",
