@@ -457,7 +457,7 @@ class PaymentTerms:
     fee_reserve_sat: int
     """The most that the route may cost: debited beside the amount, and given back as far as it does not."""
     description: Annotated[str, Characters(639, has_lines=True)]
-    """In the words of whoever wrote it, a stranger perhaps; empty if it has none. What cannot be seen in it is replaced."""
+    """In the words of whoever wrote it, a stranger perhaps; empty if none. What cannot be seen in it is replaced."""
     expires_at: datetime | None
     """None if it cannot be read."""
     objection: str
