@@ -88,9 +88,9 @@ def _gifts_received(feed: Activity, account_id: str, titles: Mapping[str, str]) 
     for line in feed.lines:
         data = line.data
         if line.event == TransferSucceeded.TYPE.name and data.get("purpose") == Purpose.DONATION:
-            campaign_id = str(data["reference"])
+            campaign_id = str(data.get("reference", ""))
         elif line.event == GiftCredited.TYPE.name:
-            campaign_id = str(data["campaign_id"])
+            campaign_id = str(data.get("campaign_id", ""))
         else:
             continue
         words = f"Gift from somebody to {titles.get(campaign_id, 'your campaign')}"

@@ -25,7 +25,7 @@ from spark_actors.telemetry.masking import mask_secrets
 
 LogFormat = Literal["auto", "console", "json"]
 
-CHATTY_LIBRARIES = ("ray", "nats", "psycopg", "asyncio")
+CHATTY_LIBRARIES = ("ray", "nats", "psycopg", "asyncio", "uvicorn")
 """Logged from warnings up, whatever the level: at the levels below they talk about every call."""
 
 FIRST_FIELDS = ("timestamp", "level", "event", "process", "correlation_id")

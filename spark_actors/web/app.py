@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 import structlog
@@ -23,11 +23,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from spark_actors.kernel.errors import SparkError
 from spark_actors.web import tuning
-from spark_actors.web.gateway import Gateway
 from spark_actors.web.options import WebOptions
 from spark_actors.web.pages import (
     NOBODY,
     Answer,
+    Asker,
     Audience,
     AwayError,
     LogIn,
@@ -51,7 +51,14 @@ log = structlog.get_logger(__name__)
 
 SECRET_FIELDS = ("password",)
 """A form with one of these is never shown again with what was in it."""
+EVENT_STREAM = "text/event-stream"
 NEVER_EXPIRES = float("inf")
+
+
+class Daemon(Protocol):
+    """Who asks and sends for visitors."""
+
+    def for_visitor(self, visitor: Visitor) -> Asker: ...
 
 
 class _FormError(SparkError):
@@ -67,7 +74,7 @@ class Site:
     """What all routes are served with."""
 
     options: WebOptions
-    gateway: Gateway
+    daemon: Daemon
     streams: Streams
     sessions: Sessions
     renderer: Renderer
@@ -75,11 +82,11 @@ class Site:
     """Where people log in; empty if they cannot."""
 
 
-def site_of(name: str, pages: Sequence[Pages], gateway: Gateway, streams: Streams, options: WebOptions) -> Site:
+def site_of(name: str, pages: Sequence[Pages], daemon: Daemon, streams: Streams, options: WebOptions) -> Site:
     """*name*: that of the application. Of *pages* the later stand before the earlier."""
     return Site(
         options=options,
-        gateway=gateway,
+        daemon=daemon,
         streams=streams,
         sessions=Sessions(options.port, is_encrypted=options.is_encrypted),
         renderer=Renderer(name, pages),
@@ -119,7 +126,7 @@ async def _answer(site: Site, route: Route, request: Request) -> Response:
 def _visit(site: Site, request: Request, visitor: Visitor, form: Mapping[str, str]) -> Visit:
     return Visit(
         visitor=visitor,
-        daemon=site.gateway.for_visitor(visitor),
+        daemon=site.daemon.for_visitor(visitor),
         now=datetime.now(UTC),
         url=site.options.url,
         path={name: str(value) for name, value in request.path_params.items()},
@@ -135,6 +142,8 @@ async def _stream(site: Site, route: Route, request: Request) -> Response:
         return Response(status_code=HTTPStatus.UNAUTHORIZED)
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return Response(status_code=HTTPStatus.FORBIDDEN)
+    if request.method == "HEAD":
+        return Response(media_type=EVENT_STREAM)
     if site.streams.is_full:
         wait = {"Retry-After": str(tuning.RETRY_AFTER_SECONDS)}
         return Response(status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=wait)
@@ -151,7 +160,7 @@ async def _stream(site: Site, route: Route, request: Request) -> Response:
     messages = site.streams.follow(key, ask, looker.expires_at if looker.is_known else NEVER_EXPIRES)
     return StreamingResponse(
         _bytes(messages),
-        media_type="text/event-stream",
+        media_type=EVENT_STREAM,
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
@@ -254,7 +263,9 @@ async def _spark_error(site: Site, request: Request, error: Exception) -> Respon
             return _error(site, request, HTTPStatus.NOT_FOUND, "Nothing here", sentence)
         case NotAllowedError(code="unauthenticated"):
             sentence = "Your session is over, or was not believed. Log in again."
-            return _error(site, request, HTTPStatus.UNAUTHORIZED, "Log in again", sentence)
+            response = _error(site, request, HTTPStatus.UNAUTHORIZED, "Log in again", sentence)
+            response.headers["Set-Cookie"] = site.sessions.ended()
+            return response
         case NotAllowedError():
             sentence = "Your login does not allow you to see this."
             return _error(site, request, HTTPStatus.FORBIDDEN, "Not for you", sentence)
