@@ -21,7 +21,7 @@ NODE_SECONDS = 60.0
 """For how long what the daemon has said of its node is believed."""
 PRESETS = (500, 1_000, 5_000, 21_000, 100_000)
 """Amounts that forms offer, in satoshis."""
-_AMOUNT = re.compile(r"\d{1,16}|\d{1,3}([\s,._'\u2019]\d{3}){1,5}", re.ASCII)
+_AMOUNT = re.compile(r"\d{1,16}|[1-9]\d{0,2}([\s,_'\u2019]\d{3}){1,5}", re.ASCII)
 """Digits alone, or in groups of three: half a satoshi is not to be taken for five of them."""
 _known_node: tuple[float, NodeTerms] | None = None
 
