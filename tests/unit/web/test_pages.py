@@ -13,7 +13,7 @@ from domain.bitcoin.messages import ReadPaymentRequest
 from domain.dashboard.views import ViewAccountOverview, ViewCampaign, ViewDonation, ViewGift
 from domain.web.pages import PAGES
 from domain.web.sentences import DEPOSITS, DONATIONS, GIFTS, WITHDRAWALS
-from spark_actors.web.pages import NotAllowedError, Outcome, Sent
+from spark_actors.web.pages import MESSAGE_ID, NotAllowedError, Outcome, Sent
 from spark_actors.web.rendering import ASSETS, STATIC
 from tests.fixtures.web import Browser, CannedDaemon, elements, parsed, texts
 from tests.unit.web.test_protection import path_of
@@ -95,6 +95,18 @@ def test_a_page_is_small_has_one_title_and_heading_and_says_nothing_inline(html:
         assert element.tag != "script" or (element.get("src", "").startswith("/static/") and not element.text)
         for name in ("src", "action", "href"):
             assert re.match(r"/|#|lightning:|data:image/svg\+xml,", element.get(name, "/"))
+
+
+@pytest.mark.parametrize("html", all_pages("A well"), ids=str.__len__)
+def test_a_form_that_counts_once_is_sent_to_another_address_than_its_page_has(html: str) -> None:
+    """Else the browser forgets the page, and who goes back gets a form with another id."""
+    for form in elements(html, "form"):
+        if any(field.get("name") == MESSAGE_ID for field in form.iter("input")) and not is_of_what_failed(form):
+            assert form.get("action").endswith("?sent")
+
+
+def is_of_what_failed(form: Any) -> bool:
+    return any(button.text == "Send it again" for button in form.iter("button"))
 
 
 @pytest.mark.parametrize("html", all_pages("A well"), ids=str.__len__)
