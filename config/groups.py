@@ -55,11 +55,12 @@ def _servers(value: str) -> str:
 
 
 def _public_url(value: str) -> str:
-    parts = urlsplit(value)
+    plain = value.rstrip("/")
+    parts = urlsplit(plain)
     is_origin = parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc
-    if value and not (is_origin and parts._replace(path="") == (parts.scheme, parts.netloc, "", "", "")):
+    if value and not (is_origin and plain == f"{parts.scheme}://{parts.netloc}"):
         raise ValueError("an http:// or https:// URL of a host alone, without a path, or nothing")
-    return value.rstrip("/")
+    return plain
 
 
 def _known(info: ValidationInfo, kind: str) -> Sequence[str]:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -186,3 +187,10 @@ def test_its_messages_are_told_in_its_own_words(words: tuple[str, ...]) -> None:
     assert BUSINESS.findall(shown.stdout) == []
     assert "(item_id:" not in shown.stdout, "every message says in words what it is"
     assert "(order_id:" not in shown.stdout
+
+
+def test_it_has_a_home_page_though_it_brings_no_pages(shop: Daemon) -> None:
+    with urlopen(shop.card.web_url, timeout=PATIENCE_SECONDS) as answer:
+        home = answer.read().decode()
+    assert "<h1>Shop</h1>" in home
+    assert not BUSINESS.search(home)

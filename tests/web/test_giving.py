@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.request
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from playwright.sync_api import Page
 
 from domain.bitcoin.adapters.requests import simulated_invoice
 from spark_actors.web.rendering import qr
-from tests.fixtures.daemon import Daemon, eventually
+from tests.fixtures.daemon import Daemon, environment, eventually, first_line
 from tests.web.browser import Eye
 from tests.web.conftest import Arrives
 
@@ -212,6 +215,28 @@ def test_a_daemon_without_its_pages_is_ready_and_starts_them_again(arrives: Arri
     ada.page.locator("#away").wait_for(state="hidden")
     ada.complaints.clear()  # of what it asked for meanwhile
     assert f"web {ada.url}  " in served.ready_line
+
+
+def test_pages_are_served_alone_beside_a_daemon(arrives: Arrives, served: Daemon) -> None:
+    command = [sys.executable, "-m", "spark_actors.cli", "web", "--data-dir", str(served.data_dir)]
+    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        url = first_line(process, BACK_SECONDS).split()[-1]
+        assert url != served.card.web_url
+        assert eventually(lambda: is_served(url), BACK_SECONDS)
+    finally:
+        process.terminate()
+        assert process.wait(BACK_SECONDS) == 0
+        process.communicate()
+
+
+def is_served(url: str) -> bool:
+    """Whether there are campaigns: not so before the broker is reached."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return "Give a spark" in answer.read().decode()
+    except HTTPError:
+        return False
 
 
 def test_pages_outlive_the_daemon(arrives: Arrives, served: Daemon) -> None:

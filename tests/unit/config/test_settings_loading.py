@@ -317,3 +317,22 @@ def test_an_application_that_is_none_is_refused_and_said_where_it_was_named(
     with pytest.raises(SettingsError, match=part) as refused:
         load_settings()
     assert (refused.value.name, refused.value.source) == ("application", "SPARK_APPLICATION")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org"])
+def test_pages_are_not_served_in_the_open_unless_somebody_wants_it(host: str) -> None:
+    assert refusal(web__host=host).name == "web.host"
+    assert load_settings(web={"host": host, "public_url": "https://give.example.org/"}).web.public_url.endswith("org")
+    assert load_settings(web={"host": host, "plain_http": True}).web.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_pages_on_loopback_are_for_this_machine_alone(host: str) -> None:
+    assert load_settings(web__host=host).web.host == host
+
+
+@pytest.mark.parametrize(
+    "url", ["give.example.org", "ftp://x", "https://", "https://u:p@x", "https://x/path", "https://x?q"]
+)
+def test_a_public_address_is_that_of_a_host_alone(url: str) -> None:
+    assert refusal(web__public_url=url).name == "web.public_url"
