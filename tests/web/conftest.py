@@ -17,7 +17,7 @@ from tests.lab.lightning.needed import CannotBeHadError
 from tests.web.browser import Person, chromium
 from tests.web.needed import have_chromium
 
-PAID_AFTER_SECONDS = 4
+PAID_AFTER_SECONDS = 3
 
 
 @pytest.fixture(scope="session")

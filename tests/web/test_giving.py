@@ -156,7 +156,9 @@ def test_a_form_that_is_sent_again_counts_once(arrives: Arrives, has_scripts: bo
 def test_who_is_logged_out_finds_the_way_back_and_sees_nothing_of_anybody(arrives: Arrives) -> None:
     ada = arrives()
     ada.sign_up("carl")
-    ada.deposit("700")
+    ada.go("/deposit?amount=700")
+    ada.press("Get an invoice")
+    ada.sees("Scan the code with a Lightning wallet")
     path = ada.page.url.removeprefix(ada.url).partition("?")[0]
     stranger = arrives()
     stranger.sign_up("mallory")
