@@ -70,6 +70,9 @@ def all_pages(text: str) -> list[str]:
     return pages
 
 
+each_page = pytest.mark.parametrize("html", all_pages("A well"), ids=range(len(all_pages("A well"))))
+
+
 def shape(html: str) -> list[str]:
     """The elements of a page with their attributes' names."""
     return [
@@ -83,7 +86,7 @@ def test_what_strangers_write_is_text_and_makes_no_element(text: str) -> None:
         assert shape(hostile) == shape(harmless)
 
 
-@pytest.mark.parametrize("html", all_pages("A well"), ids=str.__len__)
+@each_page
 def test_a_page_is_small_has_one_title_and_heading_and_says_nothing_inline(html: str) -> None:
     assert len(html.encode()) <= PAGE_BYTES
     assert sum(1 for _ in elements(html, "h1")) == 1
@@ -97,7 +100,7 @@ def test_a_page_is_small_has_one_title_and_heading_and_says_nothing_inline(html:
             assert re.match(r"/|#|lightning:|data:image/svg\+xml,", element.get(name, "/"))
 
 
-@pytest.mark.parametrize("html", all_pages("A well"), ids=str.__len__)
+@each_page
 def test_a_form_that_counts_once_is_sent_to_another_address_than_its_page_has(html: str) -> None:
     """Else the browser forgets the page, and who goes back gets a form with another id."""
     for form in elements(html, "form"):
@@ -109,7 +112,7 @@ def is_of_what_failed(form: Any) -> bool:
     return any(button.text == "Send it again" for button in form.iter("button"))
 
 
-@pytest.mark.parametrize("html", all_pages("A well"), ids=str.__len__)
+@each_page
 def test_every_field_has_a_label(html: str) -> None:
     labelled = {label.get("for") for label in elements(html, "label")}
     for name in ("input", "textarea"):

@@ -34,6 +34,10 @@ MAY = {
 }
 
 
+def told(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
 @pytest.mark.parametrize("roles", MAY)
 def test_each_audience_gets_what_is_for_it_and_nothing_else(roles: tuple[str, ...]) -> None:
     browser = Browser(pages=(HOME, PAGES, OF_EACH))
@@ -49,7 +53,7 @@ def test_each_audience_gets_what_is_for_it_and_nothing_else(roles: tuple[str, ..
             assert answer.status_code == (303 if route.method == "GET" else 401)
 
 
-@pytest.mark.parametrize("route", [each for each in PAGES.routes if each.audience is not Audience.ANYBODY], ids=str)
+@pytest.mark.parametrize("route", [each for each in PAGES.routes if each.audience is not Audience.ANYBODY], ids=told)
 def test_who_has_not_logged_in_is_sent_to_do_it_and_the_daemon_is_asked_nothing(route: Route) -> None:
     browser = Browser(CannedDaemon(everything()))
     answer = browser.request(route.method, path_of(route), form={"": ""}, headers=OURS)
@@ -64,7 +68,7 @@ def test_who_has_not_logged_in_is_sent_to_do_it_and_the_daemon_is_asked_nothing(
     assert (browser.daemon.asked, browser.daemon.sent) == ([], [])
 
 
-@pytest.mark.parametrize("route", [each for each in PAGES.routes if each.method == "GET"], ids=str)
+@pytest.mark.parametrize("route", [each for each in PAGES.routes if each.method == "GET"], ids=told)
 def test_every_link_and_form_leads_to_a_route(route: Route) -> None:
     browser = Browser(CannedDaemon(everything()))
     browser.log_in("ada", "user")
