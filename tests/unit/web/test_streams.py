@@ -153,6 +153,18 @@ def test_at_the_end_of_the_process_all_are_told_to_come_again() -> None:
     play(story)
 
 
+def test_who_finds_no_room_when_a_stream_begins_is_told_to_come_again() -> None:
+    async def story(streams: Streams) -> None:
+        shown = Shown(Look("1"))
+        first, late = (streams.follow("it", shown.ask, FOR_EVER) for _ in range(2))
+        await anext(first)
+        assert await said(late, 9) == ["event: bye\ndata: bye\n\n"]
+        await first.aclose()  # type: ignore[attr-defined]
+        assert not streams.is_full
+
+    play(story, max_streams=1)
+
+
 def test_a_silent_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "COMMENT_SECONDS", 0.01)
 
