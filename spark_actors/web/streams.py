@@ -149,8 +149,8 @@ class Streams:
     async def follow(self, key: Hashable, ask: Ask, until: float) -> AsyncIterator[str]:
         """The messages of one stream: what is to be seen now, then each change. It ends at the Unix time *until*.
 
-        *key* tells what is looked at, and as whom: for one key one *ask* is called, that of whoever came first. If there is
-        no room any more, it only says so.
+        *key* tells what is looked at, and as whom: for one key one *ask* is called, that of whoever came first. Where
+        there is no room any more, it only says so.
         """
         if self.is_full:
             yield event(BYE)
