@@ -13,6 +13,8 @@ from spark_actors.web.pages import Answer, LogIn, LogOut, NotAllowedError, Page,
 LEAST_CHARACTERS, MOST_CHARACTERS = 8, 200
 """Of a password."""
 HOME = "/account"
+UNBELIEVED = "unauthenticated"
+"""What the daemon says of a former session, of other keys: it is forgotten, or it would stand in the way for ever."""
 _TAKEN = (Reason.USERNAME_TAKEN, Reason.DUPLICATE_ACCOUNT)
 _WHY_NOT = {
     "wrong_credentials": "No user has this name and password.",
@@ -39,6 +41,8 @@ async def sign_up(visit: Visit) -> Answer:
     hashed = await visit.daemon.in_thread(hash_password, password)
     command = RegisterAccount(account_id=username, username=username, password_hash=hashed)
     outcome = await visit.daemon.send(command, visit.message_id)
+    if outcome.reason == UNBELIEVED:
+        return LogOut("/sign-up")
     if (problem := problem_of(outcome)) and outcome.reason not in _TAKEN:
         return _sign_up_page(visit, problem)
     if outcome.sent is Sent.UNDER_WAY:
@@ -56,6 +60,8 @@ async def log_in(visit: Visit) -> Answer:
     try:
         session: Session = await visit.daemon.ask(AskToLogIn(username=username, password=password))
     except NotAllowedError as error:
+        if error.code == UNBELIEVED:
+            return LogOut("/log-in")
         return _log_in_page(visit, _WHY_NOT.get(error.code) or sentence(error.code))
     return LogIn(session.token, _then(visit))
 

@@ -230,3 +230,11 @@ def test_logging_out_takes_the_token_and_kept_pages_away() -> None:
     answer = user().post("/log-out")
     assert re.match(r'spark-9465="?"?; .*Max-Age=0', answer.headers["set-cookie"])
     assert answer.headers["clear-site-data"] == '"cache"'
+
+
+def test_a_former_session_that_is_not_believed_does_not_stand_in_the_way() -> None:
+    browser = signed_up(Outcome(Sent.REFUSED, "unauthenticated"), NotAllowedError("unauthenticated", ""))
+    for path in ("/log-in", "/sign-up"):
+        answer = browser.post(path, username="ada", password="correct horse")
+        assert (answer.status_code, answer.headers["location"]) == (303, path)
+        assert "Max-Age=0" in answer.headers["set-cookie"]
