@@ -2,7 +2,7 @@
 "use strict";
 
 const away = document.getElementById("away");
-const RETRY_MS = 20000;
+const FULL_MS = 20000, AWAY_MS = 2000;
 
 // A form that is on its way is not sent once more. (Sent twice it would count once, too.)
 document.addEventListener("submit", (event) => {
@@ -35,10 +35,9 @@ document.addEventListener("htmx:sse:after:message", (event) => {
   if (!event.detail.message.event) away.hidden = true;
 });
 
-// There was no stream for this page: ask again later.
-document.addEventListener("htmx:after:request", (event) => {
-  const { ctx } = event.detail;
-  if (ctx?.response?.status === 503 && ctx.sourceElement.hasAttribute("hx-sse:connect")) {
-    setTimeout(() => htmx.trigger(ctx.sourceElement, "connect"), RETRY_MS);
-  }
-});
+// There is no stream for this page just now, or it was not reached at all: ask again later.
+const again = (source, afterMs) => {
+  if (source?.hasAttribute("hx-sse:connect")) setTimeout(() => htmx.trigger(source, "connect"), afterMs);
+};
+document.addEventListener("htmx:response:error", (event) => again(event.detail.ctx.sourceElement, FULL_MS));
+document.addEventListener("htmx:error", (event) => again(event.detail.ctx?.sourceElement, AWAY_MS));
