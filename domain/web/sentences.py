@@ -60,6 +60,7 @@ SENTENCES: Mapping[str, str] = {
     Bitcoin.EXPIRES_TOO_LATE: "This invoice can be paid for too long. Ask for one that expires within days.",
     Bitcoin.OWN_INVOICE: "This is the invoice of a deposit or a gift here: it cannot be paid from an account here.",
     Bitcoin.INVALID_PREIMAGE: "What the node gave as a proof of the payment proves nothing.",
+    Bitcoin.TOO_MANY_OPEN_DEPOSITS: "Too many invoices wait to be paid just now. Try again in a while.",
     Bitcoin.DUPLICATE_INVOICE: "This form was sent before, with something else in it. Send the new one below.",
     Bitcoin.DUPLICATE_PAYMENT_HASH: "This invoice is being paid, or was paid, already. Ask for a new one.",
     Bitcoin.UNKNOWN_INVOICE: "There is no such invoice.",
