@@ -14,7 +14,7 @@ from domain.bitcoin.adapters.node_http import KeyFile, NodeHttp
 from domain.bitcoin.ports import Payment, PaymentStatus
 from spark_actors.messaging.ports import Clock
 from tests.lab.lightning.lnbits_server import LnbitsServer, Wallet
-from tests.lab.lightning.network import MACAROON, LightningNetwork
+from tests.lab.lightning.network import LightningNetwork, Lnd, Network
 
 HOUR = timedelta(hours=1)
 NETWORK = "bcrt"
@@ -37,7 +37,7 @@ class Keys:
 @dataclass
 class Bench:
     node: LnbitsNode | LndNode
-    network: LightningNetwork
+    network: Network[Lnd]
     wallet: Wallet | None = None
     """The service's, of LNbits."""
 
@@ -64,9 +64,11 @@ def lnbits_bench(
     return Bench(node, network, wallet)
 
 
-def lnd_bench(network: LightningNetwork, folder: Path, *, url: str = "") -> Bench:
-    macaroon = Keys(folder).file("macaroon_file", MACAROON)
-    return Bench(LndNode(NodeHttp(url or network.service.url), macaroon=macaroon, network=NETWORK), network)
+def lnd_bench(network: Network[Lnd], folder: Path, *, url: str = "") -> Bench:
+    there = network.service
+    macaroon = Keys(folder).file("macaroon_file", there.macaroon)
+    http = NodeHttp(url or there.url, certificate=there.certificate)
+    return Bench(LndNode(http, macaroon=macaroon, network=NETWORK), network)
 
 
 async def paid_to_its_end(node: LnbitsNode | LndNode, payment_request: str, fee_limit_sat: int = 10) -> Payment:

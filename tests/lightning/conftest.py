@@ -14,7 +14,7 @@ from tests.lab.lightning import lnbits_server, network
 from tests.lab.lightning.faulty_proxy import FaultyProxy
 from tests.lab.lightning.lnbits_server import LnbitsServer
 from tests.lab.lightning.needed import CannotBeHadError, have_electrum
-from tests.lab.lightning.network import LightningNetwork
+from tests.lab.lightning.network import LightningNetwork, Lnd, Network
 
 MEMORY = Path("/dev/shm")
 
@@ -41,6 +41,16 @@ def lightning_network(lab_folder: Path) -> Iterator[LightningNetwork]:
         without(error)
     with ExitStack() as stack:
         yield network.started(stack, lab_folder)
+
+
+@pytest.fixture(scope="session")
+def lnd_network(request: pytest.FixtureRequest) -> Iterator[Network[Lnd]]:
+    """Nodes that speak as LND does: the lab's own, or those that a file names (see docs/testing.md)."""
+    if not (file := os.environ.get("SPARK_TEST_LND")):
+        yield request.getfixturevalue("lightning_network")
+        return
+    with ExitStack() as stack:
+        yield network.of_somebody_else(stack, Path(file))
 
 
 @pytest.fixture(scope="session")

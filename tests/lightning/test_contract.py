@@ -40,7 +40,6 @@ IDS = count()
 @pytest.fixture(params=["lnbits", "lnd"])
 def play(
     request: pytest.FixtureRequest,
-    lightning_network: LightningNetwork,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Play:
@@ -48,9 +47,10 @@ def play(
     monkeypatch.setattr(tuning, "SETTLED_SECONDS", 0.5)
     monkeypatch.setattr(tuning, "FOLLOW_SECONDS", 2.0)
     if request.param == "lnbits":
-        bench = lnbits_bench(lightning_network, request.getfixturevalue("lnbits"), tmp_path)
+        lab: LightningNetwork = request.getfixturevalue("lightning_network")
+        bench = lnbits_bench(lab, request.getfixturevalue("lnbits"), tmp_path)
     else:
-        bench = lnd_bench(lightning_network, tmp_path)
+        bench = lnd_bench(request.getfixturevalue("lnd_network"), tmp_path)
 
     async def played(scene: Scene) -> None:
         try:

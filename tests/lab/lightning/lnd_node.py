@@ -314,14 +314,16 @@ async def send(request: web.Request) -> web.StreamResponse:
 async def list_payments(request: web.Request) -> web.Response:
     """As LND does, in the order in which they were begun; one that is tried again is at its new place alone."""
     after, most = (int(request.query.get(name, 0)) for name in ("index_offset", "max_payments"))
-    if request.query.get("reversed") == "true":
-        return failure(500, UNKNOWN, "the lab lists forwards only")
+    is_reversed = request.query.get("reversed") == "true"
+    if is_reversed and after:
+        return failure(500, UNKNOWN, "backwards the lab lists from the end alone")
     are_all = request.query.get("include_incomplete") == "true"
     found = [
         each
         for each in sorted(request.app[NODE].payments.values(), key=lambda payment: int(payment["payment_index"]))
         if int(each["payment_index"]) > after and (are_all or each["status"] == "SUCCEEDED")
-    ][: most or None]
+    ]
+    found = found[-most:] if is_reversed else found[: most or None]
     first, last = (found[at]["payment_index"] if found else "0" for at in (0, -1))
     return web.json_response({"payments": found, "first_index_offset": first, "last_index_offset": last})
 
