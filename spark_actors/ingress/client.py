@@ -60,11 +60,15 @@ class ViewTimeoutError(ClientError):
 
 
 class ViewRefusedError(ClientError):
-    """The daemon answered a query with a refusal; *code* is a bounded word, e.g. `not_found`."""
+    """The daemon answered a query with a refusal; *code* is a bounded word, e.g. `not_found`.
 
-    def __init__(self, view: str, code: str, detail: str) -> None:
-        Exception.__init__(self, view, code, detail)
+    *retry_after_seconds* is 0 where trying again will not help, or the daemon does not say when.
+    """
+
+    def __init__(self, view: str, code: str, detail: str, retry_after_seconds: int = 0) -> None:
+        Exception.__init__(self, view, code, detail, retry_after_seconds)
         self.view, self.code, self.detail = view, code, detail
+        self.retry_after_seconds = retry_after_seconds
 
     def __str__(self) -> str:
         return f"{self.view}: {self.code}: {self.detail}"
@@ -277,7 +281,9 @@ def _view_result(name: str, body: bytes) -> dict[str, Any]:
         raise ViewRefusedError(name, "unreadable", f"the answer is no JSON object: {error}") from None
     refusal = result.get("error")
     if isinstance(refusal, dict):
-        raise ViewRefusedError(name, str(refusal.get("code", "failed")), str(refusal.get("detail", "")))
+        again = refusal.get("retry_after_seconds")
+        code, detail = str(refusal.get("code", "failed")), str(refusal.get("detail", ""))
+        raise ViewRefusedError(name, code, detail, again if isinstance(again, int) else 0)
     return result
 
 

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 from starlette.routing import Route as HttpRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -52,6 +52,8 @@ log = structlog.get_logger(__name__)
 SECRET_FIELDS = ("password",)
 """A form with one of these is never shown again with what was in it."""
 EVENT_STREAM = "text/event-stream"
+API = "/api"
+"""Below it no cookie is read."""
 NEVER_EXPIRES = float("inf")
 
 
@@ -94,10 +96,10 @@ def site_of(name: str, pages: Sequence[Pages], daemon: Daemon, streams: Streams,
     )
 
 
-def web_app(site: Site, pages: Sequence[Pages]) -> ASGIApp:
-    """The whole of it, as an ASGI application."""
+def web_app(site: Site, pages: Sequence[Pages], for_programs: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """The whole of it, as an ASGI application. *for_programs*: what reads no cookie, below the path API."""
     routes = [route for each in reversed(pages) for route in each.routes]
-    served: list[HttpRoute | Mount] = [Mount("/static", StaticFiles(directory=str(STATIC)))]
+    served: list[BaseRoute] = [*for_programs, Mount("/static", StaticFiles(directory=str(STATIC)))]
     for route in routes:
         if route.live:
             served.append(HttpRoute(f"{LIVE}{route.path}", partial(_stream, site, route), methods=["GET"]))
@@ -158,6 +160,11 @@ async def _stream(site: Site, route: Route, request: Request) -> Response:
 
     key = (path, request.url.query, looker.token)
     messages = site.streams.follow(key, ask, looker.expires_at if looker.is_known else NEVER_EXPIRES)
+    return streamed(messages)
+
+
+def streamed(messages: AsyncIterator[str]) -> Response:
+    """The answer that a stream is."""
     return StreamingResponse(
         _bytes(messages),
         media_type=EVENT_STREAM,
@@ -321,7 +328,8 @@ class _Protected:
 
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         options = self._site.options
-        refusal = refusal_of(scope["method"], headers, options.hosts, options.origins)
+        is_for_programs = scope["path"].startswith(f"{API}/")
+        refusal = refusal_of(scope["method"], headers, options.hosts, options.origins, is_for_programs=is_for_programs)
         if refusal is None:
             await self._inside(scope, receive, send_with_headers)
             return

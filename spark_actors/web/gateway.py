@@ -77,7 +77,7 @@ class Gateway:
     async def ask(self, query: Query, token: str) -> Any:
         """See `Asker.ask`."""
         try:
-            answer = await self._connected(token).view(query, timeout=tuning.VIEW_SECONDS)
+            answer = await self.acting_as(token).view(query, timeout=tuning.VIEW_SECONDS)
         except ViewRefusedError as error:
             if error.code == NOT_FOUND:
                 return None
@@ -90,7 +90,7 @@ class Gateway:
 
     async def send(self, command: Command, message_id: str, token: str) -> Outcome:
         """See `Asker.send`."""
-        client = self._connected(token)
+        client = self.acting_as(token)
         try:
             answer = await client.send(command, message_id=message_id, timeout=tuning.OUTCOME_SECONDS)
         except OutcomeUnknownError:
@@ -111,7 +111,8 @@ class Gateway:
         finally:
             self._at_work -= 1
 
-    def _connected(self, token: str) -> SparkClient:
+    def acting_as(self, token: str) -> SparkClient:
+        """The client for whoever has this token; for nobody if it is empty. Raises AwayError."""
         if self._client is None or self._client.is_closed:
             raise AwayError("there is no connection to its broker")
         return self._client.acting_as(token)

@@ -34,15 +34,22 @@ class Refusal(NamedTuple):
 
 
 def refusal_of(
-    method: str, headers: Mapping[str, str], hosts: Collection[str], origins: Collection[str]
+    method: str,
+    headers: Mapping[str, str],
+    hosts: Collection[str],
+    origins: Collection[str],
+    *,
+    is_for_programs: bool = False,
 ) -> Refusal | None:
     """Why a request with these headers (names in lower case) is refused; None if it is not.
 
-    *hosts* are what the header Host may say, *origins* where our own pages come from.
+    *hosts* are what the header Host may say, *origins* where our own pages come from. *is_for_programs*: what is
+    asked for reads no cookie, and so may come from what is no browser and says nothing of where it comes from.
     """
     if headers.get("host", "").lower() not in hosts:
         return Refusal(HTTPStatus.BAD_REQUEST, "These pages are not found under that address.")
-    if method in HARMLESS or _is_ours(headers, origins):
+    is_no_browser = "sec-fetch-site" not in headers and "origin" not in headers
+    if method in HARMLESS or _is_ours(headers, origins) or (is_for_programs and is_no_browser):
         return None
     return Refusal(HTTPStatus.FORBIDDEN, "This was not sent from a page of ours, so nothing was done.")
 

@@ -17,6 +17,9 @@ from starlette.types import ASGIApp
 from spark_actors.application import load_application
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.web import tuning
+from spark_actors.web.api.calls import Calls
+from spark_actors.web.api.docs import pages_about
+from spark_actors.web.api.routes import routes_for_programs
 from spark_actors.web.app import site_of, web_app
 from spark_actors.web.gateway import Gateway
 from spark_actors.web.home import PAGES
@@ -34,11 +37,12 @@ def serve(options: WebOptions, listening: socket.socket, find: FindBroker, on_re
 
 async def _serve(options: WebOptions, listening: socket.socket, find: FindBroker, on_ready: Callable[[], None]) -> None:
     application = load_application(options.application)
-    pages = (PAGES, *([application.pages()] if application.pages else []))
     streams = Streams(options.max_streams)
     gateway = Gateway(find, streams.is_lively)
+    calls = Calls(application, gateway, streams.is_lively)
+    pages = (PAGES, pages_about(calls), *([application.pages()] if application.pages else []))
     site = site_of(application.name, pages, gateway, streams, options)
-    server = _server(web_app(site, pages))
+    server = _server(web_app(site, pages, routes_for_programs(calls, streams)))
     kept = asyncio.create_task(gateway.keep())
 
     def end() -> None:

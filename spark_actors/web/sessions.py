@@ -40,11 +40,7 @@ class Sessions:
 
     def visitor(self, cookies: Mapping[str, str], now: float) -> Visitor:
         """Who comes with these cookies at that Unix time; nobody if there is no token in them, or one that is over."""
-        token = cookies.get(self.cookie, "")
-        claims = _claims(token)
-        if claims is None or claims.exp <= now:
-            return NOBODY
-        return Visitor(claims.sub, frozenset(claims.roles), float(claims.exp), token)
+        return bearer_of(cookies.get(self.cookie, ""), now)
 
     def begun(self, token: str, now: float) -> str:
         """The header Set-Cookie that keeps this token until it expires."""
@@ -63,6 +59,14 @@ class Sessions:
         for flag in ("httponly", *(["secure"] if self._is_encrypted else [])):
             kept[flag] = True
         return kept.OutputString()
+
+
+def bearer_of(token: str, now: float) -> Visitor:
+    """Whom a token names at that Unix time; nobody if it is none, or over."""
+    claims = _claims(token)
+    if claims is None or claims.exp <= now:
+        return NOBODY
+    return Visitor(claims.sub, frozenset(claims.roles), float(claims.exp), token)
 
 
 def _claims(token: str) -> _Claims | None:

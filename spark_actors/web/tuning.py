@@ -41,3 +41,14 @@ THREADS = 2
 """For work that takes long in a thread, such as hashing: each may take 64 MiB. May be changed."""
 WORK_WAITING_MOST = 8
 """Such pieces of work in hand: more are refused rather than kept waiting. May be changed."""
+
+# --- the API ---
+
+API_BODY_BYTES = 65_536
+"""Of a request. What the daemon's door takes, as it is set if nobody has set it."""
+API_IN_HAND = 200
+"""Requests that wait for the daemon; more are refused with 503. May be changed."""
+WAIT_SECONDS_MOST = 30.0
+"""Whoever prefers to wait longer for an outcome waits so long. Below the idle time-outs of proxies."""
+ACTION_SECONDS = 30.0
+"""How long an action may take. Not below what the daemon gives one."""
