@@ -17,9 +17,7 @@ from starlette.types import ASGIApp
 from spark_actors.application import load_application
 from spark_actors.telemetry.logs import configure_logging
 from spark_actors.web import tuning
-from spark_actors.web.api.calls import Calls
-from spark_actors.web.api.docs import pages_about
-from spark_actors.web.api.routes import routes_for_programs
+from spark_actors.web.api.late import LateApi
 from spark_actors.web.app import site_of, web_app
 from spark_actors.web.gateway import Gateway
 from spark_actors.web.home import PAGES
@@ -39,10 +37,10 @@ async def _serve(options: WebOptions, listening: socket.socket, find: FindBroker
     application = load_application(options.application)
     streams = Streams(options.max_streams)
     gateway = Gateway(find, streams.is_lively)
-    calls = Calls(application, gateway, streams.is_lively)
-    pages = (PAGES, pages_about(calls), *([application.pages()] if application.pages else []))
+    api = LateApi(application, gateway, streams)
+    pages = (PAGES, api.pages(), *([application.pages()] if application.pages else []))
     site = site_of(application.name, pages, gateway, streams, options)
-    server = _server(web_app(site, pages, routes_for_programs(calls, streams)))
+    server = _server(web_app(site, pages, api.routes()))
     kept = asyncio.create_task(gateway.keep())
 
     def end() -> None:

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from urllib.parse import quote
 from uuid import uuid4
 
-from spark_actors.application import Application
 from spark_actors.ingress.client import (
     Answer,
     ClientError,
@@ -26,7 +25,7 @@ from spark_actors.ingress.client import (
 )
 from spark_actors.kernel.decisions import ID_REUSED, Verdict
 from spark_actors.kernel.errors import UnknownMessageError
-from spark_actors.kernel.messages import Action, Message, Sender
+from spark_actors.kernel.messages import Action, Message, MessageRegistry, Sender
 from spark_actors.messaging.cloudevents import (
     ATTRIBUTE_PREFIX,
     CONTENT_TYPE_HEADER,
@@ -68,10 +67,10 @@ class Answered:
 class Calls:
     """Sends and asks. All methods raise ProblemError, and only that."""
 
-    def __init__(self, application: Application, broker: Broker, on_sent: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, registry: MessageRegistry, broker: Broker, on_sent: Callable[[], None] = lambda: None) -> None:
         """*on_sent* is called after each command and action."""
-        self.application = application
-        self._door = Door(application.registry, tuning.API_BODY_BYTES)
+        self._registry = registry
+        self._door = Door(registry, tuning.API_BODY_BYTES)
         self._broker = broker
         self._on_sent = on_sent
         self._in_hand = 0
@@ -80,7 +79,7 @@ class Calls:
         """The message of this wire name, under one of the folders `commands`, `views` and `actions`."""
         unknown = refused("not_found", f"{folder} have no {name!r}: expected one of those that /docs lists")
         try:
-            cls = self.application.registry.current(name)
+            cls = self._registry.current(name)
         except UnknownMessageError:
             raise unknown from None
         if cls.TYPE.kind != _KINDS[folder]:

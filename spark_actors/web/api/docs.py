@@ -1,25 +1,24 @@
-"""Pages that describe the API: each message with its fields, how it is sent, and a form that does it for the visitor."""
+"""Pages about the API: each message with its fields, how it is sent, and a form that sends it for the visitor."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pprint import pformat
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from spark_actors.kernel.messages import Message, Query, Sender
-from spark_actors.messaging.catalogue import MessageEntry, entries
+from spark_actors.kernel.messages import Message, MessageRegistry, Query, Sender
+from spark_actors.messaging.catalogue import MessageEntry
 from spark_actors.messaging.cloudevents import ATTRIBUTE_PREFIX, CONTENT_TYPE_HEADER
 from spark_actors.web import tuning
 from spark_actors.web.api.calls import Answered, Calls, has_secrets
 from spark_actors.web.api.openapi import FOLDERS, JSON, path_of
 from spark_actors.web.api.problems import ProblemError
 from spark_actors.web.forms import FieldsError, fields_of, values_of
-from spark_actors.web.pages import Audience, Link, NothingThereError, Page, Pages, Route, Visit
+from spark_actors.web.pages import NothingThereError, Page, Visit
 
 FIELD = "field."
 """What stands before the names of a message's fields in a form, so that they are not taken for the form's own."""
@@ -40,50 +39,53 @@ with urllib.request.urlopen(request) as answer:
 """
 
 
-def pages_about(calls: Calls) -> Pages:
-    """The pages, for anybody: what the catalogue says is no secret, and what a form asks for the daemon judges."""
-    of = calls.application
-    listed = sorted(entries(of.registry, of.examples), key=lambda entry: (ORDER.index(entry.kind), entry.name))
-    known = {entry.name: entry for entry in listed}
-    return Pages(
-        routes=(
-            Route("GET", "/docs", Audience.ANYBODY, partial(_overview, listed)),
-            Route("GET", "/docs/{name}", Audience.ANYBODY, partial(_message, calls, known)),
-            Route("POST", "/docs/{name}", Audience.ANYBODY, partial(_tried, calls, known)),
-        ),
-        templates=__package__,
-        menu=(Link("API", "/docs", Audience.READER),),
-    )
+class Docs:
+    """Gives the pages."""
+
+    def __init__(self, calls: Calls, registry: MessageRegistry, entries: Iterable[MessageEntry]) -> None:
+        self._calls, self._registry = calls, registry
+        self._known = {entry.name: entry for entry in sorted(entries, key=_place)}
+
+    def overview(self) -> Page:
+        """Every message."""
+        contexts = [
+            (context, [(TITLES[kind], list(some)) for kind, some in groupby(members, key=lambda entry: entry.kind)])
+            for context, members in groupby(self._known.values(), key=_context)
+        ]
+        return Page("docs.html", {"contexts": contexts})
+
+    def message(self, visit: Visit) -> Page:
+        """One of them. Raises NothingThereError."""
+        entry, cls = self._found(visit)
+        return _page(cls, entry, visit)
+
+    async def tried(self, visit: Visit) -> Page:
+        """What comes of a form that was sent, as the visitor, under its id: however often, a command counts once.
+
+        Raises NothingThereError.
+        """
+        entry, cls = self._found(visit)
+        if not _may_be_tried(cls):
+            raise NothingThereError("form for this message")
+        texts = {name.removeprefix(FIELD): text for name, text in visit.form.items() if name.startswith(FIELD)}
+        try:
+            answered = await _answered(self._calls, cls, values_of(entry.schema, texts), visit)
+        except FieldsError as error:
+            return _page(cls, entry, visit, texts=texts, flaws=error.flaws)
+        except ProblemError as error:
+            problem = error.problem
+            return _page(cls, entry, visit, texts=texts, told=(int(problem.status), problem.body()))
+        return _page(cls, entry, visit, texts=texts, told=(int(answered.status), answered.body))
+
+    def _found(self, visit: Visit) -> tuple[MessageEntry, type[Message]]:
+        entry = self._known.get(visit.path["name"])
+        if entry is None:
+            raise NothingThereError("message of this name")
+        return entry, self._registry.current(entry.name)
 
 
-async def _overview(listed: Sequence[MessageEntry], visit: Visit) -> Page:
-    by_context = sorted(listed, key=_context)
-    contexts = [
-        (context, [(TITLES[kind], list(some)) for kind, some in groupby(members, key=lambda entry: entry.kind)])
-        for context, members in groupby(by_context, key=_context)
-    ]
-    return Page("docs.html", {"contexts": contexts})
-
-
-async def _message(calls: Calls, known: Mapping[str, MessageEntry], visit: Visit) -> Page:
-    return _page(calls, _entry(known, visit), visit)
-
-
-async def _tried(calls: Calls, known: Mapping[str, MessageEntry], visit: Visit) -> Page:
-    """As the visitor, under the id of the form: however often it is sent, a command counts once."""
-    entry = _entry(known, visit)
-    cls = calls.application.registry.current(entry.name)
-    if not _may_be_tried(cls):
-        raise NothingThereError("form for this message")
-    texts = {name.removeprefix(FIELD): text for name, text in visit.form.items() if name.startswith(FIELD)}
-    try:
-        answered = await _answered(calls, cls, values_of(entry.schema, texts), visit)
-    except FieldsError as error:
-        return _page(calls, entry, visit, texts=texts, flaws=error.flaws)
-    except ProblemError as error:
-        problem = error.problem
-        return _page(calls, entry, visit, texts=texts, told=(int(problem.status), problem.body()))
-    return _page(calls, entry, visit, texts=texts, told=(int(answered.status), answered.body))
+def _place(entry: MessageEntry) -> tuple[str, int, str]:
+    return _context(entry), ORDER.index(entry.kind), entry.name
 
 
 async def _answered(calls: Calls, cls: type[Message], values: dict[str, Any], visit: Visit) -> Answered:
@@ -104,7 +106,7 @@ async def _answered(calls: Calls, cls: type[Message], values: dict[str, Any], vi
 
 
 def _page(
-    calls: Calls,
+    cls: type[Message],
     entry: MessageEntry,
     visit: Visit,
     *,
@@ -112,7 +114,6 @@ def _page(
     flaws: Mapping[str, str] | None = None,
     told: tuple[int, Mapping[str, Any]] | None = None,
 ) -> Page:
-    cls = calls.application.registry.current(entry.name)
     fields = fields_of(entry.schema)
     shown = {each.name: _text(entry.example.get(each.name)) for each in fields if each.is_required}
     values = {
@@ -138,13 +139,6 @@ def _page(
 def _may_be_tried(cls: type[Message]) -> bool:
     """Passwords are typed where people log in, and tokens shown nowhere."""
     return cls.TYPE.kind in FOLDERS and not has_secrets(cls)
-
-
-def _entry(known: Mapping[str, MessageEntry], visit: Visit) -> MessageEntry:
-    try:
-        return known[visit.path["name"]]
-    except KeyError:
-        raise NothingThereError("message of this name") from None
 
 
 def _context(entry: MessageEntry) -> str:

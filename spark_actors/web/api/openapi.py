@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
 from spark_actors.kernel.messages import Action, Command, MessageRegistry, Query, Sender
-from spark_actors.messaging.catalogue import MessageEntry, entries
+from spark_actors.messaging.catalogue import MessageEntry
 from spark_actors.messaging.cloudevents import EVENT_CONTENT_TYPE
-from spark_actors.messaging.examples import Examples
 from spark_actors.messaging.schemas import Schemas
 from spark_actors.web import tuning
 from spark_actors.web.api.calls import has_secrets
@@ -72,10 +72,10 @@ def path_of(entry: MessageEntry) -> str:
     return f"/api/{folder}/{entry.name.replace('.', '/')}" if folder else ""
 
 
-def openapi(registry: MessageRegistry, example: Examples, *, title: str, version: str) -> JsonObject:
+def openapi(registry: MessageRegistry, entries: Iterable[MessageEntry], *, title: str, version: str) -> JsonObject:
     """The document of all commands, views and actions of *registry*."""
     paths: JsonObject = {}
-    for entry in entries(registry, example):
+    for entry in entries:
         cls = registry.current(entry.name)
         if issubclass(cls, Command):
             paths[path_of(entry)] = {"post": _command(cls, entry)}

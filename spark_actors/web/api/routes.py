@@ -9,27 +9,24 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from spark_actors.kernel.errors import SparkError
 from spark_actors.kernel.messages import Message
-from spark_actors.messaging import catalogue
 from spark_actors.messaging.cloudevents import CONTENT_TYPE_HEADER, EVENT_CONTENT_TYPE, event_headers, is_json
-from spark_actors.version import version
 from spark_actors.web import tuning
 from spark_actors.web.api.calls import Answered, Calls, has_secrets
-from spark_actors.web.api.openapi import openapi
 from spark_actors.web.api.problems import PROBLEM_TYPE, ProblemError, http_problem, refused
-from spark_actors.web.app import API, NEVER_EXPIRES, streamed
+from spark_actors.web.app import NEVER_EXPIRES, streamed
 from spark_actors.web.forms import FieldsError, JsonSchema, values_of
 from spark_actors.web.pages import AwayError
 from spark_actors.web.sessions import bearer_of
@@ -43,13 +40,10 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d{1,6})(?:$|[,;\s])")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def routes_for_programs(calls: Calls, streams: Streams) -> list[BaseRoute]:
-    """All paths that are for programs."""
-    of = calls.application
-    described = openapi(of.registry, of.examples, title=of.name, version=version())
-    published = catalogue.asyncapi(of.registry, of.examples, title=of.name, version=version())
-    http = _Http(calls, streams)
-    inside = Starlette(
+def app_of(calls: Calls, streams: Streams, schemas: Mapping[str, JsonSchema]) -> ASGIApp:
+    """What is below the path of the API. *schemas*: of messages by their names."""
+    http = _Http(calls, streams, schemas)
+    return Starlette(
         routes=[
             Route("/commands/{context}/{name}", _guarded(http.command), methods=["POST"]),
             Route("/views/{context}/{name}", _guarded(http.view), methods=["GET", "POST"]),
@@ -58,18 +52,11 @@ def routes_for_programs(calls: Calls, streams: Streams) -> list[BaseRoute]:
         ],
         exception_handlers={HTTPException: _http_error},
     )
-    return [
-        Mount(API, inside),
-        Route("/openapi.json", _document(described), methods=["GET"]),
-        Route("/asyncapi.json", _document(published), methods=["GET"]),
-    ]
 
 
 class _Http:
-    def __init__(self, calls: Calls, streams: Streams) -> None:
-        self._calls, self._streams = calls, streams
-        of = calls.application
-        self._schemas = {entry.name: entry.schema for entry in catalogue.entries(of.registry, of.examples)}
+    def __init__(self, calls: Calls, streams: Streams, schemas: Mapping[str, JsonSchema]) -> None:
+        self._calls, self._streams, self._schemas = calls, streams, schemas
 
     async def command(self, request: Request) -> Response:
         cls, token = self._message("commands", request), _token(request)
@@ -141,13 +128,6 @@ async def _http_error(request: Request, error: Exception) -> Response:
     response = _problem(http_problem(status, status.phrase.lower().replace(" ", "_"), told))
     response.headers.update(getattr(error, "headers", None) or {})
     return response
-
-
-def _document(content: dict[str, Any]) -> Endpoint:
-    async def answer(request: Request) -> Response:
-        return JSONResponse(content)
-
-    return answer
 
 
 def _json(answered: Answered) -> Response:
