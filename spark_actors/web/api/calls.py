@@ -19,13 +19,12 @@ from spark_actors.ingress.client import (
     Answer,
     ClientError,
     OutcomeUnknownError,
-    SparkClient,
     ViewRefusedError,
     ViewTimeoutError,
 )
 from spark_actors.kernel.decisions import ID_REUSED, Verdict
 from spark_actors.kernel.errors import UnknownMessageError
-from spark_actors.kernel.messages import Action, Message, MessageRegistry, Sender
+from spark_actors.kernel.messages import Action, Message, MessageRegistry, Query, Sender
 from spark_actors.messaging.cloudevents import (
     ATTRIBUTE_PREFIX,
     CONTENT_TYPE_HEADER,
@@ -48,10 +47,17 @@ UNDER_WAY = "under_way"
 _KINDS = {"commands": "command", "views": "query", "actions": "action"}
 
 
+class Client(Protocol):
+    """Somebody's way to the daemon's broker, as `SparkClient` is."""
+
+    async def send_raw(self, subject: str, body: bytes, *, message_id: str = "", timeout: float = 0) -> Answer: ...
+    async def view(self, query: Query, *, timeout: float = 0) -> dict[str, Any]: ...
+
+
 class Broker(Protocol):
     """The way to the daemon's broker."""
 
-    def acting_as(self, token: str) -> SparkClient:
+    def acting_as(self, token: str) -> Client:
         """A client of whoever has this token; of nobody if it is empty. Raises AwayError."""
 
 

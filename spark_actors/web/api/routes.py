@@ -168,8 +168,9 @@ def _wait(request: Request) -> float:
 
 
 def _check_type(given: str, *, is_event_taken: bool = False) -> None:
-    is_event = given.partition(";")[0].strip().lower() == EVENT_CONTENT_TYPE
-    if is_event_taken if is_event else is_json(given):
+    plain = given.partition(";")[0].strip().lower()
+    is_of_events = plain.startswith("application/cloudevents")
+    if (is_event_taken and plain == EVENT_CONTENT_TYPE) if is_of_events else is_json(given):
         return
     expected = f"application/json{f' or {EVENT_CONTENT_TYPE}' if is_event_taken else ''}"
     detail = f"Content-Type = {given[:80]!r}: expected {expected}, in UTF-8"
