@@ -52,6 +52,7 @@ RUN_BY = {  # page and opening -> the test that runs the block, or compares it w
     (SHOP, "def "): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "CONTEXT"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
     (SHOP, "APPLICATION"): f"{LIKE_THE_SHOP}::test_code_on_the_page_is_the_shops_line_by_line",
+    ("docs/http-api.md", "api="): "acceptance/test_http_api.py::test_the_page_works_as_it_stands",
     (OPERATIONS, "spark-actors status"): OPTIONS_ALONE,
     (OPERATIONS, "INSERT INTO bitcoin.node_explained"): EXPLAINED,
     (OPERATIONS, "sum(max by"): "unit/lightning/test_balance.py::test_the_alert_on_the_page_is_over_what_is_measured",
