@@ -157,7 +157,8 @@ class ActivityLine:
     at: datetime
     event: str
     key: str
-    account_id: str
+    account_id: str = ""
+    """Empty where it is about none."""
     message_id: str
     correlation_id: str
     causation_id: str

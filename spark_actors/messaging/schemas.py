@@ -248,7 +248,8 @@ def _bounded(hint: Any, notes: typing.Sequence[object]) -> Any:
 def _plain_form(name: str, hint: Any) -> Any:
     if hint is str:
         # A transfer's reference names an instance of the context that asked for it: it becomes a key there.
-        named = {"reference": OptionalId, "correlation_id": StoryId}
+        # What brought a message about may be named after its sender, as a story is.
+        named = {"reference": OptionalId, "correlation_id": StoryId, "causation_id": StoryId}
         return named.get(name) or (Id if name.endswith("_id") else Line)
     if hint is int:
         return Int64

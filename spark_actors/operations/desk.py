@@ -207,8 +207,8 @@ class Desk:
         return of.LetterBound(context, up_to, died_until)
 
     def _letter(self, asked: of.ShowLetter) -> of.LetterLine | None:
-        [context] = self._chosen(asked.context)
-        found = self._letters.letters(context, LetterFilter(letter_id=asked.letter_id), limit=1)
+        self._check(asked.context, self._contexts)
+        found = self._letters.letters(asked.context, LetterFilter(letter_id=asked.letter_id), limit=1)
         return self._shown(found[0]) if found else None
 
     def _shown(self, letter: Letter) -> of.LetterLine:
@@ -304,9 +304,15 @@ class Desk:
     def _chosen(self, context: str, *, have_keys: bool = False) -> tuple[str, ...]:
         """The context that is named, or all. Raises DeskError for one that there is not."""
         known = tuple(name for name in self._contexts if not have_keys or name != INGRESS)
-        if context and context not in known:
+        if not context:
+            return known
+        self._check(context, known)
+        return (context,)
+
+    @staticmethod
+    def _check(context: str, known: tuple[str, ...]) -> None:
+        if context not in known:
             raise DeskError(f"context: expected one of {', '.join(known)}, got {context!r}")
-        return (context,) if context else known
 
 
 def _place_of_letter(letter: Letter) -> Line:

