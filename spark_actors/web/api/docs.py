@@ -25,8 +25,8 @@ FIELD = "field."
 ORDER = ("command", "query", "action", "event")
 TITLES = {"command": "Commands", "query": "Views", "action": "Actions", "event": "Events"}
 _PYTHON = """import json
-import os
 import urllib.request
+from os import environ
 
 request = urllib.request.Request(
     {url!r},
@@ -181,9 +181,7 @@ def _curl(address: str, headers: Mapping[str, str], body: object) -> str:
 
 
 def _python(address: str, headers: Mapping[str, str], body: object) -> str:
-    said = pformat(dict(headers), sort_dicts=False, indent=8).replace(
-        "'Bearer $TOKEN'", '"Bearer " + os.environ["TOKEN"]'
-    )
+    said = pformat(dict(headers), sort_dicts=False, indent=8).replace("'Bearer $TOKEN'", '"Bearer " + environ["TOKEN"]')
     data = "None" if body is None else f"json.dumps({pformat(body, sort_dicts=False)}).encode()"
     return _PYTHON.format(url=address, method="GET" if body is None else "POST", data=data, headers=said)
 

@@ -331,7 +331,7 @@ def test_a_stream_sends_the_view_and_each_change() -> None:
             "query_string": b"",
             "headers": [(b"host", URL.removeprefix("http://").encode())],
         }
-        await program.app(scope, receive, send)  # type: ignore[arg-type]  # dicts are messages
+        await program.app(scope, receive, send)
         return found
 
     assert asyncio.run(lines()) == ['data: {"n": 1}', 'data: {"n": 2}']
