@@ -49,7 +49,7 @@ from spark_actors.web.streams import Look, Streams
 
 log = structlog.get_logger(__name__)
 
-SECRET_FIELDS = ("password",)
+SECRET_FIELDS = ("password", "token")
 """A form with one of these is never shown again with what was in it."""
 EVENT_STREAM = "text/event-stream"
 API = "/api"
@@ -98,12 +98,12 @@ def site_of(name: str, pages: Sequence[Pages], daemon: Daemon, streams: Streams,
 
 def web_app(site: Site, pages: Sequence[Pages], for_programs: Sequence[BaseRoute] = ()) -> ASGIApp:
     """The whole of it, as an ASGI application. *for_programs*: what reads no cookie, below the path API."""
-    routes = [route for each in reversed(pages) for route in each.routes]
+    routes = [(route, each.log_in or site.log_in) for each in reversed(pages) for route in each.routes]
     served: list[BaseRoute] = [*for_programs, Mount("/static", StaticFiles(directory=str(STATIC)))]
-    for route in routes:
+    for route, log_in in routes:
         if route.live:
             served.append(HttpRoute(f"{LIVE}{route.path}", partial(_stream, site, route), methods=["GET"]))
-        served.append(HttpRoute(route.path, partial(_answer, site, route), methods=[route.method]))
+        served.append(HttpRoute(route.path, partial(_answer, site, route, log_in), methods=[route.method]))
     inside = Starlette(
         routes=served,
         exception_handlers={
@@ -115,7 +115,9 @@ def web_app(site: Site, pages: Sequence[Pages], for_programs: Sequence[BaseRoute
     return _Protected(inside, site)
 
 
-async def _answer(site: Site, route: Route, request: Request) -> Response:
+async def _answer(site: Site, route: Route, log_in: str, request: Request) -> Response:
+    """*log_in*: where people log in for this route; empty if they cannot."""
+    request.state.log_in = log_in
     visitor = _visitor(site, request)
     if not visitor.is_of(route.audience):
         return _not_for(site, route, request, visitor)
@@ -156,6 +158,8 @@ async def _stream(site: Site, route: Route, request: Request) -> Response:
         answer = await route.handler(_visit(site, request, looker, {}))
         if not isinstance(answer, Page):
             return Look("", is_final=True)
+        if answer.status >= HTTPStatus.BAD_REQUEST:  # a page about what is wrong has no such part
+            raise AwayError("this is not answered just now")
         return Look(site.renderer.fragment(route.live, answer), answer.is_final)
 
     key = (path, request.url.query, looker.token)
@@ -225,9 +229,10 @@ def _not_for(site: Site, route: Route, request: Request, visitor: Visitor) -> Re
     """To log in, if they have not; else no."""
     if visitor.is_known:
         sentence = "Your login does not allow you to see this."
-        return _error(site, request, HTTPStatus.FORBIDDEN, "Not for you", sentence)
-    if site.log_in and route.method == "GET":
-        return _see_other(address(site.log_in, {"then": address(request.url.path, dict(request.query_params))}))
+        return _error(site, request, HTTPStatus.FORBIDDEN, "Not for you", sentence, is_to_log_in=True)
+    log_in: str = request.state.log_in
+    if log_in and route.method == "GET":
+        return _see_other(address(log_in, {"then": address(request.url.path, dict(request.query_params))}))
     sentence = "For this you have to log in. If you were logged in, your session is over."
     return _error(site, request, HTTPStatus.UNAUTHORIZED, "Log in first", sentence)
 
@@ -241,14 +246,17 @@ def _error(
     *,
     again: Mapping[str, str] | None = None,
     is_passing: bool = False,
+    is_to_log_in: bool = False,
 ) -> Response:
-    """A page that says what is wrong. *again*: a form to send once more. *is_passing*: it asks again by itself."""
+    """A page that says what is wrong. *again*: a form to send once more. *is_passing*: it asks again by itself.
+    *is_to_log_in*: it leads to where one logs in, as that of who has not does."""
+    log_in = getattr(request.state, "log_in", site.log_in)
     values = {
         "title": title,
         "sentence": sentence,
         "again": again,
         "is_passing": is_passing and request.method in HARMLESS,
-        "is_to_log_in": status == HTTPStatus.UNAUTHORIZED and bool(site.log_in),
+        "log_in": log_in if is_to_log_in or status == HTTPStatus.UNAUTHORIZED else "",
     }
     page = Page("error.html", values, status=int(status))
     return _response(site, request, page, _visitor(site, request))

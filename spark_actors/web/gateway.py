@@ -18,7 +18,7 @@ from spark_actors.ingress.client import (
     ViewRefusedError,
 )
 from spark_actors.kernel.decisions import Verdict
-from spark_actors.kernel.messages import Command, Query
+from spark_actors.kernel.messages import Action, Command, Query
 from spark_actors.web import tuning
 from spark_actors.web.options import FindBroker
 from spark_actors.web.pages import Asker, AwayError, NotAllowedError, Outcome, Sent, TooBusyError, Visitor
@@ -36,7 +36,7 @@ class Gateway:
     """Asks and sends for visitors. `keep` is to run as long as it is used."""
 
     def __init__(self, find: FindBroker, on_sent: Callable[[], None] = lambda: None) -> None:
-        """*on_sent* is called after each command that the broker has taken."""
+        """*on_sent* is called after each command that the broker has taken, and after each action."""
         self._find = find
         self._on_sent = on_sent
         self._client: SparkClient | None = None
@@ -76,8 +76,9 @@ class Gateway:
 
     async def ask(self, query: Query, token: str) -> Any:
         """See `Asker.ask`."""
+        seconds = tuning.ACTION_SECONDS if isinstance(query, Action) else tuning.VIEW_SECONDS
         try:
-            answer = await self.acting_as(token).view(query, timeout=tuning.VIEW_SECONDS)
+            answer = await self.acting_as(token).view(query, timeout=seconds)
         except ViewRefusedError as error:
             if error.code == NOT_FOUND:
                 return None
@@ -86,6 +87,9 @@ class Gateway:
             raise NotAllowedError(error.code, error.detail) from error
         except ClientError as error:
             raise AwayError(str(error)) from error
+        finally:
+            if isinstance(query, Action):
+                self._on_sent()
         return msgspec.convert(answer, query.RESULT)
 
     async def send(self, command: Command, message_id: str, token: str) -> Outcome:
@@ -121,6 +125,9 @@ class Gateway:
 class _VisitorsWay:
     def __init__(self, gateway: Gateway, visitor: Visitor) -> None:
         self._gateway, self._token = gateway, visitor.token
+
+    def with_token(self, token: str) -> Asker:
+        return self._gateway.for_visitor(Visitor(token=token))
 
     async def ask(self, query: Query) -> Any:
         return await self._gateway.ask(query, self._token)

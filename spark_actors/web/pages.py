@@ -122,6 +122,9 @@ class TooBusyError(SparkError):
 class Asker(Protocol):
     """The way to the daemon, for one visitor."""
 
+    def with_token(self, token: str) -> Asker:
+        """The same with another token: of somebody who is about to log in by it."""
+
     async def ask(self, query: Query) -> Any:
         """The view, as its query's class of results; None if there is nothing, or nothing that the visitor may see.
 
@@ -237,7 +240,7 @@ class Pages:
     """The package with the folder `templates`."""
     menu: tuple[Link, ...] = ()
     log_in: str = ""
-    """Where people log in; empty if they cannot."""
+    """Where people log in for these; empty: where they do for the others, if anywhere."""
 
 
 def local_path(text: str, otherwise: str) -> str:

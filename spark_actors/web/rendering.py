@@ -40,7 +40,6 @@ class Renderer:
     def __init__(self, name: str, pages: Sequence[Pages]) -> None:
         """*name*: that of the application. A template of later *pages* stands before one of that name of earlier."""
         self._menu = tuple(link for each in pages for link in each.menu)
-        self._log_in = next((each.log_in for each in reversed(pages) if each.log_in), "")
         self._environment = jinja2.Environment(
             loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each.templates) for each in reversed(pages)]),
             autoescape=True,
@@ -59,7 +58,6 @@ class Renderer:
             "asset": asset,
             "qr": qr,
             "form_id": form_id,
-            "log_in": self._log_in,
         }
 
     def page(self, page: Page, around: Surroundings) -> str:

@@ -19,6 +19,7 @@ from spark_actors.telemetry.logs import configure_logging
 from spark_actors.web import tuning
 from spark_actors.web.api.late import LateApi
 from spark_actors.web.app import site_of, web_app
+from spark_actors.web.console.pages import PAGES as CONSOLE
 from spark_actors.web.gateway import Gateway
 from spark_actors.web.home import PAGES
 from spark_actors.web.options import FindBroker, WebOptions
@@ -38,7 +39,7 @@ async def _serve(options: WebOptions, listening: socket.socket, find: FindBroker
     streams = Streams(options.max_streams)
     gateway = Gateway(find, streams.is_lively)
     api = LateApi(application, gateway, streams)
-    pages = (PAGES, api.pages(), *([application.pages()] if application.pages else []))
+    pages = (PAGES, CONSOLE, api.pages(), *([application.pages()] if application.pages else []))
     site = site_of(application.name, pages, gateway, streams, options)
     server = _server(web_app(site, pages, api.routes()))
     kept = asyncio.create_task(gateway.keep())

@@ -8,6 +8,9 @@ RECONNECT_SECONDS = 0.5
 """Between two tries to reach the broker. May be changed: how soon pages recover against load on a broker."""
 VIEW_SECONDS = 4.0
 """How long a page waits for a view. May be changed: beyond what people wait for a page nobody looks at it."""
+ACTION_SECONDS = 12.0
+"""How long a page waits for what an operator has had done. Above what the daemon gives itself for one request to act on
+many letters (`operations`), the last one's outcome included."""
 OUTCOME_SECONDS = 2.0
 """How long a page waits for how a command ended; then it says that it is under way. May be changed."""
 

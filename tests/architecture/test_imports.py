@@ -76,6 +76,7 @@ INWARD = {  # package -> which of ours it may import
         WEB,
         "spark_actors.messaging",
         "spark_actors.ingress.client",
+        "spark_actors.operations.messages",
         "spark_actors.telemetry.logs",
         "spark_actors.embedded.web_process",
         "spark_actors.version",
