@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fuzz.checks import CODES, Checker, run_many
-from tests.fuzz.hostile import Hostile, big, messages
+from tests.fuzz.hostile import Hostile, big, in_binary_mode, messages
 from tests.fuzz.mutations import variants
 
 
@@ -15,6 +15,7 @@ def test_every_message_is_refused_with_a_reason_or_handled_like_a_good_one() -> 
             checker.check(each)
 
     run_many(messages, check, 1_000)
+    run_many(in_binary_mode(), check, 200)  # few of all are, and how many is drawn from what is imported, too
     assert checker.fates["accepted"] > 50
     assert checker.binary > 10
     assert set(checker.fates) >= (CODES - {"oversized"}), "the messages are not various enough"
