@@ -56,6 +56,7 @@ def main(listener: socket.socket, modules: Sequence[str], argv: list[str]) -> No
         prepare(modules)
     except Exception:  # noqa: BLE001 - whatever a module raises, the actor that needs it shall say so
         traceback.print_exc()
+        listener.close()  # else launchers would wait for an answer
         become(*argv)
     wanted: Wanted | None = Wanted(argv, dict(os.environ), os.getcwd())
     if os.fork() != 0:
@@ -69,6 +70,7 @@ def main(listener: socket.socket, modules: Sequence[str], argv: list[str]) -> No
 
 def prepare(modules: Sequence[str]) -> None:
     """Import them. Raises EmbeddedServiceError if there are more threads then than this one: copies would lack them."""
+    sys.path.append(os.getcwd())  # that of the daemon: an application that is not installed may lie there
     for module in (WORKER, *modules):
         importlib.import_module(module)
     if len(threads := os.listdir("/proc/self/task")) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ray import _raylet
 from spark_actors.embedded import fork_server, worker_launcher
 from spark_actors.embedded.errors import EmbeddedServiceError
 from spark_actors.embedded.fork_server import TITLE
+from spark_actors.embedded.processes import wait_until
 from spark_actors.embedded.ray_node import EmbeddedRay
 
 LONG_SECONDS = 60.0
@@ -121,23 +123,41 @@ def test_it_refuses_a_module_that_begins_a_thread(tmp_path: Path, monkeypatch: p
         fork_server.prepare(["json"])
 
 
-def test_with_a_module_that_cannot_be_imported_each_worker_starts_by_itself(tmp_path: Path) -> None:
-    """A script stands in for the worker: it tells that it was run, with what was said to it."""
-    folder = tmp_path / "sockets"
-    folder.mkdir()
+def launched(tmp_path: Path, module: str) -> tuple[str, Path]:
+    """Have a worker launched that stands in for Ray's: it tells what was said to it. What the launcher has printed, and
+    the file with what was told. The launcher works in *tmp_path*."""
     worker, told = tmp_path / "worker.py", tmp_path / "told"
     worker.write_text(f"import sys; open({str(told)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')")
-    options = [f"--raylet-name={folder / 'raylet'}", "--worker-preload-modules=no.such.module", "--language=PYTHON"]
-    done = subprocess.run(
-        [sys.executable, worker_launcher.__file__, str(worker), *options],
-        env={**os.environ, "RAY_JOB_ID": "01000000", "RAY_RAYLET_PID": str(os.getpid())},
-        capture_output=True,
-        text=True,
-        timeout=LONG_SECONDS,
-        check=True,
-    )
-    assert "No module named 'no'" in done.stderr
+    options = [f"--raylet-name={tmp_path / 'raylet'}", f"--worker-preload-modules={module}", "--language=PYTHON"]
+    with subprocess.Popen(["sleep", "600"]) as raylet:
+        process = subprocess.Popen(
+            [sys.executable, worker_launcher.__file__, str(worker), *options],
+            env={**os.environ, "RAY_JOB_ID": "01000000", "RAY_RAYLET_PID": str(raylet.pid)},
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert wait_until(told.exists, LONG_SECONDS)
+        raylet.kill()
+        _, said = process.communicate(timeout=LONG_SECONDS)
     assert told.read_text().split() == options[:2]
+    return said, told
+
+
+def test_with_a_module_that_cannot_be_imported_each_worker_starts_by_itself(tmp_path: Path) -> None:
+    """At once: nobody listens any more where the others ask."""
+    said, told = launched(tmp_path, "no.such.module")
+    assert "No module named 'no'" in said
+    told.unlink()
+    before = time.monotonic()
+    launched(tmp_path, "no.such.module")
+    assert time.monotonic() - before < worker_launcher.PATIENCE_SECONDS
+
+
+def test_an_application_may_lie_where_the_daemon_was_started(tmp_path: Path) -> None:
+    (tmp_path / "own_application.py").touch()
+    said, _ = launched(tmp_path, "own_application")
+    assert said == ""
 
 
 @pytest.fixture
