@@ -17,7 +17,8 @@ from tests.lab.lightning.needed import CannotBeHadError
 from tests.web.browser import Person, chromium
 from tests.web.needed import have_chromium
 
-PAID_AFTER_SECONDS = 3
+PAID_AFTER_SECONDS = 6
+"""Longer than a page without scripts waits until it asks again, so that each state is seen."""
 
 
 @pytest.fixture(scope="session")
