@@ -21,8 +21,9 @@ PAID_AFTER_SECONDS = 6
 """Longer than a page without scripts waits until it asks again, so that each state is seen."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """It goes with the module: as long as it is there an event loop runs in this thread, and no other can."""
     try:
         have_chromium()
     except CannotBeHadError as error:
