@@ -56,7 +56,7 @@ PINNED_VERSION = "2.60.0"
 TOKEN = "ray-token"
 DEFAULT_PORT = 6379
 LONGEST_SOCKET_PATH = 107  # bytes; sun_path of <linux/un.h> less its closing zero
-SOCKET_NAMES_BYTES = len("/12345678/plasma_store")
+SOCKET_NAMES_BYTES = len("/12345678/fork-01000000")
 VERSIONS_KEY, OUR_KEYS = b"versions", b"spark-actors"
 
 ENVIRONMENT: Mapping[str, str] = MappingProxyType(

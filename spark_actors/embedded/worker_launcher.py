@@ -31,12 +31,16 @@ def main(worker: str, options: list[str]) -> None:
     if any(option.startswith(ENVIRONMENT_OPTION) for option in options):
         become(os.path.join(os.path.dirname(worker), SETUP_WORKER), worker, *options)
     argv = [worker, *(option for option in options if not option.startswith(LANGUAGE_OPTION))]
-    if not is_made(argv, connected(os.path.dirname(value(RAYLET_OPTION, argv)), argv)):
-        become(*argv)
+    try:
+        if is_made(argv, connected(os.path.dirname(value(RAYLET_OPTION, argv)), argv)):
+            return
+    except OSError as error:  # it is overrun, was killed just now, or has no room for its socket
+        sys.stderr.write(f"the fork server cannot be asked, a worker starts by itself: {error}\n")
+    become(*argv)
 
 
 def connected(folder: str, argv: list[str]) -> socket.socket:
-    """Reach the fork server. Becomes it if there is none."""
+    """Reach the fork server. Becomes it if there is none. Raises OSError."""
     job = os.environ[JOB]
     path = os.path.join(folder, SOCKET.format(job=job))
     with open(os.path.join(folder, LOCK.format(job=job)), "w") as lock:
@@ -63,17 +67,14 @@ def listening(path: str) -> socket.socket:
 
 
 def is_made(argv: list[str], server: socket.socket) -> bool:
-    """Whether the fork server has made a process that runs *argv* as this one would."""
+    """Whether the fork server has made a process that runs *argv* as this one would. Raises OSError."""
     wanted = {"argv": argv, "environment": dict(os.environ), "folder": os.getcwd()}
     asked = json.dumps(wanted).encode()
-    try:
-        with server:
-            sent = socket.send_fds(server, [asked], [0, 1, 2])
-            server.sendall(asked[sent:])
-            server.shutdown(socket.SHUT_WR)
-            return bool(server.recv(64))
-    except OSError:
-        return False
+    with server:
+        sent = socket.send_fds(server, [asked], [0, 1, 2])
+        server.sendall(asked[sent:])
+        server.shutdown(socket.SHUT_WR)
+        return bool(server.recv(64))
 
 
 def value(option: str, argv: list[str]) -> str:

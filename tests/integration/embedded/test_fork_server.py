@@ -123,12 +123,16 @@ def test_it_refuses_a_module_that_begins_a_thread(tmp_path: Path, monkeypatch: p
         fork_server.prepare(["json"])
 
 
-def launched(tmp_path: Path, module: str) -> tuple[str, Path]:
+def launched(tmp_path: Path, module: str, sockets: Path = Path()) -> tuple[str, Path]:
     """Have a worker launched that stands in for Ray's: it tells what was said to it. What the launcher has printed, and
     the file with what was told. The launcher works in *tmp_path*."""
     worker, told = tmp_path / "worker.py", tmp_path / "told"
     worker.write_text(f"import sys; open({str(told)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')")
-    options = [f"--raylet-name={tmp_path / 'raylet'}", f"--worker-preload-modules={module}", "--language=PYTHON"]
+    options = [
+        f"--raylet-name={tmp_path / sockets / 'raylet'}",
+        f"--worker-preload-modules={module}",
+        "--language=PYTHON",
+    ]
     with subprocess.Popen(["sleep", "600"]) as raylet:
         process = subprocess.Popen(
             [sys.executable, worker_launcher.__file__, str(worker), *options],
@@ -152,6 +156,13 @@ def test_with_a_module_that_cannot_be_imported_each_worker_starts_by_itself(tmp_
     before = time.monotonic()
     launched(tmp_path, "no.such.module")
     assert time.monotonic() - before < worker_launcher.PATIENCE_SECONDS
+
+
+def test_where_no_socket_can_be_each_worker_starts_by_itself(tmp_path: Path) -> None:
+    too_deep = Path("d" * 100)
+    (tmp_path / too_deep).mkdir()
+    said, _ = launched(tmp_path, "json", too_deep)
+    assert "a worker starts by itself: AF_UNIX path too long" in said
 
 
 def test_an_application_may_lie_where_the_daemon_was_started(tmp_path: Path) -> None:
